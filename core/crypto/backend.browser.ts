@@ -1,0 +1,89 @@
+import { hmac as nobleHmac } from '@noble/hashes/hmac.js'
+import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js'
+import type { Backend, HashName, PrivateKeyHandle, SignatureAlgorithm } from '#core/crypto/backend.js'
+
+interface WebKey extends PrivateKeyHandle {
+  readonly key: CryptoKey
+}
+type CryptoKey = Awaited<ReturnType<typeof globalThis.crypto.subtle.importKey>>
+type Parameters = { readonly name: string; readonly [name: string]: unknown }
+
+const hashes = { sha256, sha384, sha512 } as const
+const subtle = globalThis.crypto.subtle
+
+/** WebCrypto wants bytes over a plain ArrayBuffer, never a shared one. */
+function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes)
+}
+
+const keyParameters: Record<SignatureAlgorithm, Parameters> = {
+  Ed25519: { name: 'Ed25519' },
+  ES256: { name: 'ECDSA', namedCurve: 'P-256' },
+  ES384: { name: 'ECDSA', namedCurve: 'P-384' },
+  'RSA-PSS-SHA384': { name: 'RSA-PSS', hash: 'SHA-384' },
+  'RSA-SHA256': { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+}
+const signParameters: Record<SignatureAlgorithm, Parameters> = {
+  Ed25519: { name: 'Ed25519' },
+  ES256: { name: 'ECDSA', hash: 'SHA-256' },
+  ES384: { name: 'ECDSA', hash: 'SHA-384' },
+  'RSA-PSS-SHA384': { name: 'RSA-PSS', saltLength: 48 },
+  'RSA-SHA256': { name: 'RSASSA-PKCS1-v1_5' },
+}
+
+export const backend: Backend = {
+  name: 'browser',
+  hash: (name: HashName, bytes) => hashes[name](bytes),
+  hmac: (name, key, message) => nobleHmac(hashes[name], key, message),
+  randomBytes(size) {
+    const out = new Uint8Array(size)
+    for (let at = 0; at < size; at += 65_536) globalThis.crypto.getRandomValues(out.subarray(at, at + 65_536))
+    return out
+  },
+
+  async aesGcmSeal(key, iv, aad, plaintext) {
+    const imported = await subtle.importKey('raw', plain(key), 'AES-GCM', false, ['encrypt'])
+    const parameters = { name: 'AES-GCM', iv: plain(iv), additionalData: plain(aad), tagLength: 128 }
+    return new Uint8Array(await subtle.encrypt(parameters, imported, plain(plaintext)))
+  },
+
+  async aesGcmOpen(key, iv, aad, sealed) {
+    if (sealed.length < 16) return null
+    const imported = await subtle.importKey('raw', plain(key), 'AES-GCM', false, ['decrypt'])
+    const parameters = { name: 'AES-GCM', iv: plain(iv), additionalData: plain(aad), tagLength: 128 }
+    try {
+      return new Uint8Array(await subtle.decrypt(parameters, imported, plain(sealed)))
+    } catch {
+      return null
+    }
+  },
+
+  async generateKey(algorithm) {
+    const pair = (await subtle.generateKey(keyParameters[algorithm], true, ['sign', 'verify'])) as {
+      readonly privateKey: CryptoKey
+      readonly publicKey: CryptoKey
+    }
+    return {
+      pkcs8: new Uint8Array(await subtle.exportKey('pkcs8', pair.privateKey)),
+      spki: new Uint8Array(await subtle.exportKey('spki', pair.publicKey)),
+    }
+  },
+
+  async importPrivateKey(algorithm, pkcs8): Promise<WebKey> {
+    return { algorithm, key: await subtle.importKey('pkcs8', plain(pkcs8), keyParameters[algorithm], false, ['sign']) }
+  },
+
+  async sign(handle, message) {
+    const { algorithm, key } = handle as WebKey
+    return new Uint8Array(await subtle.sign(signParameters[algorithm], key, plain(message)))
+  },
+
+  async verify(algorithm, spki, message, signature) {
+    try {
+      const key = await subtle.importKey('spki', plain(spki), keyParameters[algorithm], false, ['verify'])
+      return await subtle.verify(signParameters[algorithm], key, plain(signature), plain(message))
+    } catch {
+      return false // bytes that are no key at all
+    }
+  },
+}

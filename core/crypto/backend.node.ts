@@ -1,0 +1,126 @@
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  hash,
+  type KeyObject,
+  randomBytes,
+  sign,
+  verify,
+} from 'node:crypto'
+import type { Backend, HashName, PrivateKeyHandle, SignatureAlgorithm } from '#core/crypto/backend.js'
+
+interface NodeKey extends PrivateKeyHandle {
+  readonly key: KeyObject
+}
+
+const digests: Record<SignatureAlgorithm, string | null> = {
+  Ed25519: null,
+  ES256: 'sha256',
+  ES384: 'sha384',
+  'RSA-PSS-SHA384': 'sha384',
+  'RSA-SHA256': 'sha256',
+}
+
+function options(algorithm: SignatureAlgorithm, key: KeyObject) {
+  if (algorithm === 'RSA-PSS-SHA384') return { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 48 }
+  if (algorithm === 'RSA-SHA256') return { key, padding: constants.RSA_PKCS1_PADDING }
+  return { key, dsaEncoding: 'ieee-p1363' as const }
+}
+
+/** Whether the key is of the type, and on the curve, that the algorithm's name fixes. */
+function fits(algorithm: SignatureAlgorithm, key: KeyObject): boolean {
+  const curve = key.asymmetricKeyDetails?.namedCurve
+  switch (algorithm) {
+    case 'Ed25519':
+      return key.asymmetricKeyType === 'ed25519'
+    case 'ES256':
+      return key.asymmetricKeyType === 'ec' && curve === 'prime256v1'
+    case 'ES384':
+      return key.asymmetricKeyType === 'ec' && curve === 'secp384r1'
+    case 'RSA-PSS-SHA384':
+    case 'RSA-SHA256':
+      return key.asymmetricKeyType === 'rsa'
+  }
+}
+
+// Importing a key costs as much as a P-256 verification: the last ones used are kept by their bytes.
+const publicKeys = new Map<string, KeyObject>()
+const publicKeysMax = 256
+
+function publicKey(spki: Uint8Array): KeyObject {
+  const id = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength).toString('base64')
+  const known = publicKeys.get(id)
+  if (known) return known
+  const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+  if (publicKeys.size >= publicKeysMax) publicKeys.delete(publicKeys.keys().next().value!)
+  publicKeys.set(id, key)
+  return key
+}
+
+const names = { Ed25519: null, ES256: 'P-256', ES384: 'P-384' } as const
+
+export const backend: Backend = {
+  name: 'node',
+  hash: (name: HashName, bytes) => new Uint8Array(hash(name, bytes, 'buffer')),
+  hmac: (name, key, message) => new Uint8Array(createHmac(name, key).update(message).digest()),
+  randomBytes: (size) => new Uint8Array(randomBytes(size)),
+
+  async aesGcmSeal(key, iv, aad, plaintext) {
+    const cipher = createCipheriv('aes-256-gcm', key, iv)
+    cipher.setAAD(aad)
+    const out = new Uint8Array(plaintext.length + 16)
+    out.set(cipher.update(plaintext), 0)
+    cipher.final()
+    out.set(cipher.getAuthTag(), plaintext.length)
+    return out
+  },
+
+  async aesGcmOpen(key, iv, aad, sealed) {
+    if (sealed.length < 16) return null
+    const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: 16 })
+    decipher.setAAD(aad)
+    decipher.setAuthTag(sealed.subarray(sealed.length - 16))
+    const plaintext = decipher.update(sealed.subarray(0, sealed.length - 16))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0) // unauthenticated plaintext is not handed out
+      return null
+    }
+    return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength)
+  },
+
+  async generateKey(algorithm) {
+    const name = names[algorithm]
+    const pair = name === null ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: name })
+    return {
+      pkcs8: new Uint8Array(pair.privateKey.export({ format: 'der', type: 'pkcs8' })),
+      spki: new Uint8Array(pair.publicKey.export({ format: 'der', type: 'spki' })),
+    }
+  },
+
+  async importPrivateKey(algorithm, pkcs8): Promise<NodeKey> {
+    const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' })
+    if (!fits(algorithm, key)) throw new TypeError(`not a key of ${algorithm}`)
+    return { algorithm, key }
+  },
+
+  async sign(handle, message) {
+    const { algorithm, key } = handle as NodeKey
+    return new Uint8Array(sign(digests[algorithm], message, options(algorithm, key)))
+  },
+
+  async verify(algorithm, spki, message, signature) {
+    try {
+      const key = publicKey(spki)
+      return fits(algorithm, key) && verify(digests[algorithm], message, options(algorithm, key), signature)
+    } catch {
+      return false // bytes that are no key at all
+    }
+  },
+}

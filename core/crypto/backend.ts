@@ -1,0 +1,42 @@
+/**
+ * What belongs in core/crypto: every primitive, and nothing that knows a format. Two backends stand behind this
+ * interface, chosen by import condition: `node` (node:crypto) and `browser` (WebCrypto and an audited pure library).
+ * Hashing and HMAC are synchronous in both; everything with a key that may be slow returns a promise in both.
+ */
+
+export type HashName = 'sha256' | 'sha384' | 'sha512'
+
+/** A signature algorithm with everything that its name must fix: curve, hash, encoding, salt. */
+export type SignatureAlgorithm =
+  | 'Ed25519'
+  /** ECDSA P-256 with SHA-256, raw r||s (64 bytes), as in JOSE */
+  | 'ES256'
+  /** ECDSA P-384 with SHA-384, raw r||s (96 bytes), as in JOSE */
+  | 'ES384'
+  /** RSASSA-PSS with SHA-384, MGF1 with SHA-384, salt 48: AMD's certificates */
+  | 'RSA-PSS-SHA384'
+  /** RSASSA-PKCS1-v1_5 with SHA-256: certificates and TPM quotes */
+  | 'RSA-SHA256'
+
+/** A private signing key that can be moved about as PKCS#8, or stay where it was made. */
+export interface PrivateKeyHandle {
+  readonly algorithm: SignatureAlgorithm
+}
+
+export interface Backend {
+  readonly name: 'node' | 'browser'
+  hash(name: HashName, bytes: Uint8Array): Uint8Array
+  hmac(name: HashName, key: Uint8Array, message: Uint8Array): Uint8Array
+  randomBytes(size: number): Uint8Array
+  /** ciphertext, then the 16-byte tag; key 32, iv 12 */
+  aesGcmSeal(key: Uint8Array, iv: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Promise<Uint8Array>
+  /** the plaintext, or null when the tag does not fit */
+  aesGcmOpen(key: Uint8Array, iv: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Promise<Uint8Array | null>
+  generateKey(
+    algorithm: 'Ed25519' | 'ES256' | 'ES384',
+  ): Promise<{ readonly pkcs8: Uint8Array; readonly spki: Uint8Array }>
+  importPrivateKey(algorithm: SignatureAlgorithm, pkcs8: Uint8Array): Promise<PrivateKeyHandle>
+  sign(key: PrivateKeyHandle, message: Uint8Array): Promise<Uint8Array>
+  /** false for a wrong signature and for a key that is not one of this algorithm */
+  verify(algorithm: SignatureAlgorithm, spki: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean>
+}

@@ -1,0 +1,11 @@
+import { backend } from '#crypto-backend'
+
+/** Synchronous hashing on both backends. @returns 32, 48 and 64 bytes */
+export const sha256 = (bytes: Uint8Array): Uint8Array => backend.hash('sha256', bytes)
+export const sha384 = (bytes: Uint8Array): Uint8Array => backend.hash('sha384', bytes)
+export const sha512 = (bytes: Uint8Array): Uint8Array => backend.hash('sha512', bytes)
+export const hmacSha256 = (key: Uint8Array, message: Uint8Array): Uint8Array => backend.hmac('sha256', key, message)
+export const hmacSha384 = (key: Uint8Array, message: Uint8Array): Uint8Array => backend.hmac('sha384', key, message)
+
+/** Unpredictable bytes. Pure code takes them as an argument. */
+export const randomBytes = (size: number): Uint8Array => backend.randomBytes(size)

@@ -1,0 +1,270 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+/**
+ * Who may import whom. This table and docs/ARCHITECTURE.md, "Who may import whom", change in the same commit.
+ * The keys of the inner lists are path prefixes below the repository; the longest key that fits a file is its rule.
+ */
+const rules: Readonly<Record<string, readonly string[]>> = {
+  'core/failure.ts': [],
+  'core/assert.ts': [],
+  'core/time.ts': [],
+  'core/limits.ts': [],
+  'core/bytes': ['core/bytes', 'core/failure', 'core/assert', 'core/limits'],
+  'core/encoding': ['core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits'],
+  'core/crypto': ['core/crypto', 'core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits'],
+  'core/x509': [
+    'core/x509',
+    'core/crypto',
+    'core/encoding',
+    'core/bytes',
+    'core/failure',
+    'core/assert',
+    'core/limits',
+    'core/time',
+  ],
+  'core/onnx': ['core/onnx', 'core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits'],
+  'core/sealed': [
+    'core/sealed',
+    'core/dsse',
+    'core/crypto',
+    'core/encoding',
+    'core/bytes',
+    'core/failure',
+    'core/assert',
+    'core/limits',
+    'core/time',
+  ],
+  'core/tlog': [
+    'core/tlog',
+    'core/crypto',
+    'core/encoding',
+    'core/bytes',
+    'core/failure',
+    'core/assert',
+    'core/limits',
+    'core/time',
+  ],
+  'core/dsse': [
+    'core/dsse',
+    'core/crypto',
+    'core/encoding',
+    'core/bytes',
+    'core/failure',
+    'core/assert',
+    'core/limits',
+    'core/time',
+  ],
+  'core/wire': ['core'],
+  policies: ['core', 'policies'],
+  attest: ['core', 'policies', 'attest'],
+  'attest/service': ['core', 'policies', 'attest', 'host'],
+  'attest/collateral': ['core', 'policies', 'attest', 'host'],
+  keybroker: ['core', 'policies', 'keybroker'],
+  'keybroker/store': ['core', 'policies', 'keybroker', 'host'],
+  'keybroker/service': ['core', 'policies', 'keybroker', 'host'],
+  runtime: ['core', 'runtime'],
+  'runtime/attester/simulated': ['core', 'runtime', 'attest/snp/layout'],
+  'runtime/service': ['core', 'runtime', 'host'],
+  transparency: ['core', 'transparency'],
+  'transparency/storage': ['core', 'transparency', 'host'],
+  'transparency/service': ['core', 'transparency', 'host'],
+  'transparency/witness/service': ['core', 'transparency', 'host'],
+  convert: ['core', 'convert'],
+  client: ['core', 'policies', 'client', 'attest'],
+  'client/proxy': ['core', 'policies', 'client', 'attest', 'host'],
+  host: ['core', 'host'],
+  cli: ['core', 'policies', 'attest', 'keybroker', 'runtime', 'transparency', 'convert', 'client', 'host', 'cli'],
+  test: [
+    'core',
+    'policies',
+    'attest',
+    'keybroker',
+    'runtime',
+    'transparency',
+    'convert',
+    'client',
+    'host',
+    'cli',
+    'test',
+  ],
+}
+
+/** Folders and files that do I/O. Everything else in the product is pure: no clock, network, disk, environment. */
+const edges = [
+  'host',
+  'cli',
+  'attest/service',
+  'attest/collateral',
+  'keybroker/store',
+  'keybroker/service',
+  'keybroker/kek',
+  'runtime/attester',
+  'runtime/engine',
+  'runtime/service',
+  'convert/seal',
+  'convert/keys',
+  'convert/model',
+  'client/proxy',
+  'client/edge',
+  'transparency/storage',
+  'transparency/service',
+  'transparency/witness/service',
+  'transparency/witness/store',
+  'core/crypto/backend.node.ts',
+  'core/crypto/backend.browser.ts',
+]
+/** Files that only the edges of another folder may reach: `client` uses the pure parts of attest. */
+const impureOfAttest = ['attest/service', 'attest/collateral']
+
+const root = join(dirname(new URL(import.meta.url).pathname), '../..')
+const product = [
+  'core',
+  'policies',
+  'attest',
+  'keybroker',
+  'runtime',
+  'transparency',
+  'convert',
+  'client',
+  'host',
+  'cli',
+]
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name)
+    if (name === 'node_modules' || name === 'dist') return []
+    if (statSync(path).isDirectory()) return filesBelow(path)
+    return path.endsWith('.ts') ? [relative(root, path)] : []
+  })
+}
+function existing(folder: string): string[] {
+  try {
+    return filesBelow(join(root, folder))
+  } catch {
+    return []
+  }
+}
+
+const importLine = /(?:from|import)\s*\(?\s*'([^']+)'/g
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8')
+  return [...text.matchAll(importLine)].map((found) => found[1]!)
+}
+
+/** `core/bytes/bytes.ts` for `#core/bytes/bytes.js`; undefined for a package. */
+function inRepository(file: string, specifier: string): string | undefined {
+  if (specifier === '#crypto-backend') return 'core/crypto/backend.ts'
+  if (specifier.startsWith('#')) return specifier.slice(1).replace(/\.js$/, '.ts')
+  if (specifier.startsWith('.')) return join(dirname(file), specifier).replace(/\.js$/, '.ts')
+  return undefined
+}
+
+function below(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(`${prefix}/`) || path.startsWith(`${prefix}.`)
+}
+
+function ruleOf(file: string): readonly string[] | undefined {
+  const keys = Object.keys(rules).filter((key) => below(file, key))
+  keys.sort((a, b) => b.length - a.length)
+  return keys[0] === undefined ? undefined : rules[keys[0]]
+}
+
+/** A place where parts are joined may import anything but test and deploy. */
+function isJoiningPlace(file: string): boolean {
+  return file.startsWith('cli/') || file.endsWith('/service/main.ts')
+}
+
+const files = [...product, 'test'].flatMap(existing)
+const edgesOf = (file: string) => edges.some((edge) => below(file, edge))
+
+describe('tidy: imports', () => {
+  test('every file stands in a folder of the table', () => {
+    expect(files.filter((file) => ruleOf(file) === undefined)).toEqual([])
+    expect(files.length).toBeGreaterThan(15)
+  })
+
+  test('no file imports what the table forbids', () => {
+    const wrong = files.flatMap((file) =>
+      importsOf(file).flatMap((specifier) => {
+        const target = inRepository(file, specifier)
+        if (target === undefined) return []
+        if (isJoiningPlace(file) && !target.startsWith('test/')) return []
+        const allowed = ruleOf(file) ?? []
+        if (file.startsWith('client/') && !edgesOf(file) && impureOfAttest.some((edge) => below(target, edge)))
+          return [`${file} -> ${target}`]
+        return allowed.some((prefix) => below(target, prefix)) ? [] : [`${file} -> ${target}`]
+      }),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('pure code imports no edge', () => {
+    const wrong = files
+      .filter((file) => !file.startsWith('test/') && !edgesOf(file) && !isJoiningPlace(file))
+      .flatMap((file) =>
+        importsOf(file).flatMap((specifier) => {
+          const target = inRepository(file, specifier)
+          return target !== undefined && specifier !== '#crypto-backend' && edgesOf(target)
+            ? [`${file} -> ${target}`]
+            : []
+        }),
+      )
+    expect(wrong).toEqual([])
+  })
+
+  test('pure code reads no clock, network, disk or environment', () => {
+    const ambient =
+      /\bDate\.now\b|\bnew Date\(\)|\bprocess\.|\bMath\.random\b|(?<![.\w])fetch\(|'node:(?!test)[a-z_/]+'|\bconsole\./
+    const wrong = files
+      .filter((file) => !file.startsWith('test/') && !edgesOf(file) && !isJoiningPlace(file))
+      .flatMap((file) =>
+        readFileSync(join(root, file), 'utf8')
+          .split('\n')
+          .flatMap((line, i) =>
+            ambient.test(line) && !/^\s*(\*|\/\/)/.test(line) ? [`${file}:${i + 1}: ${line.trim()}`] : [],
+          ),
+      )
+    expect(wrong).toEqual([])
+  })
+
+  test('no cycles', () => {
+    const graph = new Map(
+      files.map((file) => [
+        file,
+        importsOf(file)
+          .flatMap((one) => inRepository(file, one) ?? [])
+          .filter((one) => files.includes(one)),
+      ]),
+    )
+    const state = new Map<string, 'open' | 'done'>()
+    const cycles: string[] = []
+    const visit = (file: string, path: readonly string[]): void => {
+      if (state.get(file) === 'done') return
+      if (state.get(file) === 'open') {
+        cycles.push([...path.slice(path.indexOf(file)), file].join(' -> '))
+        return
+      }
+      state.set(file, 'open')
+      for (const next of graph.get(file) ?? []) visit(next, [...path, file])
+      state.set(file, 'done')
+    }
+    for (const file of files) visit(file, [])
+    expect(cycles).toEqual([])
+  })
+
+  test('the minter of simulated evidence is reached by joining places and tests only', () => {
+    const wrong = files
+      .filter((file) => !file.startsWith('test/') && !file.startsWith('runtime/attester/simulated/'))
+      .filter((file) => importsOf(file).some((one) => one.includes('attester/simulated')))
+      .filter((file) => !file.startsWith('cli/'))
+    expect(wrong).toEqual([])
+  })
+
+  test('node-forge reads PKCS#12 and nothing else; nobody imports it yet', () => {
+    expect(files.filter((file) => importsOf(file).includes('node-forge'))).toEqual([])
+  })
+})

@@ -1,0 +1,36 @@
+// Compiles the package to dist/ and copies what tsc does not: SQL migrations and policy documents.
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+const root = new URL('../..', import.meta.url).pathname
+const tsc = join(root, 'node_modules/typescript/bin/tsc')
+if (!existsSync(tsc)) process.exit(0) // a production install has no compiler and ships dist/
+const result = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: 'inherit' })
+if (result.status !== 0) process.exit(result.status ?? 1)
+
+const copied = /\.(sql|json|cedar|cedarschema|pem|wav)$/
+const folders = [
+  'core',
+  'policies',
+  'attest',
+  'keybroker',
+  'runtime',
+  'convert',
+  'client',
+  'transparency',
+  'host',
+  'cli',
+]
+function copy(folder) {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (statSync(path).isDirectory()) copy(path)
+    else if (copied.test(name)) {
+      const target = join(root, 'dist', path.slice(root.length))
+      mkdirSync(dirname(target), { recursive: true })
+      cpSync(path, target)
+    }
+  }
+}
+for (const folder of folders) if (existsSync(join(root, folder))) copy(join(root, folder))
