@@ -1,0 +1,34 @@
+import { concat, toHex } from '#core/bytes/bytes.js'
+import { sha256, sha384 } from '#core/crypto/hash.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { base64Url, hex, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import { modelIdShape } from '#core/wire/names.js'
+
+/**
+ * What a node's evidence says on our own paths (TRUST 3). The nonce is the challenger's; the audience is the
+ * challenger's key thumbprint, or `client` for a document that any client may ask for.
+ */
+export const bindingShape = object({
+  purpose: oneOf('claviger.release.v1', 'claviger.renew.v1', 'claviger.node.v1'),
+  audience: string({ form: /^([A-Za-z0-9_-]{43}|client)$/ }),
+  model: modelIdShape,
+  nonce: base64Url(32),
+  keyset_digest: hex(32),
+  devices_digest: hex(32),
+  config_digest: hex(32),
+  trust_digest: hex(32),
+})
+export type Binding = Shaped<typeof bindingShape>
+
+/** Lowercase hex of SHA-256 over the canonical JSON of a document of ours. */
+export function documentDigest(document: unknown): string {
+  return toHex(sha256(canonicalJson(document)))
+}
+
+/** The digest of "no devices": a node without accelerators says so. */
+export const noDevicesDigest = documentDigest([])
+
+/** The 64 bytes of report data: SHA-384 of the canonical JSON, then 16 zero bytes. */
+export function reportDataOf(binding: Binding): Uint8Array {
+  return concat(sha384(canonicalJson(binding)), new Uint8Array(16))
+}

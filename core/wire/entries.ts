@@ -1,0 +1,125 @@
+import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
+import {
+  hex,
+  integer,
+  list,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import { entrySizeMax } from '#core/limits.js'
+import { idShape, platformShape, timeShape } from '#core/wire/names.js'
+
+/** Failures of reading a log entry. */
+export type EntryCode = 'entry/kind' | 'entry/size'
+
+/**
+ * What stands in the public log, one form for each kind. Digests of big random things stand as they are; names of
+ * tenants and models, evidence (it holds chip ids), statements and decisions stand as commitments (I10, TRUST 6).
+ */
+const head = {
+  type: literal('claviger/entry/v1'),
+  /** broker's clock when the entry was made */
+  at: timeShape,
+  /** commitment to the tenant's id with one opening for all its entries: a pseudonym */
+  tenant: hex(32),
+}
+
+const decided = {
+  ...head,
+  /** commitment to the model id */
+  model: hex(32),
+  /** index of the last state entry of this tenant that the decision had applied */
+  state_index: integer(),
+  nonce_digest: hex(32),
+  /** commitment to the evidence as it came */
+  evidence: hex(32),
+  /** commitment to facts and decision */
+  decision: hex(32),
+  platform: platformShape,
+  /** a broker outside a TEE says so in every decision (I16) */
+  broker: literal('UNATTESTED BROKER'),
+}
+
+const released = {
+  ...decided,
+  version: integer({ min: 1 }),
+  manifest_digest: hex(32),
+  keyset_digest: hex(32),
+  config_digest: hex(32),
+  trust_digest: hex(32),
+  policy_digest: hex(32),
+  reference_values_digest: hex(32),
+  ear_digest: hex(32),
+  lease_id: idShape,
+  lease_expires_at: timeShape,
+  route: oneOf('v1', 'kbs'),
+}
+
+const releaseShape = object({ kind: literal('release'), ...released })
+const renewalShape = object({ kind: literal('renewal'), ...released })
+const denialShape = object({
+  kind: literal('denial'),
+  ...decided,
+  /** ids of the owner's rules, or codes of ours, that refused */
+  reasons: list(string(), { min: 1, max: 64 }),
+  policy_digest: nullable(hex(32)),
+})
+const stateShape = object({
+  kind: literal('state'),
+  ...head,
+  change: oneOf('tenant', 'trust', 'registration', 'policy', 'reference-values', 'revocation'),
+  model: nullable(hex(32)),
+  sequence: integer({ min: 1 }),
+  /** commitment to the signed statement's digest */
+  statement: hex(32),
+})
+const summaryShape = object({
+  kind: literal('refusals'),
+  type: literal('claviger/entry/v1'),
+  at: timeShape,
+  since: timeShape,
+  /** requests that were refused before they were decisions, counted by failure code */
+  counts: list(object({ code: string(), count: integer({ min: 1 }) }), { max: 200 }),
+})
+
+export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalShape>
+export type DenialEntry = Shaped<typeof denialShape>
+export type StateEntry = Shaped<typeof stateShape>
+export type RefusalsEntry = Shaped<typeof summaryShape>
+export type Entry = ReleaseEntry | DenialEntry | StateEntry | RefusalsEntry
+
+const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
+  release: releaseShape,
+  renewal: renewalShape,
+  denial: denialShape,
+  state: stateShape,
+  refusals: summaryShape,
+}
+
+/** The leaf of an entry: its canonical JSON, below the 64 KiB that tlog-tiles allows. @throws entry/size */
+export function encodeEntry(entry: Entry): Uint8Array {
+  const leaf = canonicalJson(entry)
+  if (leaf.length > entrySizeMax)
+    throw new Failure<EntryCode>('entry/size', `entry has ${leaf.length} bytes, at most ${entrySizeMax}`)
+  return leaf
+}
+
+/** The entry that a leaf holds. @throws entry/kind, entry/size, json/..., shape/... */
+export function parseEntry(leaf: Uint8Array): Entry {
+  if (leaf.length > entrySizeMax)
+    throw new Failure<EntryCode>('entry/size', `entry has ${leaf.length} bytes, at most ${entrySizeMax}`)
+  const value = parseCanonicalJson(leaf)
+  const kind =
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? (value as { kind?: unknown }).kind
+      : undefined
+  if (typeof kind !== 'string' || !Object.hasOwn(shapes, kind))
+    throw new Failure<EntryCode>('entry/kind', 'unknown kind of entry')
+  return shapes[kind as Entry['kind']](value, 'entry')
+}

@@ -1,0 +1,93 @@
+import { fromBase64, toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { type Ed25519Jwk, thumbprintShape } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { type Envelope, signEnvelope, verifyEnvelope } from '#core/dsse.js'
+import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
+import { base64Url, hex, integer, literal, nullable, object, oneOf, type Shaped } from '#core/encoding/shape.js'
+import {
+  countryShape,
+  idShape,
+  modelIdShape,
+  nameShape,
+  platformShape,
+  timeShape,
+  titleShape,
+} from '#core/wire/names.js'
+import { callersShape } from '#core/wire/statements.js'
+
+/** Place and operator as a decision used them: never a bare country code (I13). */
+export const declaredShape = object({
+  place: nullable(object({ country: countryShape })),
+  operator: nullable(object({ legalName: titleShape, country: countryShape })),
+  host: nameShape,
+  basis: literal('declared'),
+  grade: literal('L0'),
+  issuer: thumbprintShape,
+  issuedAt: timeShape,
+  statementDigest: hex(32),
+})
+export type Declared = Shaped<typeof declaredShape>
+
+/** The right to use a model key until `expiresAt`, for at most `requests` requests (I11, I15). Signed by the broker. */
+export const leaseShape = object({
+  type: literal('claviger/lease/v1'),
+  id: idShape,
+  broker: thumbprintShape,
+  tenant: thumbprintShape,
+  model: modelIdShape,
+  version: integer({ min: 1 }),
+  manifestDigest: hex(32),
+  keysetDigest: hex(32),
+  trustDigest: hex(32),
+  issuedAt: timeShape,
+  expiresAt: timeShape,
+  /** the work that may be done under this lease: needs no clock */
+  requests: integer({ min: 1 }),
+  policy: object({ name: nameShape, sequence: integer({ min: 1 }), digest: hex(32) }),
+  callers: callersShape,
+  callerSalt: base64Url(32),
+  declared: nullable(declaredShape),
+  /** nobody believes a guest's clock; without an attested counter the host can stop it */
+  time: oneOf('host-influenced', 'attested-counter'),
+  platform: platformShape,
+  standing: literal('UNATTESTED BROKER'),
+})
+export type Lease = Shaped<typeof leaseShape>
+
+/** A broker's sign of life for one lease: it answers the runtime's own fresh nonce. Signed by the broker. */
+export const beatShape = object({
+  type: literal('claviger/beat/v1'),
+  lease: idShape,
+  nonce: base64Url(32),
+  at: timeShape,
+  expiresAt: timeShape,
+})
+export type Beat = Shaped<typeof beatShape>
+
+const leaseType = 'application/vnd.claviger.lease+json'
+const beatType = 'application/vnd.claviger.beat+json'
+
+export async function signLease(lease: Lease, key: SigningKey): Promise<Envelope> {
+  return signEnvelope(leaseType, canonicalJson(lease), [key])
+}
+export async function signBeat(beat: Beat, key: SigningKey): Promise<Envelope> {
+  return signEnvelope(beatType, canonicalJson(beat), [key])
+}
+
+/** A lease that one of the brokers signed. @throws dsse/..., crypto/signature, json/..., shape/... */
+export async function verifyLease(envelope: Envelope, brokers: readonly Ed25519Jwk[]): Promise<Lease> {
+  const { payload } = await verifyEnvelope(envelope, leaseType, brokers, 'lease')
+  return leaseShape(parseCanonicalJson(payload), 'lease')
+}
+
+/** A beat that one of the brokers signed. @throws dsse/..., crypto/signature, json/..., shape/... */
+export async function verifyBeat(envelope: Envelope, brokers: readonly Ed25519Jwk[]): Promise<Beat> {
+  const { payload } = await verifyEnvelope(envelope, beatType, brokers, 'beat')
+  return beatShape(parseCanonicalJson(payload), 'beat')
+}
+
+/** SHA-256 of the signed payload, lowercase hex. */
+export function leaseDigest(envelope: Envelope): string {
+  return toHex(sha256(fromBase64(envelope.payload)))
+}

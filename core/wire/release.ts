@@ -1,0 +1,124 @@
+import { utf8 } from '#core/bytes/bytes.js'
+import { labelled, signatureJwk, thumbprintShape } from '#core/crypto/jwk.js'
+import { envelopeShape } from '#core/dsse.js'
+import {
+  base64,
+  base64Url,
+  boolean,
+  hex,
+  integer,
+  json,
+  list,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
+import { entrySizeMax } from '#core/limits.js'
+import { bindingShape } from '#core/wire/binding.js'
+import { openingShape } from '#core/wire/commitment.js'
+import { evidenceShape } from '#core/wire/evidence.js'
+import { keysetShape } from '#core/wire/keyset.js'
+import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
+import { runtimeConfigShape } from '#core/wire/runtime-config.js'
+
+/** The version of our own API that both sides must name. */
+export const apiVersion = 'claviger/v1'
+
+/** `POST /v1/challenges`: asks for a nonce. */
+export const challengeRequestShape = object({ version: literal(apiVersion), model: modelIdShape })
+export const challengeShape = object({
+  version: literal(apiVersion),
+  /** thumbprint of the broker's signing key: the audience of the evidence */
+  broker: thumbprintShape,
+  nonce: base64Url(32),
+  expiresAt: timeShape,
+})
+export type Challenge = Shaped<typeof challengeShape>
+
+/** The host's signed statement and the key that made it. */
+export const hostDeclarationShape = object({ statement: envelopeShape, key: signatureJwk })
+export type HostDeclaration = Shaped<typeof hostDeclarationShape>
+
+/** `POST /v1/releases` and, with `lease`, `POST /v1/renewals`. */
+export const releaseRequestShape = object({
+  version: literal(apiVersion),
+  /** the same in a retry: decided again, wrapped afresh, debited once */
+  requestId: idShape,
+  binding: bindingShape,
+  evidence: evidenceShape,
+  keyset: keysetShape,
+  config: runtimeConfigShape,
+  modelVersion: integer({ min: 1 }),
+  manifestDigest: hex(32),
+  host: nullable(hostDeclarationShape),
+  /** the lease to renew; null for a first release */
+  lease: nullable(idShape),
+})
+export type ReleaseRequest = Shaped<typeof releaseRequestShape>
+
+/** What the node needs to rebuild the leaf from its own values. */
+export const openingsShape = object({
+  tenant: openingShape,
+  model: openingShape,
+  evidence: openingShape,
+  decision: openingShape,
+})
+export type Openings = Shaped<typeof openingsShape>
+
+/** The answer to a release that was allowed. A renewal wraps no key. */
+export const releaseAnswerShape = object({
+  version: literal(apiVersion),
+  leaf: base64(undefined, entrySizeMax * 2),
+  openings: openingsShape,
+  /** facts and decision, as committed to in the leaf */
+  decision: json,
+  /** c2sp.org/tlog-proof@v1 with the cosigned checkpoint */
+  proof: string({ max: 64 * 1024 }),
+  lease: envelopeShape,
+  beat: envelopeShape,
+  ear: string({ max: 256 * 1024 }),
+  /** encapsulated key (32 bytes), then the ciphertext; null in a renewal */
+  wrapped: nullable(base64(undefined, 4096)),
+})
+export type ReleaseAnswer = Shaped<typeof releaseAnswerShape>
+
+/** `POST /v1/beats`: the runtime's nonce for the next beat. */
+export const beatRequestShape = object({ version: literal(apiVersion), lease: idShape, nonce: base64Url(32) })
+
+/** One reason of a refusal, as a host may see it. */
+export const reasonShape = object({
+  id: string(),
+  effect: oneOf('forbid', 'no-permit', 'code'),
+  explain: nullable(string({ max: 2000 })),
+  law: nullable(string({ max: 2000 })),
+  expected: nullable(string({ max: 4000 })),
+  actual: nullable(string({ max: 4000 })),
+  remedy: nullable(string({ max: 2000 })),
+})
+export type Reason = Shaped<typeof reasonShape>
+
+/** The members of a problem document (RFC 9457) that say why a release was denied. */
+export const denialShape = object({
+  reasons: list(reasonShape, { max: 64 }),
+  /** index of the denial in the log */
+  entry: nullable(integer()),
+  simulated: boolean,
+})
+
+/** HPKE `info` of a wrapped model key: it opens only with its own log entry (TRUST 2). */
+export function releaseInfo(leafHash: Uint8Array): Uint8Array {
+  return labelled('claviger/release/v1', leafHash)
+}
+
+/** HPKE AAD of a wrapped model key. */
+export function releaseAad(manifestDigest: string): Uint8Array {
+  return utf8(manifestDigest)
+}
+
+/** HPKE `info` of a model key on its way from the owner to the broker. */
+export function registerInfo(manifestDigest: string): Uint8Array {
+  return labelled('claviger/register/v1', utf8(manifestDigest))
+}

@@ -1,0 +1,35 @@
+import { thumbprintShape } from '#core/crypto/jwk.js'
+import { boolean, hex, integer, literal, nullable, object, type Shaped } from '#core/encoding/shape.js'
+import { modelIdShape } from '#core/wire/names.js'
+
+/**
+ * Everything that the host chose for a node and that could weaken it (I14). Its digest is in the evidence, so a host
+ * that changes a setting changes the evidence, and owner and client see it.
+ */
+export const runtimeConfigShape = object({
+  type: literal('claviger/runtime-config/v1'),
+  model: modelIdShape,
+  /** thumbprint of the broker key whose leases and beats the node obeys */
+  broker: thumbprintShape,
+  /** digest of the host's signed statement on place and operator, when it made one */
+  hostStatement: nullable(hex(32)),
+  /** the memory of the engine may be read from outside: for tests of hygiene only */
+  dangerousAllowInspection: boolean,
+  /** unsealed requests are answered */
+  dangerousAllowPlain: boolean,
+  /** the node accepts simulated evidence of itself */
+  dangerousAllowSimulated: boolean,
+  engineConfinement: literal('unconfined'),
+  requestSizeMax: integer(),
+})
+export type RuntimeConfig = Shaped<typeof runtimeConfigShape>
+
+/** The settings of a configuration that weaken it, by name, for node document, receipt and card. */
+export function weakenings(config: RuntimeConfig): readonly string[] {
+  return [
+    ...(config.dangerousAllowInspection ? ['engine memory can be inspected'] : []),
+    ...(config.dangerousAllowPlain ? ['unsealed requests are answered'] : []),
+    ...(config.dangerousAllowSimulated ? ['simulated evidence is accepted'] : []),
+    ...(config.engineConfinement === 'unconfined' ? ['engine: unconfined'] : []),
+  ]
+}
