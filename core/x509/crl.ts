@@ -1,0 +1,138 @@
+import { equal, toHex } from '#core/bytes/bytes.js'
+import type { SignatureAlgorithm } from '#core/crypto/backend.js'
+import {
+  type Der,
+  DerReader,
+  derBitBytes,
+  derInteger,
+  derTag,
+  derUnsigned,
+  parseDer,
+  readDerTime,
+} from '#core/encoding/der.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { crlSizeMax } from '#core/limits.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
+import {
+  type Certificate,
+  readExtensionList,
+  sameAlgorithm,
+  verifyX509Signature,
+  withCode,
+} from '#core/x509/certificate.js'
+
+/** Failures of reading and verifying a certificate revocation list. */
+export type CrlCode =
+  | 'crl/size'
+  | 'crl/form'
+  | 'crl/critical-extension'
+  | 'crl/no-next-update'
+  | 'crl/issuer-name'
+  | 'crl/key-usage'
+  | 'crl/not-yet-valid'
+  | 'crl/expired'
+  | 'crl/signature'
+  | 'crl/revoked'
+
+export interface Crl {
+  readonly tbs: Uint8Array
+  readonly algorithm: SignatureAlgorithm
+  readonly signature: Uint8Array
+  readonly issuer: Uint8Array
+  readonly thisUpdate: UnixSeconds
+  readonly nextUpdate: UnixSeconds
+  /** lowercase hex of the serial numbers' magnitudes */
+  readonly revoked: ReadonlySet<string>
+}
+
+/**
+ * The CRL that the bytes spell. One without `nextUpdate` is refused: nothing could ever call it stale. One with a
+ * critical extension (delta, indirect or partial lists) is refused: it does not say what a full list says.
+ *
+ * der     at most 8 MiB
+ * throws  crl/size, crl/form, crl/critical-extension, crl/no-next-update, x509/algorithm, x509/duplicate-extension,
+ *         x509/extension
+ * source  RFC 5280, "CRL Fields"
+ */
+export function parseCrl(der: Uint8Array, what = 'CRL'): Crl {
+  if (der.length > crlSizeMax)
+    throw new Failure<CrlCode>('crl/size', `${what} has ${der.length} bytes, at most ${crlSizeMax}`)
+  return withCode<CrlCode, Crl>('crl/form', what, () => {
+    const outer = new DerReader(parseDer(der, derTag.sequence, 'CRL').body)
+    const tbs = outer.next(derTag.sequence, 'to-be-signed part')
+    const identifier = outer.next(derTag.sequence, 'signature algorithm')
+    const signature = derBitBytes(outer.next(derTag.bitString, 'signature'), 'signature')
+    outer.end('CRL')
+    const reader = new DerReader(tbs.body)
+    const version = reader.optional(derTag.integer, 'version')
+    if (version && derInteger(version, 255, 'version') !== 1)
+      throw new Failure<CrlCode>('crl/form', `${what} is not of version 2`)
+    const algorithm = sameAlgorithm(reader.next(derTag.sequence, 'signature algorithm'), identifier, what)
+    const issuer = reader.next(derTag.sequence, 'issuer').whole
+    const thisUpdate = readDerTime(reader, 'this update')
+    if (reader.tag !== derTag.utcTime && reader.tag !== derTag.generalizedTime)
+      throw new Failure<CrlCode>('crl/no-next-update', `${what} does not say when the next one is due`)
+    const nextUpdate = readDerTime(reader, 'next update')
+    const entries = reader.optional(derTag.sequence, 'revoked certificates')
+    const revoked = entries ? readEntries(entries, what) : new Set<string>()
+    const extensions = reader.optional(0xa0, 'extensions')
+    reader.end('to-be-signed part')
+    if (extensions) refuseCritical(parseDer(extensions.body, derTag.sequence, 'extensions'), what)
+    return { tbs: tbs.whole, algorithm, signature, issuer, thisUpdate, nextUpdate, revoked }
+  })
+}
+
+function readEntries(sequence: Der, what: string): ReadonlySet<string> {
+  const revoked = new Set<string>()
+  const reader = new DerReader(sequence.body)
+  while (!reader.done) {
+    const entry = new DerReader(reader.next(derTag.sequence, 'entry').body)
+    revoked.add(toHex(derUnsigned(entry.next(derTag.integer, 'serial number'), 'serial number')))
+    readDerTime(entry, 'revocation date')
+    const extensions = entry.optional(derTag.sequence, 'entry extensions')
+    if (extensions) refuseCritical(extensions, what)
+    entry.end('entry')
+  }
+  return revoked
+}
+
+function refuseCritical(sequence: Der, what: string): void {
+  for (const { oid, critical } of readExtensionList(sequence, what).values()) {
+    if (critical) throw new Failure<CrlCode>('crl/critical-extension', `${what} has critical extension ${oid}`)
+  }
+}
+
+/**
+ * Verifies that `issuer` signed the CRL and that it is current at `at`.
+ *
+ * trusts  that the caller has verified the issuer
+ * throws  crl/issuer-name, crl/key-usage, crl/not-yet-valid, crl/expired, crl/signature
+ * source  RFC 5280, "CRL Validation"
+ */
+export async function verifyCrl(crl: Crl, issuer: Certificate, at: UnixSeconds, what = 'CRL'): Promise<void> {
+  if (!equal(crl.issuer, issuer.subject)) throw new Failure<CrlCode>('crl/issuer-name', `${what} has another issuer`)
+  if (issuer.keyUsage && !issuer.keyUsage.crlSign)
+    throw new Failure<CrlCode>('crl/key-usage', `issuer of ${what} may not sign CRLs`)
+  if (at < crl.thisUpdate)
+    throw new Failure<CrlCode>(
+      'crl/not-yet-valid',
+      `${what} is from ${formatTime(crl.thisUpdate)}, verified at ${formatTime(at)}`,
+    )
+  if (at > crl.nextUpdate)
+    throw new Failure<CrlCode>(
+      'crl/expired',
+      `${what} was due again at ${formatTime(crl.nextUpdate)}, verified at ${formatTime(at)}`,
+    )
+  try {
+    await verifyX509Signature(crl.algorithm, issuer.spki, crl.tbs, crl.signature, what)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<CrlCode>('crl/signature', `${what} was not signed by its issuer`, { cause })
+  }
+}
+
+/** Returns only when the CRL does not list the certificate. @throws crl/revoked */
+export function verifyNotRevoked(certificate: Certificate, crl: Crl, name: string): void {
+  if (crl.revoked.has(toHex(certificate.serial)))
+    throw new Failure<CrlCode>('crl/revoked', `${name}, serial number ${toHex(certificate.serial)}, is revoked`)
+}
