@@ -24,5 +24,14 @@ export const responseSizeMax = 64 * MiB
 /** A sealed model. */
 export const filesPerModelMax = 10_000
 export const pathLengthMax = 512
+/** A sealed model's manifest: 64 characters a MiB of model, so models of some 90 GiB. */
+export const manifestSizeMax = 6 * MiB
 /** Clock difference that is forgiven between two honest parties, in seconds. */
 export const clockSkewSeconds = 60
+/** A signed note and its signatures (C2SP signed-note asks for at least 16), in characters. */
+export const noteSizeMax = 256 * KiB
+export const noteSignaturesMax = 64
+/** Hashes of a Merkle proof: the levels of a tree of 2^63 leaves. */
+export const proofHashesMax = 63
+/** Logs, witnesses and groups of a log policy, each (C2SP tlog-policy asks for at least 32). */
+export const policyNamesMax = 128
