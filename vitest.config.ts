@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
+import { LastLines } from './test/tools/reporter.js'
 
-const conditions = ['source', 'node', 'import', 'module', 'default']
+// Not `import`: these reach Node's own resolution too, where `require` of a double package would then find its ESM half.
+const conditions = ['source', 'node']
 const exclude = ['dist/**', 'node_modules/**', 'test/**/*.slow.test.ts']
 
 // Two projects: everything on the Node crypto backend, and the core once more on the browser backend.
@@ -9,6 +11,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    globalSetup: ['test/fakes/global-setup.ts'],
+    reporters: ['default', new LastLines()],
     projects: [
       {
         resolve: { conditions },

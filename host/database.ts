@@ -1,0 +1,281 @@
+/**
+ * What belongs in host: what every process needs at its rim. Databases, HTTP, configuration, files, child processes.
+ * Imported by edges only. Nothing in it knows a key, a policy or a kind of evidence.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { createHash } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { PGlite } from '@electric-sql/pglite'
+import { type SQL, sql } from 'drizzle-orm'
+import { drizzle as drizzleNodePostgres } from 'drizzle-orm/node-postgres'
+import { migrate as migrateNodePostgres } from 'drizzle-orm/node-postgres/migrator'
+import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
+import { drizzle as drizzlePglite } from 'drizzle-orm/pglite'
+import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator'
+import pg from 'pg'
+import { assert } from '#core/assert.js'
+import { Failure } from '#core/failure.js'
+import { type DatabaseCode, databaseFailure, isConflict } from '#host/database-failures.js'
+import { lockFolder } from '#host/folder-lock.js'
+
+/** Where statements run: outside a transaction, or inside one. The same code runs on both drivers. */
+export type Connection = PgDatabase<PgQueryResultHKT>
+
+export type DatabaseConfig = { readonly url: string } | { readonly folder: string } | { readonly memory: true }
+
+export interface TransactionOptions {
+  /** `serializable`: as if transactions ran one after the other. Default: the database's, read committed. */
+  readonly isolation?: 'serializable'
+}
+
+/** One open database. */
+export interface Database {
+  readonly dialect: 'postgres' | 'pglite'
+  /**
+   * For one statement outside a transaction. Errors of the database come as the library's: use `read` to have them mapped.
+   * Reaching for it inside a transaction is a bug and asserts, since PGlite would wait for itself for ever.
+   */
+  readonly db: Connection
+  /** Runs statements outside a transaction. @throws database/... */
+  read<T>(work: (db: Connection) => Promise<T>): Promise<T>
+  /**
+   * Runs `work` in one transaction: all of it is durable on return, or none of it happened.
+   *
+   * `work` may run several times, since a transaction that the database gave up (40001, 40P01) is run again, 12 times in
+   * all: it must have no effect besides its statements, and use only the connection that it is given.
+   * throws  what `work` throws; database/conflict when every try was given up; other database/... codes
+   */
+  transaction<T>(work: (tx: Connection) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Ends all connections and gives the folder free. */
+  close(): Promise<void>
+}
+
+const triesMax = 12
+const connectTimeoutMs = 10_000
+const statementTimeoutMs = 30_000
+const connectionsMax = 10
+
+interface Inside extends Database {
+  readonly inside: AsyncLocalStorage<true>
+  /** one advisory lock on one connection of its own while `work` runs */
+  exclusively(key: string, work: (db: Connection, run: MigrateWith) => Promise<void>): Promise<void>
+  readonly place: string
+}
+type MigrateWith = (config: {
+  migrationsFolder: string
+  migrationsSchema: string
+  migrationsTable: string
+}) => Promise<void>
+
+const opened = new WeakMap<Database, Inside>()
+
+function insideOf(database: Database): Inside {
+  const found = opened.get(database)
+  assert(found, 'the database was opened by openDatabase')
+  return found
+}
+
+/** The rows of a raw statement. */
+export async function rowsOf(db: Connection, statement: SQL): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const result = (await db.execute(statement)) as unknown as { rows: Readonly<Record<string, unknown>>[] }
+  return result.rows
+}
+
+async function runTransaction<T>(
+  db: Connection,
+  inside: AsyncLocalStorage<true>,
+  work: (tx: Connection) => Promise<T>,
+  options: TransactionOptions,
+): Promise<T> {
+  assert(inside.getStore() === undefined, 'a transaction does not open another one')
+  for (let tries = 1; ; tries++) {
+    try {
+      return await inside.run(true, () =>
+        db.transaction((tx) => work(tx as unknown as Connection), {
+          isolationLevel: options.isolation ?? 'read committed',
+        }),
+      )
+    } catch (error) {
+      if (!isConflict(error) || tries >= triesMax) throw databaseFailure(error)
+      // Full jitter, so that the rivals of this try do not meet again.
+      await pause(Math.random() * Math.min(200, 2 ** tries))
+    }
+  }
+}
+
+function makeDatabase(
+  dialect: Database['dialect'],
+  db: Connection,
+  rest: Pick<Inside, 'exclusively' | 'place'> & { close(): Promise<void> },
+): Database {
+  const inside = new AsyncLocalStorage<true>()
+  let closing: Promise<void> | undefined
+  const database: Inside = {
+    dialect,
+    inside,
+    place: rest.place,
+    exclusively: rest.exclusively,
+    get db() {
+      assert(inside.getStore() === undefined, 'inside a transaction only its own connection is used')
+      return db
+    },
+    async read(work) {
+      try {
+        return await work(database.db)
+      } catch (error) {
+        throw databaseFailure(error)
+      }
+    },
+    transaction: (work, options = {}) => runTransaction(db, inside, work, options),
+    close: () => (closing ??= rest.close()),
+  }
+  opened.set(database, database)
+  return database
+}
+
+async function openPglite(folder: string | undefined): Promise<Database> {
+  if (folder !== undefined) mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const lock = folder === undefined ? undefined : lockFolder(folder)
+  let client: PGlite
+  try {
+    client = folder === undefined ? new PGlite() : new PGlite(join(folder, 'data'))
+    await client.waitReady
+  } catch (cause) {
+    lock?.release()
+    throw new Failure<DatabaseCode>('database/failed', `the database in ${folder ?? 'memory'} does not open`, { cause })
+  }
+  const drizzled = drizzlePglite(client)
+  const db = drizzled as unknown as Connection
+  let last: Promise<void> = Promise.resolve()
+  return makeDatabase('pglite', db, {
+    place: folder ?? 'memory',
+    // One process and one connection: a queue is the whole lock.
+    exclusively(_key, work) {
+      const mine = last.then(() => work(db, (config) => migratePglite(drizzled, config)))
+      last = mine.catch(() => undefined)
+      return mine
+    },
+    async close() {
+      await client.close()
+      lock?.release()
+    },
+  })
+}
+
+/** The key of an advisory lock: 63 bits of a name. */
+function advisoryKey(name: string): bigint {
+  return createHash('sha256').update(name).digest().readBigUInt64BE(0) >> 1n
+}
+
+async function openPostgres(url: string): Promise<Database> {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connectionsMax,
+    connectionTimeoutMillis: connectTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs,
+    application_name: 'claviger',
+  })
+  // An idle connection that breaks is not an event of ours: whoever uses the database next is told.
+  pool.on('error', () => undefined)
+  const db = drizzleNodePostgres(pool) as unknown as Connection
+  try {
+    await rowsOf(db, sql`select 1`)
+  } catch (error) {
+    await pool.end()
+    throw databaseFailure(error)
+  }
+  return makeDatabase('postgres', db, {
+    place: 'postgres',
+    async exclusively(key, work) {
+      const client = await pool.connect()
+      // Invariant: one connection of its own, since a session's advisory lock is the connection's.
+      const own = drizzleNodePostgres(client)
+      let broken = true
+      try {
+        await client.query(`set statement_timeout = 0`)
+        await client.query('select pg_advisory_lock($1)', [advisoryKey(key).toString()])
+        await work(own as unknown as Connection, (config) => migrateNodePostgres(own, config))
+        await client.query('select pg_advisory_unlock($1)', [advisoryKey(key).toString()])
+        await client.query(`set statement_timeout = ${statementTimeoutMs}`)
+        broken = false
+      } finally {
+        client.release(broken) // a connection that may still hold the lock is closed, which frees it
+      }
+    },
+    close: () => pool.end(),
+  })
+}
+
+/**
+ * An open database: Postgres at a URL, or PGlite in a folder of its own or in memory.
+ *
+ * A PGlite folder serves one process: a second one is refused.
+ * throws  database/locked, database/unreachable, database/failed
+ */
+export async function openDatabase(config: DatabaseConfig): Promise<Database> {
+  if ('url' in config) return openPostgres(config.url)
+  return openPglite('folder' in config ? config.folder : undefined)
+}
+
+/**
+ * The tables of one owner are as its migration folder says (drizzle's format, `meta/_journal.json`).
+ *
+ * schema  the owner's Postgres schema, which holds its tables and its journal; the statements name it
+ * folder  absolute path of the owner's migrations
+ * throws  database/migration, database/unreachable
+ */
+export async function migrate(
+  database: Database,
+  owner: { readonly schema: string; readonly folder: string },
+): Promise<void> {
+  assert(/^[a-z][a-z_]{0,30}$/.test(owner.schema), 'a schema name is a few lowercase letters')
+  try {
+    // One lock for all owners: drizzle's migrator alone fails when two of it meet.
+    await insideOf(database).exclusively('claviger/migrations', (_db, run) =>
+      run({ migrationsFolder: owner.folder, migrationsSchema: owner.schema, migrationsTable: 'migrations' }),
+    )
+  } catch (error) {
+    const mapped = databaseFailure(error)
+    if (mapped instanceof Failure && mapped.code === 'database/unreachable') throw mapped
+    const message = `the migrations of ${owner.schema} do not apply`
+    throw new Failure<DatabaseCode>('database/migration', message, { cause: mapped })
+  }
+}
+
+interface Durability {
+  readonly durable: boolean
+  readonly text: string
+}
+
+async function durabilityOf(database: Database): Promise<Durability> {
+  const { place } = insideOf(database)
+  if (database.dialect === 'pglite') {
+    const text =
+      place === 'memory'
+        ? 'PGlite in memory: nothing survives this process'
+        : `PGlite in ${place}: what is committed survives the death of this process, not a power failure (it never calls fsync); one process at a time`
+    return { durable: false, text }
+  }
+  const setting = async (name: string) =>
+    String((await database.read((db) => rowsOf(db, sql`select current_setting(${name}) as value`)))[0]?.value)
+  const fsync = await setting('fsync')
+  const commit = await setting('synchronous_commit')
+  const version = await setting('server_version')
+  const durable = fsync === 'on' && commit !== 'off'
+  const meaning = durable ? 'what is committed survives a power failure' : 'NOT DURABLE, a power failure loses commits'
+  return { durable, text: `Postgres ${version}: ${meaning} (fsync ${fsync}, synchronous_commit ${commit})` }
+}
+
+/** One line for the start of a service: what a commit to this database survives. */
+export async function describeDurability(database: Database): Promise<string> {
+  return (await durabilityOf(database)).text
+}
+
+/** Returns only when a commit survives a power failure. @throws database/not-durable, database/unreachable */
+export async function verifyDurable(database: Database): Promise<void> {
+  const { durable, text } = await durabilityOf(database)
+  if (!durable) throw new Failure<DatabaseCode>('database/not-durable', text)
+}

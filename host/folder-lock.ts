@@ -1,0 +1,113 @@
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Failure } from '#core/failure.js'
+import type { DatabaseCode } from '#host/database-failures.js'
+
+export interface FolderLock {
+  release(): void
+}
+
+interface Holder {
+  readonly pid: number
+  /** when the process began, in clock ticks since boot: a pid alone is used again */
+  readonly started: string
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)); undefined when there is no such process or no /proc. */
+function startedOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  } catch {
+    return undefined
+  }
+}
+
+function isAlive(holder: Holder): boolean {
+  try {
+    process.kill(holder.pid, 0)
+  } catch (error) {
+    // EPERM: somebody else's process, alive.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+  }
+  const started = startedOf(holder.pid)
+  return started === undefined || holder.started === '' || started === holder.started
+}
+
+function holderOf(text: string): Holder | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Holder>
+    if (Number.isInteger(value.pid) && typeof value.started === 'string')
+      return { pid: value.pid!, started: value.started }
+  } catch {
+    // Not a lock of ours; nobody can be named as its holder.
+  }
+  return undefined
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/**
+ * The folder is this process's until `release`: the lock of a dead process is taken over, a live one refuses.
+ *
+ * The lock file appears whole, by linking a finished file to its name, so that no reader sees half of it.
+ * throws  database/locked
+ */
+export function lockFolder(folder: string): FolderLock {
+  const path = join(folder, 'lock')
+  const mine = `${path}.${process.pid}.${process.hrtime.bigint()}`
+  const text = `${JSON.stringify({ pid: process.pid, started: startedOf(process.pid) ?? '' })}\n`
+  writeFileSync(mine, text, { mode: 0o600, flag: 'wx', flush: true })
+  try {
+    for (let tries = 0; tries < 10; tries++) {
+      try {
+        linkSync(mine, path)
+        return { release: () => rmSync(path, { force: true }) }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
+      clearDead(path, mine)
+    }
+    throw new Failure<DatabaseCode>('database/locked', `another process keeps taking the lock ${path}`)
+  } finally {
+    rmSync(mine, { force: true })
+  }
+}
+
+/** Removes the lock if its holder is dead. @throws database/locked */
+function clearDead(path: string, mine: string): void {
+  const found = read(path)
+  if (found === undefined) return
+  const holder = holderOf(found)
+  if (holder === undefined || isAlive(holder)) {
+    const who = holder === undefined ? 'an unknown process' : `process ${holder.pid}`
+    throw new Failure<DatabaseCode>(
+      'database/locked',
+      `${who} has the database open (${path}); stop it, or use a folder of your own; several processes need Postgres`,
+      { detail: { path, pid: holder?.pid ?? null } },
+    )
+  }
+  // Two may find the same dead lock. What is moved away is looked at again: a rival's fresh lock is put back.
+  const aside = `${mine}.dead`
+  try {
+    renameSync(path, aside)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  if (read(aside) !== found) {
+    try {
+      linkSync(aside, path)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    }
+  }
+  rmSync(aside, { force: true })
+}

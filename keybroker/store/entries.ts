@@ -1,0 +1,126 @@
+import { and, eq, isNull, lt, max, sql } from 'drizzle-orm'
+import { Failure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { Connection } from '#host/database.js'
+import type { StoreCode } from '#keybroker/store/open.js'
+import { entries, refusals, requests } from '#keybroker/store/schema.js'
+
+export type EntryRow = typeof entries.$inferSelect
+export type NewEntry = Omit<EntryRow, 'position' | 'entryIndex'>
+export type RequestRow = typeof requests.$inferSelect
+
+/**
+ * The entry waits for the log. Call it in the transaction of the change that it reports: either both are durable, or
+ * neither happened (I3).
+ *
+ * The id is the caller's; the log is told it too, so that handing an entry over twice makes one entry.
+ */
+export async function appendEntry(db: Connection, row: NewEntry): Promise<void> {
+  await db.insert(entries).values(row)
+}
+
+/** Entries that the log has not confirmed yet, in the order of their making, at most `limit`. */
+export async function loadPendingEntries(db: Connection, limit: number): Promise<readonly EntryRow[]> {
+  return db.select().from(entries).where(isNull(entries.entryIndex)).orderBy(entries.position).limit(limit)
+}
+
+/**
+ * The entry has this index in the log. Saying the same twice changes nothing.
+ *
+ * throws  store/entry-index, store/entry-unknown
+ */
+export async function recordEntryIndex(db: Connection, id: string, entryIndex: number): Promise<void> {
+  const done = await db
+    .update(entries)
+    .set({ entryIndex })
+    .where(and(eq(entries.id, id), isNull(entries.entryIndex)))
+    .returning({ id: entries.id })
+  if (done.length > 0) return
+  const found = await loadEntry(db, id)
+  if (found.entryIndex === entryIndex) return
+  throw new Failure<StoreCode>(
+    'store/entry-index',
+    `entry has index ${found.entryIndex}, the log now says ${entryIndex}`,
+  )
+}
+
+/** @throws store/entry-unknown */
+export async function loadEntry(db: Connection, id: string): Promise<EntryRow> {
+  const [found] = await db.select().from(entries).where(eq(entries.id, id))
+  if (!found) throw new Failure<StoreCode>('store/entry-unknown', 'there is no such entry')
+  return found
+}
+
+/** The entry that stands at an index of the log. @throws store/entry-unknown */
+export async function loadEntryAt(db: Connection, entryIndex: number): Promise<EntryRow> {
+  const [found] = await db.select().from(entries).where(eq(entries.entryIndex, entryIndex))
+  if (!found) throw new Failure<StoreCode>('store/entry-unknown', `entry ${entryIndex} of the log is not this broker's`)
+  return found
+}
+
+/**
+ * Index of the last state entry of a tenant that the log has; null before the first. Each decision names it, and an
+ * auditor looks for state entries between it and the decision.
+ */
+export async function loadStateIndex(db: Connection, tenant: string): Promise<number | null> {
+  const [found] = await db
+    .select({ index: max(entries.entryIndex) })
+    .from(entries)
+    .where(and(eq(entries.tenant, tenant), eq(entries.isState, true)))
+  return found?.index ?? null
+}
+
+/** Whether a state entry of the tenant still waits for the log: nothing is decided on a change that nobody can see. */
+export async function hasPendingState(db: Connection, tenant: string): Promise<boolean> {
+  const waiting = and(eq(entries.tenant, tenant), eq(entries.isState, true), isNull(entries.entryIndex))
+  return (await db.$count(entries, waiting)) > 0
+}
+
+/** The decided request of this id, when there is one. @throws store/request-reused when its contents were others */
+export async function loadRequest(
+  db: Connection,
+  wanted: Pick<RequestRow, 'tenant' | 'id' | 'digest'>,
+): Promise<RequestRow | undefined> {
+  const [found] = await db
+    .select()
+    .from(requests)
+    .where(and(eq(requests.tenant, wanted.tenant), eq(requests.id, wanted.id)))
+  if (found && found.digest !== wanted.digest)
+    throw new Failure<StoreCode>('store/request-reused', 'request id was used with other contents')
+  return found
+}
+
+/**
+ * The request is known as decided: `first` when it had not been before. Call it in the transaction of the decision; two
+ * that come at the same time see one `first`.
+ *
+ * throws  store/request-reused
+ */
+export async function recordRequest(db: Connection, row: RequestRow): Promise<'first' | 'again'> {
+  const made = await db.insert(requests).values(row).onConflictDoNothing().returning({ id: requests.id })
+  if (made.length > 0) return 'first'
+  await loadRequest(db, row)
+  return 'again'
+}
+
+/** One more refusal of this code in the period that began at `periodStart`. `tenant` is empty when none was named. */
+export async function countRefusal(
+  db: Connection,
+  refusal: { readonly tenant: string; readonly code: string; readonly periodStart: UnixSeconds },
+): Promise<void> {
+  await db
+    .insert(refusals)
+    .values({ ...refusal, count: 1 })
+    .onConflictDoUpdate({
+      target: [refusals.tenant, refusals.code, refusals.periodStart],
+      set: { count: sql`${refusals.count} + 1` },
+    })
+}
+
+/** The counts of periods that began before `before` are the caller's to report, and are no longer kept. */
+export async function takeRefusals(
+  db: Connection,
+  before: UnixSeconds,
+): Promise<readonly (typeof refusals.$inferSelect)[]> {
+  return db.delete(refusals).where(lt(refusals.periodStart, before)).returning()
+}

@@ -1,0 +1,149 @@
+/**
+ * What belongs in keybroker/store: the broker's tables and the statements that read and change them, each with its
+ * transactional contract. What does not: any decision, any verification of a signature. The database is not an
+ * authority (I18): owners' statements are kept as the signed bytes, and whoever reads them verifies them again.
+ *
+ * The first migration spells these tables in SQL; the two change together, and a test compares them.
+ */
+import { bigint, boolean, integer, pgSchema, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { bytes, unixSeconds } from '#host/columns.js'
+
+export const storeSchemaName = 'keybroker'
+const schema = pgSchema(storeSchemaName)
+
+/** `class` is fixed at creation: the database refuses to change it, and every wrapped key is bound to it. */
+export const tenants = schema.table('tenants', {
+  id: text().primaryKey(),
+  class: text({ enum: ['production', 'development'] }).notNull(),
+  /** canonical JSON of the owner's root keys, as the tenant was created with them */
+  ownerKeys: bytes('owner_keys').notNull(),
+  ownerKeysDigest: text('owner_keys_digest').notNull(),
+  createdAt: unixSeconds('created_at').notNull(),
+})
+
+/** What owners decided, as they signed it. `model` is empty for a statement on the whole tenant. */
+export const statements = schema.table(
+  'statements',
+  {
+    tenant: text()
+      .notNull()
+      .references(() => tenants.id),
+    kind: text().notNull(),
+    model: text().notNull(),
+    sequence: integer().notNull(),
+    digest: text().notNull(),
+    /** digest of the statement with the sequence number before this one; null for the first */
+    predecessor: text(),
+    envelope: bytes().notNull(),
+    /** the entry that made it public */
+    entry: text().references(() => entries.id),
+    recordedAt: unixSeconds('recorded_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.kind, table.model, table.sequence] }),
+    uniqueIndex('statements_digest').on(table.tenant, table.digest),
+  ],
+)
+
+export const modelKeys = schema.table(
+  'model_keys',
+  {
+    tenant: text()
+      .notNull()
+      .references(() => tenants.id),
+    model: text().notNull(),
+    version: integer().notNull(),
+    manifestDigest: text('manifest_digest').notNull(),
+    trustDigest: text('trust_digest').notNull(),
+    /** the key-encryption key that wrapped it */
+    keyId: text('key_id').notNull(),
+    wrapped: bytes().notNull(),
+    createdAt: unixSeconds('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.model, table.version] })],
+)
+
+/** Challenges that wait for their one use. `context` is what the challenge was given out for. */
+export const nonces = schema.table('nonces', {
+  nonce: bytes().primaryKey(),
+  purpose: text().notNull(),
+  context: bytes().notNull(),
+  expiresAt: unixSeconds('expires_at').notNull(),
+})
+
+/** KBS sessions, by the digest of their id: who reads the table cannot take one over. */
+export const sessions = schema.table('sessions', {
+  idDigest: bytes('id_digest').primaryKey(),
+  tee: text().notNull(),
+  nonce: text().notNull(),
+  state: text({ enum: ['challenged', 'attesting', 'attested'] }).notNull(),
+  token: text(),
+  expiresAt: unixSeconds('expires_at').notNull(),
+})
+
+/** `terms` is the lease as it was given to the node, canonical JSON. */
+export const leases = schema.table('leases', {
+  id: text().primaryKey(),
+  tenant: text()
+    .notNull()
+    .references(() => tenants.id),
+  model: text().notNull(),
+  version: integer().notNull(),
+  /** what names the machine among its tenant's leases: equal for the same chip */
+  platform: text().notNull(),
+  keysetDigest: text('keyset_digest').notNull(),
+  /** the entry of the decision that granted or last renewed it */
+  entry: text()
+    .notNull()
+    .references(() => entries.id),
+  grantedAt: unixSeconds('granted_at').notNull(),
+  expiresAt: unixSeconds('expires_at').notNull(),
+  endedAt: bigint('ended_at', { mode: 'number' }),
+  terms: bytes().notNull(),
+})
+
+/** Outbox of the log: written with the change that it reports, given to the log afterwards, in this order. */
+export const entries = schema.table('entries', {
+  id: text().primaryKey(),
+  position: bigint({ mode: 'number' }).generatedAlwaysAsIdentity(),
+  tenant: text()
+    .notNull()
+    .references(() => tenants.id),
+  kind: text().notNull(),
+  /** whether it changes what later decisions are made from */
+  isState: boolean('is_state').notNull(),
+  leaf: bytes().notNull(),
+  bundle: bytes().notNull(),
+  recordedAt: unixSeconds('recorded_at').notNull(),
+  /** its index in the log; null until the log has it */
+  entryIndex: bigint('entry_index', { mode: 'number' }),
+})
+
+/** Requests that were decided, so that a retry is known as one. */
+export const requests = schema.table(
+  'requests',
+  {
+    tenant: text().notNull(),
+    id: text().notNull(),
+    /** digest of what must be the same in a retry */
+    digest: text().notNull(),
+    lease: text(),
+    entry: text()
+      .notNull()
+      .references(() => entries.id),
+    decidedAt: unixSeconds('decided_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.id] })],
+)
+
+/** Refusals that are no entries of their own, counted by code and period until a summary entry reports them. */
+export const refusals = schema.table(
+  'refusals',
+  {
+    tenant: text().notNull(),
+    code: text().notNull(),
+    periodStart: unixSeconds('period_start').notNull(),
+    count: bigint({ mode: 'number' }).notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.code, table.periodStart] })],
+)
