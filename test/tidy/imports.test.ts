@@ -63,6 +63,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   'attest/collateral': ['core', 'policies', 'attest', 'host'],
   keybroker: ['core', 'policies', 'keybroker'],
   'keybroker/store': ['core', 'policies', 'keybroker', 'host'],
+  'keybroker/kek': ['core', 'keybroker', 'host'],
   'keybroker/service': ['core', 'policies', 'keybroker', 'host'],
   runtime: ['core', 'runtime'],
   'runtime/attester/simulated': ['core', 'runtime', 'attest/snp/layout'],

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Failure } from '#core/failure.js'
+
+/** Failures of files that a process of ours keeps. */
+export type FileCode = 'file/absent' | 'file/exists' | 'file/permissions' | 'file/size' | 'file/kind'
+
+const secretSizeMax = 64 * 1024
+
+/**
+ * A buffer for a secret: zeroes of its own, outside of Node's pool and of the JavaScript heap, so that overwriting it
+ * leaves no copy that the garbage collector made. A typed array of up to 64 bytes without it would lie on the heap.
+ */
+export function secretBuffer(size: number): Buffer {
+  return Buffer.from(new ArrayBuffer(size))
+}
+
+async function writeWhole(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
+  await handle.sync()
+}
+
+/** The names in the folder are durable: without it a new or renamed file may be gone after a power failure. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * The file holds exactly `bytes`, and after a crash at any moment it holds either these or what it held before.
+ *
+ * mode  permissions of the file, default 0644
+ */
+export async function writeFileDurably(
+  path: string,
+  bytes: Uint8Array,
+  options: { mode?: number } = {},
+): Promise<void> {
+  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`)
+  try {
+    const handle = await open(temporary, 'wx', options.mode ?? 0o644)
+    try {
+      await writeWhole(handle, bytes)
+    } finally {
+      await handle.close()
+    }
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  await syncFolder(dirname(path))
+}
+
+/**
+ * A new file of mode 0600 holds the secret, durably. One that exists is never written over: that would lose a key.
+ *
+ * throws  file/exists
+ */
+export async function createSecretFile(path: string, bytes: Uint8Array): Promise<void> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, 'wx', 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    throw new Failure<FileCode>('file/exists', `${path} exists and is not written over`)
+  }
+  try {
+    await writeWhole(handle, bytes)
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
+  } finally {
+    await handle.close()
+  }
+  await syncFolder(dirname(path))
+}
+
+/**
+ * The bytes of a secret's file, in a buffer of their own outside of Node's pool, for the caller to overwrite.
+ *
+ * It must be a plain file of this user that nobody else may read or write.
+ * throws  file/absent, file/permissions, file/kind, file/size for more than 64 KiB
+ */
+export async function readSecretFile(path: string): Promise<Buffer> {
+  let handle: FileHandle
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw new Failure<FileCode>('file/absent', `there is no file ${path}`)
+    if (code === 'ELOOP') throw new Failure<FileCode>('file/kind', `${path} is a symbolic link`)
+    if (code === 'EACCES') throw new Failure<FileCode>('file/permissions', `${path} may not be read by this user`)
+    throw error
+  }
+  try {
+    const stat = await handle.stat()
+    if (!stat.isFile()) throw new Failure<FileCode>('file/kind', `${path} is not a plain file`)
+    if ((stat.mode & 0o077) !== 0) {
+      const mode = (stat.mode & 0o777).toString(8).padStart(4, '0')
+      throw new Failure<FileCode>('file/permissions', `${path} has mode ${mode}, expected 0600`)
+    }
+    if (stat.size > secretSizeMax) throw new Failure<FileCode>('file/size', `${path} has ${stat.size} bytes`)
+    const bytes = secretBuffer(stat.size)
+    let at = 0
+    while (at < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, at, bytes.length - at)
+      if (bytesRead === 0) throw new Failure<FileCode>('file/size', `${path} became shorter while it was read`)
+      at += bytesRead
+    }
+    return bytes
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * What belongs in keybroker: the relying party that keeps model keys and releases them. Decisions stand in policies,
+ * verification in attest; here they are joined with what is stored, logged and wrapped.
+ * Files beside this one are pure: store, log, key-encryption key, clock and randomness are the ports below.
+ */
+import type { Envelope } from '#core/dsse.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { StatementKind } from '#core/wire/statements.js'
+
+/** A statement as it is stored; `model` is empty for a statement on the whole tenant. */
+export interface StoredStatement {
+  readonly kind: StatementKind
+  readonly model: string
+  readonly sequence: number
+  readonly digest: string
+  readonly predecessor: string | null
+  readonly envelope: Envelope
+  /** the entry that made it public */
+  readonly entry: string
+}
+
+/** A model key as it is stored. Nothing in it is believed: the associated data is built from owners' statements. */
+export interface StoredModelKey {
+  readonly tenant: string
+  readonly model: string
+  readonly version: number
+  readonly manifestDigest: string
+  readonly trustDigest: string
+  readonly keyId: string
+  readonly wrapped: Uint8Array
+}
+
+export interface StoredTenant {
+  readonly id: string
+  readonly class: 'production' | 'development'
+  readonly ownerKeysDigest: string
+  /** opening of the tenant's pseudonym, the same in all its entries; base64url */
+  readonly opening: string
+}
+
+/** `terms` is canonical JSON that `keybroker/lease.ts` writes and reads. */
+export interface StoredLease {
+  readonly id: string
+  readonly tenant: string
+  readonly model: string
+  readonly version: number
+  /** chip id in hex, or empty where the platform hides it */
+  readonly platform: string
+  readonly keysetDigest: string
+  /** id of the entry that granted or last renewed it */
+  readonly entry: string
+  readonly grantedAt: UnixSeconds
+  readonly expiresAt: UnixSeconds
+  readonly endedAt: UnixSeconds | null
+  readonly terms: Uint8Array
+}
+
+/** An entry on its way to the log. The log knows it by its leaf; `id` is ours. */
+export interface StoredEntry {
+  readonly id: string
+  /** null for an entry about no tenant */
+  readonly tenant: string | null
+  readonly kind: string
+  readonly isState: boolean
+  readonly leaf: Uint8Array
+  /** everything that the entry was made of, canonical JSON; its proof comes from the log when it is asked for */
+  readonly bundle: Uint8Array
+  readonly recordedAt: UnixSeconds
+  readonly index: number | null
+}
+export type NewEntry = Omit<StoredEntry, 'index'>
+
+/** What is known of a tenant's public changes. */
+export interface StateMark {
+  /** index of the last one that the log has; null when it has none */
+  readonly index: number | null
+  /** whether one still waits for the log */
+  readonly pending: boolean
+  /** stored state entries, and stored statements that name one of them: equal unless somebody took one away */
+  readonly entries: number
+  readonly statements: number
+}
+
+/** Reads that see one state of the store: that of their transaction, when they are in one. */
+export interface StoreReader {
+  loadTenant(id: string): Promise<StoredTenant | null>
+  /** the newest statement of each kind that concerns the model; with an empty model those on the whole tenant alone */
+  loadStatements(tenant: string, model: string): Promise<readonly StoredStatement[]>
+  /** the newest statement of every chain of a tenant */
+  listStatements(tenant: string): Promise<readonly StoredStatement[]>
+  loadStateMark(tenant: string): Promise<StateMark>
+  loadModelKey(tenant: string, model: string, version: number): Promise<StoredModelKey | null>
+  listModelKeys(tenant: string): Promise<readonly StoredModelKey[]>
+  loadLease(id: string): Promise<StoredLease | null>
+  listLiveLeases(tenant: string, model: string | null, at: UnixSeconds): Promise<readonly StoredLease[]>
+  loadEntry(id: string): Promise<StoredEntry>
+  loadEntryAt(index: number): Promise<StoredEntry | null>
+}
+
+/** Changes; all of a transaction's become durable together, or none. */
+export interface StoreTransaction extends StoreReader {
+  /** Nobody changes what the tenant decided until this transaction ends; others may hold the same. First call of a decision. */
+  shareTenant(id: string): Promise<void>
+  /**
+   * Decisions that began before wait or begin again. First call of a change of what the tenant decided: with it the
+   * order of entries is the order in which changes and decisions took effect.
+   */
+  claimTenant(id: string): Promise<void>
+  createTenant(tenant: StoredTenant, ownerKeys: Uint8Array, at: UnixSeconds): Promise<void>
+  /** @throws store/statement-chain */
+  appendStatement(tenant: string, statement: StoredStatement, at: UnixSeconds): Promise<void>
+  appendEntry(entry: NewEntry): Promise<void>
+  /** in place of a key of the same version, when there is one */
+  storeModelKey(key: StoredModelKey, at: UnixSeconds): Promise<void>
+  storeLease(lease: Omit<StoredLease, 'endedAt'>): Promise<void>
+  /** @throws store/lease-unknown */
+  renewLease(
+    lease: Pick<StoredLease, 'id' | 'entry' | 'expiresAt' | 'terms' | 'keysetDigest'>,
+    at: UnixSeconds,
+  ): Promise<void>
+  endLease(id: string, at: UnixSeconds): Promise<void>
+  /** The lease that a request of this id was granted before, or null. @throws store/request-reused */
+  loadGranted(tenant: string, requestId: string, digest: string): Promise<string | null>
+  recordGranted(
+    request: { tenant: string; id: string; digest: string; lease: string; entry: string },
+    at: UnixSeconds,
+  ): Promise<void>
+}
+
+/** The broker's database. */
+export interface Store {
+  read<T>(work: (reader: StoreReader) => Promise<T>): Promise<T>
+  /**
+   * As if transactions ran one after the other. `work` may run several times and has no effect besides its statements.
+   *
+   * throws  what `work` throws; database/...
+   */
+  transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T>
+  countNonces(at: UnixSeconds): Promise<number>
+  storeNonce(nonce: Uint8Array, context: string, expiresAt: UnixSeconds): Promise<void>
+  /** The nonce is spent for ever, in a transaction of its own; exactly one caller returns (I12). @throws store/nonce-unknown */
+  consumeNonce(nonce: Uint8Array, context: string, at: UnixSeconds): Promise<void>
+  /** entries that the log has not confirmed, oldest first: of one tenant, or of all */
+  loadPending(tenant: string | null, limit: number): Promise<readonly StoredEntry[]>
+  /** @throws store/entry-index */
+  recordIndex(id: string, index: number): Promise<void>
+  countRefusal(code: string, periodStart: UnixSeconds): Promise<void>
+  /** counts of periods before `before` become one entry, or stay counted */
+  takeRefusals(before: UnixSeconds, entryOf: (counts: readonly RefusalCount[]) => NewEntry): Promise<NewEntry | null>
+}
+export interface RefusalCount {
+  readonly code: string
+  readonly periodStart: UnixSeconds
+  readonly count: number
+}
+
+/** The transparency log, as its writer offers it. */
+export interface Log {
+  /**
+   * The leaf stands in the tree once, durably, under a checkpoint that the witnesses cosigned. A leaf that is there
+   * already is not added again.
+   *
+   * returns  its index and a c2sp.org/tlog-proof@v1
+   */
+  append(leaf: Uint8Array): Promise<{ readonly index: number; readonly proof: string }>
+  /** A proof of the entry at an index. */
+  prove(index: number): Promise<string>
+}
+
+/** The key-encryption key. The associated data names what a key belongs to; a key does not open under any other. */
+export interface Kek {
+  readonly keyId: string
+  wrapDek(dek: Uint8Array, aad: Uint8Array): Promise<Uint8Array>
+  /** in memory that the caller wipes */
+  unwrapDek(wrapped: Uint8Array, aad: Uint8Array, keyId: string): Promise<Uint8Array>
+}
+
+export type Clock = () => UnixSeconds
+export type Random = (size: number) => Uint8Array

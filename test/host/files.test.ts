@@ -1,0 +1,61 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { utf8 } from '#core/bytes/bytes.js'
+import { createSecretFile, readSecretFile, secretBuffer, writeFileDurably } from '#host/files.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'claviger-files-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const at = (name: string) => join(folder, name)
+
+describe('files that a process keeps', () => {
+  test('are replaced whole and leave nothing beside them', async () => {
+    mkdirSync(at('whole'))
+    await writeFileDurably(at('whole/file'), utf8('one'))
+    await writeFileDurably(at('whole/file'), utf8('two'), { mode: 0o600 })
+    expect(readFileSync(at('whole/file'), 'utf8')).toBe('two')
+    expect(statSync(at('whole/file')).mode & 0o777).toBe(0o600)
+    expect(readdirSync(at('whole'))).toEqual(['file'])
+    await expect(writeFileDurably(at('absent/file'), utf8('x'))).rejects.toMatchObject({ code: 'ENOENT' })
+    await expect(writeFileDurably(at('whole'), utf8('x'))).rejects.toThrow()
+    expect(readdirSync(folder).filter((name) => name.endsWith('.tmp'))).toEqual([])
+  })
+
+  test('hold a secret for this user alone, and are not written over', async () => {
+    await createSecretFile(at('secret'), utf8('key'))
+    expect(statSync(at('secret')).mode & 0o777).toBe(0o600)
+    expect(new Uint8Array(await readSecretFile(at('secret')))).toEqual(utf8('key'))
+    await expect(createSecretFile(at('secret'), utf8('other'))).rejects.toMatchObject({ code: 'file/exists' })
+    expect(readFileSync(at('secret'), 'utf8')).toBe('key')
+  })
+
+  test.each([
+    ['a file that others may read', 'file/permissions'],
+    ['a symbolic link', 'file/kind'],
+    ['a folder', 'file/kind'],
+    ['no file', 'file/absent'],
+    ['a huge file', 'file/size'],
+  ])('refuses %s as a secret', async (what, code) => {
+    const path = at(what.replaceAll(' ', '-'))
+    if (what === 'a symbolic link') symlinkSync(at('secret'), path)
+    else if (what === 'a folder') mkdirSync(path, { mode: 0o700 })
+    else if (what !== 'no file') writeFileSync(path, Buffer.alloc(what === 'a huge file' ? 70_000 : 3), { mode: 0o600 })
+    if (what === 'a file that others may read') chmodSync(path, 0o640)
+    await expect(readSecretFile(path)).rejects.toMatchObject({ code })
+  })
+
+  test('come into buffers of their own', () => {
+    expect(secretBuffer(32).buffer.byteLength).toBe(32)
+  })
+})

@@ -1,0 +1,133 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { equal } from '#core/bytes/bytes.js'
+import { randomBytes } from '#core/crypto/hash.js'
+import { createKekFile, type Kek, openKekFile, type WrapContext } from '#keybroker/kek/kek.js'
+import { migrateStore } from '#keybroker/store/open.js'
+import { createTenant, loadModelKey, replaceModelKey, storeModelKey } from '#keybroker/store/tenants.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'claviger-kek-'))
+const path = join(folder, 'kek')
+let kek: Kek
+beforeAll(async () => {
+  await createKekFile(path)
+  kek = await openKekFile(path)
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const context: WrapContext = {
+  tenant: 'acme',
+  tenantClass: 'development',
+  model: 'whisper',
+  version: 1,
+  manifestDigest: 'm1',
+  ownerKeysDigest: 'o1',
+  trustDigest: 't1',
+}
+
+describe('the key-encryption key', () => {
+  test('stands in a file of this user alone, 32 bytes, never written over', async () => {
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(statSync(path).size).toBe(32)
+    await expect(createKekFile(path)).rejects.toMatchObject({ code: 'file/exists' })
+    expect((await openKekFile(path)).keyId).toBe(kek.keyId)
+  })
+
+  test('is never made up when its file is absent or holds something else', async () => {
+    await expect(openKekFile(join(folder, 'absent'))).rejects.toMatchObject({ code: 'file/absent' })
+    writeFileSync(join(folder, 'short'), Buffer.alloc(31, 1), { mode: 0o600 })
+    await expect(openKekFile(join(folder, 'short'))).rejects.toMatchObject({ code: 'kek/file' })
+    writeFileSync(join(folder, 'zero'), Buffer.alloc(32), { mode: 0o600 })
+    await expect(openKekFile(join(folder, 'zero'))).rejects.toMatchObject({ code: 'kek/file' })
+  })
+
+  test('unwraps what it wrapped, into a buffer of its own', async () => {
+    const dek = randomBytes(32)
+    const wrapped = await kek.wrapDek(dek, context)
+    const opened = await kek.unwrapDek(wrapped, context)
+    expect(equal(opened, dek)).toBe(true)
+    expect(opened.buffer.byteLength).toBe(32)
+    expect(equal(await kek.wrapDek(dek, context), wrapped)).toBe(false)
+  })
+
+  test.each([
+    ['another tenant', { tenant: 'other' }],
+    ['another class', { tenantClass: 'production' }],
+    ['another model', { model: 'other' }],
+    ['another version', { version: 2 }],
+    ['another manifest', { manifestDigest: 'm2' }],
+    ['other owner keys', { ownerKeysDigest: 'o2' }],
+    ['another trust statement', { trustDigest: 't2' }],
+  ] as const)('does not unwrap for %s', async (_name, change) => {
+    const wrapped = await kek.wrapDek(randomBytes(32), context)
+    const failed = kek.unwrapDek(wrapped, { ...context, ...change })
+    await expect(failed).rejects.toMatchObject({ code: 'kek/unwrap' })
+  })
+
+  test('refuses a wrapped key with any one bit changed', async () => {
+    const wrapped = await kek.wrapDek(randomBytes(32), context)
+    await fc.assert(
+      fc.asyncProperty(fc.nat(wrapped.length * 8 - 1), async (bit) => {
+        const altered = wrapped.slice()
+        altered[bit >> 3]! ^= 1 << (bit & 7)
+        const code = await kek.unwrapDek(altered, context).catch((error: { code: string }) => error.code)
+        expect(['kek/unwrap', 'kek/key-id']).toContain(code)
+      }),
+    )
+  })
+
+  test('answers any bytes with a failure of its own', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => {
+        const code = await kek.unwrapDek(bytes, context).catch((error: { code: string }) => error.code)
+        expect(['kek/unwrap', 'kek/key-id']).toContain(code)
+      }),
+    )
+  })
+
+  test('says when another key wrapped it', async () => {
+    await createKekFile(join(folder, 'second'))
+    const second = await openKekFile(join(folder, 'second'))
+    const wrapped = await second.wrapDek(randomBytes(32), context)
+    await expect(kek.unwrapDek(wrapped, context)).rejects.toMatchObject({ code: 'kek/key-id' })
+    second.close()
+    await expect(second.unwrapDek(wrapped, context)).rejects.toThrow('assertion')
+  })
+})
+
+describe.each(databasesUnderTest())('wrapped keys in a database that somebody else writes to: $name', ({ open }) => {
+  test('rows swapped between two models do not unwrap', async () => {
+    const database = await open()
+    await migrateStore(database)
+    await createTenant(database.db, {
+      id: 'acme',
+      class: 'development',
+      ownerKeys: new Uint8Array(2),
+      ownerKeysDigest: context.ownerKeysDigest,
+      createdAt: 1,
+    })
+    const deks = { a: randomBytes(32), b: randomBytes(32) }
+    const contextOf = (model: string) => ({ ...context, model, manifestDigest: `m-${model}` })
+    for (const model of ['a', 'b'] as const) {
+      await storeModelKey(database.db, {
+        ...contextOf(model),
+        keyId: kek.keyId,
+        wrapped: await kek.wrapDek(deks[model], contextOf(model)),
+        createdAt: 1,
+      })
+    }
+    const load = (model: string) => loadModelKey(database.db, { tenant: 'acme', model, version: 1 })
+    const [a, b] = [await load('a'), await load('b')]
+    expect(equal(await kek.unwrapDek(a.wrapped, contextOf('a')), deks.a)).toBe(true)
+    await replaceModelKey(database.db, { ...a, wrapped: b.wrapped })
+    await replaceModelKey(database.db, { ...b, wrapped: a.wrapped })
+    for (const model of ['a', 'b']) {
+      const failed = kek.unwrapDek((await load(model)).wrapped, contextOf(model))
+      await expect(failed).rejects.toMatchObject({ code: 'kek/unwrap' })
+    }
+  })
+})
