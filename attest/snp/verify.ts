@@ -1,0 +1,184 @@
+import type { Anchors } from '#attest/anchors.js'
+import type { SnpCode } from '#attest/snp/codes.js'
+import { type Endorsement, readEndorsement } from '#attest/snp/endorsement.js'
+import { cpuModels, hwIdSize, type Product } from '#attest/snp/layout.js'
+import { parseReport, type SnpReport } from '#attest/snp/parse.js'
+import { vendorRoots } from '#attest/snp/roots.js'
+import { partsBelow, readTcb, type Tcb } from '#attest/snp/tcb.js'
+import type { Trace } from '#attest/trace.js'
+import { equal, fromBase64, isZero, toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { verifySpkiSignature } from '#core/crypto/sign.js'
+import { Failure, isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
+import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
+import { verifyChain } from '#core/x509/chain.js'
+import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
+
+declare const verified: unique symbol
+
+/** An SNP report whose signature, endorsement and identity are true. Only verifySnp makes one. */
+export interface VerifiedSnp {
+  readonly [verified]: true
+  readonly platform: 'hardware' | 'simulated'
+  readonly report: SnpReport
+  readonly endorsement: Endorsement
+  readonly product: Product
+  readonly tcb: { readonly reported: Tcb; readonly committed: Tcb; readonly current: Tcb; readonly launch: Tcb }
+  readonly vek: Certificate
+  /** null when the evidence came without one: the appraisal says whether that is enough */
+  readonly crl: Crl | null
+}
+
+interface Chain {
+  readonly vek: Certificate
+  readonly ask: Certificate
+  readonly ark: Certificate
+}
+
+function refuse(code: SnpCode, message: string, cause?: unknown): Failure<SnpCode> {
+  return new Failure<SnpCode>(code, message, { cause })
+}
+
+/**
+ * Verifies that a genuine AMD processor, or a simulated one under a root that the caller named, made this report.
+ * What the report says is not judged here: debug, measurement, floors and settings are the appraisal's.
+ *
+ * at      the time at which certificates and CRL must be valid
+ * throws  SnpCode, and those of core/x509: x509/..., chain/..., crl/...
+ * source  AMD 56860, "Attestation"; 57230, "Verifying"
+ */
+export async function verifySnp(
+  evidence: SnpEvidence,
+  anchors: Anchors,
+  at: UnixSeconds,
+  trace: Trace,
+): Promise<VerifiedSnp> {
+  const report = parseReport(fromBase64(evidence.report))
+  trace('snp/structure')
+  const chain = parseChain(evidence)
+  const root = findRoot(chain.ark, anchors)
+  trace('snp/root')
+  const names = ['endorsement key certificate', 'intermediate certificate', 'root certificate']
+  await verifyChain([chain.vek, chain.ask, chain.ark], names, at, anchors.links)
+  trace('snp/chain')
+  const crl = await verifyRevocation(evidence.crl, chain, at)
+  if (crl) trace('snp/crl')
+  const endorsement = readEndorsement(chain.vek)
+  const product = verifyProduct(root.product, endorsement, report, chain.ask)
+  trace('snp/product')
+  await verifyReportSignature(report, endorsement, chain.vek)
+  trace('snp/signature')
+  const tcb = verifyTcb(report, endorsement, product)
+  trace('snp/tcb')
+  verifyIdentity(report, endorsement, product)
+  trace('snp/identity')
+  return { platform: root.platform, report, endorsement, product, tcb, vek: chain.vek, crl } as VerifiedSnp
+}
+
+function parseChain(evidence: SnpEvidence): Chain {
+  const chain = {
+    vek: parseCertificate(fromBase64(evidence.vek), 'endorsement key certificate'),
+    ask: parseCertificate(fromBase64(evidence.ask), 'intermediate certificate'),
+    ark: parseCertificate(fromBase64(evidence.ark), 'root certificate'),
+  }
+  for (const [name, { algorithm }] of Object.entries(chain)) {
+    if (algorithm !== 'RSA-PSS-SHA384')
+      throw refuse('snp/endorsement-key', `${name} is signed with ${algorithm}, expected RSA-PSS-SHA384`)
+  }
+  return chain
+}
+
+/** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
+function findRoot(ark: Certificate, anchors: Anchors): { platform: 'hardware' | 'simulated'; product?: Product } {
+  const digest = toHex(sha256(ark.spki))
+  const product = vendorRoots.get(digest)
+  if (product) return { platform: 'hardware', product }
+  if (anchors.simulatedRoots.includes(digest)) return { platform: 'simulated' }
+  throw refuse('snp/unknown-root', `root key ${digest} is neither AMD's nor a simulated root that this caller accepts`)
+}
+
+/** The ARK signs the CRL and can revoke the intermediates. A single VCEK is retired by a TCB floor, not by a CRL. */
+async function verifyRevocation(der: string | null, chain: Chain, at: UnixSeconds): Promise<Crl | null> {
+  if (der === null) return null
+  const crl = parseCrl(fromBase64(der), 'CRL of the root')
+  await verifyCrl(crl, chain.ark, at, 'CRL of the root')
+  verifyNotRevoked(chain.ask, crl, 'intermediate certificate')
+  verifyNotRevoked(chain.ark, crl, 'root certificate')
+  // The CRL is the ARK's, and every VCEK has serial number 0: an entry 0 would name none of the ARK's own.
+  return crl
+}
+
+/** Root, certificate, intermediate's name and CPUID must all speak of one product. */
+function verifyProduct(
+  rootProduct: Product | undefined,
+  endorsement: Endorsement,
+  report: SnpReport,
+  ask: Certificate,
+): Product {
+  const product = endorsement.product
+  if (rootProduct !== undefined && rootProduct !== product)
+    throw refuse('snp/product', `certificate is for ${product}, its root for ${rootProduct}`)
+  const name = endorsement.key === 'VCEK' ? `SEV-${product}` : `SEV-VLEK-${product}`
+  if (commonName(ask.subject) !== name)
+    throw refuse('snp/endorser-name', `intermediate certificate is not named ${name}`)
+  if (report.cpuid) {
+    const { family, model } = report.cpuid
+    const known = cpuModels.find((one) => one.family === family && model >= one.from && model <= one.to)
+    if (known?.product !== product)
+      throw refuse(
+        'snp/product',
+        `CPUID family ${family}, model ${model} is ${known?.product ?? 'unknown'}, certificate is for ${product}`,
+      )
+  }
+  return product
+}
+
+async function verifyReportSignature(report: SnpReport, endorsement: Endorsement, vek: Certificate): Promise<void> {
+  if (report.signingKey !== endorsement.key)
+    throw refuse(
+      'snp/signing-key',
+      `report says it is signed by a ${report.signingKey}, certificate is of a ${endorsement.key}`,
+    )
+  try {
+    await verifySpkiSignature('ES384', vek.spki, report.signed, report.signature, 'report')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw refuse('snp/signature', 'report was not signed by the endorsement key', cause)
+  }
+}
+
+/**
+ * The endorsement key is derived from the reported TCB, so the certificate must name the same one. Reported may not
+ * exceed committed, nor committed current. Not compared: launch with current, which a provisional update may order
+ * either way; and nothing is compared as one number, since the parts count independently.
+ */
+function verifyTcb(report: SnpReport, endorsement: Endorsement, product: Product): VerifiedSnp['tcb'] {
+  const reported = readTcb(report.bytesOf('reportedTcb'), product, 'reported TCB')
+  const committed = readTcb(report.bytesOf('committedTcb'), product, 'committed TCB')
+  const current = readTcb(report.bytesOf('currentTcb'), product, 'current TCB')
+  const launch = readTcb(report.bytesOf('launchTcb'), product, 'launch TCB')
+  for (const [part, value] of Object.entries(endorsement.tcb)) {
+    const found = reported[part as keyof Tcb]
+    if (found !== value)
+      throw refuse('snp/tcb-certificate', `reported ${part} is ${found}, certificate is for ${value}`)
+  }
+  for (const [low, high, what] of [
+    [reported, committed, 'committed TCB is below the reported one'],
+    [committed, current, 'current TCB is below the committed one'],
+  ] as const) {
+    const parts = partsBelow(high, low)
+    if (parts.length > 0) throw refuse('snp/tcb-order', `${what}: ${parts.join(', ')}`)
+  }
+  return { reported, committed, current, launch }
+}
+
+/** A VCEK names one chip: all 64 bytes are compared. A VLEK names a provider; the chip id may then be masked. */
+function verifyIdentity(report: SnpReport, endorsement: Endorsement, product: Product): void {
+  const chipId = report.bytesOf('chipId')
+  const size = hwIdSize[product]
+  if (endorsement.hwId && !(equal(chipId.subarray(0, size), endorsement.hwId) && isZero(chipId.subarray(size))))
+    throw refuse('snp/chip-id', 'chip id of the report is not the one that the certificate names')
+  if (endorsement.key === 'VLEK' && !endorsement.cspId) throw refuse('snp/csp-id', 'certificate names no provider')
+}
