@@ -9,8 +9,16 @@ export const jsonDepthMax = 32
 export const jsonItemsMax = 200_000
 /** A name, id, alias or code. */
 export const nameLengthMax = 200
-/** A policy text. */
+/**
+ * A policy text, its policies, and in one policy the nested brackets and the operators. Cedar's parser overflows its
+ * stack at about 150 brackets or 2,000 chained operators, and does not recover.
+ */
 export const policySizeMax = 64 * KiB
+export const policyCountMax = 100
+export const policyDepthMax = 32
+export const policyOperatorsMax = 400
+/** An annotation of a policy, in characters. */
+export const annotationLengthMax = 1000
 /** A certificate, PEM or DER, and how many in a chain. */
 export const certificateSizeMax = 64 * KiB
 export const chainLengthMax = 8
@@ -35,3 +43,12 @@ export const noteSignaturesMax = 64
 export const proofHashesMax = 63
 /** Logs, witnesses and groups of a log policy, each (C2SP tlog-policy asks for at least 32). */
 export const policyNamesMax = 128
+/** Fields of a binary HTTP message: how many, and their bytes, in headers and in trailers each. */
+export const binaryFieldsMax = 64
+export const binaryFieldsSizeMax = 128 * KiB
+/** One sealed chunk of a stream with its tag, as accepted and as sent, and how many of them a stream may have. */
+export const chunkSizeMax = MiB + 16
+export const chunkSizeSent = 64 * KiB
+export const chunksMax = 65_536
+/** Encapsulated keys that a node remembers against replay; when the memory is full it refuses. */
+export const replayWindowMax = 262_144

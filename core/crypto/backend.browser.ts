@@ -33,7 +33,9 @@ const signParameters: Record<SignatureAlgorithm, Parameters> = {
 
 export const backend: Backend = {
   name: 'browser',
+  segments: null,
   hash: (name: HashName, bytes) => hashes[name](bytes),
+  runningHash: (name) => hashes[name].create(),
   hmac: (name, key, message) => nobleHmac(hashes[name], key, message),
   randomBytes(size) {
     const out = new Uint8Array(size)

@@ -2,6 +2,7 @@ import {
   constants,
   createCipheriv,
   createDecipheriv,
+  createHash,
   createHmac,
   createPrivateKey,
   createPublicKey,
@@ -13,6 +14,7 @@ import {
   verify,
 } from 'node:crypto'
 import type { Backend, HashName, PrivateKeyHandle, SignatureAlgorithm } from '#core/crypto/backend.js'
+import { segmentCipher } from '#core/crypto/backend.node.segments.js'
 
 interface NodeKey extends PrivateKeyHandle {
   readonly key: KeyObject
@@ -66,8 +68,22 @@ const names = { Ed25519: null, ES256: 'P-256', ES384: 'P-384' } as const
 
 export const backend: Backend = {
   name: 'node',
+  segments: segmentCipher,
   hash: (name: HashName, bytes) => new Uint8Array(hash(name, bytes, 'buffer')),
-  hmac: (name, key, message) => new Uint8Array(createHmac(name, key).update(message).digest()),
+  runningHash(name) {
+    const running = createHash(name)
+    return {
+      update: (bytes) => {
+        running.update(bytes)
+      },
+      digest: () => new Uint8Array(running.digest()),
+    }
+  },
+  hmac(name, key, message) {
+    // A view, not a copy: the result may be a key, and whoever asked for it zeroes the one place where it is.
+    const mac = createHmac(name, key).update(message).digest()
+    return new Uint8Array(mac.buffer, mac.byteOffset, mac.byteLength)
+  },
   randomBytes: (size) => new Uint8Array(randomBytes(size)),
 
   async aesGcmSeal(key, iv, aad, plaintext) {

@@ -23,9 +23,29 @@ export interface PrivateKeyHandle {
   readonly algorithm: SignatureAlgorithm
 }
 
+/** A hash that takes its message in pieces. `digest` ends it. */
+export interface RunningHash {
+  update(bytes: Uint8Array): void
+  digest(): Uint8Array
+}
+
+/**
+ * AES-256-GCM without a promise, into memory that the caller owns: the hot loop of sealed models.
+ * A destination may be a view of shared memory. No copy of the plaintext is left behind.
+ */
+export interface SegmentCipher {
+  /** ciphertext and tag; `destination` is 16 bytes longer than `plaintext` */
+  sealInto(key: Uint8Array, iv: Uint8Array, aad: Uint8Array, plaintext: Uint8Array, destination: Uint8Array): void
+  /** false, and a zeroed destination, when the tag does not fit; `destination` is 16 bytes shorter than `sealed` */
+  openInto(key: Uint8Array, iv: Uint8Array, aad: Uint8Array, sealed: Uint8Array, destination: Uint8Array): boolean
+}
+
 export interface Backend {
   readonly name: 'node' | 'browser'
+  /** null where only promises are on offer */
+  readonly segments: SegmentCipher | null
   hash(name: HashName, bytes: Uint8Array): Uint8Array
+  runningHash(name: HashName): RunningHash
   hmac(name: HashName, key: Uint8Array, message: Uint8Array): Uint8Array
   randomBytes(size: number): Uint8Array
   /** ciphertext, then the 16-byte tag; key 32, iv 12 */

@@ -1,3 +1,4 @@
+import type { RunningHash } from '#core/crypto/backend.js'
 import { backend } from '#crypto-backend'
 
 /** Synchronous hashing on both backends. @returns 32, 48 and 64 bytes */
@@ -6,6 +7,9 @@ export const sha384 = (bytes: Uint8Array): Uint8Array => backend.hash('sha384', 
 export const sha512 = (bytes: Uint8Array): Uint8Array => backend.hash('sha512', bytes)
 export const hmacSha256 = (key: Uint8Array, message: Uint8Array): Uint8Array => backend.hmac('sha256', key, message)
 export const hmacSha384 = (key: Uint8Array, message: Uint8Array): Uint8Array => backend.hmac('sha384', key, message)
+
+/** SHA-256 of a message that comes in pieces. */
+export const runningSha256 = (): RunningHash => backend.runningHash('sha256')
 
 /** Unpredictable bytes. Pure code takes them as an argument. */
 export const randomBytes = (size: number): Uint8Array => backend.randomBytes(size)
