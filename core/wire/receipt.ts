@@ -26,6 +26,8 @@ export const receiptShape = object({
   leaseId: idShape,
   /** broker's time in the last beat that the node had when it answered */
   beatAt: timeShape,
+  /** that beat, as the broker signed it: a receipt proves its own time */
+  beat: envelopeShape,
   route: string(),
   status: integer({ min: 100, max: 599 }),
   /** commitments to the request body and to the response body as they were inside the sealed channel */
@@ -35,7 +37,8 @@ export const receiptShape = object({
   clientPolicy: clientPolicyShape,
   /** pseudonym of the caller under the lease's salt; null where anybody may call */
   caller: nullable(hex(32)),
-  usage: object({ requests: literal(1), inputUnits: integer(), outputUnits: integer(), unit: nameShape }),
+  /** `requests` is 0 for an answer that refused before any work was done: the budget was not debited */
+  usage: object({ requests: integer({ max: 1 }), inputUnits: integer(), outputUnits: integer(), unit: nameShape }),
   platform: platformShape,
   notHardware: boolean,
   weakenings: list(string(), { max: 32 }),
