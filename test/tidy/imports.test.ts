@@ -96,6 +96,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
 const edges = [
   'host',
   'cli',
+  'policies/library',
   'attest/service',
   'attest/collateral',
   'keybroker/store',

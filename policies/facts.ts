@@ -1,0 +1,218 @@
+import { toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { thumbprintShape } from '#core/crypto/jwk.js'
+import { canonicalJson, type Json } from '#core/encoding/json.js'
+import {
+  boolean,
+  hex,
+  integer,
+  list,
+  literal,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import {
+  countryShape,
+  modelIdShape,
+  nameShape,
+  ownerOf,
+  platformShape,
+  timeShape,
+  titleShape,
+} from '#core/wire/names.js'
+import { countryMeant, isCountry } from '#policies/registry/countries.js'
+
+/** Failures of making or reading facts, beside the `shape/...` codes of a member that has not its form. */
+export type FactsCode = 'facts/time' | 'facts/country' | 'facts/model' | 'facts/order'
+
+const svn = optional(integer({ max: 255 }))
+const code = string({ max: 100, form: /^[a-z0-9][a-z0-9./-]*$/ })
+
+/** Nobody says it: an absent fact, not an empty one. */
+const notStated = object({ stated: literal(false) })
+
+/** Who says where the node is or who runs it, how well that is founded, and how old it is (I13). */
+const declared = {
+  stated: literal(true),
+  country: countryShape,
+  /** the host's own signed word; other bases come with the credentials that found them */
+  basis: literal('declared'),
+  /** L0: verified by nothing */
+  grade: literal(0),
+  /** thumbprint of the key that signed */
+  issuer: thumbprintShape,
+  ageSeconds: integer(),
+}
+
+/** `notStated`, or this shape: the member `stated` decides. */
+function statedOr<T>(shape: Shape<T>): Shape<T | Shaped<typeof notStated>> {
+  return (value, path) => {
+    const stated = (value as { readonly stated?: unknown } | null | undefined)?.stated
+    return stated === false ? notStated(value, path) : shape(value, path)
+  }
+}
+
+const factsShape = object({
+  type: literal('claviger/facts/v1'),
+  /** broker's clock at the decision */
+  time: timeShape,
+  node: object({ keysetDigest: hex(32) }),
+  tenant: object({ class: oneOf('production', 'development') }),
+  model: object({
+    id: modelIdShape,
+    owner: thumbprintShape,
+    name: nameShape,
+    version: integer({ min: 1 }),
+    manifestDigest: hex(32),
+  }),
+  evidence: object({
+    kind: code,
+    platform: platformShape,
+    tier: oneOf('none', 'affirming', 'warning', 'contraindicated'),
+    /** sorted, each once */
+    warnings: list(code, { max: 64 }),
+    measurement: string({ max: 128, form: /^(?:[0-9a-f]{2}){16,64}$/ }),
+    debug: boolean,
+    product: optional(nonEmpty(titleShape)),
+    ageSeconds: integer(),
+    tcb: object({ bootLoader: svn, tee: svn, snp: svn, microcode: svn, fmc: svn }),
+  }),
+  place: statedOr(object(declared)),
+  operator: statedOr(object({ ...declared, name: nonEmpty(titleShape) })),
+  purpose: statedOr(object({ stated: literal(true), name: nameShape })),
+})
+
+/** All that a decision is made of, beside the policy. Plain JSON: a bundle carries it. */
+export type Facts = Shaped<typeof factsShape>
+
+/** What an attestation result says, in words that belong to no vendor. */
+export interface AttestedClaims {
+  readonly kind: string
+  readonly platform: 'hardware' | 'simulated'
+  readonly tier: Facts['evidence']['tier']
+  /** codes of what the appraisal warned of */
+  readonly warnings: readonly string[]
+  /** lowercase hex */
+  readonly measurement: string
+  readonly debug: boolean
+  readonly product: string | null
+  /** reported security versions; what the kind does not have is left out */
+  readonly tcb: {
+    readonly bootLoader?: number
+    readonly tee?: number
+    readonly snp?: number
+    readonly microcode?: number
+    readonly fmc?: number
+  }
+  readonly verifiedAt: UnixSeconds
+}
+
+/** What the host's verified statement says, and whose key signed it. */
+export interface DeclaredByHost {
+  readonly place: { readonly country: string } | null
+  readonly operator: { readonly legalName: string; readonly country: string } | null
+  readonly issuedAt: UnixSeconds
+  readonly issuer: string
+}
+
+export interface FactsInput {
+  /** broker's clock */
+  readonly at: UnixSeconds
+  readonly keysetDigest: string
+  readonly attested: AttestedClaims
+  /** null when the host states nothing */
+  readonly declared: DeclaredByHost | null
+  readonly model: { readonly id: string; readonly version: number; readonly manifestDigest: string }
+  readonly tenantClass: 'production' | 'development'
+  /** null when the request names none */
+  readonly purpose: string | null
+}
+
+/**
+ * The facts of one decision. What nobody states is an absent fact: `{ stated: false }`, or a member left out.
+ *
+ * input   `declared` is a statement whose signature the caller verified with the key `issuer`
+ * throws  facts/time (a statement or evidence from the future), facts/country, shape/...
+ */
+export function buildFacts(input: FactsInput): Facts {
+  const { at, attested, declared, model } = input
+  const { kind, platform, tier, measurement, debug, product, tcb } = attested
+  const basis = declared && {
+    basis: 'declared',
+    grade: 0,
+    issuer: declared.issuer,
+    ageSeconds: ageOf(declared.issuedAt, at, "the host's statement"),
+  }
+  return parseFacts({
+    type: 'claviger/facts/v1',
+    time: at,
+    node: { keysetDigest: input.keysetDigest },
+    tenant: { class: input.tenantClass },
+    model: { ...model, owner: ownerOf(model.id), name: model.id.slice(44) },
+    evidence: {
+      kind,
+      platform,
+      tier,
+      warnings: [...new Set(attested.warnings)].sort(),
+      measurement,
+      debug,
+      ...(product === null ? {} : { product }),
+      ageSeconds: ageOf(attested.verifiedAt, at, 'the attestation result'),
+      tcb,
+    },
+    place: basis && declared.place ? { stated: true, country: declared.place.country, ...basis } : { stated: false },
+    operator:
+      basis && declared.operator
+        ? { stated: true, name: declared.operator.legalName, country: declared.operator.country, ...basis }
+        : { stated: false },
+    purpose: input.purpose === null ? { stated: false } : { stated: true, name: input.purpose },
+  })
+}
+
+/** Seconds since `then`. A clock may be ahead of ours by the forgiven difference, which counts as no age. */
+function ageOf(then: UnixSeconds, at: UnixSeconds, what: string): number {
+  if (then > at + clockSkewSeconds)
+    throw new Failure<FactsCode>('facts/time', `${what} is dated ${then - at} seconds ahead of the clock`)
+  return Math.max(0, at - then)
+}
+
+/**
+ * Facts read back, as from a bundle: exactly the members of docs/spec/facts.md.
+ *
+ * throws  facts/country, facts/model (id, owner and name disagree), facts/order, shape/...
+ */
+export function parseFacts(value: Json | undefined): Facts {
+  const facts = factsShape(value, 'facts')
+  for (const claim of [facts.place, facts.operator]) {
+    if (!claim.stated || isCountry(claim.country)) continue
+    const meant = countryMeant(claim.country)
+    throw new Failure<FactsCode>(
+      'facts/country',
+      `${claim.country} is not an assigned ISO 3166-1 code${meant ? `, ${meant} is` : ''}`,
+    )
+  }
+  const { model, evidence } = facts
+  if (`${model.owner}/${model.name}` !== model.id)
+    throw new Failure<FactsCode>('facts/model', 'model id is not its owner and name')
+  // One form a value: the digest of facts must not depend on how a list was ordered.
+  if (evidence.warnings.some((one, i) => i > 0 && evidence.warnings[i - 1]! >= one))
+    throw new Failure<FactsCode>('facts/order', 'warnings are not sorted, each once')
+  return facts
+}
+
+function nonEmpty(shape: Shape<string>): Shape<string> {
+  const some = string({ form: /^./su })
+  return (value, path) => shape(some(value, path), path)
+}
+
+/** Lowercase hex of SHA-256 over the canonical JSON of facts. */
+export function factsDigest(facts: Facts): string {
+  return toHex(sha256(canonicalJson(facts)))
+}

@@ -1,0 +1,194 @@
+import {
+  type Expr as CedarExpr,
+  type DetailedError,
+  type PolicyJson,
+  policySetTextToParts,
+  policyToJson,
+  policyToText,
+  preparsePolicySet,
+  preparseSchema,
+  statefulIsAuthorized,
+  validate,
+} from '@cedar-policy/cedar-wasm/nodejs'
+import { Failure } from '#core/failure.js'
+import type { PolicyCode } from '#policies/language/failures.js'
+import { type Action, policySchema, requestSchema } from '#policies/language/vocabulary.js'
+
+/*
+ * The only file that touches Cedar's WebAssembly module. Its calls are functions of their arguments, but for the cache
+ * of parsed policies that lives inside the module and that `slotOf` bounds.
+ */
+
+/** A condition as Cedar writes it in JSON. Opaque outside policies/language. */
+export type Condition = CedarExpr
+/** A policy as Cedar writes it in JSON. */
+export type PolicyTree = PolicyJson
+
+/** What Cedar says about a text; `start` in UTF-8 bytes of the text it was given. */
+export interface Complaint {
+  readonly policyId: string | null
+  readonly message: string
+  readonly help: string | null
+  readonly start: number | null
+}
+
+/** What Cedar answered. It is not a decision: Cedar skips a policy that fails and may still say allow. */
+export interface Evaluation {
+  readonly decision: 'allow' | 'deny'
+  /** ids of the policies that were satisfied and determined the decision */
+  readonly determining: readonly string[]
+  /** ids of the policies that could not be evaluated, and why */
+  readonly errors: readonly { readonly policyId: string; readonly message: string }[]
+}
+
+/** A request as Cedar sees it. */
+export interface CedarRequest {
+  readonly principal: string
+  readonly action: Action
+  readonly resource: string
+  readonly context: object
+}
+
+function complaint(error: DetailedError, policyId: string | null): Complaint {
+  return {
+    policyId,
+    message: error.message,
+    help: error.help ?? null,
+    start: error.sourceLocations?.[0]?.start ?? null,
+  }
+}
+
+/** Runs a call into the module. A trap there leaves it unusable, which is nobody's policy's fault to the caller. */
+function inEngine<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (cause) {
+    throw new Failure<PolicyCode>('policy/engine', 'the policy engine failed', { cause })
+  }
+}
+
+/** The texts of all policies, in no order, or what is wrong. @throws policy/engine */
+export function parsePolicies(text: string): { readonly texts: readonly string[] } | { readonly wrong: Complaint } {
+  const answer = inEngine(() => policySetTextToParts(text))
+  if (answer.type === 'failure') return { wrong: complaint(answer.errors[0]!, null) }
+  return { texts: [...answer.policies, ...answer.policy_templates] }
+}
+
+/** The tree of one policy, or what is wrong; a template is refused. @throws policy/engine */
+export function parsePolicy(text: string): { readonly tree: PolicyTree } | { readonly wrong: Complaint } {
+  const answer = inEngine(() => policyToJson(text))
+  return answer.type === 'failure' ? { wrong: complaint(answer.errors[0]!, null) } : { tree: answer.json }
+}
+
+/**
+ * All that Cedar's strict validation has to say; empty when nothing. Warnings count: a policy that can never apply is a
+ * rule that its author believes in and that does not exist.
+ *
+ * throws  policy/engine
+ */
+export function validatePolicies(policies: Readonly<Record<string, string>>): readonly Complaint[] {
+  const answer = inEngine(() =>
+    validate({
+      schema: policySchema,
+      policies: { staticPolicies: { ...policies } },
+      validationSettings: { mode: 'strict' },
+    }),
+  )
+  if (answer.type === 'failure') return answer.errors.map((error) => complaint(error, null))
+  // Invariant: `type: success` says only that validation ran; what it found stands in the lists.
+  return [
+    ...[...answer.validationErrors, ...answer.validationWarnings].map((one) => complaint(one.error, one.policyId)),
+    ...answer.otherWarnings.map((warning) => complaint(warning, null)),
+  ]
+}
+
+/** Cedar text of a condition. @throws policy/engine */
+export function conditionText(condition: Condition): string {
+  const answer = inEngine(() => policyToText(permitWhen(condition)))
+  if (answer.type === 'failure') throw new Failure<PolicyCode>('policy/engine', 'a parsed condition has no text')
+  return answer.text.replace(/^permit\(principal, action, resource\) when \{\s*/, '').replace(/\s*\};$/, '')
+}
+
+/** The policy that permits exactly where the condition holds. */
+export function permitWhen(condition: Condition): PolicyTree {
+  const any = { op: 'All' } as const
+  return {
+    effect: 'permit',
+    principal: any,
+    action: any,
+    resource: any,
+    conditions: [{ kind: 'when', body: condition }],
+  }
+}
+
+// Cedar keeps every parsed set for the life of the process, by id, and drops one only when another takes its id. So ids
+// are few and reused, least recently used first. Invariant: `slots` says what each id holds; both change together.
+const slotCount = 32
+const slots = new Map<string, string>()
+
+/** The id under which Cedar holds the policies named by `key`, parsed anew when it does not. */
+function slotOf(key: string, policies: () => Readonly<Record<string, string | PolicyTree>>): string | Complaint {
+  const held = slots.get(key)
+  if (held !== undefined) {
+    slots.delete(key)
+    slots.set(key, held)
+    return held
+  }
+  let id = `slot${slots.size}`
+  if (slots.size >= slotCount) {
+    const [oldest, its] = slots.entries().next().value!
+    slots.delete(oldest)
+    id = its
+  }
+  const answer = inEngine(() => preparsePolicySet(id, { staticPolicies: { ...policies() } }))
+  // Invariant: a slot whose parse failed still holds its former set, so it is kept under a key that nobody asks for.
+  slots.set(answer.type === 'success' ? key : `failed:${id}`, id)
+  return answer.type === 'success' ? id : complaint(answer.errors[0]!, null)
+}
+
+let schemaReady = false
+function readySchema(): void {
+  if (schemaReady) return
+  const answer = inEngine(() => preparseSchema('request', requestSchema))
+  if (answer.type === 'failure') throw new Failure<PolicyCode>('policy/engine', answer.errors[0]!.message)
+  schemaReady = true
+}
+
+/**
+ * Cedar's answer to a request, which was validated against the request schema.
+ *
+ * key       names the policies: the same key always means the same policies
+ * returns   the evaluation, or what Cedar found wrong with request or policies
+ * throws    policy/engine
+ */
+export function evaluate(
+  key: string,
+  policies: () => Readonly<Record<string, string | PolicyTree>>,
+  request: CedarRequest,
+): Evaluation | { readonly wrong: Complaint } {
+  readySchema()
+  const slot = slotOf(key, policies)
+  if (typeof slot !== 'string') return { wrong: slot }
+  const principal = { type: 'Claviger::Node', id: request.principal }
+  const resource = { type: 'Claviger::Model', id: request.resource }
+  const answer = inEngine(() =>
+    statefulIsAuthorized({
+      principal,
+      action: { type: 'Claviger::Action', id: request.action },
+      resource,
+      context: request.context as Parameters<typeof statefulIsAuthorized>[0]['context'],
+      // Invariant: both entities that a request names are present; nothing else can be named (no attributes, no parents).
+      entities: [principal, resource].map((uid) => ({ uid, attrs: {}, parents: [] })),
+      preparsedPolicySetId: slot,
+      preparsedSchemaName: 'request',
+      validateRequest: true,
+    }),
+  )
+  if (answer.type === 'failure') return { wrong: complaint(answer.errors[0]!, null) }
+  const { decision, diagnostics } = answer.response
+  return {
+    decision,
+    determining: diagnostics.reason,
+    errors: diagnostics.errors.map((one) => ({ policyId: one.policyId, message: one.error.message })),
+  }
+}

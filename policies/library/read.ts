@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { Failure } from '#core/failure.js'
+
+/** Failures of reading the shipped policies. */
+export type LibraryCode = 'library/name'
+
+/** A policy that ships with the product: a starting point, which an owner reads before signing it. */
+export interface LibraryPolicy {
+  /** as `eu-only` */
+  readonly name: string
+  /** its first comment line */
+  readonly title: string
+  readonly text: string
+}
+
+const folder = new URL('.', import.meta.url)
+
+/** Every policy of the library, by name. An edge: it reads the files beside this one. */
+export function listLibrary(): readonly LibraryPolicy[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.cedar'))
+    .sort()
+    .map((file) => {
+      const text = readFileSync(new URL(file, folder), 'utf8')
+      return { name: file.slice(0, -'.cedar'.length), title: text.split('\n')[0]!.replace(/^\/\/ */, ''), text }
+    })
+}
+
+/** The policy of this name; `.cedar` may be written after it. @throws library/name */
+export function libraryPolicy(name: string): LibraryPolicy {
+  const all = listLibrary()
+  const found = all.find((policy) => policy.name === name.replace(/\.cedar$/, ''))
+  if (!found)
+    throw new Failure<LibraryCode>(
+      'library/name',
+      `no policy ${JSON.stringify(name)} in the library, it has ${all.map((policy) => policy.name).join(', ')}`,
+    )
+  return found
+}

@@ -1,0 +1,47 @@
+/**
+ * What belongs in policies/release: the one function that turns a request, the owner's statements and a time into a
+ * verdict, for the broker that decides and for whoever repeats the decision offline (I7). No store, no log, no key.
+ */
+
+/**
+ * Why a request is not a decision: it is refused before its evidence was verified (SETTLED 10). What the evidence
+ * itself has wrong keeps the code of the verifier.
+ */
+export type RefusalCode =
+  /** a statement that the owner must have made is not there: the model is not registered, or a record was taken away */
+  | 'judge/statement-missing'
+  /** a stored statement is not what the owner signed, or belongs to another owner or model (I18) */
+  | 'judge/statement-false'
+  | 'judge/broker-not-trusted'
+  | 'judge/purpose'
+  | 'judge/audience'
+  | 'judge/binding-model'
+  | 'judge/nonce'
+  | 'judge/keyset-digest'
+  | 'judge/config-digest'
+  | 'judge/trust-digest'
+  | 'judge/devices-digest'
+
+/** Why a decision is a denial, beside the owner's policy and the reference values: refusals that stand in code. */
+export type DenialCode =
+  | 'judge/keyset-role'
+  | 'judge/keyset-expired'
+  | 'judge/delivery'
+  | 'judge/config-model'
+  | 'judge/config-broker'
+  | 'judge/config-inspection'
+  | 'judge/config-plain'
+  | 'judge/config-simulated'
+  | 'judge/config-unconfined'
+  | 'judge/manifest'
+  | 'judge/version'
+  | 'judge/version-floor'
+  | 'judge/revoked-measurement'
+  | 'judge/revoked-platform'
+  | 'judge/revoked-keyset'
+  | 'judge/revoked-version'
+  | 'judge/revoked-lease'
+  | 'judge/host-missing'
+  | 'judge/host-statement'
+  | 'judge/facts'
+  | 'judge/policy'

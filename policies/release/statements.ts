@@ -1,0 +1,111 @@
+import { thumbprint } from '#core/crypto/jwk.js'
+import type { Envelope } from '#core/dsse.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { ownerOf } from '#core/wire/names.js'
+import {
+  type Signed,
+  type Statement,
+  type StatementKind,
+  verifyStatement,
+  verifyTenantStatement,
+} from '#core/wire/statements.js'
+import type { RefusalCode } from '#policies/release/failures.js'
+
+/** What an owner decided about one model, as it was signed. Null where the owner never made such a statement. */
+export interface OwnerStatements {
+  readonly tenant: Envelope
+  readonly trust: Envelope | null
+  readonly registration: Envelope | null
+  readonly policy: Envelope | null
+  readonly referenceValues: Envelope | null
+  readonly revocation: Envelope | null
+}
+
+/** The same, verified with the owner's own keys. */
+export interface VerifiedStatements {
+  readonly tenant: Signed<Statement<'tenant'>>
+  readonly trust: Signed<Statement<'trust'>>
+  readonly registration: Signed<Statement<'registration'>>
+  readonly policy: Signed<Statement<'policy'>>
+  readonly referenceValues: Signed<Statement<'reference-values'>>
+  /** null when the owner never revoked anything */
+  readonly revocation: Signed<Statement<'revocation'>> | null
+}
+
+/**
+ * The owner's statements about `model`: the model id names the key that made the tenant, the tenant's statement names
+ * the keys that made the others, and each of them speaks of this tenant and this model. No database is believed (I18).
+ *
+ * throws  judge/statement-missing, judge/statement-false
+ */
+export async function verifyOwnerStatements(given: OwnerStatements, model: string): Promise<VerifiedStatements> {
+  const tenant = await verifyTenant(given.tenant, ownerOf(model))
+  const one = <K extends StatementKind>(kind: K, envelope: Envelope | null) =>
+    verifyOne(kind, present(kind, envelope), tenant, model)
+  return {
+    tenant,
+    trust: await one('trust', given.trust),
+    registration: await one('registration', given.registration),
+    policy: await one('policy', given.policy),
+    referenceValues: await one('reference-values', given.referenceValues),
+    revocation: given.revocation && (await one('revocation', given.revocation)),
+  }
+}
+
+/** The statement that made the tenant of this id. @throws judge/statement-false */
+export async function verifyTenant(envelope: Envelope, tenantId: string): Promise<Signed<Statement<'tenant'>>> {
+  const tenant = await truly('tenant', () => verifyTenantStatement(envelope))
+  if (tenant.value.tenant !== tenantId) throw untrue('tenant', 'it makes another tenant')
+  return tenant
+}
+
+/**
+ * The statement as one of the tenant's keys signed it, about this tenant and, where its kind names one, this model.
+ *
+ * throws  judge/statement-false
+ */
+export async function verifyOne<K extends StatementKind>(
+  kind: K,
+  envelope: Envelope,
+  tenant: Signed<Statement<'tenant'>>,
+  model: string | null,
+): Promise<Signed<Statement<K>>> {
+  const signed = await truly(kind, () => verifyStatement(kind, envelope, tenant.value.keys))
+  if (signed.value.tenant !== tenant.value.tenant) throw untrue(kind, 'it is of another tenant')
+  if ('model' in signed.value && model !== null && signed.value.model !== model) {
+    throw untrue(kind, `it is about ${signed.value.model}`)
+  }
+  return signed
+}
+
+function present(kind: StatementKind, envelope: Envelope | null): Envelope {
+  if (envelope !== null) return envelope
+  throw new Failure<RefusalCode>(
+    'judge/statement-missing',
+    `there is no ${kind} statement of the owner for this model`,
+    {
+      detail: { kind },
+    },
+  )
+}
+
+function untrue(kind: StatementKind, why: string, cause?: unknown): Failure<RefusalCode> {
+  const message = `the stored ${kind} statement is not the owner's about this model: ${why}`
+  return new Failure<RefusalCode>('judge/statement-false', message, { detail: { kind }, cause })
+}
+
+async function truly<T>(kind: StatementKind, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    throw untrue(kind, error.message, error)
+  }
+}
+
+/** Returns only when the owner names this broker as one that may hold its keys. @throws judge/broker-not-trusted */
+export function verifyBrokerTrusted(trust: Signed<Statement<'trust'>>, broker: string): void {
+  if (!trust.value.brokers.some((key) => thumbprint(key) === broker)) {
+    throw new Failure<RefusalCode>('judge/broker-not-trusted', "the owner's trust statement does not name this broker")
+  }
+}

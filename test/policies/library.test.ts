@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest'
+import { decide, explainFor, type Facts, validatePolicy } from '#policies/index.js'
+import { libraryPolicy, listLibrary } from '#policies/library/read.js'
+import { factsWith, placed } from '#test/policies/worlds.js'
+
+const simulated = { platform: 'simulated' } as const
+const undeclared = factsWith({ declared: null })
+const developing = factsWith({ tenantClass: 'development' }, simulated)
+
+/** For each shipped policy, worlds that it must allow and deny. */
+const worlds: Readonly<Record<string, Readonly<Record<'allows' | 'denies', Readonly<Record<string, Facts>>>>>> = {
+  'any-affirming': {
+    allows: {
+      'a German node': factsWith(),
+      'a node in the United States': placed('US', 'US'),
+      'a node that states nothing': undeclared,
+    },
+    denies: {
+      'a node with a warning': factsWith({}, { tier: 'warning' }),
+      'a node without an attestation result': factsWith({}, { tier: 'none' }),
+      'a contradicted node': factsWith({}, { tier: 'contraindicated' }),
+      'a node in debug': factsWith({}, { debug: true }),
+      'a simulated node of a production tenant': factsWith({}, simulated),
+    },
+  },
+  'eu-only': {
+    allows: {
+      'a German node': factsWith(),
+      'a Greek node with a Finnish operator': placed('GR', 'FI'),
+    },
+    denies: {
+      'a node that states nothing': undeclared,
+      'a node that states no place': placed(null),
+      'a node that states no operator': placed('DE', null),
+      'a Swiss node': placed('CH'),
+      'a Norwegian node': placed('NO', 'NO'),
+      'a German node with an operator from the United States': placed('DE', 'US'),
+      'a node with a warning': factsWith({}, { tier: 'warning' }),
+      'a node whose statement is older than 90 days': factsWith({
+        declared: {
+          place: { country: 'DE' },
+          operator: { legalName: 'N', country: 'DE' },
+          issuedAt: 1_782_223_999,
+          issuer: 'h'.repeat(43),
+        },
+      }),
+      'a simulated node of a production tenant': factsWith({}, simulated),
+    },
+  },
+  development: {
+    allows: {
+      'a simulated node of a development tenant': developing,
+      'a real node of a development tenant': factsWith({ tenantClass: 'development' }),
+      'a node with a warning': factsWith({ tenantClass: 'development' }, { ...simulated, tier: 'warning' }),
+    },
+    denies: {
+      'a real node of a production tenant': factsWith(),
+      'a simulated node of a production tenant': factsWith({}, simulated),
+      'a contradicted node': factsWith({ tenantClass: 'development' }, { ...simulated, tier: 'contraindicated' }),
+      'a node in debug': factsWith({ tenantClass: 'development' }, { ...simulated, debug: true }),
+    },
+  },
+}
+
+test('every shipped policy has worlds', () => {
+  expect(listLibrary().map((one) => one.name)).toEqual(Object.keys(worlds).sort())
+})
+
+test('a name that is not in the library is refused with the names that are', () => {
+  expect(() => libraryPolicy('us-only')).toThrow(/any-affirming, development, eu-only/)
+  expect(libraryPolicy('eu-only.cedar')).toEqual(libraryPolicy('eu-only'))
+})
+
+describe.each(Object.keys(worlds))('%s', (name) => {
+  const policy = validatePolicy(libraryPolicy(name).text)
+  const { allows, denies } = worlds[name]!
+
+  test('opens with what it does in plain language', () => {
+    expect(libraryPolicy(name).title).toMatch(/^[A-Z].{20,}\.$/)
+    for (const rule of policy.policies) expect(rule.explain && rule.remedy).toBeTruthy()
+  })
+  test.each(Object.keys(allows))('allows %s, for release and renewal', (world) => {
+    for (const action of ['release', 'renew'] as const) {
+      const decision = decide({ policy, facts: allows[world]!, action })
+      expect(decision.reasons.map((reason) => reason.effect)).toEqual(['permit'])
+      expect(decision).toMatchObject({ allow: true, errors: [], nearest: null, policyDigest: policy.digest })
+    }
+  })
+  test.each(Object.keys(denies))('denies %s, with a reason and a remedy', (world) => {
+    for (const action of ['release', 'renew'] as const) {
+      const decision = decide({ policy, facts: denies[world]!, action })
+      expect(decision.allow).toBe(false)
+      const { reasons } = explainFor('host', decision)
+      expect(reasons.length).toBeGreaterThan(0)
+      for (const reason of reasons)
+        expect(reason).toMatchObject({ expected: expect.any(String), remedy: expect.any(String) })
+    }
+  })
+})
