@@ -169,12 +169,13 @@ export function derBitBytes(value: Der, what: string): Uint8Array {
   return bytes
 }
 
-/** The text of an IA5String, PrintableString or UTF8String that holds printable ASCII only. @throws der/value */
+/** The text of a string of at most 1,024 bytes that holds printable ASCII only. @throws der/value */
 export function derAscii(value: Der, what: string): string {
+  if (value.body.length > 1024) throw refuse('der/value', `${what} has ${value.body.length} characters, at most 1024`)
   for (const byte of value.body) {
     if (byte < 0x20 || byte > 0x7e) throw refuse('der/value', `${what} holds byte ${toHex(new Uint8Array([byte]))}`)
   }
-  return String.fromCharCode(...value.body.subarray(0, 1024))
+  return String.fromCharCode(...value.body)
 }
 
 /**

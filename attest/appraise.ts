@@ -1,0 +1,66 @@
+import type { Anchors } from '#attest/anchors.js'
+import { type AppraisalInput, type AppraisalPolicy, appraiseUnder, result } from '#attest/appraise-under.js'
+import { fixes, type VerificationCode } from '#attest/fixes.js'
+import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
+import { type AttestationResult, check, trust } from '#attest/result.js'
+import { type Failure, isFailure } from '#core/failure.js'
+import type { Evidence } from '#core/wire/evidence.js'
+
+export type { AppraisalInput } from '#attest/appraise-under.js'
+
+/** The only policy of service, broker and client: every step counts. */
+export const defaultPolicy: AppraisalPolicy = { name: 'claviger.default.1', skips: [] }
+
+/**
+ * The verdict on verified evidence: a value, never an exception. `affirming` only for hardware that meets every
+ * reference value; `warning` for Milan, and for simulated evidence of a development tenant; `contraindicated` else.
+ */
+export function appraise(
+  verified: VerifiedEvidence,
+  input: AppraisalInput,
+  steps: readonly string[] = [],
+): AttestationResult {
+  return appraiseUnder(defaultPolicy, verified, input, steps)
+}
+
+/**
+ * Verifies and appraises. This is the one place where a failed verification becomes a verdict: contraindicated, with
+ * the failure's code as the name of the check and what can be done about it.
+ */
+export async function appraiseEvidence(
+  evidence: Evidence,
+  anchors: Anchors,
+  input: AppraisalInput,
+): Promise<AttestationResult> {
+  const steps: string[] = []
+  let verified: VerifiedEvidence
+  try {
+    verified = await verifyEvidence(evidence, anchors, input.at, (step) => steps.push(step))
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return refused(evidence, input, steps, error)
+  }
+  return appraise(verified, input, steps)
+}
+
+function refused(
+  evidence: Evidence,
+  input: AppraisalInput,
+  steps: readonly string[],
+  failure: Failure,
+): AttestationResult {
+  const failed = check(failure.code, 'hardware', trust.verificationFailed, {
+    expected: 'evidence that verifies',
+    found: failure.message,
+    fix: fixes[failure.code as VerificationCode] ?? 'send the evidence again unchanged',
+  })
+  return result(defaultPolicy, input, {
+    kind: evidence.kind,
+    platform: 'unverified',
+    checks: [failed],
+    steps,
+    failure: failure.code,
+    claims: null,
+    ...evidenceDigests(evidence),
+  })
+}

@@ -1,0 +1,63 @@
+import type { SnpCode } from '#attest/snp/codes.js'
+import type { X509Code } from '#core/x509/certificate.js'
+import type { ChainCode } from '#core/x509/chain.js'
+import type { CrlCode } from '#core/x509/crl.js'
+
+/** Every failure that a verification can raise. */
+export type VerificationCode = SnpCode | X509Code | ChainCode | CrlCode
+
+const report = 'fetch the report again from the guest device and send its 1184 bytes unchanged'
+const certificates = 'fetch the certificates of this chip and TCB again from the vendor and send them unchanged'
+const crl = 'fetch the CRL of the vendor root again and send it unchanged'
+const clock = 'compare the clocks of both machines, then fetch the certificates again'
+
+/** What a host can do about each failure. The compiler demands a line for every code. */
+export const fixes: Readonly<Record<VerificationCode, string>> = {
+  'snp/size': report,
+  'snp/version': 'this firmware writes a report version that the verifier does not know; update one of the two',
+  'snp/signature-algorithm': report,
+  'snp/reserved': 'this firmware uses a report layout that the verifier does not know; update one of the two',
+  'snp/policy-reserved': 'start the guest with a policy of the known bits (bit 17 set, bits 26 and up clear)',
+  'snp/key-info': report,
+  'snp/unsigned': 'unmask the chip key on the host, so that reports are signed',
+  'snp/author-key': report,
+  'snp/vmpl': report,
+  'snp/host-requested': 'ask for the report from inside the guest',
+  'snp/unknown-root': 'send the chain of a genuine AMD processor; simulated roots are for development tenants only',
+  'snp/endorsement-key': certificates,
+  'snp/certificate': certificates,
+  'snp/product': certificates,
+  'snp/endorser-name': certificates,
+  'snp/signing-key': 'send the certificate of the kind of key that signed: VCEK or VLEK',
+  'snp/signature': report,
+  'snp/tcb-reserved': report,
+  'snp/tcb-certificate': 'fetch the certificate for the reported TCB: firmware was updated since',
+  'snp/tcb-order': 'commit the firmware update on the host, then start the guest again',
+  'snp/chip-id': 'send the certificate of this chip, and unmask the chip id on the host',
+  'snp/csp-id': certificates,
+  'x509/size': certificates,
+  'x509/form': certificates,
+  'x509/version': certificates,
+  'x509/algorithm': certificates,
+  'x509/duplicate-extension': certificates,
+  'x509/critical-extension': certificates,
+  'x509/extension': certificates,
+  'chain/length': certificates,
+  'chain/not-yet-valid': clock,
+  'chain/expired': clock,
+  'chain/issuer-name': certificates,
+  'chain/not-a-ca': certificates,
+  'chain/key-usage': certificates,
+  'chain/path-length': certificates,
+  'chain/signature': certificates,
+  'crl/size': crl,
+  'crl/form': crl,
+  'crl/critical-extension': crl,
+  'crl/no-next-update': crl,
+  'crl/issuer-name': crl,
+  'crl/key-usage': crl,
+  'crl/not-yet-valid': clock,
+  'crl/expired': crl,
+  'crl/signature': crl,
+  'crl/revoked': 'the vendor revoked this authority: fetch certificates under its successor',
+}

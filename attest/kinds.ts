@@ -1,0 +1,84 @@
+import type { Anchors } from '#attest/anchors.js'
+import type { Claims } from '#attest/result.js'
+import { appraiseSnp, type SnpAppraisal } from '#attest/snp/appraise.js'
+import { snpClaims } from '#attest/snp/claims.js'
+import { verifySnp } from '#attest/snp/verify.js'
+import { noTrace, type Trace } from '#attest/trace.js'
+import type { UnixSeconds } from '#core/time.js'
+import { documentDigest } from '#core/wire/binding.js'
+import type { Check } from '#core/wire/ear.js'
+import type { Evidence } from '#core/wire/evidence.js'
+import type { ReferenceValues } from '#core/wire/reference-values.js'
+
+declare const verified: unique symbol
+
+/** Evidence that verified to a vendor root or to a simulated one. Only verifyEvidence makes it. */
+export interface VerifiedEvidence {
+  readonly [verified]: true
+  readonly kind: Evidence['kind']
+  readonly platform: 'hardware' | 'simulated'
+  readonly claims: Claims
+  /** SHA-256 of the canonical JSON of the evidence, and of its collateral alone, hex */
+  readonly evidenceDigest: string
+  readonly collateralDigest: string
+}
+
+/** What an appraisal of any kind is given; reference values are narrowed to the kind's own. */
+export type Appraisal = Omit<SnpAppraisal, 'values'> & { readonly values: ReferenceValues | null }
+
+interface Kind {
+  verify(
+    evidence: Evidence,
+    anchors: Anchors,
+    at: UnixSeconds,
+    trace: Trace,
+  ): Promise<{ readonly platform: 'hardware' | 'simulated'; readonly claims: Claims }>
+  /** the part of the evidence that a vendor signed apart from this machine */
+  collateral(evidence: Evidence): unknown
+  /** null when the owner has no reference values for this kind */
+  appraise(claims: Claims, input: Appraisal): readonly Check[] | null
+}
+
+/** The closed table of kinds. Adding one is a folder, a line here and a folder of vectors. */
+const kinds: Readonly<Record<Evidence['kind'], Kind>> = {
+  snp: {
+    async verify(evidence, anchors, at, trace) {
+      const snp = await verifySnp(evidence, anchors, at, trace)
+      return { platform: snp.platform, claims: snpClaims(snp) }
+    },
+    collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
+    appraise(claims, input) {
+      if (input.values === null) return appraiseSnp(claims, { ...input, values: null })
+      return input.values.snp ? appraiseSnp(claims, { ...input, values: input.values.snp }) : null
+    },
+  },
+}
+
+/**
+ * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
+ *
+ * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
+ * throws  the codes of the kind (snp/...), and x509/..., chain/..., crl/...
+ */
+export async function verifyEvidence(
+  evidence: Evidence,
+  anchors: Anchors,
+  at: UnixSeconds,
+  trace: Trace = noTrace,
+): Promise<VerifiedEvidence> {
+  const { platform, claims } = await kinds[evidence.kind].verify(evidence, anchors, at, trace)
+  return { kind: evidence.kind, platform, claims, ...evidenceDigests(evidence) } as VerifiedEvidence
+}
+
+/** The digests by which results name what they were made from. */
+export function evidenceDigests(evidence: Evidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
+  return {
+    evidenceDigest: documentDigest(evidence),
+    collateralDigest: documentDigest(kinds[evidence.kind].collateral(evidence)),
+  }
+}
+
+/** The comparisons of the kind; null when the owner has no reference values for it. */
+export function appraiseKind(evidence: VerifiedEvidence, input: Appraisal): readonly Check[] | null {
+  return kinds[evidence.kind].appraise(evidence.claims, input)
+}

@@ -1,0 +1,79 @@
+/**
+ * What belongs in attest: the verifier (RFC 9334). Evidence, reference values, anchors and time go in, an attestation
+ * result comes out, signed as an EAR where asked for. Pure but for service/, which serves it over HTTP. It decides no
+ * release and knows no key broker.
+ */
+
+import type { SnpClaims } from '#attest/snp/claims.js'
+import type { UnixSeconds } from '#core/time.js'
+import { type Check, type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/ear.js'
+
+export type TenantClass = 'production' | 'development'
+/** `unverified` when verification failed: such evidence says nothing about its platform. */
+export type Platform = 'hardware' | 'simulated' | 'unverified'
+/** The neutral claims of each kind of evidence. */
+export type Claims = SnpClaims
+
+/** A verdict on evidence. It is a value: evidence that is bad is a normal outcome. */
+export interface AttestationResult {
+  readonly kind: 'snp'
+  readonly platform: Platform
+  readonly tenantClass: TenantClass
+  /** the worst tier of the vector; release nothing on `contraindicated` or `none` */
+  readonly status: Tier
+  readonly vector: TrustVector
+  /** every comparison made, good ones too, in order */
+  readonly checks: readonly Check[]
+  /** steps of the verification that were passed */
+  readonly steps: readonly string[]
+  /** steps that the appraisal policy left out by name; empty under the default policy */
+  readonly skipped: readonly string[]
+  /** why verification failed; null when it did not */
+  readonly failure: string | null
+  /** null when verification failed: unverified claims do not leave the verifier */
+  readonly claims: Claims | null
+  readonly at: UnixSeconds
+  readonly policy: string
+  /** SHA-256 of canonical JSON, hex */
+  readonly digests: {
+    readonly policy: string
+    readonly referenceValues: string
+    readonly collateral: string
+    readonly evidence: string
+  }
+}
+
+/** Values of draft-ietf-rats-ar4si, "Trustworthiness Claims", as this verifier gives them. */
+export const trust = {
+  approved: 2,
+  approvedBoot: 3,
+  knownVulnerabilities: 32,
+  untrustworthy: 96,
+  unrecognised: 97,
+  verificationFailed: 99,
+} as const
+
+/** One comparison; `fix` says what the host or owner can do about it, and is dropped when nothing is wrong. */
+export function check(
+  id: string,
+  claim: VectorName,
+  value: number,
+  text: { readonly expected: string; readonly found: string; readonly fix: string },
+): Check {
+  const status = tierOf(value)
+  const [expected, found] = [shown(text.expected), shown(text.found)]
+  return { id, claim, value, status, expected, found, fix: status === 'affirming' ? '' : text.fix }
+}
+
+/** What is shown is bounded, since some of it was written by the host; what is compared is not. */
+function shown(text: string): string {
+  return text.length > 1900 ? `${text.slice(0, 1900)}...` : text
+}
+
+/** For each claim the worst value that a check gave it; 0, no claim, where there was no check. */
+export function vectorOf(checks: readonly Check[]): TrustVector {
+  const vector: Record<string, number> = Object.fromEntries(vectorNames.map((name) => [name, 0]))
+  // Within one tier the higher number is the weaker statement (2 approved, 3 approved boot only).
+  for (const { claim, value } of checks) vector[claim] = Math.max(vector[claim]!, value)
+  return vector as unknown as TrustVector
+}

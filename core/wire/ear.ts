@@ -1,0 +1,269 @@
+import { equal, fromBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { type SignatureJwk, thumbprint, thumbprintShape } from '#core/crypto/jwk.js'
+import { verifySignature } from '#core/crypto/sign.js'
+import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import { hex, integer, json, list, literal, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { clockSkewSeconds, KiB } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { timeShape } from '#core/wire/names.js'
+
+/** Failures of verifying an attestation result. */
+export type EarCode =
+  | 'ear/form'
+  | 'ear/algorithm'
+  | 'ear/key'
+  | 'ear/signature'
+  | 'ear/claims'
+  | 'ear/names-differ'
+  | 'ear/status'
+  | 'ear/audience'
+  | 'ear/lifetime'
+  | 'ear/not-yet-valid'
+  | 'ear/expired'
+
+export const earSizeMax = 256 * KiB
+/** From `iat` to `exp`, in seconds. */
+export const earLifetimeSeconds = 300
+
+/** Trust tiers, best first. source: draft-ietf-rats-ar4si, "Trustworthiness Tiers" */
+export const tiers = ['none', 'affirming', 'warning', 'contraindicated'] as const
+export type Tier = (typeof tiers)[number]
+
+/** source: draft-ietf-rats-ar4si, "Trustworthiness Claims" */
+export const vectorNames = [
+  'instance-identity',
+  'configuration',
+  'executables',
+  'file-system',
+  'hardware',
+  'runtime-opaque',
+  'storage-opaque',
+  'sourced-data',
+] as const
+export type VectorName = (typeof vectorNames)[number]
+export type TrustVector = { readonly [name in VectorName]: number }
+
+/** The tier of one value of the vector. source: draft-ietf-rats-ar4si, "Trustworthiness Claim values" */
+export function tierOf(value: number): Tier {
+  const magnitude = Math.abs(value)
+  if (magnitude >= 96) return 'contraindicated'
+  if (magnitude >= 32) return 'warning'
+  return magnitude >= 2 ? 'affirming' : 'none'
+}
+
+/** The worst tier of a vector: a status is never better. */
+export function worstTier(vector: TrustVector): Tier {
+  return tiers[Math.max(...vectorNames.map((name) => tiers.indexOf(tierOf(vector[name]))))]!
+}
+
+const claim = integer({ min: -128, max: 127 })
+const vectorShape = object({
+  'instance-identity': claim,
+  configuration: claim,
+  executables: claim,
+  'file-system': claim,
+  hardware: claim,
+  'runtime-opaque': claim,
+  'storage-opaque': claim,
+  'sourced-data': claim,
+})
+const text = string({ max: 2000 })
+/** One comparison that led to the status, with what would satisfy it. `fix` is empty when nothing needs mending. */
+export const checkShape = object({
+  id: string({ max: 64 }),
+  status: oneOf(...tiers),
+  value: claim,
+  claim: oneOf(...vectorNames),
+  expected: text,
+  found: text,
+  fix: text,
+})
+export type Check = Shaped<typeof checkShape>
+
+const statusShape = oneOf(...tiers)
+const policyId = string({ max: 200 })
+const verifierId = object({ developer: string(), build: string() })
+const submodShape = object({
+  'ear.status': statusShape,
+  ear_status: statusShape,
+  'ear.trustworthiness-vector': vectorShape,
+  ear_trustworthiness_vector: vectorShape,
+  'ear.appraisal-policy-id': policyId,
+  ear_appraisal_policy_ids: list(policyId, { min: 1, max: 1 }),
+  'ear.veraison.annotated-evidence': json,
+  ear_veraison_annotated_evidence: json,
+  claviger_claims: json,
+  claviger_checks: list(checkShape, { max: 200 }),
+})
+
+/** The profile of the current draft; a token that carries another one is refused. */
+export const earProfile = 'tag:ietf.org,2026:rats/ear#03'
+const nonceForm = /^[A-Za-z0-9_-]{8,88}$/
+
+/** The payload: names of the deployed profile (`ear.status`) and of the draft (`ear_status`) side by side. */
+export const earPayloadShape = object({
+  eat_profile: literal(earProfile),
+  iss: string(),
+  aud: string(),
+  iat: timeShape,
+  exp: timeShape,
+  jti: string({ form: nonceForm }),
+  eat_nonce: string({ form: nonceForm }),
+  cnf: object({ jkt: thumbprintShape }),
+  'ear.verifier-id': verifierId,
+  ear_verifier_id: verifierId,
+  submods: object({ cpu0: submodShape }),
+  claviger_keyset_digest: hex(32),
+  claviger_policy_digest: hex(32),
+  claviger_reference_values_digest: hex(32),
+  claviger_collateral_digest: hex(32),
+  claviger_evidence_digest: hex(32),
+  claviger_tenant_class: oneOf('production', 'development'),
+  claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
+})
+export type EarPayload = Shaped<typeof earPayloadShape>
+const headerShape = object({ typ: literal('JWT'), alg: oneOf('EdDSA', 'ES256'), kid: thumbprintShape })
+
+/** A verified attestation result. That it was verified says nothing about its `status`: the reader decides on that. */
+export interface Ear {
+  /** thumbprint of the verifier's key */
+  readonly signer: string
+  readonly issuer: string
+  readonly audience: string
+  readonly issuedAt: UnixSeconds
+  readonly expiresAt: UnixSeconds
+  readonly id: string
+  readonly nonce: string
+  /** thumbprint of the key to which secrets may be sealed */
+  readonly keyThumbprint: string
+  readonly keysetDigest: string
+  readonly platform: 'hardware' | 'simulated'
+  readonly tenantClass: 'production' | 'development'
+  readonly status: Tier
+  readonly vector: TrustVector
+  readonly checks: readonly Check[]
+  readonly claims: Json
+  readonly digests: {
+    readonly policy: string
+    readonly referenceValues: string
+    readonly collateral: string
+    readonly evidence: string
+  }
+}
+
+function refuse(code: EarCode, message: string, cause?: unknown): Failure<EarCode> {
+  return new Failure<EarCode>(code, message, { cause })
+}
+
+/** JOSE's name of the algorithm that a key signs with. */
+export function joseAlgorithm(key: SignatureJwk): 'EdDSA' | 'ES256' {
+  return key.kty === 'EC' ? 'ES256' : 'EdDSA'
+}
+
+/**
+ * The attestation result that one of `verifierKeys` signed for `audience`, current at `at` (60 seconds forgiven).
+ *
+ * token         compact JWS, at most 256 KiB; the header names the key by `kid` and carries none
+ * trusts        that the caller pins the keys; a verified result may still be contraindicated
+ * throws        ear/form, ear/algorithm, ear/key, ear/signature, ear/claims, ear/names-differ, ear/status,
+ *               ear/audience, ear/lifetime, ear/not-yet-valid, ear/expired
+ * source        draft-ietf-rats-ear, "EAT Profile", "JSON"; RFC 7515, "Message Signature or MAC Validation"
+ */
+export async function verifyEar(
+  token: string,
+  verifierKeys: readonly SignatureJwk[],
+  expected: { readonly audience: string; readonly at: UnixSeconds },
+): Promise<Ear> {
+  const { signer, payload } = await verifyToken(token, verifierKeys)
+  verifyNames(payload)
+  if (payload.aud !== expected.audience)
+    throw refuse('ear/audience', `result is for ${payload.aud}, expected ${expected.audience}`)
+  if (payload.exp <= payload.iat || payload.exp - payload.iat > earLifetimeSeconds)
+    throw refuse('ear/lifetime', `result lives ${payload.exp - payload.iat} seconds, at most ${earLifetimeSeconds}`)
+  if (payload.iat > expected.at + clockSkewSeconds)
+    throw refuse('ear/not-yet-valid', `result is from ${payload.iat}, verified at ${expected.at}`)
+  if (payload.exp < expected.at - clockSkewSeconds)
+    throw refuse('ear/expired', `result was valid until ${payload.exp}, verified at ${expected.at}`)
+  return toEar(signer, payload)
+}
+
+async function verifyToken(
+  token: string,
+  keys: readonly SignatureJwk[],
+): Promise<{ readonly signer: string; readonly payload: EarPayload }> {
+  if (token.length > earSizeMax) throw refuse('ear/form', `result has ${token.length} characters`)
+  const parts = token.split('.', 4)
+  const [head, body, tail] = parts
+  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
+    throw refuse('ear/form', 'result is not a compact JWS of three parts')
+  const header = read('ear/form', 'header', () => headerShape(parseJson(fromBase64Url(head)), 'header'))
+  const key = keys.find((one) => thumbprint(one) === header.kid)
+  if (!key) throw refuse('ear/key', `result is signed by key ${header.kid}, which is not one of the verifier's`)
+  // Invariant: the key decides the algorithm; the header may only agree with it.
+  if (joseAlgorithm(key) !== header.alg) throw refuse('ear/algorithm', `algorithm ${header.alg} is not that of the key`)
+  const signature = read('ear/form', 'signature', () => fromBase64Url(tail, 64))
+  try {
+    await verifySignature(key, utf8(`${head}.${body}`), signature, 'result')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw refuse('ear/signature', 'result was not signed by the key that it names', cause)
+  }
+  const payload = read('ear/claims', 'claims', () => earPayloadShape(parseJson(fromBase64Url(body), earSizeMax), ''))
+  return { signer: header.kid, payload }
+}
+
+function read<T>(code: EarCode, what: string, parse: () => T): T {
+  try {
+    return parse()
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw refuse(code, `${what} of the result: ${cause.message}`, cause)
+  }
+}
+
+/** Both spellings must say the same, or two readers of one token would believe different things. */
+function verifyNames(payload: EarPayload): void {
+  const cpu = payload.submods.cpu0
+  const pairs: readonly (readonly [Json, Json, string])[] = [
+    [payload['ear.verifier-id'], payload.ear_verifier_id, 'verifier id'],
+    [cpu['ear.status'], cpu.ear_status, 'status'],
+    [cpu['ear.trustworthiness-vector'], cpu.ear_trustworthiness_vector, 'vector'],
+    [[cpu['ear.appraisal-policy-id']], cpu.ear_appraisal_policy_ids, 'policy id'],
+    [cpu['ear.veraison.annotated-evidence'], cpu.ear_veraison_annotated_evidence, 'annotated evidence'],
+  ]
+  for (const [a, b, what] of pairs) {
+    if (!equal(canonicalJson(a), canonicalJson(b)))
+      throw refuse('ear/names-differ', `the two spellings of ${what} differ`)
+  }
+  const worst = worstTier(cpu['ear.trustworthiness-vector'])
+  if (cpu['ear.status'] !== worst)
+    throw refuse('ear/status', `status is ${cpu['ear.status']}, the vector says ${worst}`)
+}
+
+function toEar(signer: string, payload: EarPayload): Ear {
+  const cpu = payload.submods.cpu0
+  return {
+    signer,
+    issuer: payload.iss,
+    audience: payload.aud,
+    issuedAt: payload.iat,
+    expiresAt: payload.exp,
+    id: payload.jti,
+    nonce: payload.eat_nonce,
+    keyThumbprint: payload.cnf.jkt,
+    keysetDigest: payload.claviger_keyset_digest,
+    platform: payload.claviger_hardware === 'hardware' ? 'hardware' : 'simulated',
+    tenantClass: payload.claviger_tenant_class,
+    status: cpu['ear.status'],
+    vector: cpu['ear.trustworthiness-vector'],
+    checks: cpu.claviger_checks,
+    claims: cpu.claviger_claims,
+    digests: {
+      policy: payload.claviger_policy_digest,
+      referenceValues: payload.claviger_reference_values_digest,
+      collateral: payload.claviger_collateral_digest,
+      evidence: payload.claviger_evidence_digest,
+    },
+  }
+}
