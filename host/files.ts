@@ -2,20 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { secretBytes } from '#core/bytes/secret.js'
 import { Failure } from '#core/failure.js'
 
 /** Failures of files that a process of ours keeps. */
 export type FileCode = 'file/absent' | 'file/exists' | 'file/permissions' | 'file/size' | 'file/kind'
 
 const secretSizeMax = 64 * 1024
-
-/**
- * A buffer for a secret: zeroes of its own, outside of Node's pool and of the JavaScript heap, so that overwriting it
- * leaves no copy that the garbage collector made. A typed array of up to 64 bytes without it would lie on the heap.
- */
-export function secretBuffer(size: number): Buffer {
-  return Buffer.from(new ArrayBuffer(size))
-}
 
 async function writeWhole(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten
@@ -83,12 +76,12 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
 }
 
 /**
- * The bytes of a secret's file, in a buffer of their own outside of Node's pool, for the caller to overwrite.
+ * The bytes of a secret's file, in memory of their own (secretBytes), for the caller to overwrite.
  *
  * It must be a plain file of this user that nobody else may read or write.
  * throws  file/absent, file/permissions, file/kind, file/size for more than 64 KiB
  */
-export async function readSecretFile(path: string): Promise<Buffer> {
+export async function readSecretFile(path: string): Promise<Uint8Array> {
   let handle: FileHandle
   try {
     handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
@@ -107,7 +100,7 @@ export async function readSecretFile(path: string): Promise<Buffer> {
       throw new Failure<FileCode>('file/permissions', `${path} has mode ${mode}, expected 0600`)
     }
     if (stat.size > secretSizeMax) throw new Failure<FileCode>('file/size', `${path} has ${stat.size} bytes`)
-    const bytes = secretBuffer(stat.size)
+    const bytes = secretBytes(stat.size)
     let at = 0
     while (at < bytes.length) {
       const { bytesRead } = await handle.read(bytes, at, bytes.length - at)

@@ -4,10 +4,11 @@
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomFillSync } from 'node:crypto'
 import { isZero, toBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { secretBytes } from '#core/bytes/secret.js'
 import { sha256 } from '#core/crypto/hash.js'
-import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import { createSecretFile, type FileCode, readSecretFile, secretBuffer } from '#host/files.js'
+import { createSecretFile, type FileCode, readSecretFile } from '#host/files.js'
+import type { Kek } from '#keybroker/ports.js'
 
 /** Failures of wrapping and unwrapping model keys. */
 export type KekCode =
@@ -19,32 +20,17 @@ export type KekCode =
   | 'kek/file'
   | FileCode
 
-/**
- * What a wrapped model key is bound to: it unwraps for exactly these values. Digests as their formats spell them.
- * A row that is swapped, a class that is flipped, an owner who is replaced: none of them unwraps.
- */
-export interface WrapContext {
-  readonly tenant: string
-  readonly tenantClass: 'production' | 'development'
-  readonly model: string
-  readonly version: number
-  readonly manifestDigest: string
-  readonly ownerKeysDigest: string
-  readonly trustDigest: string
-}
-
-/** A key-encryption key that somebody keeps. `holder` says who can use it, for node document and receipt. */
-export interface Kek {
-  readonly keyId: string
+/** A key-encryption key that this process can use until it is closed. */
+export interface OpenKek extends Kek {
+  /** who else can use it, as the broker's document tells it */
   readonly holder: 'operator'
-  /** The wrapped key, for storage. dek 32 bytes; the caller's, and the caller overwrites it */
-  wrapDek(dek: Uint8Array, context: WrapContext): Promise<Uint8Array>
   /**
-   * The model key, 32 bytes in a buffer of its own, for the caller to overwrite.
+   * The model key, 32 bytes, for the caller to wipe.
    *
+   * keyId   the key-encryption key that the row names
    * throws  kek/unwrap, kek/key-id
    */
-  unwrapDek(wrapped: Uint8Array, context: WrapContext): Promise<Uint8Array>
+  unwrapDek(wrapped: Uint8Array, aad: Uint8Array, keyId: string): Promise<Uint8Array>
   /** The key is overwritten; every later use fails. */
   close(): void
 }
@@ -59,20 +45,6 @@ const dekSize = 32
 const wrappedSize = 1 + keyIdSize + saltSize + ivSize + dekSize + tagSize
 const kekSize = 32
 
-function aadOf(context: WrapContext): Uint8Array {
-  const { tenant, tenantClass, model, version, manifestDigest, ownerKeysDigest, trustDigest } = context
-  return canonicalJson({
-    purpose: 'claviger model key v1',
-    tenant,
-    tenant_class: tenantClass,
-    model,
-    version,
-    manifest_digest: manifestDigest,
-    owner_keys_digest: ownerKeysDigest,
-    trust_digest: trustDigest,
-  })
-}
-
 /** A fresh AES key for each wrapping, so that no number of wrappings brings two ivs under one key near each other. */
 function wrappingKey(kek: Uint8Array, salt: Uint8Array): Buffer {
   return Buffer.from(hkdfSync('sha256', kek, salt, utf8('claviger model key wrapping v1'), 32))
@@ -84,7 +56,7 @@ function keyIdOf(kek: Uint8Array): Uint8Array {
 }
 
 /** A provider over 32 bytes that it owns from now on. */
-function kekOver(key: Buffer): Kek {
+function kekOver(key: Uint8Array): OpenKek {
   const id = keyIdOf(key)
   let closed = false
   const open = () => {
@@ -93,7 +65,7 @@ function kekOver(key: Buffer): Kek {
   return {
     keyId: toBase64Url(id),
     holder: 'operator',
-    async wrapDek(dek, context) {
+    async wrapDek(dek, aad) {
       open()
       if (dek.length !== dekSize) throw new Error(`assertion failed: a model key has ${dekSize} bytes`)
       const salt = randomBytes(saltSize)
@@ -102,32 +74,33 @@ function kekOver(key: Buffer): Kek {
       try {
         const cipher = createCipheriv('aes-256-gcm', wrapping, iv)
         const header = Buffer.concat([Uint8Array.of(layoutVersion), id, salt, iv])
-        cipher.setAAD(Buffer.concat([header, aadOf(context)]))
+        cipher.setAAD(Buffer.concat([header, aad]))
         const body = Buffer.concat([cipher.update(dek), cipher.final()])
         return new Uint8Array(Buffer.concat([header, body, cipher.getAuthTag()]))
       } finally {
         wrapping.fill(0)
       }
     },
-    async unwrapDek(wrapped, context) {
+    async unwrapDek(wrapped, aad, keyId) {
       open()
-      const refuse = () =>
-        new Failure<KekCode>('kek/unwrap', `the key of ${context.model} version ${context.version} does not unwrap`)
+      const refuse = () => new Failure<KekCode>('kek/unwrap', 'the model key was altered, or belongs to something else')
       if (wrapped.length !== wrappedSize || wrapped[0] !== layoutVersion) throw refuse()
       const header = wrapped.subarray(0, 1 + keyIdSize + saltSize + ivSize)
-      const named = header.subarray(1, 1 + keyIdSize)
-      if (Buffer.compare(named, id) !== 0) {
-        const message = `the key of ${context.model} is wrapped under ${toBase64Url(named)}, this broker has ${toBase64Url(id)}`
+      const named = toBase64Url(header.subarray(1, 1 + keyIdSize))
+      const own = toBase64Url(id)
+      if (named !== own || keyId !== own) {
+        const other = named === own ? keyId : named
+        const message = `the model key is wrapped under ${other}, this broker has ${own}`
         throw new Failure<KekCode>('kek/key-id', message)
       }
       const wrapping = wrappingKey(key, header.subarray(1 + keyIdSize, 1 + keyIdSize + saltSize))
-      const dek = secretBuffer(dekSize)
+      const dek = secretBytes(dekSize)
       try {
         const decipher = createDecipheriv('aes-256-gcm', wrapping, header.subarray(-ivSize), { authTagLength: tagSize })
-        decipher.setAAD(Buffer.concat([header, aadOf(context)]))
+        decipher.setAAD(Buffer.concat([header, aad]))
         decipher.setAuthTag(wrapped.subarray(-tagSize))
         const piece = decipher.update(wrapped.subarray(header.length, -tagSize))
-        piece.copy(dek)
+        dek.set(piece)
         piece.fill(0)
         decipher.final()
         return dek
@@ -152,7 +125,7 @@ function kekOver(key: Buffer): Kek {
  * throws  file/exists
  */
 export async function createKekFile(path: string): Promise<string> {
-  const key = secretBuffer(kekSize)
+  const key = secretBytes(kekSize)
   try {
     randomFillSync(key)
     await createSecretFile(path, key)
@@ -167,7 +140,7 @@ export async function createKekFile(path: string): Promise<string> {
  *
  * throws  file/absent, file/permissions, file/kind, file/size, kek/file
  */
-export async function openKekFile(path: string): Promise<Kek> {
+export async function openKekFile(path: string): Promise<OpenKek> {
   const key = await readSecretFile(path)
   if (key.length !== kekSize || isZero(key)) {
     const message = `${path} does not hold a key-encryption key: ${key.length} bytes, expected ${kekSize} random ones`

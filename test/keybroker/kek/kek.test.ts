@@ -5,21 +5,22 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { equal } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { createKekFile, type Kek, openKekFile, type WrapContext } from '#keybroker/kek/kek.js'
+import { createKekFile, type OpenKek, openKekFile } from '#keybroker/kek/kek.js'
+import { type ModelKeyContext, modelKeyAad } from '#keybroker/model-key.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import { createTenant, loadModelKey, replaceModelKey, storeModelKey } from '#keybroker/store/tenants.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'claviger-kek-'))
 const path = join(folder, 'kek')
-let kek: Kek
+let kek: OpenKek
 beforeAll(async () => {
   await createKekFile(path)
   kek = await openKekFile(path)
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const context: WrapContext = {
+const context: ModelKeyContext = {
   tenant: 'acme',
   tenantClass: 'development',
   model: 'whisper',
@@ -47,11 +48,11 @@ describe('the key-encryption key', () => {
 
   test('unwraps what it wrapped, into a buffer of its own', async () => {
     const dek = randomBytes(32)
-    const wrapped = await kek.wrapDek(dek, context)
-    const opened = await kek.unwrapDek(wrapped, context)
+    const wrapped = await kek.wrapDek(dek, modelKeyAad(context))
+    const opened = await kek.unwrapDek(wrapped, modelKeyAad(context), kek.keyId)
     expect(equal(opened, dek)).toBe(true)
-    expect(opened.buffer.byteLength).toBe(32)
-    expect(equal(await kek.wrapDek(dek, context), wrapped)).toBe(false)
+    expect(opened.buffer.byteLength).toBeGreaterThan(64)
+    expect(equal(await kek.wrapDek(dek, modelKeyAad(context)), wrapped)).toBe(false)
   })
 
   test.each([
@@ -63,18 +64,20 @@ describe('the key-encryption key', () => {
     ['other owner keys', { ownerKeysDigest: 'o2' }],
     ['another trust statement', { trustDigest: 't2' }],
   ] as const)('does not unwrap for %s', async (_name, change) => {
-    const wrapped = await kek.wrapDek(randomBytes(32), context)
-    const failed = kek.unwrapDek(wrapped, { ...context, ...change })
+    const wrapped = await kek.wrapDek(randomBytes(32), modelKeyAad(context))
+    const failed = kek.unwrapDek(wrapped, modelKeyAad({ ...context, ...change }), kek.keyId)
     await expect(failed).rejects.toMatchObject({ code: 'kek/unwrap' })
   })
 
   test('refuses a wrapped key with any one bit changed', async () => {
-    const wrapped = await kek.wrapDek(randomBytes(32), context)
+    const wrapped = await kek.wrapDek(randomBytes(32), modelKeyAad(context))
     await fc.assert(
       fc.asyncProperty(fc.nat(wrapped.length * 8 - 1), async (bit) => {
         const altered = wrapped.slice()
         altered[bit >> 3]! ^= 1 << (bit & 7)
-        const code = await kek.unwrapDek(altered, context).catch((error: { code: string }) => error.code)
+        const code = await kek
+          .unwrapDek(altered, modelKeyAad(context), kek.keyId)
+          .catch((error: { code: string }) => error.code)
         expect(['kek/unwrap', 'kek/key-id']).toContain(code)
       }),
     )
@@ -83,7 +86,9 @@ describe('the key-encryption key', () => {
   test('answers any bytes with a failure of its own', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), async (bytes) => {
-        const code = await kek.unwrapDek(bytes, context).catch((error: { code: string }) => error.code)
+        const code = await kek
+          .unwrapDek(bytes, modelKeyAad(context), kek.keyId)
+          .catch((error: { code: string }) => error.code)
         expect(['kek/unwrap', 'kek/key-id']).toContain(code)
       }),
     )
@@ -92,10 +97,12 @@ describe('the key-encryption key', () => {
   test('says when another key wrapped it', async () => {
     await createKekFile(join(folder, 'second'))
     const second = await openKekFile(join(folder, 'second'))
-    const wrapped = await second.wrapDek(randomBytes(32), context)
-    await expect(kek.unwrapDek(wrapped, context)).rejects.toMatchObject({ code: 'kek/key-id' })
+    const wrapped = await second.wrapDek(randomBytes(32), modelKeyAad(context))
+    await expect(kek.unwrapDek(wrapped, modelKeyAad(context), kek.keyId)).rejects.toMatchObject({ code: 'kek/key-id' })
+    const own = await kek.wrapDek(randomBytes(32), modelKeyAad(context))
+    await expect(kek.unwrapDek(own, modelKeyAad(context), second.keyId)).rejects.toMatchObject({ code: 'kek/key-id' })
     second.close()
-    await expect(second.unwrapDek(wrapped, context)).rejects.toThrow('assertion')
+    await expect(second.unwrapDek(wrapped, modelKeyAad(context), second.keyId)).rejects.toThrow('assertion')
   })
 })
 
@@ -116,17 +123,17 @@ describe.each(databasesUnderTest())('wrapped keys in a database that somebody el
       await storeModelKey(database.db, {
         ...contextOf(model),
         keyId: kek.keyId,
-        wrapped: await kek.wrapDek(deks[model], contextOf(model)),
+        wrapped: await kek.wrapDek(deks[model], modelKeyAad(contextOf(model))),
         createdAt: 1,
       })
     }
     const load = (model: string) => loadModelKey(database.db, { tenant: 'acme', model, version: 1 })
     const [a, b] = [await load('a'), await load('b')]
-    expect(equal(await kek.unwrapDek(a.wrapped, contextOf('a')), deks.a)).toBe(true)
+    expect(equal(await kek.unwrapDek(a.wrapped, modelKeyAad(contextOf('a')), kek.keyId), deks.a)).toBe(true)
     await replaceModelKey(database.db, { ...a, wrapped: b.wrapped })
     await replaceModelKey(database.db, { ...b, wrapped: a.wrapped })
     for (const model of ['a', 'b']) {
-      const failed = kek.unwrapDek((await load(model)).wrapped, contextOf(model))
+      const failed = kek.unwrapDek((await load(model)).wrapped, modelKeyAad(contextOf(model)), kek.keyId)
       await expect(failed).rejects.toMatchObject({ code: 'kek/unwrap' })
     }
   })
