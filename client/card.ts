@@ -1,0 +1,124 @@
+import type { VerifiedNode } from '#client/verify-node.js'
+import type { VerifiedReceipt } from '#client/verify-receipt.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import { formatTime } from '#core/time.js'
+import { ownerOf } from '#core/wire/names.js'
+import type { Trust } from '#core/wire/trust-file.js'
+
+/** Who vouches for a fact. Never one colour for everything. */
+export type Source =
+  | 'hardware-proven'
+  | 'simulated'
+  | 'verifier-derived'
+  | 'witness-attested'
+  | 'owner-signed'
+  | 'broker-signed'
+  | 'node-signed'
+  | 'declared'
+  | 'not stated'
+
+/** One line of the answer card. */
+export interface CardFact {
+  readonly label: string
+  readonly value: string
+  readonly source: Source
+}
+
+/** The answer card: one sentence, then each of its facts with who vouches for it. */
+export interface Card {
+  readonly sentence: string
+  readonly facts: readonly CardFact[]
+  readonly notHardware: boolean
+}
+
+/** `acme/whisper` where the trust file names the owner, else the owner's key digest. */
+export function displayModel(model: string, trust: Trust): string {
+  const owner = trust.owners.find(({ key }) => thumbprint(key) === ownerOf(model))
+  return owner ? `${owner.alias}/${model.slice(44)}` : model
+}
+
+function witnessText(node: VerifiedNode): string {
+  const others = node.inclusion.cosigners.length - node.independentWitnesses.length
+  return `${node.independentWitnesses.length} independent witnesses${others > 0 ? ` (${others} of the same operator)` : ''}`
+}
+
+function teeText(node: VerifiedNode): string {
+  return node.platform === 'hardware' ? 'AMD SEV-SNP' : 'SIMULATED SEV-SNP (NOT HARDWARE)'
+}
+
+function brokerText(node: VerifiedNode, trust: Trust): string {
+  const broker = trust.brokers.find(({ key }) => thumbprint(key) === node.lease.broker)
+  return `${broker?.alias ?? node.lease.broker} (${node.lease.standing})`
+}
+
+/** The facts of a node, each with its source. */
+export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[] {
+  const { lease, declared } = node
+  const proven: Source = node.platform === 'hardware' ? 'hardware-proven' : 'simulated'
+  const stated: Source = declared === null ? 'not stated' : 'declared'
+  const basis =
+    declared === null
+      ? ''
+      : `, ${declared.basis} by ${declared.host}, grade ${declared.grade}, ${formatTime(declared.issuedAt)}`
+  return [
+    { label: 'model', value: `${displayModel(lease.model, trust)} v${lease.version}`, source: 'owner-signed' },
+    { label: 'manifest', value: `sha256 ${lease.manifestDigest}`, source: 'owner-signed' },
+    { label: 'node', value: `${declared?.host ?? 'unnamed'}, keyset sha256 ${node.keysetDigest}`, source: proven },
+    {
+      label: 'place',
+      value: declared?.place ? `${declared.place.country}${basis}` : 'not stated',
+      source: declared?.place ? stated : 'not stated',
+    },
+    {
+      label: 'operator',
+      value: declared?.operator
+        ? `${declared.operator.legalName} (${declared.operator.country})${basis}`
+        : 'not stated',
+      source: declared?.operator ? stated : 'not stated',
+    },
+    { label: 'TEE', value: teeText(node), source: proven },
+    { label: 'runtime', value: node.runtime, source: 'verifier-derived' },
+    {
+      label: 'policy',
+      value: `${lease.policy.name} v${lease.policy.sequence}, sha256 ${lease.policy.digest}`,
+      source: 'owner-signed',
+    },
+    { label: 'broker', value: brokerText(node, trust), source: 'broker-signed' },
+    {
+      label: 'log entry',
+      value: `#${node.inclusion.index} of ${node.inclusion.origin}, leaf ${node.leafHash}`,
+      source: 'witness-attested',
+    },
+    { label: 'witnesses', value: witnessText(node), source: 'witness-attested' },
+    {
+      label: 'lease',
+      value: `until ${formatTime(lease.expiresAt)}, time ${lease.time}, last beat ${formatTime(node.beat.at)}`,
+      source: 'broker-signed',
+    },
+    { label: 'weakened by', value: node.document.weakenings.join('; ') || 'nothing', source: proven },
+  ]
+}
+
+/** The card of one answer. */
+export function answerCard({ receipt, node }: VerifiedReceipt, trust: Trust): Card {
+  const { lease, declared } = node
+  const where = declared?.place ? `place ${declared.place.country}` : 'place: not stated'
+  const who = declared?.operator ? `operator ${declared.operator.legalName}` : 'operator: not stated'
+  const by = declared === null ? '' : ' as declared by the host'
+  const sentence =
+    `Answered by model ${displayModel(lease.model, trust)} v${lease.version} (manifest sha256 ${lease.manifestDigest.slice(0, 16)}…) ` +
+    `on node ${declared?.host ?? node.keysetDigest.slice(0, 16)}, ${where} and ${who}${by}, inside ${teeText(node)}, ` +
+    `policy ${lease.policy.name} v${lease.policy.sequence}, released as log entry #${node.inclusion.index} ` +
+    `by broker ${brokerText(node, trust)}, ${witnessText(node)}.`
+  const facts: readonly CardFact[] = [
+    ...nodeFacts(node, trust),
+    { label: 'request', value: `${receipt.route}, commitment ${receipt.request}`, source: 'node-signed' },
+    { label: 'response', value: `status ${receipt.status}, commitment ${receipt.response}`, source: 'node-signed' },
+    {
+      label: 'usage',
+      value: `${receipt.usage.inputUnits} ${receipt.usage.unit} in, ${receipt.usage.outputUnits} out`,
+      source: 'node-signed',
+    },
+  ]
+  return { sentence, facts, notHardware: node.platform !== 'hardware' }
+}

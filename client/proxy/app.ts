@@ -1,0 +1,45 @@
+import { Hono } from 'hono'
+import { type CreateFetchOptions, createFetch } from '#client/create-fetch.js'
+import type { ClientCode } from '#client/steps.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { requestSizeMax } from '#core/limits.js'
+
+/** Fields that name the caller's own network or stay on this machine; the seal would carry them to the node. */
+const localFields = ['cookie', 'origin', 'referer', 'user-agent', 'x-forwarded-for', 'forwarded']
+
+async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of request.body ?? []) {
+    size += part.length
+    if (size > requestSizeMax) {
+      throw new Failure<ClientCode>('client/request-size', `request has more than ${requestSizeMax} bytes`)
+    }
+    parts.push(part)
+  }
+  return new Uint8Array(Buffer.concat(parts, size))
+}
+
+/**
+ * A local HTTP server that any OpenAI client can be pointed at: it seals every request to the verified node and hands
+ * out an answer only after its receipt was verified. A request that cannot be sealed is refused, never passed on plain.
+ */
+export function createProxy(options: CreateFetchOptions): Hono {
+  const sealedFetch = createFetch(options)
+  const app = new Hono()
+  app.all('*', async (context) => {
+    const { method, url, headers } = context.req.raw
+    const body = await readBody(context.req.raw)
+    const fields = new Headers(headers)
+    for (const name of localFields) fields.delete(name)
+    const init = body.length === 0 ? { method, headers: fields } : { method, headers: fields, body }
+    return sealedFetch(url, init)
+  })
+  app.onError((error, context) => {
+    if (!isFailure(error)) throw error
+    // The OpenAI error shape: clients show `message`, programs read `code`.
+    const body = { message: error.message, type: 'claviger_refused', param: null, code: error.code }
+    return context.json({ error: body }, error.code === 'client/request-size' ? 413 : 502)
+  })
+  return app
+}
