@@ -1,5 +1,5 @@
 import { thumbprintShape } from '#core/crypto/jwk.js'
-import { boolean, hex, integer, literal, nullable, object, type Shaped } from '#core/encoding/shape.js'
+import { boolean, hex, integer, literal, nullable, object, oneOf, type Shaped } from '#core/encoding/shape.js'
 import { modelIdShape } from '#core/wire/names.js'
 
 /**
@@ -19,7 +19,7 @@ export const runtimeConfigShape = object({
   dangerousAllowPlain: boolean,
   /** the node accepts simulated evidence of itself */
   dangerousAllowSimulated: boolean,
-  engineConfinement: literal('unconfined'),
+  engineConfinement: oneOf('confined', 'unconfined'),
   requestSizeMax: integer(),
 })
 export type RuntimeConfig = Shaped<typeof runtimeConfigShape>

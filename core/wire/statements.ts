@@ -41,7 +41,7 @@ const head = {
 
 const callerShape = object({
   id: nameShape,
-  /** SHA-256 of the caller's credential; the credential itself is 32 random bytes */
+  /** SHA-256 of the text of the credential: base64url of 32 random bytes (`credentialHash`) */
   credentialHash: hex(32),
   expiresAt: timeShape,
 })
@@ -123,7 +123,14 @@ export const statementShapes = {
 
 export type StatementKind = keyof typeof statementShapes
 export type Statement<K extends StatementKind = StatementKind> = Shaped<(typeof statementShapes)[K]>
-export const statementKinds = Object.keys(statementShapes) as readonly StatementKind[]
+export const statementKindShape: Shape<StatementKind> = oneOf(
+  'tenant',
+  'trust',
+  'registration',
+  'policy',
+  'reference-values',
+  'revocation',
+)
 
 /** What the host says of itself, signed by the host's key: basis `declared`, grade L0, nothing more. */
 export const hostStatementShape = object({

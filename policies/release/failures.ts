@@ -21,6 +21,8 @@ export type RefusalCode =
   | 'judge/config-digest'
   | 'judge/trust-digest'
   | 'judge/devices-digest'
+  /** the evidence verified, but binds something else: an answer to another challenge, sent again */
+  | 'judge/report-data'
 
 /** Why a decision is a denial, beside the owner's policy and the reference values: refusals that stand in code. */
 export type DenialCode =

@@ -1,0 +1,124 @@
+import { thumbprintShape } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { type Envelope, envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
+import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
+import { hex, integer, list, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
+import { apiVersion } from '#core/wire/release.js'
+import { type Signed, type Statement, statementKindShape } from '#core/wire/statements.js'
+
+/** Failures of an owner's question to its broker. */
+export type OwnerQueryCode = 'query/broker' | 'query/tenant' | 'query/time'
+
+/**
+ * What an owner asks of its broker, signed with an owner's key. It only reads, so that the little a replay within the
+ * allowed minute could do is to have the same answer sent again to whoever holds the connection.
+ */
+export const ownerQueryShape = object({
+  type: literal('claviger/owner-query/v1'),
+  /** thumbprint of the broker that may answer */
+  broker: thumbprintShape,
+  tenant: thumbprintShape,
+  ask: oneOf('heads', 'leases', 'bundle'),
+  /** index in the log of the wanted bundle; null for the other questions */
+  entry: nullable(integer()),
+  at: timeShape,
+})
+export type OwnerQuery = Shaped<typeof ownerQueryShape>
+
+const queryType = 'application/vnd.claviger.owner-query+json'
+
+export async function signOwnerQuery(query: OwnerQuery, key: SigningKey): Promise<Envelope> {
+  return signEnvelope(queryType, canonicalJson(query), [key])
+}
+
+/** The tenant that a query claims to come from: it says whose keys to verify it with. @throws json/..., shape/... */
+export function claimedQuery(payload: Uint8Array): OwnerQuery {
+  return ownerQueryShape(parseCanonicalJson(payload), 'query')
+}
+
+/**
+ * A question that one of the tenant's keys signed for this broker within the last minute.
+ *
+ * throws  query/broker, query/tenant, query/time, dsse/..., crypto/signature, json/..., shape/...
+ */
+export async function verifyOwnerQuery(
+  envelope: Envelope,
+  tenant: Signed<Statement<'tenant'>>,
+  broker: string,
+  at: UnixSeconds,
+): Promise<OwnerQuery> {
+  const { payload } = await verifyEnvelope(envelope, queryType, tenant.value.keys, 'owner query')
+  const query = claimedQuery(payload)
+  if (query.broker !== broker) throw new Failure<OwnerQueryCode>('query/broker', 'query is for another broker')
+  if (query.tenant !== tenant.value.tenant) throw new Failure<OwnerQueryCode>('query/tenant', 'query is of another tenant')
+  if (Math.abs(at - query.at) > clockSkewSeconds) {
+    throw new Failure<OwnerQueryCode>('query/time', `query was signed at ${query.at}, it is ${at}`)
+  }
+  return query
+}
+
+/** `POST /v1/queries`. */
+export const queryRequestShape = object({ version: literal(apiVersion), query: envelopeShape })
+
+/** `POST /v1/tenants`, with the broker's admin token: both are needed, neither replaces the other. */
+export const tenantRequestShape = object({ version: literal(apiVersion), tenant: envelopeShape })
+
+/** `POST /v1/statements`: one statement of an owner. A tenant's own statement goes to `/v1/tenants`. */
+export const statementRequestShape = object({
+  version: literal(apiVersion),
+  kind: statementKindShape,
+  statement: envelopeShape,
+})
+
+/** The newest statement of one chain, as it was signed. `model` is null for a statement on the whole tenant. */
+export const headShape = object({
+  kind: statementKindShape,
+  model: nullable(modelIdShape),
+  sequence: integer({ min: 1 }),
+  digest: hex(32),
+  statement: envelopeShape,
+})
+export type Head = Shaped<typeof headShape>
+
+/** Answer to `heads`. */
+export const headsAnswerShape = object({ version: literal(apiVersion), heads: list(headShape, { max: 5000 }) })
+
+/** Answer to a statement, a tenant or a registration that was accepted and stands in the log. */
+export const acceptedShape = object({
+  version: literal(apiVersion),
+  accepted: list(
+    object({
+      kind: statementKindShape,
+      sequence: integer({ min: 1 }),
+      digest: hex(32),
+      /** index in the log of the entry that made it public */
+      entry: integer(),
+    }),
+    { min: 1, max: 8 },
+  ),
+})
+export type Accepted = Shaped<typeof acceptedShape>
+
+/** Answer to `leases`: what runs now. */
+export const leasesAnswerShape = object({
+  version: literal(apiVersion),
+  leases: list(
+    object({
+      id: idShape,
+      model: modelIdShape,
+      version: integer({ min: 1 }),
+      keysetDigest: hex(32),
+      grantedAt: timeShape,
+      expiresAt: timeShape,
+      /** index of the release or of the last renewal; null while the log has not confirmed it */
+      entry: nullable(integer()),
+      measurement: string(),
+    }),
+    { max: 100_000 },
+  ),
+})
+export type LeasesAnswer = Shaped<typeof leasesAnswerShape>

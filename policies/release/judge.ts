@@ -1,0 +1,208 @@
+import { isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import { reportDataOf } from '#core/wire/binding.js'
+import type { Evidence } from '#core/wire/evidence.js'
+import { keysetDigest } from '#core/wire/keyset.js'
+import type { Declared } from '#core/wire/lease.js'
+import type { ReferenceValues } from '#core/wire/reference-values.js'
+import type { ReleaseRequest } from '#core/wire/release.js'
+import { type Decision, decide } from '#policies/decide.js'
+import type { Reason } from '#policies/explain.js'
+import { buildFacts } from '#policies/facts.js'
+import { type PolicySet, policyDigest, validatePolicy } from '#policies/language/validate.js'
+import { type Action, policyLanguage } from '#policies/language/vocabulary.js'
+import { type AppraisalClaims, type Appraised, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
+import {
+  configRefusals,
+  denial,
+  keysetRefusals,
+  modelRefusals,
+  type ReleasePurpose,
+  type Revocable,
+  readHost,
+  revocationRefusals,
+  verifyBinding,
+} from '#policies/release/request.js'
+import {
+  type OwnerStatements,
+  type VerifiedStatements,
+  verifyBrokerTrusted,
+  verifyOwnerStatements,
+} from '#policies/release/statements.js'
+
+/** The verifier, as a port: policies knows no kind of evidence. */
+export type AppraiseEvidence<R extends Appraised> = (
+  evidence: Evidence,
+  anchors: { readonly simulatedRoots: readonly string[] },
+  input: {
+    readonly expectedReportData: Uint8Array
+    readonly referenceValues: ReferenceValues
+    readonly tenantClass: 'production' | 'development'
+    readonly at: UnixSeconds
+  },
+) => Promise<R>
+
+/** Everything that a verdict is made of. A bundle carries the same. */
+export interface JudgeInput {
+  readonly request: ReleaseRequest
+  readonly statements: OwnerStatements
+  /** thumbprint of the key of the broker that decides */
+  readonly broker: string
+  /** the nonce that the broker gave out for this model; base64url */
+  readonly nonce: string
+  /** broker's clock */
+  readonly at: UnixSeconds
+}
+
+/**
+ * What became of a request.
+ *
+ * refused  its evidence did not verify to an anchor for this challenge: nobody is known to have asked (SETTLED 10)
+ * decided  allowed or denied, both of which stand in the log
+ */
+export type Verdict<R extends Appraised> =
+  | { readonly stage: 'refused'; readonly code: string; readonly message: string; readonly fix: string | null }
+  | Decided<R>
+
+export interface Decided<R extends Appraised> {
+  readonly stage: 'decided'
+  readonly allow: boolean
+  /** for the owner: it quotes the policy and says every refusal, those of code too */
+  readonly decision: Decision
+  readonly statements: VerifiedStatements
+  readonly result: R & { readonly claims: AppraisalClaims; readonly platform: 'hardware' | 'simulated' }
+  /** null when the host states nothing */
+  readonly declared: Declared | null
+  readonly node: Revocable
+}
+
+/**
+ * Whether the owner's statements allow this request, at this time: the one function that says so, for the broker when it
+ * releases or renews, and for whoever repeats its decision from a bundle (I7).
+ *
+ * trusts   that the caller spent the nonce, and that `appraise` is the verifier; nothing else of the request is believed
+ * returns  a value: what is wrong with a request is a normal outcome
+ * throws   judge/statement-missing, judge/statement-false, judge/broker-not-trusted: there is nothing to decide by.
+ *          judge/purpose, judge/audience, judge/binding-model, judge/nonce, judge/keyset-digest, judge/config-digest,
+ *          judge/trust-digest, judge/devices-digest: the request is not an answer to this challenge
+ */
+export async function judgeRelease<R extends Appraised>(
+  input: JudgeInput,
+  ports: { readonly appraise: AppraiseEvidence<R> },
+): Promise<Verdict<R>> {
+  const { request, broker, at } = input
+  const { model } = request.binding
+  const purpose: ReleasePurpose = request.lease === null ? 'claviger.release.v1' : 'claviger.renew.v1'
+  const statements = await verifyOwnerStatements(input.statements, model) // 1 what the owner signed
+  const { tenant, trust, registration, policy, referenceValues, revocation } = statements
+  const tenantClass = tenant.value.class
+  verifyBrokerTrusted(trust, broker) // 2 the owner lets this broker decide
+  verifyBinding(request, { purpose, broker, model, nonce: input.nonce, trustDigest: trust.digest }) // 3 one challenge
+  const refusals: Reason[] = [
+    ...keysetRefusals(request, at), // 4 keys of the node
+    ...configRefusals(request, broker, tenantClass), // 5 settings of the host
+    ...modelRefusals(request, statements), // 6 model, version, manifest
+  ]
+  const host = await readHost(request) // 7 what the host says of itself
+  const result = await ports.appraise(request.evidence, anchorsFor(statements), {
+    expectedReportData: reportDataOf(request.binding),
+    referenceValues: referenceValues.value.values,
+    tenantClass,
+    at,
+  }) // 8 evidence, under the owner's reference values of now
+  const refusal = unverified(result)
+  if (refusal) return refusal
+  const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
+  const node: Revocable = {
+    measurement: verified.claims.measurement,
+    chipId: verified.claims.chipId ?? '',
+    keysetDigest: keysetDigest(request.keyset),
+    version: registration.value.version,
+    leaseId: request.lease,
+  }
+  refusals.push(...host.reasons, ...revocationRefusals(revocation, node), ...appraisalReasons(result)) // 9 taken back
+  const action: Action = request.lease === null ? 'release' : 'renew'
+  const decision = decideBy(policy.value.text, action, refusals, () =>
+    buildFacts({
+      at,
+      keysetDigest: node.keysetDigest,
+      attested: attestedClaims(verified),
+      declared: host.declared,
+      model: { id: model, version: request.modelVersion, manifestDigest: request.manifestDigest },
+      tenantClass,
+      purpose: null,
+    }),
+  ) // 10 the owner's policy
+  return {
+    stage: 'decided',
+    allow: decision.allow,
+    decision,
+    statements,
+    result: verified,
+    declared: host.declared && { ...host.declared },
+    node,
+  }
+}
+
+/**
+ * Roots that stand for no vendor.
+ *
+ * Invariant: a production tenant has none, whatever its owner, a request or a database says (I6).
+ */
+function anchorsFor(statements: VerifiedStatements): { readonly simulatedRoots: readonly string[] } {
+  const development = statements.tenant.value.class === 'development'
+  return { simulatedRoots: development ? statements.trust.value.simulatedRoots : [] }
+}
+
+/** A request is no decision while its evidence is nobody's, or an answer to some other challenge. */
+function unverified(result: Appraised): { stage: 'refused'; code: string; message: string; fix: string | null } | null {
+  if (result.failure === null && result.claims !== null && result.platform !== 'unverified') {
+    const bound = result.checks.find((check) => check.id === 'report-data')
+    if (bound?.status === 'affirming') return null
+    const message = 'evidence binds other report data than that of this request'
+    return { stage: 'refused', code: 'judge/report-data', message, fix: bound?.fix ?? null }
+  }
+  const [failed] = result.checks
+  const message = `evidence does not verify: ${failed?.found ?? 'it was not verified'}`
+  return { stage: 'refused', code: result.failure ?? 'judge/report-data', message, fix: failed?.fix ?? null }
+}
+
+/** The policy's decision, in which a refusal of code stands first and is never outvoted. */
+function decideBy(
+  text: string,
+  action: Action,
+  refusals: readonly Reason[],
+  factsOf: () => Decision['facts'] & {},
+): Decision {
+  const nothing = (reason: Reason): Decision => ({
+    type: 'claviger/decision/v1',
+    allow: false,
+    action,
+    language: policyLanguage,
+    policyDigest: policyDigest(text),
+    factsDigest: null,
+    facts: null,
+    reasons: [...refusals, reason],
+    errors: [],
+    nearest: null,
+  })
+  let policy: PolicySet
+  try {
+    policy = validatePolicy(text)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return nothing(denial('judge/policy', `The policy cannot be read: ${error.message}.`, 'ask the owner'))
+  }
+  let facts: ReturnType<typeof factsOf>
+  try {
+    facts = factsOf()
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return nothing(denial('judge/facts', `There are no facts: ${error.message}.`, 'correct the host statement'))
+  }
+  const decision = decide({ policy, facts, action })
+  if (refusals.length === 0) return decision
+  // A permit is no reason for a denial.
+  const rest = decision.allow ? [] : decision.reasons
+  return { ...decision, allow: false, reasons: [...refusals, ...rest], nearest: null }
+}
