@@ -1,0 +1,135 @@
+import { appraiseEvidence } from '#attest/appraise.js'
+import type { AttestationResult } from '#attest/result.js'
+import type { ClientCode, Steps } from '#client/steps.js'
+import { fromBase64 } from '#core/bytes/bytes.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import type { Json } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
+import { documentDigest } from '#core/wire/binding.js'
+import { type Bundle, bundleShape } from '#core/wire/bundle.js'
+import { verifyCommitment } from '#core/wire/commitment.js'
+import { type DenialEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
+import { earDigest, nonceDigest } from '#core/wire/leaf.js'
+import { ownerOf } from '#core/wire/names.js'
+import type { Trust } from '#core/wire/trust-file.js'
+import { type Decided, judgeRelease } from '#policies/release/judge.js'
+
+/** The steps of judging a decision again, in order. */
+export const bundleSteps = [
+  ['bundle/form', 'the file has exactly the form of claviger/bundle/v1'],
+  ['bundle/anchors', 'owner and broker are in the trust file'],
+  ['bundle/proof', 'the decision stands in a trusted log under a quorum of witnesses'],
+  ['bundle/entry', 'the log entry is of this request, this owner and these statements'],
+  ['bundle/replay', 'statements, evidence and policy are judged again, offline, at the time of the decision'],
+  ['bundle/verdict', 'the verdict reached now is the one that was logged'],
+] as const satisfies readonly (readonly [string, string])[]
+
+/** A decision that was made again and came out the same. */
+export interface VerifiedBundle {
+  readonly bundle: Bundle
+  readonly entry: ReleaseEntry | DenialEntry
+  readonly inclusion: VerifiedInclusion
+  readonly verdict: Decided<AttestationResult>
+}
+
+const refuse = (code: ClientCode, message: string) => new Failure<ClientCode>(code, message)
+
+function verifyAnchors(bundle: Bundle, trust: Trust): void {
+  const { model, audience } = bundle.request.binding
+  if (!trust.owners.some(({ key }) => thumbprint(key) === ownerOf(model))) {
+    throw refuse('client/owner-unknown', `no owner in the trust file has key ${ownerOf(model)}`)
+  }
+  if (!trust.brokers.some(({ key }) => thumbprint(key) === audience)) {
+    throw refuse('client/broker-unknown', `no broker in the trust file has key ${audience}`)
+  }
+}
+
+function verifyEntry(bundle: Bundle): ReleaseEntry | DenialEntry {
+  const entry = parseEntry(fromBase64(bundle.leaf))
+  if (entry.kind !== 'release' && entry.kind !== 'renewal' && entry.kind !== 'denial') {
+    throw refuse('client/bundle-splice', `entry is a ${entry.kind}, not a decision`)
+  }
+  const { request, openings } = bundle
+  const { binding } = request
+  verifyCommitment(entry.tenant, 'tenant', ownerOf(binding.model), openings.tenant)
+  verifyCommitment(entry.model, 'model', binding.model, openings.model)
+  verifyCommitment(entry.evidence, 'evidence', request.evidence, openings.evidence)
+  verifyCommitment(entry.decision, 'decision', bundle.decision, openings.decision)
+  const same = entry.at === bundle.at && entry.nonce_digest === nonceDigest(binding.nonce)
+  if (!same) throw refuse('client/bundle-splice', 'entry has another time or nonce than the request')
+  return entry
+}
+
+async function replay(bundle: Bundle, trust: Trust): Promise<Decided<AttestationResult>> {
+  const { request, statements, at } = bundle
+  const verdict = await judgeRelease<AttestationResult>(
+    { request, statements, broker: request.binding.audience, nonce: request.binding.nonce, at },
+    {
+      // Roots that came with the bundle count only where the reader has them too (I19).
+      appraise: (evidence, anchors, input) => {
+        const simulatedRoots = anchors.simulatedRoots.filter((root) => trust.simulatedRoots.includes(root))
+        return appraiseEvidence(evidence, { simulatedRoots }, input)
+      },
+    },
+  )
+  if (verdict.stage === 'refused')
+    throw refuse(
+      'client/bundle-verdict',
+      `judged again, the request is no decision: ${verdict.message} (${verdict.code})`,
+    )
+  return verdict
+}
+
+function verifyVerdict(bundle: Bundle, entry: ReleaseEntry | DenialEntry, verdict: Decided<AttestationResult>): void {
+  if (documentDigest(verdict.decision) !== documentDigest(bundle.decision)) {
+    throw refuse('client/bundle-verdict', 'judged again, the decision has other facts or reasons than the logged one')
+  }
+  if (verdict.allow !== (entry.kind !== 'denial')) {
+    throw refuse(
+      'client/bundle-verdict',
+      `judged again, the request is ${verdict.allow ? 'allowed' : 'denied'}; the entry is a ${entry.kind}`,
+    )
+  }
+  if (entry.platform !== verdict.result.platform)
+    throw refuse('client/platform', `entry says ${entry.platform}, the evidence is ${verdict.result.platform}`)
+  if (entry.kind !== 'denial') verifyReleased(bundle, entry, verdict)
+}
+
+function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<AttestationResult>): void {
+  const { binding } = bundle.request
+  const { statements } = verdict
+  const expected: readonly (readonly [string, unknown, unknown])[] = [
+    ['kind', entry.kind, bundle.request.lease === null ? 'release' : 'renewal'],
+    ['version', entry.version, statements.registration.value.version],
+    ['manifest', entry.manifest_digest, statements.registration.value.manifestDigest],
+    ['keyset', entry.keyset_digest, binding.keyset_digest],
+    ['settings', entry.config_digest, binding.config_digest],
+    ['trust statement', entry.trust_digest, statements.trust.digest],
+    ['policy', entry.policy_digest, verdict.decision.policyDigest],
+    ['reference values', entry.reference_values_digest, statements.referenceValues.digest],
+    ['attestation result', entry.ear_digest, bundle.ear === null ? null : earDigest(bundle.ear)],
+  ]
+  for (const [what, logged, found] of expected) {
+    if (logged !== found)
+      throw refuse('client/bundle-splice', `entry names another ${what} than the decision made again`)
+  }
+}
+
+/**
+ * A decision of a broker in the reader's trust file, made again offline from what it was made of, with the same outcome.
+ *
+ * file    JSON as it came, unverified
+ * throws  client/..., and the codes of core, policies and attest for what they find wrong
+ */
+export async function verifyBundle(file: Json, trust: Trust, steps: Steps): Promise<VerifiedBundle> {
+  const bundle = await steps.step('bundle/form', () => bundleShape(file, 'bundle'))
+  await steps.step('bundle/anchors', () => verifyAnchors(bundle, trust))
+  const inclusion = await steps.step('bundle/proof', () =>
+    verifyTlogProof(bundle.proof, fromBase64(bundle.leaf), { logVkeys: trust.logs, policy: trust.witnessPolicy }),
+  )
+  const entry = await steps.step('bundle/entry', () => verifyEntry(bundle))
+  const verdict = await steps.step('bundle/replay', () => replay(bundle, trust))
+  await steps.step('bundle/verdict', () => verifyVerdict(bundle, entry, verdict))
+  return { bundle, entry, inclusion, verdict }
+}
