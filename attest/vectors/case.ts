@@ -1,0 +1,103 @@
+/**
+ * What belongs in attest/vectors: running published vectors through the code that the service runs, under the policy
+ * `vectors`. Nothing else may use that policy: a tidy test sees to it.
+ */
+
+import type { AppraisalPolicy } from '#attest/appraise-under.js'
+import { type Json, parseJson } from '#core/encoding/json.js'
+import {
+  hex,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  record,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+
+/** Failures of reading a case. */
+export type CaseCode = 'case/form' | 'case/file' | 'case/variant'
+
+const fileName = string({ max: 100, form: /^[A-Za-z0-9][A-Za-z0-9._-]*$/ })
+/** What a variant puts in a file's place: a file of the folder, or words that say what to take. */
+const replacement = string({ max: 300 })
+const time: Shape<UnixSeconds> = (value, path) => {
+  const text = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/ })(value, path)
+  const at = Date.parse(text) / 1000
+  if (!Number.isInteger(at)) throw new Failure<CaseCode>('case/form', `${path} is no time`)
+  return at
+}
+const outcome = oneOf('pass', 'fail')
+
+/** An object of which these members are read; a case says much more, for people. */
+function reading<const M extends { readonly [name: string]: Shape<unknown> }>(members: M) {
+  const strict = object(members)
+  return (value: Json | undefined, path: string) => {
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) return strict(value, path)
+    return strict(Object.fromEntries(Object.entries(value).filter(([name]) => Object.hasOwn(members, name))), path)
+  }
+}
+
+const variantShape = reading({
+  name: string(),
+  expect: outcome,
+  code: optional(string()),
+  validAt: optional(time),
+  mutate: optional(object({ file: string(), offset: integer({ max: 2 ** 24 }), xor: hex(1) })),
+  replaceFile: optional(record(replacement, { max: 8 })),
+})
+export type Variant = Shaped<typeof variantShape>
+
+/**
+ * One case. `code`, `simulatedRoots` and `tenantClass` stand in our own minted cases only: the failure code or the
+ * check that must decide, the throwaway roots it is minted under, and the class of the tenant it is appraised for.
+ */
+const caseShape = reading({
+  tee: string(),
+  product: string(),
+  files: record(fileName, { max: 32 }),
+  validAt: time,
+  reportData: nullable(hex(64)),
+  expect: outcome,
+  expectCrypto: optional(outcome),
+  code: optional(string()),
+  simulatedRoots: optional(list(hex(32), { max: 4 })),
+  tenantClass: optional(oneOf('production', 'development')),
+  expected: optional((value) => value ?? null),
+  variants: optional(list(variantShape, { max: 100 })),
+})
+export type Case = Shaped<typeof caseShape>
+
+/** The kind of a case.json, whatever else it says. @throws json/..., shape/... */
+export function caseKind(bytes: Uint8Array): string {
+  return reading({ tee: string() })(parseJson(bytes), 'case').tee
+}
+
+/** @throws json/..., shape/..., case/form */
+export function parseCase(bytes: Uint8Array): Case {
+  return caseShape(parseJson(bytes), 'case')
+}
+
+/** How a case came out. */
+export interface Judgement {
+  readonly crypto: 'pass' | 'fail'
+  readonly overall: 'pass' | 'fail'
+  /** the failure code, or the id of the first check that refused */
+  readonly code: string | null
+}
+
+/** Everything one run of a case depends on. A variant changes one member. */
+export interface CaseInput {
+  readonly roles: ReadonlyMap<string, Uint8Array>
+  readonly at: number
+  readonly reportData: Uint8Array | null
+  readonly simulatedRoots: readonly string[]
+  readonly tenantClass: 'production' | 'development'
+  readonly policy: AppraisalPolicy
+}

@@ -1,0 +1,171 @@
+import type { AppraisalPolicy, SkippableStep } from '#attest/appraise-under.js'
+import {
+  type Case,
+  type CaseCode,
+  type CaseInput,
+  caseKind,
+  type Judgement,
+  parseCase,
+  type Variant,
+} from '#attest/vectors/case.js'
+import { judgeSnp, snpDifferences } from '#attest/vectors/snp.js'
+import { fromHex } from '#core/bytes/bytes.js'
+import { Failure, isFailure } from '#core/failure.js'
+
+/** The files of one case: bytes of a file of its folder, or undefined. */
+export type CaseFiles = (name: string) => Uint8Array | undefined
+
+/** What a line says: null when the case agrees, else how it differs. */
+export interface Line {
+  readonly name: string
+  readonly problem: string | null
+  readonly note: string
+}
+export type CaseReport =
+  | { readonly kind: 'run'; readonly lines: readonly Line[] }
+  | { readonly kind: 'skipped'; readonly reason: string }
+
+interface Kind {
+  judge(input: CaseInput): Promise<Judgement>
+  differences(expected: unknown, input: CaseInput): readonly string[]
+}
+const kinds: Readonly<Record<string, Kind>> = { 'sev-snp': { judge: judgeSnp, differences: snpDifferences } }
+
+/** The policy `vectors`: leaves out exactly the steps for which the case supplies nothing. */
+function policyFor(one: Case): AppraisalPolicy {
+  const skips: SkippableStep[] = []
+  if (!Object.hasOwn(one.files, 'referenceValues')) skips.push('reference-values')
+  if (!Object.hasOwn(one.files, 'crl')) skips.push('crl')
+  if (one.reportData === null) skips.push('report-data')
+  return { name: 'vectors', skips }
+}
+
+/**
+ * Runs one case and its variants.
+ *
+ * pinnedChains  for each product the PEM chain of its authorities, for variants that swap in another product's
+ */
+export async function runCase(
+  name: string,
+  caseJson: Uint8Array,
+  files: CaseFiles,
+  pinnedChains: ReadonlyMap<string, Uint8Array>,
+): Promise<CaseReport> {
+  try {
+    const kind = kinds[caseKind(caseJson)]
+    if (!kind) return { kind: 'skipped', reason: `no verifier for ${caseKind(caseJson)} yet` }
+    const one = parseCase(caseJson)
+    const input = inputOf(one, files)
+    const lines = [await baseLine(name, one, kind, input)]
+    for (const variant of one.variants ?? [])
+      lines.push(await variantLine(name, one, kind, input, variant, files, pinnedChains))
+    return { kind: 'run', lines }
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return { kind: 'run', lines: [{ name, problem: `case cannot be read: ${error.message}`, note: '' }] }
+  }
+}
+
+function inputOf(one: Case, files: CaseFiles): CaseInput {
+  const roles = new Map<string, Uint8Array>()
+  for (const [role, file] of Object.entries(one.files)) {
+    const bytes = files(file)
+    if (!bytes) throw new Failure<CaseCode>('case/file', `file ${file} of role ${role} is missing`)
+    roles.set(role, bytes)
+  }
+  return {
+    roles,
+    at: one.validAt,
+    reportData: one.reportData === null ? null : fromHex(one.reportData, 64),
+    simulatedRoots: one.simulatedRoots ?? [],
+    tenantClass: one.tenantClass ?? (one.simulatedRoots ? 'development' : 'production'),
+    policy: policyFor(one),
+  }
+}
+
+async function baseLine(name: string, one: Case, kind: Kind, input: CaseInput): Promise<Line> {
+  const judged = await kind.judge(input)
+  const problems = [
+    ...(judged.overall === one.expect ? [] : [`expected ${one.expect}, is ${judged.overall}${because(judged)}`]),
+    ...(one.expectCrypto === undefined || judged.crypto === one.expectCrypto
+      ? []
+      : [`cryptography: expected ${one.expectCrypto}, is ${judged.crypto}${because(judged)}`]),
+    ...codeProblem(one.code, judged),
+    ...(one.expected === undefined || one.expected === null ? [] : kind.differences(one.expected, input)),
+  ]
+  const skipped = input.policy.skips.length > 0 ? `, skipped: ${input.policy.skips.join(', ')}` : ''
+  return line(name, problems, `${one.expect}${because(judged)}${skipped}`)
+}
+
+async function variantLine(
+  name: string,
+  one: Case,
+  kind: Kind,
+  input: CaseInput,
+  variant: Variant,
+  files: CaseFiles,
+  pinnedChains: ReadonlyMap<string, Uint8Array>,
+): Promise<Line> {
+  const label = `${name} [${variant.name}]`
+  let changed: CaseInput
+  try {
+    changed = applyVariant(one, input, variant, files, pinnedChains)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return line(label, [error.message], '')
+  }
+  const judged = await kind.judge(changed)
+  const problems =
+    judged.overall === variant.expect ? [] : [`expected ${variant.expect}, is ${judged.overall}${because(judged)}`]
+  return line(label, [...problems, ...codeProblem(variant.code, judged)], `${variant.expect}${because(judged)}`)
+}
+
+function line(name: string, problems: readonly string[], note: string): Line {
+  return { name, problem: problems.length > 0 ? problems.join('; ') : null, note }
+}
+function because(judged: Judgement): string {
+  return judged.code === null ? '' : ` (${judged.code})`
+}
+function codeProblem(wanted: string | undefined, judged: Judgement): readonly string[] {
+  return wanted === undefined || wanted === judged.code ? [] : [`expected code ${wanted}, is ${judged.code}`]
+}
+
+/** Invariant: a variant that changes nothing is refused, or a negative could pass for the wrong reason. */
+function applyVariant(
+  one: Case,
+  input: CaseInput,
+  variant: Variant,
+  files: CaseFiles,
+  pinnedChains: ReadonlyMap<string, Uint8Array>,
+): CaseInput {
+  const roles = new Map(input.roles)
+  let changes = variant.validAt === undefined ? 0 : 1
+  if (variant.mutate) {
+    const { file, offset, xor } = variant.mutate
+    const bytes = roles.get(file)?.slice()
+    const mask = fromHex(xor, 1)[0]!
+    if (!bytes || offset >= bytes.length || mask === 0)
+      throw new Failure<CaseCode>('case/variant', `cannot change byte ${offset} of ${file}`)
+    bytes[offset]! ^= mask
+    roles.set(file, bytes)
+    changes++
+  }
+  for (const [role, wanted] of Object.entries(variant.replaceFile ?? {})) {
+    roles.set(role, replacementFor(one, wanted, files, pinnedChains))
+    changes++
+  }
+  if (changes === 0) throw new Failure<CaseCode>('case/variant', 'variant changes nothing that the runner knows')
+  return { ...input, roles, at: variant.validAt ?? input.at }
+}
+
+function replacementFor(
+  one: Case,
+  wanted: string,
+  files: CaseFiles,
+  pinnedChains: ReadonlyMap<string, Uint8Array>,
+): Uint8Array {
+  const other = [...pinnedChains].find(([product]) => !one.product.startsWith(product))
+  const bytes = wanted === 'the ARK/ASK of another product line' ? other?.[1] : files(wanted)
+  if (!bytes) throw new Failure<CaseCode>('case/variant', `no replacement for ${JSON.stringify(wanted)}`)
+  return bytes
+}

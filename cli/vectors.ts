@@ -1,0 +1,78 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { runCase } from '#attest/vectors/run.js'
+
+/** Runs every case.json below a folder through the verification that the service uses. Exit 0 only when all agree. */
+const depthMax = 6
+const fileSizeMax = 16 * 1024 * 1024
+
+function casesBelow(folder: string, depth = 0): string[] {
+  const entries = readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))
+  const here = entries.some((entry) => entry.isFile() && entry.name === 'case.json') ? [folder] : []
+  const below = depth < depthMax ? entries.filter((entry) => entry.isDirectory()) : []
+  return [...here, ...below.flatMap((entry) => casesBelow(join(folder, entry.name), depth + 1))]
+}
+
+function readBounded(path: string): Uint8Array | undefined {
+  try {
+    const found = statSync(path)
+    return found.isFile() && found.size <= fileSizeMax ? new Uint8Array(readFileSync(path)) : undefined
+  } catch {
+    return undefined // the runner says which file of which role is missing
+  }
+}
+
+/** The chains of AMD's product lines that are shipped with the verifier. */
+export function pinnedChains(): ReadonlyMap<string, Uint8Array> {
+  const folder = new URL('../attest/snp/roots/', import.meta.url)
+  const read = (product: string) =>
+    new Uint8Array(readFileSync(new URL(`${product.toLowerCase()}-ask-ark.pem`, folder)))
+  return new Map(['Milan', 'Genoa', 'Turin'].map((product) => [product, read(product)]))
+}
+
+/** Prints one line a case and a variant; returns the exit code. */
+export async function runVectors(root: string, print: (line: string) => void): Promise<number> {
+  let passed = 0
+  let failed = 0
+  const chains = pinnedChains()
+  for (const folder of casesBelow(root)) {
+    const name = relative(root, folder) || '.'
+    const caseJson = readBounded(join(folder, 'case.json'))
+    if (!caseJson) {
+      failed++
+      print(`FAILED  ${name}: case.json cannot be read`)
+      continue
+    }
+    const report = await runCase(name, caseJson, (file) => readBounded(join(folder, file)), chains)
+    if (report.kind === 'skipped') {
+      print(`skipped ${name}: ${report.reason}`)
+      continue
+    }
+    for (const line of report.lines) {
+      if (line.problem === null) passed++
+      else failed++
+      print(line.problem === null ? `ok      ${line.name}: ${line.note}` : `FAILED  ${line.name}: ${line.problem}`)
+    }
+  }
+  print(`${passed} passed, ${failed} failed`)
+  return failed > 0 || passed === 0 ? 1 : 0
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [folder, ...rest] = args
+  if (folder === undefined || rest.length > 0) {
+    process.stderr.write('error: expected one folder\nhint: npm run vectors -- DIR\n')
+    return 2
+  }
+  try {
+    return await runVectors(folder, (line) => process.stdout.write(`${line}\n`))
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error
+    process.stderr.write(`error: ${error.message}\n`)
+    return 1
+  }
+}
+
+if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
+  process.exitCode = await main(process.argv.slice(2))
+}
