@@ -114,6 +114,10 @@ export interface InferenceEngine {
 export interface ServedModel {
   readonly name: string
   readonly version: string
+  /** thumbprint of the owner's key */
+  readonly owner: string
+  /** unix seconds */
+  readonly loadedAt: number
   readonly metadata: ModelMetadata
 }
 

@@ -103,7 +103,7 @@ async function transcribeWindow(model: MoonshineModel, samples: Float32Array, st
   const encoded = await model.encoder.run({ input_values: { type: 'float32', data: audio, dims: [1, audio.length] } }, [
     'last_hidden_state',
   ])
-  const states = encoded['last_hidden_state']
+  const states = encoded.last_hidden_state
   if (states === undefined) throw new Failure<PipelineCode>('pipeline/graph', 'encoder: no last_hidden_state')
   // The first step has no past: the graph is built for a batch of none there.
   const none: GraphTensor = { type: 'float32', data: new Float32Array(0), dims: [0, heads, 1, headSize] }
@@ -125,14 +125,14 @@ async function transcribeWindow(model: MoonshineModel, samples: Float32Array, st
         },
         ['logits', ...kept.map((name) => `present.${name}`)],
       )
-      id = argmaxOfLast(outputs['logits'])
+      id = argmaxOfLast(outputs.logits)
       for (const name of kept) {
         const present = outputs[`present.${name}`]
         if (present === undefined) throw new Failure<PipelineCode>('pipeline/graph', `decoder: no present.${name}`)
         wipe([cache.get(name)])
         cache.set(name, present)
       }
-      wipe([outputs['logits']])
+      wipe([outputs.logits])
       if (id === endId) break
       ids.push(id)
     }

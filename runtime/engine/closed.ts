@@ -1,0 +1,70 @@
+import inspector from 'node:inspector'
+import koffi from 'koffi'
+import { Failure } from '#core/failure.js'
+
+/** A process that could be read or steered from outside. */
+export type ClosedCode = 'closed/options' | 'closed/inspector' | 'closed/system'
+
+// <linux/prctl.h>, <bits/resource.h>
+const PR_SET_PDEATHSIG = 1
+const PR_GET_DUMPABLE = 3
+const PR_SET_DUMPABLE = 4
+const PR_SET_NO_NEW_PRIVS = 38
+const RLIMIT_CORE = 4
+const SIGKILL = 9
+
+export interface CloseOptions {
+  /** Leaves the memory readable from outside, for tests that scan it. The node document shows it. */
+  readonly dangerousAllowInspection: boolean
+  /** Ends this process when its parent ends. */
+  readonly endWithParent: boolean
+}
+
+/** Environment that loads code, opens ports or writes memory to disk. */
+const refusedVariables = ['NODE_OPTIONS', 'NODE_V8_COVERAGE', 'NODE_REPL_EXTERNAL_MODULE', 'LD_PRELOAD', 'LD_AUDIT']
+/** The only flag of Node that may stand before the script: it closes the door that SIGUSR1 opens. */
+const acceptedFlags = ['--disable-sigusr1']
+
+interface System {
+  prctl(option: number, a: number, b: number, c: number, d: number): number
+  setrlimit(resource: number, limit: BigUint64Array): number
+}
+
+function system(): System {
+  const libc = koffi.load(null)
+  return {
+    prctl: libc.func('int prctl(int, ulong, ulong, ulong, ulong)') as unknown as System['prctl'],
+    setrlimit: libc.func('int setrlimit(int, void *)') as unknown as System['setrlimit'],
+  }
+}
+
+function done(result: number, call: string): void {
+  if (result !== 0) throw new Failure<ClosedCode>('closed/system', `${call} returned ${result}`)
+}
+
+/**
+ * This process cannot be debugged by signal, dumps no core, gains no privilege and, for any user but root, cannot be read by
+ * other processes, those of the same user included. Called first, before a key exists: signals that came earlier are seen,
+ * since the inspector they open is then refused.
+ *
+ * throws  closed/options for environment or flags that load code, closed/inspector, closed/system
+ * source  prctl(2), "PR_SET_DUMPABLE"; proc(5), "/proc/pid/mem"; Node.js documentation, "Signal events" (SIGUSR1)
+ */
+export function closeProcess(options: CloseOptions): void {
+  // With a listener of our own, Node's handler that starts the inspector is replaced.
+  process.on('SIGUSR1', () => {})
+  const variables = refusedVariables.filter((name) => process.env[name] !== undefined)
+  const flags = process.execArgv.filter((flag) => !acceptedFlags.includes(flag))
+  if (variables.length > 0 || flags.length > 0) {
+    throw new Failure<ClosedCode>('closed/options', `not accepted: ${[...variables, ...flags].join(', ')}`)
+  }
+  if (inspector.url() !== undefined) throw new Failure<ClosedCode>('closed/inspector', 'an inspector is open')
+  if (process.platform !== 'linux') throw new Failure<ClosedCode>('closed/system', 'memory is closed on linux only')
+  const { prctl, setrlimit } = system()
+  if (options.endWithParent) done(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), 'prctl PR_SET_PDEATHSIG')
+  done(setrlimit(RLIMIT_CORE, new BigUint64Array(2)), 'setrlimit RLIMIT_CORE')
+  done(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 'prctl PR_SET_NO_NEW_PRIVS')
+  if (options.dangerousAllowInspection) return
+  done(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 'prctl PR_SET_DUMPABLE')
+  done(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 'prctl PR_GET_DUMPABLE')
+}

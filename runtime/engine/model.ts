@@ -1,0 +1,151 @@
+import { Failure } from '#core/failure.js'
+import { parseGraph } from '#core/onnx/graph.js'
+import { bytesSource } from '#core/onnx/protobuf.js'
+import { verifyGraph } from '#core/onnx/verify.js'
+import type { SealedManifest } from '#core/sealed/manifest.js'
+import type { EngineCode, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
+import { createSession, type ExternalData, runtimeVersion, type Session } from '#runtime/engine/ort.js'
+import { unsealModel } from '#runtime/engine/unseal.js'
+import { type PipelineConfig, parsePipelineConfig } from '#runtime/pipelines/config.js'
+import { type Graph, type MoonshineModel, moonshineGeometry, transcribe } from '#runtime/pipelines/moonshine.js'
+import { type PipelineCode, parseTokenizer } from '#runtime/pipelines/tokenizer.js'
+
+export interface LoadInput {
+  readonly folder: string
+  readonly manifest: SealedManifest
+  /** 32 bytes; the caller wipes it */
+  readonly dek: Uint8Array
+  readonly threads: number
+  readonly prepacking: boolean
+  readonly verbose: boolean
+}
+
+/** Sessions, ready to answer. */
+export interface LoadedModel {
+  readonly metadata: ModelMetadata
+  infer(inputs: readonly Tensor[], outputs: readonly string[]): Promise<readonly Tensor[]>
+  transcribe(samples: Float32Array, budgetMs: number): Promise<Transcript>
+  /** Sessions are released, and what they read in place is overwritten. */
+  release(): Promise<void>
+}
+
+interface Source {
+  readonly model: Uint8Array
+  readonly external: readonly ExternalData[]
+  readonly inPlace: boolean
+}
+
+/**
+ * What a graph is read from. A prepared form made by this very version of ONNX Runtime is used where it lies; every other graph
+ * is copied by ONNX Runtime, with its external data.
+ *
+ * throws  pipeline/config; onnx/... for a graph that asks for more than the sealed folder holds, or for foreign operators
+ */
+function sourceOf(graph: string, files: ReadonlyMap<string, Uint8Array>, manifest: SealedManifest): Source {
+  const prepared = manifest.files.find(
+    (file) => file.path === graph.replace(/\.onnx$/, '.ort') && file.engine === `onnxruntime ${runtimeVersion}`,
+  )
+  const inPlace = prepared === undefined ? undefined : files.get(prepared.path)
+  if (inPlace !== undefined) return { model: inPlace, external: [], inPlace: true }
+  const model = files.get(graph)
+  if (model === undefined) throw new Failure<PipelineCode>('pipeline/config', `the model has no ${graph}`)
+  // ONNX Runtime would look on the node's own disk for a location that it is not given.
+  const sizes = new Map([...files].map(([path, bytes]) => [path, bytes.length]))
+  const needed = verifyGraph(parseGraph(bytesSource(model)), graph, sizes)
+  const folder = graph.slice(0, graph.lastIndexOf('/') + 1)
+  const external = needed.map((path) => ({ path: path.slice(folder.length), data: files.get(path)! }))
+  return { model, external, inPlace: false }
+}
+
+function graphOf(session: Session): Graph {
+  return {
+    inputs: new Map(session.inputs.map((slot) => [slot.name, slot.shape])),
+    outputs: new Set(session.outputs.map((slot) => slot.name)),
+    run: (inputs, outputs) => session.runNamed(inputs, outputs),
+  }
+}
+
+/** Throws when the time that a request has is over; called between steps, never during one. */
+function stepsWithin(budgetMs: number): () => void {
+  const end = performance.now() + budgetMs
+  return () => {
+    if (performance.now() > end) throw new Failure<EngineCode>('engine/deadline', `not done within ${budgetMs} ms`)
+  }
+}
+
+const audioSlots = {
+  inputs: [{ name: 'audio', datatype: 'FP32', shape: [-1] }],
+  outputs: [{ name: 'text', datatype: 'BYTES', shape: [1] }],
+} as const
+
+/** The sessions of a pipeline, from opened files. */
+async function open(config: PipelineConfig, files: ReadonlyMap<string, Uint8Array>, input: LoadInput) {
+  const inPlace = new Set<Uint8Array>()
+  const session = async (graph: string): Promise<Session> => {
+    const source = sourceOf(graph, files, input.manifest)
+    if (source.inPlace) inPlace.add(source.model)
+    const { threads, prepacking, verbose } = input
+    return createSession(source.model, source.external, { threads, prepacking, inPlace: source.inPlace }, verbose)
+  }
+  if (config.pipeline === 'tensors') return { sessions: [await session(config.graph)], moonshine: undefined, inPlace }
+  const encoder = await session(config.encoder)
+  const decoder = await session(config.decoder)
+  const tokenizerBytes = files.get(config.tokenizer)
+  if (tokenizerBytes === undefined) throw new Failure<PipelineCode>('pipeline/config', `no ${config.tokenizer}`)
+  const graphs = { encoder: graphOf(encoder), decoder: graphOf(decoder) }
+  const moonshine: MoonshineModel = {
+    ...graphs,
+    tokenizer: parseTokenizer(tokenizerBytes),
+    geometry: moonshineGeometry(graphs.encoder, graphs.decoder),
+  }
+  return { sessions: [encoder, decoder], moonshine, inPlace }
+}
+
+/**
+ * The model's sessions stand, and plaintext that they do not read in place has been overwritten.
+ *
+ * throws  engine/graph, onnx/..., pipeline/config, pipeline/graph, pipeline/tokenizer, and those of unsealModel
+ */
+export async function loadModel(input: LoadInput): Promise<LoadedModel> {
+  const { folder, manifest, dek, threads } = input
+  const unsealed = await unsealModel({ folder, manifest, dek, workers: Math.min(threads, 4) })
+  const opened = await (async () => {
+    const config = parsePipelineConfig(unsealed.files.get('config.json'), new Set(unsealed.files.keys()))
+    return { config, ...(await open(config, unsealed.files, input)) }
+  })().catch((error) => {
+    unsealed.zero()
+    throw error
+  })
+  const { sessions, moonshine, inPlace } = opened
+  for (const bytes of unsealed.files.values()) if (!inPlace.has(bytes)) bytes.fill(0)
+  const [first] = sessions
+  const metadata: ModelMetadata = {
+    pipeline: opened.config.pipeline,
+    inputs: moonshine ? audioSlots.inputs : first!.inputs,
+    outputs: moonshine ? audioSlots.outputs : first!.outputs,
+    runtime: `onnxruntime ${runtimeVersion}`,
+    provider: 'cpu',
+    threads,
+  }
+  const notServed = (what: string) => new Failure<EngineCode>('engine/pipeline', `this model does not ${what}`)
+  return {
+    metadata,
+    async infer(inputs, outputs) {
+      if (moonshine) throw notServed('take tensors: it transcribes speech')
+      return first!.run(inputs, outputs)
+    },
+    async transcribe(samples, budgetMs) {
+      if (!moonshine) throw notServed('transcribe speech')
+      try {
+        return await transcribe(moonshine, samples, stepsWithin(budgetMs))
+      } finally {
+        samples.fill(0)
+      }
+    },
+    async release() {
+      for (const session of sessions) await session.release()
+      // Invariant: only now. A session reads its in-place bytes for as long as it lives.
+      unsealed.zero()
+    },
+  }
+}
