@@ -3,26 +3,25 @@ import { LastLines } from './test/tools/reporter.js'
 
 // Not `import`: these reach Node's own resolution too, where `require` of a double package would then find its ESM half.
 const conditions = ['source', 'node']
+const timeouts = { testTimeout: 60_000, hookTimeout: 120_000 }
 const exclude = ['dist/**', 'node_modules/**', 'test/**/*.slow.test.ts']
 
 // Two projects: everything on the Node crypto backend, and the core once more on the browser backend.
 export default defineConfig({
   test: {
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
     globalSetup: ['test/fakes/global-setup.ts'],
     reporters: ['default', new LastLines()],
     projects: [
       {
         resolve: { conditions },
         ssr: { resolve: { conditions } },
-        test: { name: 'node', include: ['test/**/*.test.ts'], exclude },
+        test: { name: 'node', include: ['test/**/*.test.ts'], exclude, ...timeouts },
       },
       {
         resolve: { conditions: ['browser', ...conditions] },
         ssr: { resolve: { conditions: ['browser', ...conditions] } },
-        test: { name: 'browser', include: ['test/core/**/*.test.ts'], exclude },
+        test: { name: 'browser', include: ['test/core/**/*.test.ts'], exclude, ...timeouts },
       },
     ],
   },

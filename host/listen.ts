@@ -1,0 +1,96 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
+import { Failure } from '#core/failure.js'
+import type { App } from '#host/http.js'
+
+/** Failures of listening. */
+export type ListenCode = 'listen/in-use' | 'listen/denied' | 'listen/address'
+
+export interface Listening {
+  readonly url: string
+  readonly port: number
+  /** No new connection; requests under way are answered, for 10 s at the most; then everything is closed. */
+  close(): Promise<void>
+}
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0 for any free one */
+  readonly port: number
+  /** bytes of a request's head, default 16 KiB; a KBS listener takes 256 KiB, since attestation results travel there */
+  readonly maxHeaderSize?: number
+  /** open connections, default 1,024 */
+  readonly connectionsMax?: number
+}
+
+const drainMs = 10_000
+
+/** Node does not count a connection as idle before its first request; here it is. */
+function watchConnections(server: Server): { closeIdle(): void } {
+  const requestsOf = new Map<Socket, number>()
+  server.on('connection', (socket: Socket) => {
+    requestsOf.set(socket, 0)
+    socket.once('close', () => requestsOf.delete(socket))
+  })
+  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+    requestsOf.set(socket, (requestsOf.get(socket) ?? 0) + 1)
+    response.once('close', () => {
+      const left = requestsOf.get(socket)
+      if (left !== undefined) requestsOf.set(socket, left - 1)
+    })
+  })
+  return {
+    closeIdle() {
+      for (const [socket, requests] of requestsOf) if (requests === 0) socket.destroy()
+    },
+  }
+}
+
+/**
+ * The application answers at `url`.
+ *
+ * throws  listen/in-use, listen/denied, listen/address
+ */
+export async function listen(app: App, options: ListenOptions): Promise<Listening> {
+  const server = createAdaptorServer({
+    fetch: app.hono.fetch,
+    createServer,
+    serverOptions: {
+      maxHeaderSize: options.maxHeaderSize ?? 16 * 1024,
+      // A client that sends its head or body a byte at a time is cut off.
+      headersTimeout: 10_000,
+      requestTimeout: 60_000,
+      keepAliveTimeout: 5_000,
+      connectionsCheckingInterval: 2_000,
+    },
+  }) as Server
+  server.maxConnections = options.connectionsMax ?? 1024
+  const connections = watchConnections(server)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const place = `${options.host}:${options.port}`
+      if (error.code === 'EADDRINUSE') reject(new Failure<ListenCode>('listen/in-use', `${place} is in use`))
+      else if (error.code === 'EACCES') reject(new Failure<ListenCode>('listen/denied', `${place} is not allowed`))
+      else reject(new Failure<ListenCode>('listen/address', `${place} cannot be listened on`, { cause: error }))
+    })
+    server.listen(options.port, options.host, () => resolve())
+  })
+  const { port, family, address } = server.address() as AddressInfo
+  let closing: Promise<void> | undefined
+  return {
+    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    port,
+    close: () =>
+      (closing ??= (async () => {
+        const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+        await app.drain(drainMs)
+        // Streams that are still answering get the same time again; connections that only wait get none.
+        const idle = setInterval(() => connections.closeIdle(), 50)
+        const late = setTimeout(() => server.closeAllConnections(), drainMs)
+        await closed
+        clearInterval(idle)
+        clearTimeout(late)
+      })()),
+  }
+}

@@ -1,0 +1,214 @@
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { integer, object } from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import { type App, createApp, type Limits, readBody, readJsonBody } from '#host/http.js'
+import { inputStatuses } from '#host/http-failures.js'
+import { listen } from '#host/listen.js'
+import type { Log } from '#host/log.js'
+import { createRateLimit } from '#host/rate-limit.js'
+
+type TestCode = 'test/refused' | keyof typeof inputStatuses
+const logged: unknown[] = []
+const log: Log = {
+  info: (...line) => void logged.push(line),
+  warn: (...line) => void logged.push(line),
+  error: (...line) => void logged.push(line),
+}
+
+function appWith(limits: Limits = {}, more: { ready?: () => Promise<boolean>; nowMs?: () => number } = {}): App {
+  const app = createApp<TestCode>({ log, statuses: { 'test/refused': 403, ...inputStatuses }, limits, ...more })
+  app.hono.post('/echo', async (c) => c.text(String((await readBody(c)).length)))
+  app.hono.post('/json', async (c) => c.json(await readJsonBody(c, object({ n: integer() }))))
+  app.hono.get('/refused', () => {
+    throw new Failure<TestCode>('test/refused', 'not today', { detail: { expected: 1 } })
+  })
+  app.hono.get('/unlisted', () => {
+    throw new Failure('test/unlisted', 'nobody listed me')
+  })
+  app.hono.get('/bug', () => {
+    throw new TypeError('secret value 42')
+  })
+  app.hono.get('/slow', async (c) => {
+    await pause(300)
+    return c.text('slow')
+  })
+  return app
+}
+
+const ask = async (app: App, path: string, init?: RequestInit, address = '10.0.0.1') =>
+  app.hono.fetch(new Request(`http://test${path}`, init), { address })
+const json = (body: string) => ({ method: 'POST', body, headers: { 'content-type': 'application/json' } })
+
+describe('an HTTP application', () => {
+  test('turns a failure into a problem document by the one table', async () => {
+    const answer = await ask(appWith(), '/refused')
+    expect(answer.status).toBe(403)
+    expect(answer.headers.get('content-type')).toBe('application/problem+json')
+    expect(await answer.json()).toEqual({
+      type: 'about:blank',
+      title: 'Forbidden',
+      status: 403,
+      detail: 'not today',
+      code: 'test/refused',
+      info: { expected: 1 },
+    })
+  })
+
+  test.each(['/bug', '/unlisted'])('says nothing about a bug, and logs where it is: %s', async (path) => {
+    logged.length = 0
+    const answer = await ask(appWith(), path)
+    expect(answer.status).toBe(500)
+    expect(await answer.json()).toMatchObject({ code: 'http/internal', detail: 'internal error' })
+    expect(logged).toHaveLength(1)
+    expect(JSON.stringify(logged)).not.toContain('secret value')
+  })
+
+  test('answers 404 where there is no route', async () => {
+    expect(await (await ask(appWith(), '/nowhere')).json()).toMatchObject({ code: 'http/not-found', status: 404 })
+    expect((await ask(appWith(), '/echo')).status).toBe(404)
+  })
+
+  test('takes JSON of one shape and nothing else', async () => {
+    const app = appWith()
+    expect(await (await ask(app, '/json', json('{"n":1}'))).json()).toEqual({ n: 1 })
+    const codes = await Promise.all(
+      [json('{"n":1,"n":2}'), json('{}'), json('{"n":1}x'), { method: 'POST', body: '{"n":1}' }].map(
+        async (init) => ((await (await ask(app, '/json', init)).json()) as { code: string }).code,
+      ),
+    )
+    expect(codes).toEqual(['json/duplicate', 'shape/missing', 'json/syntax', 'http/media-type'])
+  })
+
+  test('bounds bodies, said in advance or not', async () => {
+    const app = appWith({ bodySizeMax: 100 })
+    expect(await (await ask(app, '/echo', { method: 'POST', body: 'x'.repeat(100) })).text()).toBe('100')
+    const told = await ask(app, '/echo', {
+      method: 'POST',
+      body: 'x'.repeat(101),
+      headers: { 'content-length': '101' },
+    })
+    expect(await told.json()).toMatchObject({ code: 'http/body-size', status: 413 })
+    const stream = new ReadableStream({
+      pull(controller) {
+        controller.enqueue(new Uint8Array(64))
+      },
+    })
+    const endless = { method: 'POST', body: stream, duplex: 'half' } as RequestInit
+    expect((await ask(app, '/echo', endless)).status).toBe(413)
+  })
+
+  test('bounds time, and concurrency until the work has ended', async () => {
+    const app = appWith({ timeoutMs: 50, concurrencyMax: 1 })
+    expect(await (await ask(app, '/slow')).json()).toMatchObject({ code: 'http/timeout', status: 503 })
+    expect(await (await ask(app, '/echo', { method: 'POST', body: '' })).json()).toMatchObject({ code: 'http/busy' })
+    expect((await ask(app, '/healthz')).status).toBe(200)
+    await pause(350)
+    expect((await ask(app, '/echo', { method: 'POST', body: '' })).status).toBe(200)
+  })
+
+  test('bounds each address apart', async () => {
+    let now = 0
+    const app = appWith({ ratePerMinute: 2 }, { nowMs: () => now })
+    const statusOf = async (address: string) => (await ask(app, '/refused', {}, address)).status
+    expect([await statusOf('a'), await statusOf('a'), await statusOf('a'), await statusOf('b')]).toEqual([
+      403, 403, 429, 403,
+    ])
+    now = 30_000
+    expect([await statusOf('a'), await statusOf('a')]).toEqual([403, 429])
+  })
+
+  test('drains: what is under way is answered, what comes is refused', async () => {
+    const app = appWith({}, { ready: async () => true })
+    expect((await ask(app, '/readyz')).status).toBe(200)
+    const under = ask(app, '/slow')
+    await pause(20)
+    const drained = app.drain(5000)
+    expect(await (await ask(app, '/refused')).json()).toMatchObject({ code: 'http/busy' })
+    expect((await ask(app, '/readyz')).status).toBe(503)
+    await drained
+    expect(await (await under).text()).toBe('slow')
+  })
+
+  test('is not ready while its ready check fails', async () => {
+    const app = appWith({}, { ready: () => Promise.reject(new Error('no')) })
+    expect((await ask(app, '/readyz')).status).toBe(503)
+  })
+})
+
+describe('a rate limit', () => {
+  test('never allows more than its bound in any minute after the first burst', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 5000 }), { maxLength: 200 }), (steps) => {
+        let now = 0
+        const limit = createRateLimit({ perMinute: 10, nowMs: () => now })
+        const allowed: number[] = []
+        for (const step of steps) {
+          now += step
+          if (limit.allow('a')) allowed.push(now)
+        }
+        // A token bucket of ten that refills ten a minute: twenty in any minute at the very most.
+        for (const [i, at] of allowed.entries()) {
+          expect(allowed.slice(i).filter((other) => other < at + 60_000).length).toBeLessThanOrEqual(20)
+        }
+      }),
+    )
+  })
+
+  test('forgets names without an end to them, and keeps who used its share up', () => {
+    const limit = createRateLimit({ perMinute: 2, nowMs: () => 0 })
+    limit.allow('spent')
+    limit.allow('spent')
+    for (let i = 0; i < 60_000; i++) limit.allow(`n${i}`)
+    expect(limit.allow('spent')).toBe(false)
+  })
+})
+
+describe('a listening application', () => {
+  const head = (port: number, size: number) =>
+    new Promise<number>((resolve, reject) => {
+      const sent = request(
+        { port, path: '/refused', headers: { authorization: `Bearer ${'x'.repeat(size)}` } },
+        (answer) => {
+          answer.resume()
+          resolve(answer.statusCode ?? 0)
+        },
+      )
+      sent.on('error', reject)
+      sent.end()
+    })
+
+  test('takes heads as large as it was told, and no larger', async () => {
+    const [small, large] = [
+      await listen(appWith(), { host: '127.0.0.1', port: 0 }),
+      await listen(appWith(), { host: '127.0.0.1', port: 0, maxHeaderSize: 256 * 1024 }),
+    ]
+    expect(await head(small.port, 20 * 1024)).toBe(431)
+    expect(await head(large.port, 200 * 1024)).toBe(403)
+    expect(await head(large.port, 300 * 1024)).toBe(431)
+    await Promise.all([small.close(), large.close()])
+  })
+
+  test('answers what is under way before it closes, and nothing after', async () => {
+    const listening = await listen(appWith(), { host: '127.0.0.1', port: 0 })
+    const idle = connect(listening.port, '127.0.0.1')
+    const under = fetch(`${listening.url}/slow`)
+    await pause(50)
+    const closing = listening.close()
+    expect(await (await under).text()).toBe('slow')
+    await closing
+    await expect(fetch(`${listening.url}/slow`)).rejects.toThrow()
+    idle.destroy()
+  })
+
+  test('says when its port is taken', async () => {
+    const one = await listen(appWith(), { host: '127.0.0.1', port: 0 })
+    await expect(listen(appWith(), { host: '127.0.0.1', port: one.port })).rejects.toMatchObject({
+      code: 'listen/in-use',
+    })
+    await one.close()
+  })
+})
