@@ -17,6 +17,8 @@ export type TlogCode =
   | 'tlog/cosignature'
   /** not a tlog-proof */
   | 'tlog/proof'
+  /** not a request to a witness */
+  | 'tlog/add-checkpoint'
   /** not a tlog-policy */
   | 'tlog/policy'
   /** not the path of a tile */

@@ -12,9 +12,7 @@ interface Vectors {
   readonly inclusion: readonly { index: number; size: number; proof: readonly string[] }[]
   readonly consistency: readonly { old: number; new: number; proof: readonly string[] }[]
 }
-const vectors = JSON.parse(
-  readFileSync(new URL('../../vectors/tlog/merkle.json', import.meta.url), 'utf8'),
-) as Vectors
+const vectors = JSON.parse(readFileSync(new URL('../../vectors/tlog/merkle.json', import.meta.url), 'utf8')) as Vectors
 const leaves = vectors.leaves.map((leaf) => fromHex(leaf))
 const roots = vectors.roots.map((root) => fromHex(root, 32))
 const read = nodesOfLeaves(leaves)

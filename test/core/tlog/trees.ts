@@ -2,8 +2,8 @@ import { generateSigningKey } from '#core/crypto/sign.js'
 import { addSignatures, signCheckpoint } from '#core/tlog/checkpoint.js'
 import { cosign } from '#core/tlog/cosignature.js'
 import { hashLeaf, hashNode } from '#core/tlog/merkle.js'
-import { computeRoot, type NodeId, proveInclusion, type ReadNodes } from '#core/tlog/prove.js'
 import { encodeTlogProof } from '#core/tlog/proof.js'
+import { computeRoot, type NodeId, proveInclusion, type ReadNodes } from '#core/tlog/prove.js'
 import { encodeVkey, makeNoteSigner, type NoteSigner } from '#core/tlog/vkey.js'
 
 /** Hashes of whole subtrees of a list of leaves, computed anew for each question. */

@@ -1,0 +1,299 @@
+import { toHex } from '#core/bytes/bytes.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { entrySizeMax } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { signCheckpoint } from '#core/tlog/checkpoint.js'
+import { hashLeaf } from '#core/tlog/merkle.js'
+import { encodeTlogProof } from '#core/tlog/proof.js'
+import { planInclusion, proveInclusion } from '#core/tlog/prove.js'
+import type { NoteSigner } from '#core/tlog/vkey.js'
+import type { LogCode } from '#transparency/failures.js'
+import { type LogStore, loadTree, type NewEntry, type Published } from '#transparency/store.js'
+import type { Tree } from '#transparency/tree.js'
+import type { Witnesses } from '#transparency/witnesses.js'
+
+/** Where an entry stands, and the proof of it under a checkpoint that a quorum cosigned (`.tlog-proof` text). */
+export interface Appended {
+  readonly index: number
+  readonly proof: string
+}
+
+/** What the sequencer needs from the world, and its bounds. Times in milliseconds. */
+export interface SequencerPorts {
+  readonly store: LogStore
+  readonly witnesses: Witnesses
+  readonly signer: NoteSigner
+  now(): UnixSeconds
+  /** resolves after that time, or as soon as the signal fires */
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+}
+
+export interface SequencerLimits {
+  /** how long the first entry of a batch waits for others */
+  readonly windowMs: number
+  readonly batchEntriesMax: number
+  readonly pendingEntriesMax: number
+  /** how long a checkpoint may take to be cosigned */
+  readonly cosignMs: number
+  /** after a checkpoint that was not cosigned, how long until it is tried again by itself */
+  readonly retryMs: number
+}
+
+const triesMax = 5
+
+interface Pending extends NewEntry {
+  readonly key: string
+  readonly done: PromiseWithResolvers<Appended>
+}
+
+interface PromiseWithResolvers<T> {
+  readonly promise: Promise<T>
+  resolve(value: T): void
+  reject(reason: unknown): void
+}
+
+function withResolvers<T>(): PromiseWithResolvers<T> {
+  const parts: Partial<PromiseWithResolvers<T>> = {}
+  const promise = new Promise<T>((resolve, reject) => Object.assign(parts, { resolve, reject }))
+  promise.catch(() => undefined) // whoever waits for it hears of it; nobody has to
+  return Object.assign(parts as PromiseWithResolvers<T>, { promise })
+}
+
+/**
+ * Puts entries into the log one batch after the other.
+ *
+ * Order of a batch, and what a crash after each step leaves behind:
+ *   1 entries, full tiles and the new root are durable in one transaction  (before: nothing happened)
+ *   2 the log signs the checkpoint      (after 1: the next start finds the entries and goes on with 2)
+ *   3 a quorum of witnesses cosigns     (the signature is deterministic: signing again is no second checkpoint)
+ *   4 the cosigned checkpoint is stored (a witness cosigns the same checkpoint again)
+ *   5 callers are answered              (the caller asks again and is told the same index)
+ * Invariant: a root is signed only after it is durable, so two checkpoints of one size never have different roots.
+ * Invariant: nothing is integrated before a quorum has confirmed the tree that storage held at the start, so a log
+ * that was set back does not grow a second branch.
+ */
+export class Sequencer {
+  readonly #ports: SequencerPorts
+  readonly #limits: SequencerLimits
+  #pending: Pending[] = []
+  readonly #waiting = new Map<string, Pending>()
+  #tree: Tree | undefined
+  #published: Published | undefined
+  /** whether a quorum has cosigned what storage held, since it was last loaded */
+  #confirmed = false
+  #refreshes: PromiseWithResolvers<void>[] = []
+  #wake = withResolvers<void>()
+  readonly #closing = new AbortController()
+  readonly #running: Promise<void>
+
+  constructor(ports: SequencerPorts, limits: SequencerLimits) {
+    this.#ports = ports
+    this.#limits = limits
+    this.#running = this.#run()
+  }
+
+  /**
+   * The entry is integrated and a quorum has cosigned a checkpoint over it (I3). The same bytes again: the same index.
+   *
+   * leaf    0 to 65,535 bytes
+   * throws  log/entry-size, log/busy, log/closed, log/witness-unavailable, log/rollback, log/forked, log/storage, log/state
+   */
+  append(leaf: Uint8Array): Promise<Appended> {
+    if (leaf.length > entrySizeMax) {
+      throw new Failure<LogCode>('log/entry-size', `entry has ${leaf.length} bytes, at most ${entrySizeMax}`)
+    }
+    if (this.#closing.signal.aborted) throw closed()
+    const leafHash = hashLeaf(leaf)
+    const key = toHex(leafHash)
+    const known = this.#waiting.get(key)
+    if (known !== undefined) return known.done.promise
+    if (this.#waiting.size >= this.#limits.pendingEntriesMax) {
+      throw new Failure<LogCode>('log/busy', `${this.#waiting.size} entries are waiting`)
+    }
+    // The caller may use its buffer again before the batch is written.
+    const entry: Pending = { leaf: leaf.slice(), leafHash, key, done: withResolvers() }
+    this.#waiting.set(key, entry)
+    this.#pending.push(entry)
+    this.#wake.resolve()
+    return entry.done.promise
+  }
+
+  /** A quorum has cosigned the current tree just now: this log is what its witnesses have seen. @throws as `append` */
+  refresh(): Promise<void> {
+    if (this.#closing.signal.aborted) throw closed()
+    const done = withResolvers<void>()
+    this.#refreshes.push(done)
+    this.#wake.resolve()
+    return done.promise
+  }
+
+  /** The newest checkpoint that a quorum cosigned; undefined before the first. */
+  get published(): Published | undefined {
+    return this.#published
+  }
+
+  /** The tree, loaded from storage when it is not known. @throws log/absent, log/state, log/storage */
+  async tree(): Promise<Tree> {
+    return (this.#tree ??= await this.#load())
+  }
+
+  /** Ends after the batch at hand; entries that wait are refused. */
+  async close(): Promise<void> {
+    this.#closing.abort()
+    this.#wake.resolve()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closing
+    while (!signal.aborted) {
+      await this.#gather()
+      if (signal.aborted) break
+      const batch = this.#pending.splice(0, this.#limits.batchEntriesMax)
+      const refreshes = this.#refreshes.splice(0)
+      try {
+        await this.#attempt(batch, refreshes.length > 0)
+        for (const one of refreshes) one.resolve()
+      } catch (error) {
+        for (const one of refreshes) one.reject(error)
+        for (const one of batch) one.done.reject(error) // no effect on those that were answered
+      }
+      for (const one of batch) this.#settle(one)
+    }
+    for (const one of [...this.#pending, ...this.#refreshes]) ('done' in one ? one.done : one).reject(closed())
+  }
+
+  /** Waits until there is something to do, and then a moment longer for more of it. */
+  async #gather(): Promise<void> {
+    const { signal } = this.#closing
+    const isIdle = () => this.#pending.length === 0 && this.#refreshes.length === 0
+    if (isIdle()) {
+      this.#wake = withResolvers()
+      const unpublished = this.#tree !== undefined && this.#published?.size !== this.#tree.size
+      const retry = unpublished ? [this.#ports.sleep(this.#limits.retryMs, signal)] : []
+      await Promise.race([this.#wake.promise, ...retry])
+    }
+    if (this.#pending.length > 0 && this.#pending.length < this.#limits.batchEntriesMax) {
+      await this.#ports.sleep(this.#limits.windowMs, signal)
+    }
+  }
+
+  /** Another writer of the same storage may have been first: then the batch goes behind what it stored. */
+  async #attempt(batch: readonly Pending[], refresh: boolean): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#round(batch, refresh)
+      } catch (error) {
+        const mayBeBehind = isFailure(error) && (error.code === 'log/writer' || error.code === 'log/rollback')
+        if (!mayBeBehind || tries >= triesMax) throw error
+      }
+    }
+  }
+
+  async #round(batch: readonly Pending[], refresh: boolean): Promise<void> {
+    let tree = await this.tree()
+    if (!this.#confirmed) tree = await this.#publish()
+    const indexes = await this.#storage(() => this.#ports.store.indexesOf(batch.map((one) => one.leafHash)))
+    const fresh = batch.filter((one) => !indexes.has(one.key))
+    if (fresh.length > 0) {
+      for (const [i, one] of fresh.entries()) indexes.set(one.key, tree.size + i)
+      await this.#integrate(tree, fresh)
+    }
+    await this.#answer(batch, indexes) // those that an earlier checkpoint covers need no new one
+    if (refresh || this.#published?.size !== tree.size) {
+      await this.#publish()
+      await this.#answer(batch, indexes)
+    }
+  }
+
+  async #integrate(tree: Tree, fresh: readonly NewEntry[]): Promise<void> {
+    const from = tree.size
+    const tiles = tree.append(fresh.map((one) => one.leafHash))
+    try {
+      await this.#storage(() =>
+        this.#ports.store.integrate({ from, entries: fresh, tiles, size: tree.size, rootHash: tree.root() }),
+      )
+    } catch (error) {
+      // The tree in memory may be ahead of storage now, or equal to it: storage is asked before anything else happens.
+      this.#tree = undefined
+      this.#confirmed = false
+      throw error
+    }
+  }
+
+  /** Signs the tree as it stands in storage and has it cosigned. Nothing is signed that was not durable before. */
+  async #publish(): Promise<Tree> {
+    const { store, signer, witnesses, now } = this.#ports
+    const tree = await this.tree()
+    const head = { origin: signer.verifier.name, size: tree.size, rootHash: tree.root() }
+    const note = await signCheckpoint(head, signer)
+    const timeout = new AbortController()
+    const timer = this.#ports.sleep(this.#limits.cosignMs, timeout.signal).then(() => timeout.abort())
+    try {
+      const read = (nodes: Parameters<Tree['read']>[0]) => tree.read(nodes)
+      const text = await witnesses.cosign(head, note, read, now(), timeout.signal)
+      const published: Published = { size: head.size, rootHash: head.rootHash, checkpoint: text }
+      await this.#storage(() => store.publish(published))
+      this.#published = published
+      this.#confirmed = true
+    } catch (error) {
+      if (isFailure(error) && error.code === 'log/rollback') this.#forget()
+      throw error
+    } finally {
+      timeout.abort()
+      await timer
+    }
+    return tree
+  }
+
+  /** After a witness has seen more than is known here: another writer may have stored it, so storage is read again. */
+  #forget(): void {
+    this.#tree = undefined
+    this.#confirmed = false
+  }
+
+  async #answer(batch: readonly Pending[], indexes: ReadonlyMap<string, number>): Promise<void> {
+    const published = this.#published
+    if (published === undefined) return
+    const tree = await this.tree()
+    for (const one of batch) {
+      const index = indexes.get(one.key)
+      if (index === undefined || index >= published.size || this.#waiting.get(one.key) !== one) continue
+      const hashes =
+        tree.joinNow(planInclusion(index, published.size)) ??
+        (await proveInclusion(index, published.size, (nodes) => tree.read(nodes)))
+      this.#settle(one)
+      one.done.resolve({ index, proof: encodeTlogProof({ index, hashes, checkpoint: published.checkpoint }) })
+    }
+  }
+
+  /** The same bytes may come again while their batch is still being closed: only this very entry is forgotten. */
+  #settle(entry: Pending): void {
+    if (this.#waiting.get(entry.key) === entry) this.#waiting.delete(entry.key)
+  }
+
+  async #load(): Promise<Tree> {
+    const { tree, published } = await this.#storage(() => loadTree(this.#ports.store))
+    const last = this.#published
+    if (last !== undefined && (tree.size < last.size || (published?.size ?? 0) < last.size)) {
+      const message = `storage has ${tree.size} entries, a checkpoint of ${last.size} was published`
+      throw new Failure<LogCode>('log/rollback', message)
+    }
+    this.#published = published ?? last
+    return tree
+  }
+
+  /** A storage step: what it throws has one of our codes. */
+  async #storage<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step()
+    } catch (cause) {
+      if (isFailure(cause) && cause.code.startsWith('log/')) throw cause
+      throw new Failure<LogCode>('log/storage', 'storage of the log failed', { cause })
+    }
+  }
+}
+
+function closed(): Failure<LogCode> {
+  return new Failure<LogCode>('log/closed', 'log is closed')
+}

@@ -1,0 +1,122 @@
+import { equal } from '#core/bytes/bytes.js'
+import { Failure } from '#core/failure.js'
+import { parseCheckpoint } from '#core/tlog/checkpoint.js'
+import { computeRoot } from '#core/tlog/prove.js'
+import { tileWidth } from '#core/tlog/tiles.js'
+import type { LogCode } from '#transparency/failures.js'
+import { type FullTile, Tree } from '#transparency/tree.js'
+
+/** The one row that says which log this is and how large. `vkey` is the log's own verifier key. */
+export interface LogHead {
+  readonly origin: string
+  readonly vkey: string
+  readonly size: number
+  readonly rootHash: Uint8Array
+}
+
+export interface NewEntry {
+  readonly leaf: Uint8Array
+  readonly leafHash: Uint8Array
+}
+
+/** Entries that follow the tree of `from` leaves, the tiles they complete, and the tree that results. */
+export interface Batch {
+  readonly from: number
+  readonly entries: readonly NewEntry[]
+  readonly tiles: readonly FullTile[]
+  readonly size: number
+  readonly rootHash: Uint8Array
+}
+
+/** A checkpoint with a quorum's cosignatures on it, verbatim. */
+export interface Published {
+  readonly size: number
+  readonly rootHash: Uint8Array
+  readonly checkpoint: string
+}
+
+/**
+ * Port: where a log is kept. Any number of readers; writers exclude each other by the size that a batch starts from.
+ *
+ * What was never stored is absent, and absence is an error of the caller's wherever the size says it must be there.
+ */
+export interface LogStore {
+  /** undefined when no log was ever created here */
+  head(): Promise<LogHead | undefined>
+  /**
+   * The whole batch is durable and the head is the new tree; or nothing happened and it throws; or it throws and
+   * nobody knows: then `head` tells.
+   *
+   * throws  log/writer when the stored size is not `from`
+   */
+  integrate(batch: Batch): Promise<void>
+  /** The indexes of those leaf hashes that are stored, by their lowercase hex. */
+  indexesOf(leafHashes: readonly Uint8Array[]): Promise<Map<string, number>>
+  /** Entries `from` to `to` (exclusive), in order; at most 256. Fewer when they are not there. */
+  entries(from: number, to: number): Promise<readonly NewEntry[]>
+  tile(level: number, index: number): Promise<FullTile | undefined>
+  /** Roots of the full tiles `from` to `to` (exclusive) of a level, in order; at most 256. */
+  tileRoots(level: number, from: number, to: number): Promise<readonly Uint8Array[]>
+  /** Durable. A second checkpoint of one size replaces the first, if its root is the same. @throws log/state */
+  publish(published: Published): Promise<void>
+  /** The largest cosigned checkpoint. */
+  published(): Promise<Published | undefined>
+}
+
+/** The head of the log that must be here. @throws log/absent */
+export async function loadHead(store: LogStore): Promise<LogHead> {
+  const head = await store.head()
+  if (head === undefined) throw new Failure<LogCode>('log/absent', 'no log was created here')
+  return head
+}
+
+async function readTile(store: LogStore, level: number, index: number): Promise<Uint8Array> {
+  const tile = await store.tile(level, index)
+  if (tile === undefined) throw new Failure<LogCode>('log/state', `tile ${index} of level ${level} is missing`)
+  return tile.hashes
+}
+
+/** The hashes of the unfinished tile of each level in a tree of this size, lowest level first. */
+async function readEdge(store: LogStore, size: number): Promise<readonly (readonly Uint8Array[])[]> {
+  const levels: (readonly Uint8Array[])[] = []
+  for (let level = 0, hashes = size; hashes > 0; level++, hashes = Math.floor(hashes / tileWidth)) {
+    const from = hashes - (hashes % tileWidth)
+    if (level > 0) levels.push(await store.tileRoots(level - 1, from, hashes))
+    else levels.push((await store.entries(from, hashes)).map((entry) => entry.leafHash))
+  }
+  return levels
+}
+
+/**
+ * The stored tree, whose right edge has the stored root and which continues the newest cosigned checkpoint.
+ *
+ * Reads a few rows for each level of 256, not the log: the start takes as long with ten million entries as with ten.
+ * throws  log/absent, log/state
+ */
+export async function loadTree(
+  store: LogStore,
+): Promise<{ readonly tree: Tree; readonly published: Published | undefined }> {
+  // The checkpoint first: a writer beside this one may add entries between the two questions, never take any away.
+  const published = await store.published()
+  const head = await loadHead(store)
+  const tree = new Tree((level, index) => readTile(store, level, index))
+  tree.restore(head.size, await readEdge(store, head.size))
+  if (!equal(tree.root(), head.rootHash)) {
+    throw new Failure<LogCode>('log/state', `stored hashes do not have the stored root of size ${head.size}`)
+  }
+  if (published !== undefined) await verifyContinues(published, head, tree)
+  return { tree, published }
+}
+
+async function verifyContinues(published: Published, head: LogHead, tree: Tree): Promise<void> {
+  const { origin, size, rootHash } = parseCheckpoint(published.checkpoint)
+  if (origin !== head.origin || size !== published.size || !equal(rootHash, published.rootHash)) {
+    throw new Failure<LogCode>('log/state', `stored checkpoint of size ${published.size} says something else`)
+  }
+  if (size > head.size) {
+    throw new Failure<LogCode>('log/state', `stored tree has ${head.size} entries, its checkpoint ${size}`)
+  }
+  if (!equal(await computeRoot(size, (nodes) => tree.read(nodes)), rootHash)) {
+    throw new Failure<LogCode>('log/state', `stored tree does not continue its checkpoint of size ${size}`)
+  }
+}
