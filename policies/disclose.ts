@@ -96,8 +96,8 @@ function remedyOf(reason: Reason): string | null {
 
 function changeLine(reader: Reader, change: Change): string {
   const from = change.from === null ? 'not stated' : JSON.stringify(change.from)
-  const to = reader === 'host' && isHidden(change.fact) ? 'a value that the owner approves' : JSON.stringify(change.to)
-  return `context.${change.fact}: ${from} -> ${to}`
+  const wanted = reader === 'host' && isHidden(change.fact) ? 'a value that the owner approves' : change.wanted
+  return cut(`context.${change.fact} is ${from}, needed is ${wanted}`, expectationLengthMax)
 }
 
 function cut(text: string, max: number): string {

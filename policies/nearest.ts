@@ -7,14 +7,29 @@ import type { Term } from '#policies/language/tree.js'
 import type { Policy, PolicySet } from '#policies/language/validate.js'
 import { type Action, factWord } from '#policies/language/vocabulary.js'
 
-type Value = string | number | boolean
 /** One fact that would have to be otherwise. */
 export interface Change {
   /** path below `context` */
   readonly fact: string
   /** null when it is not stated */
   readonly from: Json
-  readonly to: Value
+  /** a value with which the whole set allows */
+  readonly to: string | number | boolean
+  /** what the rule asks for, in words: `one of "DE", "FR"` */
+  readonly wanted: string
+}
+
+/** A value for a fact, and what it was chosen from. */
+interface Edit {
+  readonly path: string
+  readonly value: Change['to']
+  readonly wanted: string
+}
+
+/** Facts as a rule sees them. */
+interface Situation {
+  readonly facts: Facts
+  readonly action: Action
 }
 
 // Bounds of the search: each round asks Cedar once.
@@ -32,59 +47,64 @@ const roundsMax = 4
 export function nearestChange(set: PolicySet, facts: Facts, action: Action): readonly Change[] | null {
   const permits = set.policies.filter(({ effect }) => effect === 'permit').slice(0, permitsMax)
   const found = permits.flatMap((permit) => {
-    const edits = pursue(set, permit, facts, action)
+    const edits = pursue(set, permit, { facts, action })
     return edits ? [changesOf(edits, facts)] : []
   })
   found.sort((a, b) => a.length - b.length)
   return found[0] ?? null
 }
 
-function changesOf(edits: ReadonlyMap<string, Value>, facts: Facts): readonly Change[] {
-  const paths = [...edits.keys()]
+function changesOf(edits: readonly Edit[], facts: Facts): readonly Change[] {
+  const last = new Map(edits.map((edit) => [edit.path, edit]))
   // Whoever states the country of a place states a place: the flag beside it is no change of its own.
-  const implied = (path: string) =>
-    path.endsWith('.stated') && paths.some((other) => other !== path && other.startsWith(path.replace('stated', '')))
-  return paths
-    .filter((path) => !implied(path))
-    .map((fact) => ({ fact, from: (factAt(facts, fact) ?? null) as Json, to: edits.get(fact)! }))
+  const implied = ({ path }: Edit) =>
+    path.endsWith('.stated') && [...last.keys()].some((other) => other !== path && other.startsWith(groupOf(path)))
+  return [...last.values()]
+    .filter((edit) => !implied(edit))
+    .map(({ path, value, wanted }) => ({ fact: path, from: (factAt(facts, path) ?? null) as Json, to: value, wanted }))
+}
+
+/** `place.` of `place.stated`. */
+function groupOf(path: string): string {
+  return path.slice(0, path.indexOf('.') + 1)
 }
 
 /** Edits under which the set allows, by way of this permit. */
-function pursue(set: PolicySet, permit: Policy, facts: Facts, action: Action): ReadonlyMap<string, Value> | null {
-  const made = new Map<string, Value>()
-  let state = facts
+function pursue(set: PolicySet, permit: Policy, start: Situation): readonly Edit[] | null {
+  const made: Edit[] = []
+  let now = start
   for (let round = 0; ; round++) {
-    const judged = judge(set, state, action)
+    const judged = judge(set, now.facts, now.action)
     if (judged.allow) return made
     if (round === roundsMax) return null
     const { determining, errors } = judged.evaluation
     const inTheWay = new Set([...errors.map((one) => one.policyId), ...determining])
     const rules = set.policies.filter((one) => one === permit || (one.effect === 'forbid' && inTheWay.has(one.id)))
-    const edits: Edit[] = judged.builtIn.map(({ fact, wanted }) => [fact, wanted])
-    for (const rule of rules) {
-      for (const { term } of expectationsOf(rule)) {
-        const needed = editsFor(term, true, state)
-        if (needed === null) return null
-        edits.push(...needed)
-      }
+    const edits = judged.builtIn.map(({ fact, wanted }) => exactly(fact, wanted))
+    for (const { term } of rules.flatMap(expectationsOf)) {
+      const needed = editsFor(term, true, now)
+      if (needed === null) return null
+      edits.push(...needed)
     }
-    const next = apply(state, edits)
+    const next = apply(now.facts, edits)
     if (next === null || edits.length === 0) return null
-    for (const [path, value] of edits) made.set(path, value)
-    state = next
+    made.push(...edits)
+    now = { ...now, facts: next }
   }
 }
 
-type Edit = readonly [path: string, value: Value]
+function exactly(path: string, value: Change['to']): Edit {
+  return { path, value, wanted: JSON.stringify(value) }
+}
 
 /** Values of facts that make a term come out as wanted: none when it does already, null when no way is known. */
-function editsFor(term: Term, want: boolean, facts: Facts): readonly Edit[] | null {
-  if (termValue(term, facts) === want) return []
-  if (term.op === 'not') return editsFor(term.of, !want, facts)
-  if (term.op === 'fact') return [[term.path, want]]
+function editsFor(term: Term, want: boolean, now: Situation): readonly Edit[] | null {
+  if (termValue(term, now) === want) return []
+  if (term.op === 'not') return editsFor(term.of, !want, now)
+  if (term.op === 'fact') return [exactly(term.path, want)]
   if (term.op === '&&' || term.op === '||') {
-    const left = editsFor(term.left, want, facts)
-    const right = editsFor(term.right, want, facts)
+    const left = editsFor(term.left, want, now)
+    const right = editsFor(term.right, want, now)
     const needsBoth = (term.op === '&&') === want
     if (needsBoth) return left && right && [...left, ...right]
     if (!left || !right) return left ?? right
@@ -95,8 +115,10 @@ function editsFor(term: Term, want: boolean, facts: Facts): readonly Edit[] | nu
 }
 
 function editsToContain(set: Term, item: Term): readonly Edit[] | null {
-  const first = set.op === 'set' ? set.items[0] : undefined
-  return item.op === 'fact' && first?.op === 'value' ? [[item.path, first.value]] : null
+  if (set.op !== 'set' || item.op !== 'fact') return null
+  const values = set.items.flatMap((one) => (one.op === 'value' ? [one.value] : []))
+  const wanted = `one of ${values.map((one) => JSON.stringify(one)).join(', ')}`
+  return values[0] === undefined ? null : [{ path: item.path, value: values[0], wanted }]
 }
 
 const contrary = { '==': '!=', '!=': '==', '<': '>=', '>=': '<', '>': '<=', '<=': '>' } as const
@@ -106,47 +128,59 @@ function editsToCompare(term: Extract<Term, { left: Term }>, want: boolean): rea
   if (!(term.op in contrary)) return null
   const written = term.op as keyof typeof contrary
   const asked = want ? written : contrary[written]
-  const [fact, value] = term.left.op === 'fact' ? [term.left, term.right] : [term.right, term.left]
-  if (fact.op !== 'fact' || value.op !== 'value') return null
+  const [fact, other] = term.left.op === 'fact' ? [term.left, term.right] : [term.right, term.left]
+  if (fact.op !== 'fact' || other.op !== 'value') return null
   const op = fact === term.left ? asked : mirrored[asked]
-  const literal = value.value
-  if (op === '==' || ((op === '<=' || op === '>=') && typeof literal === 'number')) return [[fact.path, literal]]
+  const { path } = fact
+  const { value } = other
+  if (op === '==') return [exactly(path, value)]
   if (op === '!=') {
-    const other = otherThan(fact.path, literal)
-    return other === undefined ? null : [[fact.path, other]]
+    const allowed = otherThan(path, value)
+    return allowed === undefined ? null : [{ path, value: allowed, wanted: `other than ${JSON.stringify(value)}` }]
   }
-  return typeof literal === 'number' ? [[fact.path, literal + (op === '<' ? -1 : 1)]] : null
+  if (typeof value !== 'number') return null
+  const bound = op === '<' ? value - 1 : op === '>' ? value + 1 : value
+  return [{ path, value: bound, wanted: op.startsWith('<') ? `at most ${bound}` : `at least ${bound}` }]
 }
 
-function otherThan(path: string, value: Value): Value | undefined {
+function otherThan(path: string, value: Change['to']): Change['to'] | undefined {
   if (typeof value === 'boolean') return !value
   const domain = factWord(path)?.domain
-  return Array.isArray(domain) ? domain.find((one) => one !== value) : undefined
+  // Any two countries do: one of them is not the one refused.
+  const values = domain === 'country' ? ['DE', 'FR'] : domain
+  return values?.find((one) => one !== value)
 }
 
-/** What a term is under facts; undefined when it reads an absent fact or is beyond this search. */
-function termValue(term: Term, facts: Facts): unknown {
+/** What a term is in a situation; undefined when it reads an absent fact or is beyond this search. */
+function termValue(term: Term, now: Situation): unknown {
   if (term.op === 'value') return term.value
-  if (term.op === 'fact') return factAt(facts, term.path)
-  if (term.op === 'not') return negated(termValue(term.of, facts))
+  if (term.op === 'entity') return `${term.type}::${term.id}`
+  if (term.op === 'part') return partValue(term.name, now)
+  if (term.op === 'fact') return factAt(now.facts, term.path)
+  if (term.op === 'set') return term.items.map((one) => termValue(one, now))
+  if (term.op === 'is') return true // strict validation: no head has another type
+  if (term.op === 'not') {
+    const value = termValue(term.of, now)
+    return typeof value === 'boolean' ? !value : undefined
+  }
   if (term.op === '&&' || term.op === '||') {
-    const stops = term.op === '||'
-    const left = termValue(term.left, facts)
-    return left === !stops ? termValue(term.right, facts) : left
+    const left = termValue(term.left, now)
+    return left === (term.op === '&&') ? termValue(term.right, now) : left
   }
-  if (term.op === 'contains' && term.left.op === 'set') {
-    const item = termValue(term.right, facts)
-    return item === undefined ? undefined : term.left.items.some((one) => one.op === 'value' && one.value === item)
-  }
-  return 'left' in term ? compared(term.op, termValue(term.left, facts), termValue(term.right, facts)) : undefined
+  return 'left' in term ? compared(term.op, termValue(term.left, now), termValue(term.right, now)) : undefined
 }
 
-function negated(value: unknown): boolean | undefined {
-  return typeof value === 'boolean' ? !value : undefined
+function partValue(name: 'principal' | 'action' | 'resource', { facts, action }: Situation): string {
+  if (name === 'principal') return `Claviger::Node::${facts.node.keysetDigest}`
+  return name === 'action' ? `Claviger::Action::${action}` : `Claviger::Model::${facts.model.id}`
 }
 
 function compared(op: string, left: unknown, right: unknown): boolean | undefined {
   if (left === undefined || right === undefined) return undefined
+  if (op === 'contains') return Array.isArray(left) ? left.includes(right) : undefined
+  // No entity has a parent, so `in` is equality with the entity or with one of a set.
+  if (op === 'in') return Array.isArray(right) ? right.includes(left) : left === right
+  if (Array.isArray(left) || Array.isArray(right)) return undefined
   if (op === '==') return left === right
   if (op === '!=') return left !== right
   if (typeof left !== 'number' || typeof right !== 'number') return undefined
@@ -160,21 +194,22 @@ function compared(op: string, left: unknown, right: unknown): boolean | undefine
 const fixed = ['time', 'model', 'node', 'tenant']
 
 // What else a statement says when one comes to be: enough to decide, and none of it is shown as a change.
-const statement = { stated: true, basis: 'declared', grade: 0, issuer: 'A'.repeat(43), ageSeconds: 0 }
+const statement = { stated: true, basis: 'declared', grade: 0, issuer: 'A'.repeat(43), ageSeconds: 0, country: 'AQ' }
 const becomes: Readonly<Record<string, object>> = {
-  place: { ...statement, country: 'AQ' },
-  operator: { ...statement, country: 'AQ', name: 'Example' },
+  place: statement,
+  operator: { ...statement, name: 'Example' },
   purpose: { stated: true, name: 'example' },
 }
 
 /** Facts with edits made; null when they would not be facts. */
 function apply(facts: Facts, edits: readonly Edit[]): Facts | null {
   const out = structuredClone(facts) as unknown as Record<string, Record<string, unknown>>
-  for (const [path, value] of edits) {
+  for (const { path, value } of edits) {
     const names = path.split('.')
     const group = names[0]!
     if (fixed.includes(group)) return null
-    if (group in becomes && out[group]?.stated === false && value !== false) out[group] = { ...becomes[group] }
+    const comes = becomes[group]
+    if (comes && out[group]?.stated === false && value !== false) out[group] = { ...comes }
     let at = out as Record<string, unknown>
     for (const name of names.slice(0, -1)) at = at[name] as Record<string, unknown>
     at[names.at(-1)!] = value

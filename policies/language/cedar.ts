@@ -96,10 +96,20 @@ export function validatePolicies(policies: Readonly<Record<string, string>>): re
   )
   if (answer.type === 'failure') return answer.errors.map((error) => complaint(error, null))
   // Invariant: `type: success` says only that validation ran; what it found stands in the lists.
+  const ofPolicies = (found: typeof answer.validationErrors) =>
+    sortedBy(
+      found.map((one) => complaint(one.error, one.policyId)),
+      (one) => `${one.policyId} ${one.message}`,
+    )
   return [
-    ...[...answer.validationErrors, ...answer.validationWarnings].map((one) => complaint(one.error, one.policyId)),
+    ...ofPolicies(answer.validationErrors),
+    ...ofPolicies(answer.validationWarnings),
     ...answer.otherWarnings.map((warning) => complaint(warning, null)),
   ]
+}
+
+function sortedBy<T>(items: readonly T[], key: (item: T) => string): readonly T[] {
+  return [...items].sort((a, b) => (key(a) < key(b) ? -1 : 1))
 }
 
 /** Cedar text of a condition. @throws policy/engine */
@@ -188,7 +198,11 @@ export function evaluate(
   const { decision, diagnostics } = answer.response
   return {
     decision,
-    determining: diagnostics.reason,
-    errors: diagnostics.errors.map((one) => ({ policyId: one.policyId, message: one.error.message })),
+    // Cedar keeps them in hash tables that differ from call to call; a decision is the same each time it is made.
+    determining: [...diagnostics.reason].sort(),
+    errors: sortedBy(
+      diagnostics.errors.map((one) => ({ policyId: one.policyId, message: one.error.message })),
+      (one) => one.policyId,
+    ),
   }
 }

@@ -28,7 +28,7 @@ export interface FactWord {
   readonly mend: string
 }
 
-const declare = 'sign a host statement that names it and give it to `claviger run --host-statement`'
+const declare = 'sign a host statement that says so and give it to `claviger run`'
 const approve = 'run the runtime build that the owner approves, or ask the owner to approve this one'
 const update = 'update the firmware of the platform and attest again'
 const absent = { mayBeAbsent: true } as const
