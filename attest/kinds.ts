@@ -8,6 +8,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { Check } from '#core/wire/ear.js'
 import type { Evidence } from '#core/wire/evidence.js'
+import { evidenceDigest } from '#core/wire/leaf.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
 declare const verified: unique symbol
@@ -73,7 +74,7 @@ export async function verifyEvidence(
 /** The digests by which results name what they were made from. */
 export function evidenceDigests(evidence: Evidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
   return {
-    evidenceDigest: documentDigest(evidence),
+    evidenceDigest: evidenceDigest(evidence),
     collateralDigest: documentDigest(kinds[evidence.kind].collateral(evidence)),
   }
 }

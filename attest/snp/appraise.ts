@@ -24,8 +24,8 @@ export function appraiseSnp(claims: SnpClaims, input: SnpAppraisal): readonly Ch
   return [
     platform(input),
     ...reportData(claims, input.expectedReportData),
-    ...opacity(claims, input),
     debug(claims),
+    ...opacity(claims, input),
     milan(claims, values),
     ...(values ? [...executables(claims, values), ...configuration(claims, values), ...identity(claims, values)] : []),
     ...(values ? hardware(claims, values) : []),

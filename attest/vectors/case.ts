@@ -24,7 +24,8 @@ import type { UnixSeconds } from '#core/time.js'
 /** Failures of reading a case. */
 export type CaseCode = 'case/form' | 'case/file' | 'case/variant'
 
-const fileName = string({ max: 100, form: /^[A-Za-z0-9][A-Za-z0-9._-]*$/ })
+/** A file of the case's folder, or of a folder beside it, so that cases may share what they have in common. */
+const fileName = string({ max: 200, form: /^(\.\.\/[A-Za-z0-9][A-Za-z0-9._-]*\/)?[A-Za-z0-9][A-Za-z0-9._-]*$/ })
 /** What a variant puts in a file's place: a file of the folder, or words that say what to take. */
 const replacement = string({ max: 300 })
 const time: Shape<UnixSeconds> = (value, path) => {
