@@ -1,0 +1,142 @@
+import { fromBase64Url } from '#core/bytes/bytes.js'
+import { type SignatureJwk, thumbprint, type X25519Jwk } from '#core/crypto/jwk.js'
+import type { Envelope } from '#core/dsse.js'
+import { Failure } from '#core/failure.js'
+import { requestSizeMax } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { type Binding, documentDigest, noDevicesDigest } from '#core/wire/binding.js'
+import { type Keyset, keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
+import { ownerOf } from '#core/wire/names.js'
+import type { HostDeclaration } from '#core/wire/release.js'
+import type { RuntimeConfig } from '#core/wire/runtime-config.js'
+import { type Signed, type Statement, verifyHostStatement, verifyStatement } from '#core/wire/statements.js'
+import type { OwnHost, OwnValues } from '#runtime/verify-grant.js'
+
+/** Failures of putting together what a node knows by itself. */
+export type OwnCode =
+  /** the trust statement is of another owner than the one whom the model id names */
+  | 'own/owner'
+  /** the owner's trust statement does not list the broker, or lists several and none was named */
+  | 'own/broker'
+  /** the attester makes simulated evidence, and nobody allowed that */
+  | 'own/simulated'
+
+/** What whoever starts a node chose. Everything that could weaken it enters the evidence (I14). */
+export interface NodeSettings {
+  readonly model: string
+  readonly modelVersion: number
+  readonly manifestDigest: string
+  /** the key that the model id is named after, from the signed manifest */
+  readonly ownerKey: SignatureJwk
+  /** the owner's trust statement, as signed */
+  readonly trust: Envelope
+  /** thumbprint of the broker's key; null when the trust statement lists exactly one */
+  readonly broker: string | null
+  readonly host: HostDeclaration | null
+  readonly dangerousAllowInspection: boolean
+  readonly dangerousAllowPlain: boolean
+  readonly dangerousAllowSimulated: boolean
+  readonly engineConfinement: RuntimeConfig['engineConfinement']
+}
+
+/** Keys that this node made. The release key is the engine's, whose private half this process never sees. */
+export interface NodeKeys {
+  readonly release: X25519Jwk
+  readonly request: X25519Jwk
+  readonly receipt: Keyset['receipt']
+  readonly notAfter: UnixSeconds
+}
+
+async function ownHost(declaration: HostDeclaration | null): Promise<OwnHost | null> {
+  if (declaration === null) return null
+  const statement = await verifyHostStatement(declaration.statement, declaration.key)
+  return { declaration, statement, key: declaration.key }
+}
+
+function pinnedBroker(settings: NodeSettings, trust: Statement<'trust'>): string {
+  const listed = trust.brokers.map(thumbprint)
+  if (settings.broker !== null) {
+    if (listed.includes(settings.broker)) return settings.broker
+    throw new Failure<OwnCode>('own/broker', `the owner does not trust broker ${settings.broker}`)
+  }
+  if (listed.length === 1) return listed[0]!
+  throw new Failure<OwnCode>('own/broker', `the owner trusts ${listed.length} brokers: name one of them`)
+}
+
+/** Own refusal (I6): no broker, policy or setting elsewhere stands in for the flag. @throws own/simulated */
+export function verifyPlatformAllowed(settings: NodeSettings, platform: OwnValues['platform']): void {
+  if (platform !== 'simulated' || settings.dangerousAllowSimulated) return
+  throw new Failure<OwnCode>('own/simulated', 'evidence would be simulated: NOT HARDWARE', {
+    detail: { hint: 'add --dangerous-allow-simulated, for development only' },
+  })
+}
+
+/** The trust statement that the owner of the model signed, and nobody else's. @throws own/owner, dsse/..., shape/... */
+export async function verifyOwnTrust(settings: NodeSettings): Promise<Signed<Statement<'trust'>>> {
+  const owner = ownerOf(settings.model)
+  if (thumbprint(settings.ownerKey) !== owner) {
+    throw new Failure<OwnCode>('own/owner', `model is of owner ${owner}, the key is ${thumbprint(settings.ownerKey)}`)
+  }
+  const trust = await verifyStatement('trust', settings.trust, [settings.ownerKey])
+  if (trust.value.tenant !== owner) throw new Failure<OwnCode>('own/owner', 'trust statement is of another owner')
+  return trust
+}
+
+/**
+ * What this node is, in its own words, before any broker spoke.
+ *
+ * throws  own/..., keyset/role, dsse/..., crypto/signature, json/..., shape/...
+ */
+export async function composeOwnValues(
+  settings: NodeSettings,
+  keys: NodeKeys,
+  platform: OwnValues['platform'],
+): Promise<OwnValues> {
+  verifyPlatformAllowed(settings, platform)
+  const trust = await verifyOwnTrust(settings)
+  const host = await ownHost(settings.host)
+  const config: RuntimeConfig = {
+    type: 'claviger/runtime-config/v1',
+    model: settings.model,
+    broker: pinnedBroker(settings, trust.value),
+    hostStatement: host?.statement.digest ?? null,
+    dangerousAllowInspection: settings.dangerousAllowInspection,
+    dangerousAllowPlain: settings.dangerousAllowPlain,
+    dangerousAllowSimulated: settings.dangerousAllowSimulated,
+    engineConfinement: settings.engineConfinement,
+    requestSizeMax,
+  }
+  const keyset: Keyset = {
+    type: 'claviger/keyset/v1',
+    suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
+    release: keys.release,
+    request: keys.request,
+    receipt: keys.receipt,
+    tls: null,
+    landmark: null,
+    notAfter: keys.notAfter,
+  }
+  verifyKeysetRoles(keyset)
+  const { model, modelVersion, manifestDigest } = settings
+  return { model, modelVersion, manifestDigest, keyset, config, trust, host, platform }
+}
+
+/** The statement that evidence binds: everything in it but purpose, audience and nonce is this node's own. */
+export function bindingOf(
+  own: OwnValues,
+  purpose: Binding['purpose'],
+  audience: string,
+  nonce: string,
+): Binding {
+  fromBase64Url(nonce, 32)
+  return {
+    purpose,
+    audience,
+    model: own.model,
+    nonce,
+    keyset_digest: keysetDigest(own.keyset),
+    devices_digest: noDevicesDigest,
+    config_digest: documentDigest(own.config),
+    trust_digest: own.trust.digest,
+  }
+}

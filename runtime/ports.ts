@@ -1,0 +1,79 @@
+/**
+ * What belongs in runtime: what runs inside the TEE. Files beside this one are pure; network, device, engine process,
+ * clock and randomness are the ports below, and edges (attester, engine, service) fill them.
+ */
+import type { X25519Jwk } from '#core/crypto/jwk.js'
+import type { Envelope } from '#core/dsse.js'
+import type { Failure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { Evidence } from '#core/wire/evidence.js'
+import type { Challenge, ReleaseAnswer, ReleaseRequest } from '#core/wire/release.js'
+import type { InferenceEngine, ModelMetadata } from '#runtime/api/engine.js'
+
+/** Failures of speaking with the broker. */
+export type BrokerCode =
+  /** no answer, or one that says to come again: tried again while the lease lives */
+  | 'broker/unreachable'
+  /** the broker decided against it; `detail` holds the reasons. Key use ends now */
+  | 'broker/denied'
+  /** the broker refused the request as such */
+  | 'broker/refused'
+  /** the answer is not one */
+  | 'broker/answer'
+
+/** The key broker as a node sees it. @throws Failure<BrokerCode> */
+export interface Broker {
+  challenge(model: string): Promise<Challenge>
+  release(request: ReleaseRequest): Promise<ReleaseAnswer>
+  renew(request: ReleaseRequest): Promise<ReleaseAnswer>
+  /** nonce: base64url of 32 bytes, the node's own */
+  beat(lease: string, nonce: string): Promise<Envelope>
+}
+
+/** What makes evidence. It signs report data that only the session composes. */
+export interface Attester {
+  readonly platform: 'hardware' | 'simulated'
+  /** reportData 64 bytes */
+  attest(reportData: Uint8Array): Promise<Evidence>
+}
+
+/** The model's process, as far as the session needs it. */
+export interface SessionEngine extends InferenceEngine {
+  /** made in the process; its private half never leaves it */
+  readonly releaseKey: X25519Jwk
+  load(request: {
+    readonly folder: string
+    readonly manifestBytes: Uint8Array
+    /** encapsulated key, then ciphertext */
+    readonly sealed: Uint8Array
+    readonly info: Uint8Array
+    readonly aad: Uint8Array
+    readonly threads: number
+  }): Promise<ModelMetadata>
+  /** true when the process has exited */
+  unload(): Promise<void>
+  readonly ended: Promise<Failure>
+}
+
+/** Two clocks, neither of which is believed alone: the host can set the first and stop both (I15). */
+export interface Clocks {
+  now(): UnixSeconds
+  /** milliseconds that only go forward */
+  elapsedMs(): number
+}
+
+export interface SessionPorts extends Clocks {
+  readonly broker: Broker
+  readonly attester: Attester
+  startEngine(): Promise<SessionEngine>
+  random(size: number): Uint8Array
+  /** tells what the session is doing: codes, counts and digests, never a secret or a body */
+  report(event: SessionEvent): void
+}
+
+/** `step` names what was done, for progress; `trouble` is a failure that the session survives for now. */
+export type SessionEvent =
+  | { readonly kind: 'step'; readonly step: SessionStep; readonly text: string }
+  | { readonly kind: 'trouble'; readonly failure: Failure }
+  | { readonly kind: 'ended'; readonly failure: Failure }
+export type SessionStep = 'engine' | 'keyset' | 'challenge' | 'evidence' | 'release' | 'verify' | 'load' | 'renewal' | 'beat'

@@ -1,0 +1,105 @@
+/**
+ * What belongs in runtime/service: a node's rim. The routes that strangers reach, and the node's own calls to its
+ * broker. What decides stands in the pure files of runtime.
+ */
+import type { Envelope } from '#core/dsse.js'
+import { envelopeShape } from '#core/dsse.js'
+import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import type { Shape } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
+import { apiVersion, challengeShape, releaseAnswerShape } from '#core/wire/release.js'
+import type { Broker, BrokerCode } from '#runtime/ports.js'
+
+/** An answer of a broker: a release with its bundle of evidence, EAR and proof stays far below. */
+const answerSizeMax = 4 * MiB
+const timeoutMs = 60_000
+
+export interface BrokerClientOptions {
+  readonly url: string
+  readonly fetch?: typeof fetch
+}
+
+async function readBounded(response: Response): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of response.body ?? []) {
+    size += part.length
+    if (size > answerSizeMax) throw new Failure<BrokerCode>('broker/answer', `answer has more than ${answerSizeMax} bytes`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts)
+}
+
+/** What a problem document says; an answer that is none says only its status. */
+function problemOf(bytes: Uint8Array, status: number) {
+  let problem: Json = null
+  try {
+    problem = parseJson(bytes)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+  }
+  const member = (name: string): Json | undefined =>
+    problem !== null && typeof problem === 'object' && !Array.isArray(problem)
+      ? (problem as { readonly [name: string]: Json })[name]
+      : undefined
+  const text = (name: string) => {
+    const value = member(name)
+    return typeof value === 'string' ? value.slice(0, 1000) : undefined
+  }
+  return { code: text('code') ?? `status ${status}`, detail: text('detail') ?? 'no reason given', document: problem }
+}
+
+/** 403 is a decision; everything that may pass by itself is `unreachable`. */
+function refusalOf(bytes: Uint8Array, status: number): Failure<BrokerCode> {
+  const { code, detail, document } = problemOf(bytes, status)
+  if (status === 403) return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { problem: document } })
+  if (status === 429 || status >= 500) return new Failure<BrokerCode>('broker/unreachable', `broker is busy: ${code}`)
+  return new Failure<BrokerCode>('broker/refused', `${code}: ${detail}`)
+}
+
+async function exchange(options: BrokerClientOptions, method: string, path: string, body: unknown): Promise<Uint8Array> {
+  let response: Response
+  let bytes: Uint8Array
+  try {
+    response = await (options.fetch ?? fetch)(new URL(path, options.url), {
+      method,
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+      ...(body === undefined
+        ? {}
+        : { headers: { 'content-type': 'application/json' }, body: Buffer.from(canonicalJson(body)) }),
+    })
+    bytes = await readBounded(response)
+  } catch (cause) {
+    if (isFailure(cause)) throw cause
+    throw new Failure<BrokerCode>('broker/unreachable', `no answer from ${options.url}`, { cause })
+  }
+  if (response.status === 200) return bytes
+  throw refusalOf(bytes, response.status)
+}
+
+async function call<T>(options: BrokerClientOptions, path: string, body: unknown, shape: Shape<T>): Promise<T> {
+  const bytes = await exchange(options, body === undefined ? 'GET' : 'POST', path, body)
+  try {
+    return shape(parseJson(bytes), 'answer')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<BrokerCode>('broker/answer', `answer to ${path}: ${cause.message}`, { cause })
+  }
+}
+
+/** The broker at a URL. Nothing that it says is believed because of where it came from. */
+export function createBrokerClient(options: BrokerClientOptions): Broker {
+  return {
+    challenge: (model) => call(options, '/v1/challenges', { version: apiVersion, model }, challengeShape),
+    release: (request) => call(options, '/v1/releases', request, releaseAnswerShape),
+    renew: (request) => call(options, '/v1/renewals', request, releaseAnswerShape),
+    beat: (lease, nonce) => call(options, '/v1/beats', { version: apiVersion, lease, nonce }, envelopeShape),
+  }
+}
+
+/** The trust statement that a broker keeps for an owner: believed only once the owner's key verified it. */
+export function fetchTrustStatement(options: BrokerClientOptions, owner: string): Promise<Envelope> {
+  return call(options, `/v1/owners/${owner}/trust`, undefined, envelopeShape)
+}

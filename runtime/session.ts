@@ -1,0 +1,354 @@
+import { fromBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
+import { generateRecipientKey, type RecipientKey } from '#core/crypto/hpke.js'
+import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { reportDataOf } from '#core/wire/binding.js'
+import { keysetDigest } from '#core/wire/keyset.js'
+import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
+import { apiVersion, type Challenge, type ReleaseRequest, releaseAad, releaseInfo } from '#core/wire/release.js'
+import { weakenings } from '#core/wire/runtime-config.js'
+import type { ModelMetadata } from '#runtime/api/engine.js'
+import { KeyUse, type KeyUseCode } from '#runtime/key-use.js'
+import { bindingOf, composeOwnValues, type NodeSettings, verifyOwnTrust, verifyPlatformAllowed } from '#runtime/own-values.js'
+import type { SessionEngine, SessionPorts, SessionStep } from '#runtime/ports.js'
+import { type Asked, type Grant, leafHashHex, type OwnValues, verifyGrant, verifyOwnBeat } from '#runtime/verify-grant.js'
+
+/** Failures of a session with the broker. */
+export type SessionCode =
+  /** the challenge is from another broker than the one that the settings pin: its nonce may be relayed */
+  | 'session/broker'
+  | 'session/challenge-expired'
+  /** a release without a key, or a renewal with one */
+  | 'session/key'
+  /** the keyset has reached its end: a new node must be started */
+  | 'session/keyset-expired'
+  /** the engine's process ended by itself */
+  | 'session/engine'
+  /** the session was ended by whoever started it */
+  | 'session/stopped'
+
+export interface SessionOptions {
+  readonly settings: NodeSettings
+  /** absolute path of the sealed folder */
+  readonly folder: string
+  readonly manifestBytes: Uint8Array
+  readonly threads: number
+  /** how long the node's own keys live; default 25 hours */
+  readonly keysetSeconds?: number
+}
+
+const keysetSecondsDefault = 90_000
+/** Share of a lease's time, of its requests and of a beat's time after which the next one is asked for. */
+const renewAfter = 0.6
+const renewBelow = 0.2
+const beatAfter = 0.4
+/** After trouble with the broker, the next attempt waits this long. */
+const retryMs = 2_000
+
+/** What is fixed from the start of a session to its end. */
+interface Fixed {
+  readonly ports: SessionPorts
+  readonly own: OwnValues
+  readonly engine: SessionEngine
+  readonly request: RecipientKey
+  readonly receipt: SigningKey
+  readonly metadata: ModelMetadata
+}
+
+/**
+ * One node's right to use one model's key, from release to the end of the engine's process. Whatever ends the right,
+ * ends the process (I11). Time is given by `tick`, which does what is due; `debit` refuses at once when the right is
+ * over, whether or not anybody ticked.
+ */
+export class Session {
+  readonly own: OwnValues
+  readonly engine: SessionEngine
+  readonly metadata: ModelMetadata
+  /** requests are opened with it */
+  readonly requestKey: RecipientKey
+  /** receipts are signed with it */
+  readonly receiptKey: SigningKey
+  readonly weakenings: readonly string[]
+  /** Resolves with the reason once the engine's process has exited. */
+  readonly ended: Promise<Failure>
+  readonly #ports: SessionPorts
+  readonly #use: KeyUse
+  readonly #keysetEndMs: number
+  #resolveEnded: (failure: Failure) => void = () => {}
+  #ending: Failure | undefined
+  #busy = false
+  #retryAtMs = 0
+  /** A renewal whose answer did not come: asked again under the same id, so that it is debited once. */
+  #pending: { readonly requestId: string; readonly askedAtMs: number } | undefined
+
+  constructor(fixed: Fixed, grant: Grant, askedAtMs: number) {
+    this.own = fixed.own
+    this.engine = fixed.engine
+    this.metadata = fixed.metadata
+    this.requestKey = fixed.request
+    this.receiptKey = fixed.receipt
+    this.weakenings = weakenings(fixed.own.config)
+    this.#ports = fixed.ports
+    this.#use = new KeyUse(fixed.ports, grant, askedAtMs)
+    const secondsLeft = fixed.own.keyset.notAfter - fixed.ports.now()
+    this.#keysetEndMs = fixed.ports.elapsedMs() + secondsLeft * 1000
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve
+    })
+    void fixed.engine.ended.then((failure) =>
+      this.end(new Failure<SessionCode>('session/engine', 'the engine ended', { cause: failure })),
+    )
+  }
+
+  get grant(): Grant {
+    return this.#use.grant
+  }
+  get requestsLeft(): number {
+    return this.#use.requestsLeft
+  }
+  /** Whether a request could be paid for now. */
+  get isServing(): boolean {
+    try {
+      this.verifyAlive()
+      return this.engine.ready()
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      return false
+    }
+  }
+  get beat() {
+    return this.#use.beat
+  }
+
+  /** Returns only while the key may be used. @throws the failure that ended the session, lease/expired, lease/beat-missed */
+  verifyAlive(): void {
+    if (this.#ending) throw this.#ending
+    this.#use.verifyAlive()
+  }
+
+  /** Pays for one request before its work begins (I15). @throws what verifyAlive throws, lease/budget */
+  debit(): void {
+    if (this.#ending) throw this.#ending
+    this.#use.debit()
+  }
+
+  /** Key use ends: the engine's process exits, and with it key and plaintext. The first reason stands. */
+  async end(reason: Failure): Promise<void> {
+    if (this.#ending) {
+      await this.ended
+      return
+    }
+    this.#ending = reason
+    this.#ports.report({ kind: 'ended', failure: reason })
+    await this.engine.unload()
+    this.#resolveEnded(reason)
+  }
+
+  /** Does what is due: ends what is over, asks for the next beat, renews the lease. Call it about once a second. */
+  async tick(): Promise<void> {
+    if (this.#ending || this.#busy) return
+    this.#busy = true
+    try {
+      const over = this.#findOver()
+      if (over) return await this.end(over)
+      if (this.#ports.elapsedMs() < this.#retryAtMs) return
+      await this.#keepUp()
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  #findOver(): Failure | null {
+    const { notAfter } = this.own.keyset
+    if (this.#ports.now() >= notAfter || this.#ports.elapsedMs() >= this.#keysetEndMs) {
+      return new Failure<SessionCode>('session/keyset-expired', 'the keys of this node have reached their end')
+    }
+    try {
+      this.#use.verifyAlive()
+      return null
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      return error
+    }
+  }
+
+  async #keepUp(): Promise<void> {
+    const { requests } = this.#use.grant.lease
+    const isShort = this.#use.requestsLeft <= Math.floor(requests * renewBelow)
+    try {
+      if (this.#use.leaseShareUsed() >= renewAfter || isShort) await this.#renew()
+      else if (this.#use.beatShareUsed() >= beatAfter) await this.#takeBeat()
+    } catch (error) {
+      await this.#overcome(error, isShort)
+    }
+  }
+
+  /** A denial ends key use now; other trouble is waited out, for as long as the lease lives. */
+  async #overcome(error: unknown, isShort: boolean): Promise<void> {
+    if (!isFailure(error)) throw error
+    if (error.code === 'broker/denied') return this.end(error)
+    if (error.code !== 'broker/unreachable') this.#pending = undefined
+    this.#ports.report({ kind: 'trouble', failure: error })
+    this.#retryAtMs = this.#ports.elapsedMs() + retryMs
+    if (isShort && this.#use.requestsLeft === 0) {
+      const { requests } = this.#use.grant.lease
+      await this.end(
+        new Failure<KeyUseCode>('lease/budget', `the ${requests} requests of the lease are used up`, { cause: error }),
+      )
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const ports = this.#ports
+    const { requestId, askedAtMs } = (this.#pending ??= {
+      requestId: toHex(ports.random(16)),
+      askedAtMs: ports.elapsedMs(),
+    })
+    const { asked, request } = await ask(ports, this.own, requestId, this.#use.grant.lease.id)
+    const answer = await ports.broker.renew(request)
+    this.#pending = undefined
+    if (answer.wrapped !== null) throw new Failure<SessionCode>('session/key', 'a renewal carries a key')
+    // A renewal that does not verify changes nothing: the lease before it runs out in its time.
+    const grant = await verifyGrant(answer, this.own, asked, ports.now())
+    this.#use.renew(grant, askedAtMs)
+    ports.report({ kind: 'step', step: 'renewal', text: `lease until ${grant.lease.expiresAt}, log entry ${grant.index}` })
+  }
+
+  async #takeBeat(): Promise<void> {
+    const ports = this.#ports
+    const askedAtMs = ports.elapsedMs()
+    const nonce = toBase64Url(ports.random(32))
+    const { lease } = this.#use.grant
+    const envelope = await ports.broker.beat(lease.id, nonce)
+    const beat = await verifyOwnBeat(envelope, lease, nonce, this.own, ports.now())
+    this.#use.hold({ beat, envelope }, askedAtMs)
+    ports.report({ kind: 'step', step: 'beat', text: `beat from ${beat.at}` })
+  }
+
+  /** Evidence for anybody's nonce, that says who we are and nothing that the asker chose. nonce: base64url of 32 bytes */
+  async attestFor(nonce: string): Promise<BoundEvidence> {
+    const binding = bindingOf(this.own, 'claviger.node.v1', 'client', nonce)
+    return { binding, evidence: await this.#ports.attester.attest(reportDataOf(binding)) }
+  }
+
+  /** What this node shows to anyone. */
+  document(fresh: BoundEvidence | null): NodeDocument {
+    const { asked, answer } = this.#use.grant
+    const { ear, leaf, openings, decision, proof, lease } = answer
+    return {
+      type: 'claviger/node/v1',
+      keyset: this.own.keyset,
+      config: this.own.config,
+      trust: this.own.trust.envelope,
+      release: { binding: asked.binding, evidence: asked.evidence },
+      ear,
+      leaf,
+      openings,
+      decision,
+      proof,
+      lease,
+      beat: this.#use.beat.envelope,
+      host: this.own.host?.declaration ?? null,
+      fresh,
+      requestsLeft: this.#use.requestsLeft,
+      weakenings: this.weakenings,
+    }
+  }
+
+  /** RFC 6962 leaf hash of the newest grant, in hex. */
+  get leafHash(): string {
+    return leafHashHex(this.#use.grant)
+  }
+}
+
+function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds): void {
+  if (challenge.broker !== own.config.broker) {
+    throw new Failure<SessionCode>('session/broker', `challenge is from broker ${challenge.broker}, expected ${own.config.broker}`)
+  }
+  if (challenge.expiresAt <= at - clockSkewSeconds) {
+    throw new Failure<SessionCode>('session/challenge-expired', `challenge ended at ${challenge.expiresAt}, it is ${at}`)
+  }
+}
+
+/** Takes a challenge, makes evidence that answers it, and composes the request. leaseId: null for a first release */
+async function ask(
+  ports: SessionPorts,
+  own: OwnValues,
+  requestId: string,
+  leaseId: string | null,
+): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
+  const challenge = await ports.broker.challenge(own.model)
+  verifyChallenge(challenge, own, ports.now())
+  const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
+  const binding = bindingOf(own, purpose, own.config.broker, challenge.nonce)
+  const evidence = await ports.attester.attest(reportDataOf(binding))
+  const asked = { binding, evidence, leaseId }
+  const request = {
+    version: apiVersion,
+    requestId,
+    binding,
+    evidence,
+    keyset: own.keyset,
+    config: own.config,
+    modelVersion: own.modelVersion,
+    manifestDigest: own.manifestDigest,
+    host: own.host?.declaration ?? null,
+    lease: leaseId,
+  } as const
+  return { asked, request }
+}
+
+/** Everything between a running engine and a loaded model. */
+async function obtain(options: SessionOptions, ports: SessionPorts, engine: SessionEngine): Promise<Session> {
+  const say = (step: SessionStep, text: string) => ports.report({ kind: 'step', step, text })
+  const request = await generateRecipientKey()
+  const { key: receipt, pkcs8 } = await generateSigningKey('Ed25519')
+  pkcs8.fill(0)
+  if (receipt.publicKey.kty !== 'OKP') throw new TypeError('a receipt key is an Ed25519 key')
+  const notAfter = ports.now() + (options.keysetSeconds ?? keysetSecondsDefault)
+  const keys = { release: engine.releaseKey, request: request.publicKey, receipt: receipt.publicKey, notAfter }
+  const own = await composeOwnValues(options.settings, keys, ports.attester.platform)
+  say('keyset', `keyset ${keysetDigest(own.keyset)}`)
+  const askedAtMs = ports.elapsedMs()
+  const { asked, request: message } = await ask(ports, own, toHex(ports.random(16)), null)
+  say('evidence', `evidence answers broker ${own.config.broker}`)
+  const answer = await ports.broker.release(message)
+  say('release', 'the broker released the key to this keyset')
+  const { wrapped } = answer
+  if (wrapped === null) throw new Failure<SessionCode>('session/key', 'the release carries no key')
+  const grant = await verifyGrant(answer, own, asked, ports.now())
+  say('verify', `lease, attestation result and log entry ${grant.index} verified`)
+  // Invariant: nothing above this line touched the key; only a grant that verified gives the info that opens it (I3).
+  const metadata = await engine.load({
+    folder: options.folder,
+    manifestBytes: options.manifestBytes,
+    sealed: fromBase64(wrapped),
+    info: releaseInfo(grant.leafHash),
+    aad: releaseAad(own.manifestDigest),
+    threads: options.threads,
+  })
+  say('load', `model loaded: ${metadata.runtime}, ${metadata.threads} threads`)
+  return new Session({ ports, own, engine, request, receipt, metadata }, grant, askedAtMs)
+}
+
+/**
+ * A session whose model is loaded, after everything that the broker sent was verified.
+ *
+ * throws  own/..., session/..., grant/..., leaf/..., tlog/..., ear/..., broker/..., engine/..., dsse/..., crypto/...
+ */
+export async function startSession(options: SessionOptions, ports: SessionPorts): Promise<Session> {
+  // Before a process is started: a refusal that needs nobody else.
+  verifyPlatformAllowed(options.settings, ports.attester.platform)
+  await verifyOwnTrust(options.settings)
+  const engine = await ports.startEngine()
+  ports.report({ kind: 'step', step: 'engine', text: 'engine process started and made its release key' })
+  try {
+    return await obtain(options, ports, engine)
+  } catch (error) {
+    // Whatever refused: the process that could hold a key ends.
+    await engine.unload()
+    throw error
+  }
+}
