@@ -52,3 +52,10 @@ export const chunkSizeSent = 64 * KiB
 export const chunksMax = 65_536
 /** Encapsulated keys that a node remembers against replay; when the memory is full it refuses. */
 export const replayWindowMax = 262_144
+/** From a broker's beat to the time when it no longer counts, in seconds. */
+export const beatSecondsMax = 60
+/** How long a challenge waits for its answer, in seconds, and how many wait at the same time. */
+export const challengeSeconds = 120
+export const challengesMax = 100_000
+/** Chains of statements (one a kind and model) that one owner keeps at a broker. */
+export const statementChainsMax = 5000

@@ -4,7 +4,7 @@ import { type Envelope, envelopeShape, signEnvelope, verifyEnvelope } from '#cor
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { hex, integer, list, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
-import { clockSkewSeconds } from '#core/limits.js'
+import { clockSkewSeconds, statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
 import { apiVersion } from '#core/wire/release.js'
@@ -54,7 +54,8 @@ export async function verifyOwnerQuery(
   const { payload } = await verifyEnvelope(envelope, queryType, tenant.value.keys, 'owner query')
   const query = claimedQuery(payload)
   if (query.broker !== broker) throw new Failure<OwnerQueryCode>('query/broker', 'query is for another broker')
-  if (query.tenant !== tenant.value.tenant) throw new Failure<OwnerQueryCode>('query/tenant', 'query is of another tenant')
+  if (query.tenant !== tenant.value.tenant)
+    throw new Failure<OwnerQueryCode>('query/tenant', 'query is of another tenant')
   if (Math.abs(at - query.at) > clockSkewSeconds) {
     throw new Failure<OwnerQueryCode>('query/time', `query was signed at ${query.at}, it is ${at}`)
   }
@@ -85,7 +86,10 @@ export const headShape = object({
 export type Head = Shaped<typeof headShape>
 
 /** Answer to `heads`. */
-export const headsAnswerShape = object({ version: literal(apiVersion), heads: list(headShape, { max: 5000 }) })
+export const headsAnswerShape = object({
+  version: literal(apiVersion),
+  heads: list(headShape, { max: statementChainsMax }),
+})
 
 /** Answer to a statement, a tenant or a registration that was accepted and stands in the log. */
 export const acceptedShape = object({
@@ -98,7 +102,7 @@ export const acceptedShape = object({
       /** index in the log of the entry that made it public */
       entry: integer(),
     }),
-    { min: 1, max: 8 },
+    { max: 8 },
   ),
 })
 export type Accepted = Shaped<typeof acceptedShape>

@@ -3,7 +3,7 @@
  * transactional contract. What does not: any decision, any verification of a signature. The database is not an
  * authority (I18): owners' statements are kept as the signed bytes, and whoever reads them verifies them again.
  *
- * The first migration spells these tables in SQL; the two change together, and a test compares them.
+ * The migrations spell these tables in SQL; the two change together, and a test compares them.
  */
 import { bigint, boolean, integer, pgSchema, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { bytes, unixSeconds } from '#host/columns.js'
@@ -19,6 +19,14 @@ export const tenants = schema.table('tenants', {
   ownerKeys: bytes('owner_keys').notNull(),
   ownerKeysDigest: text('owner_keys_digest').notNull(),
   createdAt: unixSeconds('created_at').notNull(),
+})
+
+/** Opening of the tenant's pseudonym in the log, base64url of 32 bytes. Forgetting it unties all its entries from it. */
+export const pseudonyms = schema.table('pseudonyms', {
+  tenant: text()
+    .primaryKey()
+    .references(() => tenants.id),
+  opening: text().notNull(),
 })
 
 /** What owners decided, as they signed it. `model` is empty for a statement on the whole tenant. */
@@ -106,9 +114,8 @@ export const leases = schema.table('leases', {
 export const entries = schema.table('entries', {
   id: text().primaryKey(),
   position: bigint({ mode: 'number' }).generatedAlwaysAsIdentity(),
-  tenant: text()
-    .notNull()
-    .references(() => tenants.id),
+  /** null for an entry about no tenant: a summary of refusals */
+  tenant: text().references(() => tenants.id),
   kind: text().notNull(),
   /** whether it changes what later decisions are made from */
   isState: boolean('is_state').notNull(),

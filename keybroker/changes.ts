@@ -1,0 +1,208 @@
+import { wipe } from '#core/bytes/secret.js'
+import type { Envelope } from '#core/dsse.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { statementChainsMax } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { Accepted } from '#core/wire/owner-query.js'
+import {
+  ownerKeysDigest,
+  type Signed,
+  type Statement,
+  type StatementKind,
+  verifySuccession,
+  verifyTenantStatement,
+} from '#core/wire/statements.js'
+import { revocableOf } from '#keybroker/beat.js'
+import type { Broker } from '#keybroker/broker.js'
+import { newOpening, writeState } from '#keybroker/entries.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import { modelKeyAad } from '#keybroker/model-key.js'
+import { publishPending } from '#keybroker/outbox.js'
+import type { StoredTenant, StoreTransaction } from '#keybroker/ports.js'
+import { readTenant } from '#keybroker/standing.js'
+import { validatePolicy } from '#policies/language/validate.js'
+import { revocationRefusals } from '#policies/release/request.js'
+import { verifyBrokerTrusted, verifyOne } from '#policies/release/statements.js'
+
+export type AcceptedChanges = Accepted['accepted']
+
+/** A statement that one of the tenant's keys signed, and that may or may not be the next of its chain. */
+export interface Change<K extends StatementKind = StatementKind> {
+  readonly kind: K
+  readonly signed: Signed<Statement<K>>
+}
+
+/**
+ * The tenant exists, with the class and the keys that its owner signed, and everyone can see that it was made.
+ *
+ * Sending the same statement again changes nothing.
+ * trusts  that the caller holds the broker's admin token: who may be a tenant is the operator's to say
+ * throws  broker/tenant-exists, broker/tenant-statement, statement/tenant, dsse/..., crypto/signature, json/..., shape/...,
+ *         log/..., database/...
+ */
+export async function createTenant(broker: Broker, envelope: Envelope): Promise<AcceptedChanges> {
+  const signed = await verifyTenantStatement(envelope)
+  const { tenant: id, keys, sequence, previous } = signed.value
+  if (sequence !== 1 || previous !== null)
+    throw new Failure<BrokerCode>('broker/tenant-statement', "a tenant's statement is made once and never replaced")
+  const at = broker.clock()
+  await broker.store.transaction(async (tx) => {
+    const [known] = (await tx.loadStatements(id, '')).filter((row) => row.kind === 'tenant')
+    if (known?.digest === signed.digest) return
+    if ((await tx.loadTenant(id)) !== null)
+      throw new Failure<BrokerCode>('broker/tenant-exists', `tenant ${id} exists with another statement`)
+    const tenant: StoredTenant = {
+      id,
+      class: signed.value.class,
+      ownerKeysDigest: ownerKeysDigest(keys),
+      opening: newOpening(broker.random),
+    }
+    await tx.createTenant(tenant, canonicalJson(keys), at)
+    await storeChange(tx, broker, tenant, { kind: 'tenant', signed }, at)
+  })
+  return published(broker, id, [{ kind: 'tenant', signed }])
+}
+
+/**
+ * One statement of an owner takes effect: from here on everything is decided by it, and everyone can see that something
+ * changed. The owner's signature is what counts; whoever carries it does not (I18).
+ *
+ * A registration may change terms of the registered version here; a new version comes with its key, by registerModel.
+ * throws  broker/unknown-tenant, broker/record, broker/tenant-statement, broker/version, broker/key,
+ *         judge/statement-false, judge/broker-not-trusted, policy/..., statement/chain, log/..., database/...
+ */
+export async function acceptStatement(
+  broker: Broker,
+  kind: StatementKind,
+  envelope: Envelope,
+  tenantId: string,
+): Promise<AcceptedChanges> {
+  if (kind === 'tenant')
+    throw new Failure<BrokerCode>('broker/tenant-statement', "a tenant's statement comes in by its own route")
+  const { stored, made } = await broker.store.read((reader) => readTenant(reader, tenantId))
+  const change = await verifyChange(broker, kind, envelope, made)
+  await broker.store.transaction(async (tx) => {
+    await tx.claimTenant(tenantId)
+    if (change.kind === 'registration') await verifySameVersion(tx, change.signed as Signed<Statement<'registration'>>)
+    await applyChanges(tx, broker, stored, made, [change])
+  })
+  return published(broker, tenantId, [change])
+}
+
+/** The statement as the owner signed it, and fit to be decided by. */
+export async function verifyChange<K extends StatementKind>(
+  broker: Pick<Broker, 'signer'>,
+  kind: K,
+  envelope: Envelope,
+  made: Signed<Statement<'tenant'>>,
+): Promise<Change<K>> {
+  const signed = await verifyOne(kind, envelope, made, null)
+  const { value } = signed as Signed<Statement>
+  // What cannot be read later would deny everyone: it is refused now, while its author is there.
+  if (value.type === 'claviger/statement/policy/v1') validatePolicy(value.text)
+  if (value.type === 'claviger/statement/trust/v1')
+    verifyBrokerTrusted(signed as Signed<Statement<'trust'>>, broker.signer.id)
+  return { kind, signed }
+}
+
+/**
+ * The changes follow what the owner said before, in order; one that is the newest of its chain already is passed over.
+ *
+ * trusts  that each was verified with the tenant's keys, and that the transaction holds the tenant
+ * throws  statement/chain, broker/key
+ */
+export async function applyChanges(
+  tx: StoreTransaction,
+  broker: Broker,
+  tenant: StoredTenant,
+  made: Signed<Statement<'tenant'>>,
+  changes: readonly Change[],
+): Promise<void> {
+  const at = broker.clock()
+  for (const change of changes) {
+    const { kind, signed } = change
+    const model = 'model' in signed.value ? signed.value.model : ''
+    const head = (await tx.loadStatements(tenant.id, model)).find((row) => row.kind === kind)
+    if (head?.digest === signed.digest) continue
+    if (!head && (await tx.listStatements(tenant.id)).length >= statementChainsMax)
+      throw new Failure<BrokerCode>('broker/statements', `an owner keeps at most ${statementChainsMax} chains here`)
+    verifySuccession(head ? { value: head, digest: head.digest } : null, signed.value)
+    await storeChange(tx, broker, tenant, change, at)
+    if (kind === 'trust') await rewrapKeys(tx, broker, made, signed.digest, at)
+    if (kind === 'revocation') await endRevoked(tx, signed as Signed<Statement<'revocation'>>, at)
+  }
+}
+
+async function storeChange(
+  tx: StoreTransaction,
+  broker: Broker,
+  tenant: StoredTenant,
+  { kind, signed }: Change,
+  at: UnixSeconds,
+): Promise<void> {
+  const entry = writeState(kind, signed, tenant, at, broker.random)
+  const { value, digest, envelope } = signed
+  await tx.appendEntry(entry)
+  const model = 'model' in value ? value.model : ''
+  const chain = { sequence: value.sequence, predecessor: value.previous }
+  await tx.appendStatement(tenant.id, { kind, model, ...chain, digest, envelope, entry: entry.id }, at)
+}
+
+/** The stored keys are bound to the new trust statement, and no longer to the one before. */
+async function rewrapKeys(
+  tx: StoreTransaction,
+  broker: Broker,
+  made: Signed<Statement<'tenant'>>,
+  trustDigest: string,
+  at: UnixSeconds,
+): Promise<void> {
+  const { tenant, class: tenantClass, keys } = made.value
+  for (const row of await tx.listModelKeys(tenant)) {
+    const { model, version, manifestDigest } = row
+    const of = { tenant, tenantClass, model, version, manifestDigest, ownerKeysDigest: ownerKeysDigest(keys) }
+    const dek = await broker.kek.unwrapDek(row.wrapped, modelKeyAad({ ...of, trustDigest: row.trustDigest }), row.keyId)
+    try {
+      const wrapped = await broker.kek.wrapDek(dek, modelKeyAad({ ...of, trustDigest }))
+      await tx.storeModelKey({ ...row, wrapped, trustDigest, keyId: broker.kek.keyId }, at)
+    } finally {
+      wipe(dek)
+    }
+  }
+}
+
+/** Leases that the owner took back are over, and their places free. */
+async function endRevoked(
+  tx: StoreTransaction,
+  revocation: Signed<Statement<'revocation'>>,
+  at: UnixSeconds,
+): Promise<void> {
+  const { tenant, model } = revocation.value
+  for (const row of await tx.listLiveLeases(tenant, model, at)) {
+    if (revocationRefusals(revocation, revocableOf(row)).length > 0) await tx.endLease(row.id, at)
+  }
+}
+
+/** Only registerModel, which brings the key, may name another version or manifest. */
+async function verifySameVersion(tx: StoreTransaction, { value }: Signed<Statement<'registration'>>): Promise<void> {
+  const key = await tx.loadModelKey(value.tenant, value.model, value.version)
+  if (key === null || key.manifestDigest !== value.manifestDigest)
+    throw new Failure<BrokerCode>('broker/version', 'no key is registered for this version and manifest')
+}
+
+/** What was accepted, with the entries that made it public: returned only when the log has them all. */
+export async function published(broker: Broker, tenant: string, changes: readonly Change[]): Promise<AcceptedChanges> {
+  await publishPending(broker, tenant)
+  return broker.store.read(async (reader) => {
+    const rows = await reader.listStatements(tenant)
+    const out = []
+    for (const { kind, signed } of changes) {
+      const row = rows.find((one) => one.kind === kind && one.digest === signed.digest)
+      // A later statement may have taken its place in the meantime: then it was accepted and is not the newest.
+      if (!row) continue
+      const { index } = await reader.loadEntry(row.entry)
+      if (index !== null) out.push({ kind, sequence: row.sequence, digest: row.digest, entry: index })
+    }
+    return out
+  })
+}

@@ -1,0 +1,171 @@
+import { fromBase64Url, toBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { canonicalJson, type Json } from '#core/encoding/json.js'
+import type { UnixSeconds } from '#core/time.js'
+import { documentDigest } from '#core/wire/binding.js'
+import type { Bundle, StateBundle } from '#core/wire/bundle.js'
+import { commit } from '#core/wire/commitment.js'
+import { encodeEntry, type StateEntry } from '#core/wire/entries.js'
+import type { Openings, ReleaseRequest } from '#core/wire/release.js'
+import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
+import type { NewEntry, Random, StoredTenant } from '#keybroker/ports.js'
+import { recordOf } from '#policies/record.js'
+import type { Appraised } from '#policies/release/appraised.js'
+import type { Decided } from '#policies/release/judge.js'
+import type { OwnerStatements } from '#policies/release/statements.js'
+
+export function newOpening(random: Random): string {
+  return toBase64Url(random(32))
+}
+export function newId(random: Random): string {
+  return toHex(random(16))
+}
+
+/** Lowercase hex of SHA-256 over the 32 bytes that base64url spells. */
+function digestOfNonce(nonce: string): string {
+  return toHex(sha256(fromBase64Url(nonce, 32)))
+}
+
+/** What is known of a decision before it is written down. */
+export interface DecidedParts {
+  readonly verdict: Decided<Appraised>
+  readonly request: ReleaseRequest
+  readonly statements: OwnerStatements
+  readonly tenant: StoredTenant
+  readonly at: UnixSeconds
+}
+
+/** The lease that a release or renewal grants; null in a denial. */
+export interface Granted {
+  readonly leaseId: string
+  readonly expiresAt: UnixSeconds
+  readonly ear: string
+}
+
+/** An entry with what the node or the owner needs to recognise itself in it. */
+export interface WrittenEntry {
+  readonly entry: NewEntry
+  readonly openings: Openings
+  readonly decision: Json
+}
+
+const reasonsMax = 64
+
+/**
+ * The entry of a decision and the bundle that replays it (I7). Names, evidence and decision stand in the leaf as
+ * commitments, each with an opening of its own; the tenant's is the same in all its entries (I10).
+ *
+ * stateIndex  of the last state entry of this tenant that the decision had applied
+ */
+export function writeDecision(
+  parts: DecidedParts,
+  granted: Granted | null,
+  stateIndex: number,
+  random: Random,
+): WrittenEntry {
+  const { verdict, request, statements, tenant, at } = parts
+  const { binding } = request
+  const decision = recordOf(verdict.decision) as unknown as Json
+  const openings: Openings = {
+    tenant: tenant.opening,
+    model: newOpening(random),
+    evidence: newOpening(random),
+    decision: newOpening(random),
+  }
+  const decided = {
+    type: 'claviger/entry/v1',
+    at,
+    tenant: commit('tenant', tenant.id, openings.tenant),
+    model: commit('model', binding.model, openings.model),
+    state_index: stateIndex,
+    nonce_digest: digestOfNonce(binding.nonce),
+    evidence: commit('evidence', request.evidence, openings.evidence),
+    decision: commit('decision', decision, openings.decision),
+    platform: verdict.result.platform,
+    broker: 'UNATTESTED BROKER',
+    policy_digest: verdict.decision.policyDigest,
+  } as const
+  const leaf = encodeEntry(
+    granted === null
+      ? {
+          kind: 'denial',
+          ...decided,
+          reasons: verdict.decision.reasons.slice(0, reasonsMax).map((one) => one.policyId),
+        }
+      : {
+          kind: request.lease === null ? 'release' : 'renewal',
+          ...decided,
+          version: request.modelVersion,
+          manifest_digest: request.manifestDigest,
+          keyset_digest: binding.keyset_digest,
+          config_digest: binding.config_digest,
+          trust_digest: binding.trust_digest,
+          reference_values_digest: documentDigest(verdict.statements.referenceValues.value.values),
+          ear_digest: toHex(sha256(utf8(granted.ear))),
+          lease_id: granted.leaseId,
+          lease_expires_at: granted.expiresAt,
+          route: 'v1',
+        },
+  )
+  const bundle: Omit<Bundle, 'proof'> = {
+    type: 'claviger/bundle/v1',
+    at,
+    request,
+    statements,
+    decision,
+    ear: granted?.ear ?? null,
+    openings,
+    leaf: toBase64(leaf),
+  }
+  const kind = granted === null ? 'denial' : request.lease === null ? 'release' : 'renewal'
+  return { entry: pendingEntry(tenant.id, kind, false, leaf, bundle, at, random), openings, decision }
+}
+
+/** The entry of a change that the owner made, and the bundle with which the owner recognises it. */
+export function writeState<K extends StatementKind>(
+  kind: K,
+  signed: Signed<Statement<K>>,
+  tenant: StoredTenant,
+  at: UnixSeconds,
+  random: Random,
+): NewEntry {
+  const model = 'model' in signed.value ? signed.value.model : null
+  const openings = {
+    tenant: tenant.opening,
+    model: model === null ? null : newOpening(random),
+    statement: newOpening(random),
+  }
+  const entry: StateEntry = {
+    kind: 'state',
+    type: 'claviger/entry/v1',
+    at,
+    tenant: commit('tenant', tenant.id, openings.tenant),
+    change: kind,
+    model: model === null || openings.model === null ? null : commit('model', model, openings.model),
+    sequence: signed.value.sequence,
+    statement: commit('statement', signed.digest, openings.statement),
+  }
+  const leaf = encodeEntry(entry)
+  const bundle: Omit<StateBundle, 'proof'> = {
+    type: 'claviger/state-bundle/v1',
+    at,
+    change: kind,
+    statement: signed.envelope,
+    openings,
+    leaf: toBase64(leaf),
+  }
+  return pendingEntry(tenant.id, 'state', true, leaf, bundle, at, random)
+}
+
+/** An entry that waits for the log. */
+export function pendingEntry(
+  tenant: string | null,
+  kind: string,
+  isState: boolean,
+  leaf: Uint8Array,
+  bundle: unknown,
+  at: UnixSeconds,
+  random: Random,
+): NewEntry {
+  return { id: newId(random), tenant, kind, isState, leaf, bundle: canonicalJson(bundle), recordedAt: at }
+}

@@ -1,0 +1,32 @@
+/**
+ * Failures of the broker, beside those of what it uses. A denial is none of them: it is an answer.
+ */
+export type BrokerCode =
+  | 'broker/unknown-tenant'
+  | 'broker/unknown-model'
+  /** a stored record contradicts what the owner signed, or one is missing: somebody changed the database (I18) */
+  | 'broker/record'
+  /** the stored key does not unwrap for what the owner signed */
+  | 'broker/key'
+  /** the owner's statements kept changing while the request was decided */
+  | 'broker/changing'
+  /** too many challenges wait for an answer */
+  | 'broker/challenges'
+  /** a tenant of this id exists with another statement */
+  | 'broker/tenant-exists'
+  /** a tenant's statement is made once, and through its own route */
+  | 'broker/tenant-statement'
+  /** what was sent belongs to different tenants, models or versions */
+  | 'broker/registration'
+  /** the model key that came in is not one of 32 bytes, or not that of the manifest */
+  | 'broker/model-key'
+  /** a key is registered for this version, or none is and none was sent */
+  | 'broker/version'
+  | 'broker/admin-token'
+  /** the owner keeps more chains of statements than one tenant may */
+  | 'broker/statements'
+  | 'broker/unknown-lease'
+  /** the lease expired, was given up, or was ended by a revocation */
+  | 'broker/lease-over'
+  | 'broker/lease-revoked'
+  | 'broker/unknown-entry'

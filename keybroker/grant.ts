@@ -1,0 +1,131 @@
+import { Failure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import { documentDigest } from '#core/wire/binding.js'
+import type { Lease } from '#core/wire/lease.js'
+import type { ReleaseRequest } from '#core/wire/release.js'
+import type { Broker } from '#keybroker/broker.js'
+import { newId, type WrittenEntry, writeDecision } from '#keybroker/entries.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import { encodeTerms, makeLease, newTerm, parseTerms, type Term } from '#keybroker/lease.js'
+import type { StoredLease, StoredModelKey, StoreTransaction } from '#keybroker/ports.js'
+import { readStanding, type Standing } from '#keybroker/standing.js'
+import { codeReason, type Reason } from '#policies/explain.js'
+import type { Appraised } from '#policies/release/appraised.js'
+import type { Decided } from '#policies/release/judge.js'
+import { type BrokerDenial, withRefusals } from '#policies/release/replay.js'
+
+/** A decision that is stored, with its lease if there is one. It is nobody's yet: the log does not have it. */
+export type Recorded =
+  | { readonly kind: 'granted'; readonly written: WrittenEntry; readonly lease: Lease; readonly key: StoredModelKey }
+  | { readonly kind: 'denied'; readonly written: WrittenEntry; readonly verdict: Decided<Appraised> }
+  /** the owner's statements changed after they were judged; `pending`: and the log has not heard of it */
+  | { readonly kind: 'changed' | 'pending' }
+
+export interface Judged {
+  readonly verdict: Decided<Appraised>
+  readonly standing: Standing
+  readonly request: ReleaseRequest
+  readonly at: UnixSeconds
+  /** made for a verdict that allows */
+  readonly ear: string
+}
+
+/** What must be the same in a retry: everything but the challenge and its evidence. */
+function retryDigest(request: ReleaseRequest): string {
+  const { keyset, config, modelVersion, manifestDigest, lease } = request
+  return documentDigest({ model: request.binding.model, keyset, config, modelVersion, manifestDigest, lease })
+}
+
+/**
+ * The decision is stored together with everything that follows from it, as one step (TRUST 10): statements as they were
+ * judged, leases counted, lease granted or renewed, entry for the log.
+ *
+ * A retry of a request that was granted finds its lease again: a new entry, the same term, nothing debited twice.
+ * throws  store/request-reused, broker/record, broker/key, database/...
+ */
+export async function recordDecision(broker: Broker, judged: Judged): Promise<Recorded> {
+  const { verdict, standing, request, at } = judged
+  const { model } = request.binding
+  const tenant = standing.tenant.id
+  return broker.store.transaction(async (tx): Promise<Recorded> => {
+    const since = broker.heads.now()
+    await tx.shareTenant(tenant) // 1 no change of the owner's comes between here and the end
+    const now = await readStanding(tx, broker, model, since)
+    if (now.mark.pending) return { kind: 'pending' }
+    if (now.heads !== standing.heads) return { kind: 'changed' } // 2 judged by what is true now (I5)
+    const stateIndex = now.mark.index
+    if (stateIndex === null) throw new Failure<BrokerCode>('broker/record', 'no change of the tenant is in the log')
+    const place = verdict.allow ? await placeFor(tx, judged) : null // 3 a lease to grant or renew
+    if (place === null || 'refusal' in place) {
+      const denied = place === null ? verdict : withRefusals(verdict, [place.refusal])
+      const written = writeDecision({ ...judged, verdict: denied, ...standing }, null, stateIndex, broker.random)
+      await tx.appendEntry(written.entry)
+      return { kind: 'denied', written, verdict: denied }
+    }
+    const key = await tx.loadModelKey(tenant, model, request.modelVersion)
+    if (key === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
+    const id = place.held?.id ?? newId(broker.random)
+    const lease = makeLease(verdict, request, { ...broker, id, broker: broker.signer.id, term: place.term })
+    const granted = { leaseId: id, expiresAt: lease.expiresAt, ear: judged.ear }
+    const written = writeDecision({ ...judged, ...standing }, granted, stateIndex, broker.random)
+    await tx.appendEntry(written.entry) // 4 the entry, and with it the right to the key
+    await storeGrant(tx, judged, lease, written.entry.id, place) // 5 the debit
+    return { kind: 'granted', written, lease, key }
+  })
+}
+
+/** Where a lease comes from: `held` is the one that runs on, null for a new one; `again` when the request is a retry. */
+interface Place {
+  readonly held: StoredLease | null
+  readonly term: Term
+  readonly again: boolean
+}
+
+async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | { readonly refusal: Reason }> {
+  const { request, standing, verdict, at } = judged
+  const tenant = standing.tenant.id
+  const { nodes } = verdict.statements.registration.value.lease
+  const before = await tx.loadGranted(tenant, request.requestId, retryDigest(request))
+  const wanted = before ?? request.lease
+  const live = await tx.listLiveLeases(tenant, request.binding.model, at)
+  if (wanted === null) {
+    if (live.length < nodes) return { held: null, term: newTerm(verdict, at), again: false }
+    const why = `The owner allows ${nodes} nodes at a time, and as many hold a lease.`
+    return refuse('broker/node-limit', why, 'stop another node, or ask the owner for more')
+  }
+  const place = live.findIndex((one) => one.id === wanted)
+  const held = live[place]
+  if (held === undefined) return refuse('broker/lease-ended', 'The lease has ended.', 'ask for a new release')
+  if (held.keysetDigest !== request.binding.keyset_digest)
+    return refuse('broker/lease-keyset', 'The lease is that of another node.', 'ask for a new release')
+  // The owner may have lowered the number since: whoever came last goes first.
+  if (place >= nodes)
+    return refuse('broker/node-limit', `The owner allows ${nodes} nodes at a time now.`, 'ask the owner for more')
+  if (before === null) return { held, term: newTerm(verdict, at), again: false }
+  const { issuedAt, expiresAt, requests } = parseTerms(held).lease
+  return { held, term: { issuedAt, expiresAt, requests }, again: true }
+}
+
+function refuse(code: BrokerDenial, explain: string, remedy: string): { readonly refusal: Reason } {
+  return { refusal: codeReason(code, explain, remedy) }
+}
+
+async function storeGrant(
+  tx: StoreTransaction,
+  { verdict, standing, request, at }: Judged,
+  lease: Lease,
+  entry: string,
+  place: Place,
+): Promise<void> {
+  const { id, model, version, keysetDigest, expiresAt } = lease
+  const tenant = standing.tenant.id
+  const terms = encodeTerms(lease, verdict.node.measurement)
+  if (place.held === null) {
+    const platform = verdict.node.chipId
+    await tx.storeLease({ id, tenant, model, version, platform, keysetDigest, entry, grantedAt: at, expiresAt, terms })
+  } else {
+    await tx.renewLease({ id, entry, expiresAt, terms, keysetDigest }, at)
+  }
+  const digest = retryDigest(request)
+  if (!place.again) await tx.recordGranted({ tenant, id: request.requestId, digest, lease: id, entry }, at)
+}

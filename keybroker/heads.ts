@@ -1,0 +1,36 @@
+import { Failure } from '#core/failure.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import type { StoredStatement } from '#keybroker/ports.js'
+
+const chainsMax = 200_000
+
+/**
+ * The newest statement of each chain that this process has seen. A database that is set back under a running broker,
+ * by a restored backup or a stale replica, is found at the next decision (TRUST 8).
+ */
+export class HeadMemory {
+  readonly #seen = new Map<string, { readonly sequence: number; readonly digest: string; readonly tick: number }>()
+  #tick = 0
+
+  /** What was seen so far. Taken before a read begins: only what was known then may not be missing from it. */
+  now(): number {
+    return this.#tick
+  }
+
+  /** Returns only when no chain is behind what was seen when the read began. @throws broker/record */
+  observe(tenant: string, rows: readonly StoredStatement[], since: number): void {
+    for (const { kind, model, sequence, digest } of rows) {
+      const chain = `${tenant} ${kind} ${model}`
+      const seen = this.#seen.get(chain)
+      const behind = seen && (sequence < seen.sequence || (sequence === seen.sequence && digest !== seen.digest))
+      if (behind && seen.tick <= since) {
+        const message = `stored ${kind} statement has sequence ${sequence}, this broker has seen ${seen.sequence}`
+        throw new Failure<BrokerCode>('broker/record', message)
+      }
+      if (seen && seen.sequence >= sequence) continue
+      this.#seen.delete(chain)
+      this.#seen.set(chain, { sequence, digest, tick: ++this.#tick })
+    }
+    while (this.#seen.size > chainsMax) this.#seen.delete(this.#seen.keys().next().value!)
+  }
+}

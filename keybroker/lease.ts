@@ -1,0 +1,84 @@
+import { toBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { hmacSha256 } from '#core/crypto/hash.js'
+import { labelled } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import type { Envelope } from '#core/dsse.js'
+import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
+import { object, type Shaped, string } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { beatSecondsMax } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { type Lease, leaseShape, signBeat } from '#core/wire/lease.js'
+import type { ReleaseRequest } from '#core/wire/release.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import type { StoredLease } from '#keybroker/ports.js'
+import type { Appraised } from '#policies/release/appraised.js'
+import type { Decided } from '#policies/release/judge.js'
+
+/** What is kept of a lease: its terms, and what an owner may later revoke it by. */
+const termsShape = object({ lease: leaseShape, measurement: string() })
+
+export function encodeTerms(lease: Lease, measurement: string): Uint8Array {
+  return canonicalJson({ lease, measurement })
+}
+
+/** @throws broker/record for a row that somebody wrote into */
+export function parseTerms(row: Pick<StoredLease, 'terms'>): Shaped<typeof termsShape> {
+  try {
+    return termsShape(parseCanonicalJson(row.terms), 'lease')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<BrokerCode>('broker/record', 'a stored lease cannot be read', { cause })
+  }
+}
+
+/** A lease's own times and work: fixed when it is granted or renewed, and not touched by a retry of the same request. */
+export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'requests'>
+
+/** A fresh term by the owner's registration. */
+export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
+  const { seconds, requests } = verdict.statements.registration.value.lease
+  return { issuedAt: at, expiresAt: at + seconds, requests }
+}
+
+/** The lease that a verdict grants for a term, as the owner's statements of now have it. */
+export function makeLease(
+  verdict: Decided<Appraised>,
+  request: ReleaseRequest,
+  granted: { readonly id: string; readonly broker: string; readonly term: Term; readonly callerSecret: Uint8Array },
+): Lease {
+  const { tenant, trust, registration, policy } = verdict.statements
+  return {
+    type: 'claviger/lease/v1',
+    id: granted.id,
+    broker: granted.broker,
+    tenant: tenant.value.tenant,
+    model: registration.value.model,
+    version: registration.value.version,
+    manifestDigest: registration.value.manifestDigest,
+    keysetDigest: request.binding.keyset_digest,
+    trustDigest: trust.digest,
+    ...granted.term,
+    policy: { name: policy.value.name, sequence: policy.value.sequence, digest: verdict.decision.policyDigest },
+    callers: registration.value.callers,
+    // One salt a model: a caller is the same pseudonym on all its nodes, and another one elsewhere.
+    callerSalt: toBase64Url(
+      hmacSha256(granted.callerSecret, labelled('claviger/caller-salt/v1', utf8(registration.value.model))),
+    ),
+    declared: verdict.declared,
+    time: 'host-influenced',
+    platform: verdict.result.platform,
+    standing: 'UNATTESTED BROKER',
+  }
+}
+
+/** The broker's sign of life for a lease. It ends no later than the lease does. */
+export async function makeBeat(
+  lease: Pick<Lease, 'id' | 'expiresAt'>,
+  nonce: string,
+  at: UnixSeconds,
+  key: SigningKey,
+): Promise<Envelope> {
+  const expiresAt = Math.min(at + beatSecondsMax, lease.expiresAt)
+  return signBeat({ type: 'claviger/beat/v1', lease: lease.id, nonce, at, expiresAt }, key)
+}

@@ -1,0 +1,91 @@
+import { fromBase64 } from '#core/bytes/bytes.js'
+import type { Envelope } from '#core/dsse.js'
+import { type Json, parseCanonicalJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { anyBundleShape, type Bundle, type StateBundle } from '#core/wire/bundle.js'
+import {
+  claimedQuery,
+  type Head,
+  type LeasesAnswer,
+  type OwnerQuery,
+  verifyOwnerQuery,
+} from '#core/wire/owner-query.js'
+import { apiVersion } from '#core/wire/release.js'
+import type { Broker } from '#keybroker/broker.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import { parseTerms } from '#keybroker/lease.js'
+import type { StoredEntry } from '#keybroker/ports.js'
+import { readTenant } from '#keybroker/standing.js'
+
+/**
+ * The question of an owner, and the answer to it.
+ *
+ * throws  broker/unknown-tenant, broker/unknown-entry, broker/record, query/..., dsse/..., crypto/signature, json/...,
+ *         shape/..., log/..., database/...
+ */
+export async function answerOwner(broker: Broker, envelope: Envelope): Promise<unknown> {
+  const claimed = claimedQuery(fromBase64(envelope.payload))
+  const { made } = await broker.store.read((reader) => readTenant(reader, claimed.tenant))
+  const query = await verifyOwnerQuery(envelope, made, broker.signer.id, broker.clock())
+  return answers[query.ask](broker, query)
+}
+
+const answers: Readonly<Record<OwnerQuery['ask'], (broker: Broker, query: OwnerQuery) => Promise<unknown>>> = {
+  heads: (broker, { tenant }) => heads(broker, tenant),
+  leases: (broker, { tenant }) => leases(broker, tenant),
+  bundle: (broker, { tenant, entry }) => bundleAt(broker, entry ?? -1, tenant),
+}
+
+/** The newest statement of each chain, as the owner signed it. */
+async function heads(broker: Broker, tenant: string): Promise<{ readonly version: string; heads: readonly Head[] }> {
+  const rows = await broker.store.read((reader) => reader.listStatements(tenant))
+  return {
+    version: apiVersion,
+    heads: rows.map(({ kind, model, sequence, digest, envelope }) => ({
+      kind,
+      model: model === '' ? null : model,
+      sequence,
+      digest,
+      statement: envelope,
+    })),
+  }
+}
+
+/** The leases that run now. */
+export async function leases(broker: Broker, tenant: string): Promise<LeasesAnswer> {
+  const at = broker.clock()
+  const rows = await broker.store.read(async (reader) => {
+    const live = await reader.listLiveLeases(tenant, null, at)
+    const out = []
+    for (const row of live) out.push({ row, index: (await reader.loadEntry(row.entry)).index })
+    return out
+  })
+  return {
+    version: apiVersion,
+    leases: rows.map(({ row, index }) => ({
+      id: row.id,
+      model: row.model,
+      version: row.version,
+      keysetDigest: row.keysetDigest,
+      grantedAt: row.grantedAt,
+      expiresAt: row.expiresAt,
+      entry: index,
+      measurement: parseTerms(row).measurement,
+    })),
+  }
+}
+
+/**
+ * The bundle of an entry with its proof of now: it holds the openings, so it is for the tenant and the operator only.
+ *
+ * tenant  whose entry it must be; null for the operator
+ * throws  broker/unknown-entry, log/..., database/...
+ */
+export async function bundleAt(broker: Broker, index: number, tenant: string | null): Promise<Bundle | StateBundle> {
+  const entry: StoredEntry | null = index < 0 ? null : await broker.store.read((reader) => reader.loadEntryAt(index))
+  // Another tenant's entry is not told apart from one that does not exist.
+  if (entry === null || entry.tenant === null || (tenant !== null && entry.tenant !== tenant))
+    throw new Failure<BrokerCode>('broker/unknown-entry', `entry ${index} has no bundle here for you`)
+  const stored = parseCanonicalJson(entry.bundle) as { readonly [name: string]: Json }
+  return anyBundleShape({ ...stored, proof: await broker.log.prove(index) }, 'bundle')
+}

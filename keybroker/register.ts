@@ -1,0 +1,123 @@
+import { fromBase64 } from '#core/bytes/bytes.js'
+import { wipe } from '#core/bytes/secret.js'
+import { hpkeOpen } from '#core/crypto/hpke.js'
+import { parseCanonicalJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { dekSize } from '#core/sealed/keys.js'
+import { manifestDigest, type VerifiedManifest } from '#core/sealed/manifest.js'
+import { openDigests } from '#core/sealed/secret.js'
+import { verifyManifest } from '#core/sealed/signature.js'
+import type { RegisterRequest } from '#core/wire/broker-document.js'
+import { registerInfo } from '#core/wire/release.js'
+import { ownerKeysDigest, type Signed, type Statement, statementShapes } from '#core/wire/statements.js'
+import type { Broker } from '#keybroker/broker.js'
+import { type AcceptedChanges, applyChanges, type Change, published, verifyChange } from '#keybroker/changes.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import { modelKeyAad } from '#keybroker/model-key.js'
+import type { StoreTransaction } from '#keybroker/ports.js'
+import { readTenant } from '#keybroker/standing.js'
+
+function contradiction(message: string): Failure<BrokerCode> {
+  return new Failure<BrokerCode>('broker/registration', message)
+}
+
+/**
+ * One version of a model is registered: its key is stored under the key-encryption key, its owner's statements take
+ * effect together, and everyone can see that something changed.
+ *
+ * Sending the same again changes nothing.
+ * throws  broker/unknown-tenant, broker/registration, broker/model-key, broker/version, broker/record, sealed/...,
+ *         judge/statement-false, judge/broker-not-trusted, policy/..., statement/chain, crypto/hpke-open, log/..., database/...
+ */
+export async function registerModel(broker: Broker, request: RegisterRequest): Promise<AcceptedChanges> {
+  const claimed = statementShapes.registration(
+    parseCanonicalJson(fromBase64(request.registration.payload)),
+    'registration',
+  )
+  const { stored, made } = await broker.store.read((reader) => readTenant(reader, claimed.tenant)) // 1 who registers
+  const trust = await verifyChange(broker, 'trust', request.trust, made) // 2 what the owner signed
+  const registration = await verifyChange(broker, 'registration', request.registration, made)
+  const policy = await verifyChange(broker, 'policy', request.policy, made)
+  const referenceValues = await verifyChange(broker, 'reference-values', request.referenceValues, made)
+  const { model, version, manifestDigest: digest } = registration.signed.value
+  if (policy.signed.value.model !== model || referenceValues.signed.value.model !== model)
+    throw contradiction('registration, policy and reference values are about different models')
+  const manifest = await readManifest(request, registration.signed, made) // 3 the sealed model
+  const dek = request.wrapped === null ? null : await openKey(broker, fromBase64(request.wrapped), digest, manifest) // 4
+  try {
+    const wrapFor = (trustDigest: string) => {
+      const of = { tenant: stored.id, tenantClass: made.value.class, model, version, manifestDigest: digest }
+      return modelKeyAad({ ...of, ownerKeysDigest: ownerKeysDigest(made.value.keys), trustDigest })
+    }
+    const changes: readonly Change[] = [trust, registration, policy, referenceValues]
+    await broker.store.transaction(async (tx) => {
+      await tx.claimTenant(stored.id)
+      await applyChanges(tx, broker, stored, made, changes) // 5 statements
+      await storeKey(
+        tx,
+        broker,
+        dek,
+        { tenant: stored.id, model, version, manifestDigest: digest },
+        {
+          trustDigest: trust.signed.digest,
+          aad: wrapFor(trust.signed.digest),
+        },
+      ) // 6 key
+    })
+    return await published(broker, stored.id, changes) // 7 in the log
+  } finally {
+    if (dek !== null) wipe(dek)
+  }
+}
+
+/** The manifest that the owner signed, and that the registration names. */
+async function readManifest(
+  request: RegisterRequest,
+  registration: Signed<Statement<'registration'>>,
+  made: Signed<Statement<'tenant'>>,
+): Promise<VerifiedManifest> {
+  const bytes = fromBase64(request.manifest)
+  const { model, version, manifestDigest: digest } = registration.value
+  if (manifestDigest(bytes) !== digest) throw contradiction('the registration names another manifest')
+  const manifest = await verifyManifest(bytes, fromBase64(request.manifestSignature), made.value.keys[0]!)
+  if (manifest.model.id !== model || manifest.model.version !== version)
+    throw contradiction(`the manifest is of ${manifest.model.id} version ${manifest.model.version}`)
+  return manifest
+}
+
+/** The model key, for the caller to wipe. It opens the manifest's encrypted part, so it is this model's and no other's. */
+async function openKey(
+  broker: Broker,
+  sealed: Uint8Array,
+  digest: string,
+  manifest: VerifiedManifest,
+): Promise<Uint8Array> {
+  const dek = await hpkeOpen(broker.wrapping, registerInfo(digest), new Uint8Array(0), sealed)
+  try {
+    if (dek.length !== dekSize) throw new Failure<BrokerCode>('broker/model-key', `a model key has ${dekSize} bytes`)
+    await openDigests(dek, manifest)
+    return dek
+  } catch (error) {
+    wipe(dek)
+    throw error
+  }
+}
+
+async function storeKey(
+  tx: StoreTransaction,
+  broker: Broker,
+  dek: Uint8Array | null,
+  of: { readonly tenant: string; readonly model: string; readonly version: number; readonly manifestDigest: string },
+  bound: { readonly trustDigest: string; readonly aad: Uint8Array },
+): Promise<void> {
+  const known = await tx.loadModelKey(of.tenant, of.model, of.version)
+  if (known !== null && known.manifestDigest !== of.manifestDigest)
+    throw new Failure<BrokerCode>('broker/version', `version ${of.version} is registered with another manifest`)
+  if (dek === null) {
+    if (known === null)
+      throw new Failure<BrokerCode>('broker/version', `no key of version ${of.version} is here, and none was sent`)
+    return
+  }
+  const wrapped = await broker.kek.wrapDek(dek, bound.aad)
+  await tx.storeModelKey({ ...of, trustDigest: bound.trustDigest, keyId: broker.kek.keyId, wrapped }, broker.clock())
+}

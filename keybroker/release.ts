@@ -1,0 +1,155 @@
+import { fromBase64Url, toBase64 } from '#core/bytes/bytes.js'
+import { wipe } from '#core/bytes/secret.js'
+import { hpkeSeal } from '#core/crypto/hpke.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { hashLeaf } from '#core/tlog/merkle.js'
+import { releaseKeyThumbprint } from '#core/wire/keyset.js'
+import { type Lease, signLease } from '#core/wire/lease.js'
+import {
+  apiVersion,
+  type Reason,
+  type ReleaseAnswer,
+  type ReleaseRequest,
+  releaseAad,
+  releaseInfo,
+} from '#core/wire/release.js'
+import type { Broker, IssuableResult } from '#keybroker/broker.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import { type Judged, type Recorded, recordDecision } from '#keybroker/grant.js'
+import { makeBeat } from '#keybroker/lease.js'
+import { modelKeyAad } from '#keybroker/model-key.js'
+import { publish, publishPending } from '#keybroker/outbox.js'
+import type { StoredModelKey } from '#keybroker/ports.js'
+import { keyContextOf, readStanding, verifyTenantRow } from '#keybroker/standing.js'
+import { type Appraised, reasonsForHost } from '#policies/release/appraised.js'
+import { type Decided, judgeRelease } from '#policies/release/judge.js'
+
+/** What became of a request. */
+export type Outcome =
+  | { readonly kind: 'granted'; readonly answer: ReleaseAnswer }
+  /** it stands in the log; reasons as the host may read them */
+  | {
+      readonly kind: 'denied'
+      readonly reasons: readonly Reason[]
+      readonly entry: number
+      readonly simulated: boolean
+    }
+  /** its evidence verified to nothing: no decision, no entry (SETTLED 10) */
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string; readonly fix: string | null }
+
+// Each round decides by statements that changed during the one before: an owner who keeps changing them waits.
+const roundsMax = 5
+
+/**
+ * Releases a model key to a node, or renews its lease, if the owner's statements allow it now.
+ *
+ * Invariant: the key leaves only under a public key that verified evidence binds (I2), only after its entry is in the
+ * log under a cosigned checkpoint (I3), and opens only with that entry's leaf (TRUST 2).
+ * throws  broker/unknown-model, broker/record, broker/key, broker/changing, judge/..., store/nonce-unknown,
+ *         store/request-reused, log/..., kek/..., database/...
+ */
+export async function release(broker: Broker, request: ReleaseRequest): Promise<Outcome> {
+  const { model, nonce } = request.binding
+  // 1 the nonce is spent, whatever follows (I12)
+  await broker.store.consumeNonce(fromBase64Url(nonce, 32), model, broker.clock())
+  for (let round = 1; round <= roundsMax; round++) {
+    const at = broker.clock()
+    const standing = await broker.store.read((reader) => readStanding(reader, broker, model)) // 2 what is true now (I5)
+    const input = { request, statements: standing.statements, broker: broker.signer.id, nonce, at }
+    const verdict = await judgeRelease<IssuableResult>(input, broker) // 3 statements, binding, evidence, policy
+    if (verdict.stage === 'refused') return { ...verdict, kind: 'refused' }
+    verifyTenantRow(standing.tenant, verdict.statements.tenant)
+    const ear = verdict.allow ? await issueEar(broker, verdict, request) : ''
+    const judged: Judged = { verdict, standing, request, at, ear }
+    const recorded = await recordDecision(broker, judged) // 4 decision, lease and entry in one step
+    if (recorded.kind === 'granted') return { kind: 'granted', answer: await answer(broker, judged, recorded) }
+    if (recorded.kind === 'denied') return await denied(broker, recorded)
+    if (recorded.kind === 'pending') await publishPending(broker, standing.tenant.id)
+  }
+  throw new Failure<BrokerCode>('broker/changing', "the owner's statements kept changing; ask again")
+}
+
+function issueEar(broker: Broker, verdict: Decided<IssuableResult>, request: ReleaseRequest): Promise<string> {
+  return verdict.result.issueEar({
+    audience: broker.signer.id,
+    nonce: request.binding.nonce,
+    keyThumbprint: releaseKeyThumbprint(request.keyset),
+    keysetDigest: request.binding.keyset_digest,
+  })
+}
+
+async function denied(broker: Broker, recorded: Recorded & { readonly kind: 'denied' }): Promise<Outcome> {
+  const { index } = await publish(broker, recorded.written.entry)
+  const { verdict } = recorded
+  return {
+    kind: 'denied',
+    reasons: reasonsForHost(verdict.decision),
+    entry: index,
+    simulated: verdict.result.platform === 'simulated',
+  }
+}
+
+async function answer(
+  broker: Broker,
+  judged: Judged,
+  recorded: Recorded & { readonly kind: 'granted' },
+): Promise<ReleaseAnswer> {
+  const { verdict, request } = judged
+  const { lease, key, written } = recorded
+  const { proof } = await publish(broker, written.entry) // 5 in the log, cosigned (I3)
+  const wrapped = request.lease === null ? await wrapKey(broker, verdict, request, written.entry.leaf, key) : null
+  return {
+    version: apiVersion,
+    leaf: toBase64(written.entry.leaf),
+    openings: written.openings,
+    decision: written.decision,
+    proof,
+    lease: await signLease(lease, broker.signer),
+    beat: await beatFor(broker, lease, request.binding.nonce),
+    ear: judged.ear,
+    wrapped,
+  }
+}
+
+/** The first beat answers the nonce of the challenge: the runtime has no other of its own yet. */
+function beatFor(broker: Broker, lease: Lease, nonce: string) {
+  return makeBeat(lease, nonce, broker.clock(), broker.signer)
+}
+
+/**
+ * The model key for the node's release key. It opens only with the leaf of its own entry.
+ *
+ * The associated data under which it was stored is built from what the owner signed, so a row that was swapped, a class
+ * that was flipped or an older trust statement yields no key (I18).
+ */
+async function wrapKey(
+  broker: Broker,
+  verdict: Decided<Appraised>,
+  request: ReleaseRequest,
+  leaf: Uint8Array,
+  stored: StoredModelKey,
+): Promise<string> {
+  const aad = modelKeyAad(keyContextOf(verdict.statements))
+  const dek = await unwrap(broker, stored, aad)
+  try {
+    const sealed = await hpkeSeal(
+      request.keyset.release,
+      releaseInfo(hashLeaf(leaf)),
+      releaseAad(request.manifestDigest),
+      dek,
+    )
+    return toBase64(sealed)
+  } finally {
+    wipe(dek)
+  }
+}
+
+async function unwrap(broker: Broker, stored: StoredModelKey, aad: Uint8Array): Promise<Uint8Array> {
+  try {
+    return await broker.kek.unwrapDek(stored.wrapped, aad, stored.keyId)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    const message = 'the stored key does not unwrap for what the owner signed'
+    throw new Failure<BrokerCode>('broker/key', message, { cause })
+  }
+}

@@ -1,0 +1,133 @@
+import { fromBase64 } from '#core/bytes/bytes.js'
+import { parseCanonicalJson } from '#core/encoding/json.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { ownerOf } from '#core/wire/names.js'
+import {
+  ownerKeysDigest,
+  payloadDigest,
+  type Signed,
+  type Statement,
+  type StatementKind,
+} from '#core/wire/statements.js'
+import type { Broker } from '#keybroker/broker.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import type { StateMark, StoredStatement, StoredTenant, StoreReader } from '#keybroker/ports.js'
+import { type OwnerStatements, type VerifiedStatements, verifyTenant } from '#policies/release/statements.js'
+
+/** What an owner's decisions about a model are now, as they are stored. They are verified by whoever decides by them. */
+export interface Standing {
+  readonly tenant: StoredTenant
+  readonly statements: OwnerStatements
+  /** digests of the statements: two standings with the same ones are the same */
+  readonly heads: string
+  readonly mark: StateMark
+}
+
+function falseRecord(message: string): Failure<BrokerCode> {
+  return new Failure<BrokerCode>('broker/record', message)
+}
+
+/**
+ * The standing of a model: its owner's newest statement of each kind.
+ *
+ * Invariant: a record that was changed or taken away is no standing. Each row is what its statement says of itself, the
+ * statements that were made public are all there, and none is older than one that this process has seen (I18).
+ * since    of `HeadMemory.now`, from before the reader's snapshot was taken
+ * throws   broker/unknown-model, broker/record
+ */
+export async function readStanding(
+  reader: StoreReader,
+  broker: Pick<Broker, 'heads'>,
+  model: string,
+  since = broker.heads.now(),
+): Promise<Standing> {
+  const owner = ownerOf(model)
+  const tenant = await reader.loadTenant(owner)
+  if (tenant === null) throw new Failure<BrokerCode>('broker/unknown-model', 'no owner of this id is known here')
+  const mark = await reader.loadStateMark(owner)
+  verifyMark(mark)
+  const rows = await reader.loadStatements(owner, model)
+  for (const row of rows) verifyRow(row)
+  broker.heads.observe(owner, rows, since)
+  const of = (kind: StatementKind) => rows.find((row) => row.kind === kind)?.envelope ?? null
+  const made = of('tenant')
+  if (made === null) throw falseRecord('the statement that made the tenant is gone')
+  if (of('registration') === null) throw new Failure<BrokerCode>('broker/unknown-model', 'no such model is registered')
+  return {
+    tenant,
+    statements: {
+      tenant: made,
+      trust: of('trust'),
+      registration: of('registration'),
+      policy: of('policy'),
+      referenceValues: of('reference-values'),
+      revocation: of('revocation'),
+    },
+    heads: rows.map((row) => `${row.kind} ${row.digest}`).join('\n'),
+    mark,
+  }
+}
+
+/** Every public change has its statement, and every statement was made public. */
+function verifyMark(mark: StateMark): void {
+  if (mark.entries !== mark.statements) {
+    throw falseRecord(
+      `${mark.entries} changes of the tenant were made public, ${mark.statements} statements are stored`,
+    )
+  }
+}
+
+/** The row is what the statement says of itself; its signature is verified by whoever decides by it. */
+function verifyRow(row: StoredStatement): void {
+  let claimed: { readonly sequence?: unknown; readonly previous?: unknown; readonly model?: unknown }
+  try {
+    claimed = parseCanonicalJson(fromBase64(row.envelope.payload)) as typeof claimed
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    throw falseRecord(`the stored ${row.kind} statement cannot be read`)
+  }
+  const same =
+    payloadDigest(row.envelope) === row.digest &&
+    claimed?.sequence === row.sequence &&
+    claimed.previous === row.predecessor &&
+    (claimed.model ?? '') === row.model
+  if (!same) throw falseRecord(`the stored ${row.kind} statement is not the one that its row says`)
+}
+
+/** The stored tenant is the one whom the owner's statement makes. @throws broker/record */
+export function verifyTenantRow(stored: StoredTenant, made: Signed<Statement<'tenant'>>): void {
+  if (stored.class !== made.value.class)
+    throw falseRecord('the class of the tenant is not the one that its owner signed')
+  if (stored.ownerKeysDigest !== ownerKeysDigest(made.value.keys)) {
+    throw falseRecord('the keys of the tenant are not those that its owner signed')
+  }
+}
+
+/** The tenant with the keys that verify its statements. @throws broker/unknown-tenant, broker/record, judge/statement-false */
+export async function readTenant(
+  reader: StoreReader,
+  id: string,
+): Promise<{ readonly stored: StoredTenant; readonly made: Signed<Statement<'tenant'>> }> {
+  const stored = await reader.loadTenant(id)
+  if (stored === null) throw new Failure<BrokerCode>('broker/unknown-tenant', 'there is no such tenant here')
+  const [row] = (await reader.loadStatements(id, '')).filter((one) => one.kind === 'tenant')
+  if (!row) throw falseRecord('the statement that made the tenant is gone')
+  verifyRow(row)
+  const made = await verifyTenant(row.envelope, id)
+  verifyTenantRow(stored, made)
+  return { stored, made }
+}
+
+/** What the key of the registered version is bound to, by the owner's statements alone. */
+export function keyContextOf(statements: VerifiedStatements) {
+  const { tenant, trust, registration } = statements
+  return {
+    tenant: tenant.value.tenant,
+    tenantClass: tenant.value.class,
+    model: registration.value.model,
+    version: registration.value.version,
+    manifestDigest: registration.value.manifestDigest,
+    ownerKeysDigest: ownerKeysDigest(tenant.value.keys),
+    trustDigest: trust.digest,
+  }
+}
