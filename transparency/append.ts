@@ -237,7 +237,7 @@ export class Sequencer {
       this.#published = published
       this.#confirmed = true
     } catch (error) {
-      if (isFailure(error) && error.code === 'log/rollback') this.#forget()
+      if (isFailure(error) && (error.code === 'log/rollback' || error.code === 'log/forked')) this.#forget()
       throw error
     } finally {
       timeout.abort()
@@ -246,7 +246,10 @@ export class Sequencer {
     return tree
   }
 
-  /** After a witness has seen more than is known here: another writer may have stored it, so storage is read again. */
+  /**
+   * After a witness has seen more than is known here, or something else: another writer may have stored it, so storage is
+   * read again, and nothing is integrated until a quorum confirms what stands there.
+   */
   #forget(): void {
     this.#tree = undefined
     this.#confirmed = false

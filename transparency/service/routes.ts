@@ -3,10 +3,29 @@ import { type Context, Hono } from 'hono'
 import { isFailure } from '#core/failure.js'
 import { parseDecimal } from '#core/tlog/checkpoint.js'
 import { parseTilePath } from '#core/tlog/tiles.js'
+import type { Env } from '#host/http.js'
+import type { LogCode } from '#transparency/failures.js'
 import type { LogReader } from '#transparency/log.js'
 
-const pathLengthMax = 64
-const requestsAtOnceMax = 128
+/** Failures of a log as HTTP statuses, for the application that the routes are mounted in. */
+export const logStatuses: Readonly<Record<LogCode, number>> = {
+  'log/absent': 500,
+  'log/exists': 409,
+  'log/identity': 500,
+  'log/policy': 500,
+  'log/state': 500,
+  'log/rollback': 503,
+  'log/forked': 503,
+  'log/storage': 503,
+  'log/writer': 503,
+  'log/witness-unavailable': 503,
+  'log/entry-size': 413,
+  'log/busy': 503,
+  'log/closed': 503,
+  'log/index': 404,
+}
+
+const tilePathLengthMax = 64
 const text = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }
 const immutable = {
   'content-type': 'application/octet-stream',
@@ -17,7 +36,7 @@ const immutable = {
 /** Proofs and checkpoints change with the tree; browsers of other origins verify logs too. */
 const mutable = { ...text, 'cache-control': 'no-cache', 'access-control-allow-origin': '*' }
 
-function absent(c: Context): Response {
+function absent(c: Context<Env>): Response {
   return c.body('not in this log\n', 404, { ...text, 'cache-control': 'no-store' })
 }
 
@@ -25,44 +44,34 @@ function absent(c: Context): Response {
  * The read side of a log, as C2SP tlog-tiles lays it out, and proofs of single entries:
  * `/checkpoint`, `/tile/<L>/<N>[.p/<W>]`, `/tile/entries/<N>[.p/<W>]`, `/v1/log/proofs/{index}`.
  *
- * Everything is public. Only what a quorum has cosigned is served. Mount it at the log's own prefix.
+ * Everything is public, and only what a quorum has cosigned is served. Mount it at the log's own prefix, in an
+ * application that bounds rate, time and concurrency.
  */
-export function makeLogRoutes(log: LogReader): Hono {
-  const app = new Hono()
-  let running = 0
-  /** Bounds what runs at once; what the log has not is 404. */
-  const answer = async (c: Context, work: () => Promise<Response>): Promise<Response> => {
-    if (running >= requestsAtOnceMax) return c.body('too many requests at once\n', 503, { ...text, 'retry-after': '1' })
-    running++
+export function makeLogRoutes(log: LogReader): Hono<Env> {
+  const routes = new Hono<Env>()
+  /** What the log has not is 404; other failures are the application's to answer, by `logStatuses`. */
+  const answer = async (c: Context<Env>, work: () => Promise<Response>): Promise<Response> => {
     try {
       return await work()
     } catch (error) {
-      if (isFailure(error) && error.code === 'log/index') return absent(c)
+      if (isFailure(error) && (error.code === 'log/index' || error.code === 'tlog/tile')) return absent(c)
       throw error
-    } finally {
-      running--
     }
   }
-  app.get('/checkpoint', (c) => answer(c, async () => c.body(await log.checkpoint(), 200, mutable)))
-  app.get('/v1/log/proofs/:index', (c) =>
+  routes.get('/checkpoint', (c) => answer(c, async () => c.body(await log.checkpoint(), 200, mutable)))
+  routes.get('/v1/log/proofs/:index', (c) =>
     answer(c, async () => {
       const index = parseDecimal(c.req.param('index'))
       return index === undefined ? absent(c) : c.body(await log.proof(index), 200, mutable)
     }),
   )
-  app.get('/tile/*', (c) =>
+  routes.get('/tile/*', (c) =>
     answer(c, async () => {
+      // The prefix before it is whatever the routes are mounted at.
       const path = c.req.path.slice(c.req.path.lastIndexOf('/tile/') + 1)
-      if (path.length > pathLengthMax) return absent(c)
-      let tile: ReturnType<typeof parseTilePath>
-      try {
-        tile = parseTilePath(path)
-      } catch (error) {
-        if (isFailure(error)) return absent(c)
-        throw error
-      }
-      return c.body(new Uint8Array(await log.tile(tile)), 200, immutable)
+      if (path.length > tilePathLengthMax) return absent(c)
+      return c.body(new Uint8Array(await log.tile(parseTilePath(path))), 200, immutable)
     }),
   )
-  return app
+  return routes
 }

@@ -1,7 +1,9 @@
 import { parseArgs } from 'node:util'
-import { serve } from '@hono/node-server'
 import { isFailure } from '#core/failure.js'
 import { encodeVkey, parseVkey, type VerifierKey } from '#core/tlog/vkey.js'
+import { listen } from '#host/listen.js'
+import { createLog } from '#host/log.js'
+import { announceReady } from '#host/process.js'
 import { makeWitnessApp } from '#transparency/witness/service/app.js'
 import { addLog, createWitness, openWitness } from '#transparency/witness/store/state.js'
 import { Witness } from '#transparency/witness/witness.js'
@@ -11,8 +13,7 @@ const usage = `usage:
   main.js add-log --state DIR --log VKEY...                 one more log, from the empty tree on
   main.js --state DIR --listen HOST:PORT --log VKEY...      answers POST /add-checkpoint
 
-  --until-stdin-ends   stop when standard input ends, as it does with the process that started this one
-One line of JSON on standard output says the url and the verifier key (vkey).
+One line of JSON on standard output says the verifier key (vkey), and the url once it answers.
 `
 
 interface Arguments {
@@ -21,7 +22,6 @@ interface Arguments {
   readonly name: string | undefined
   readonly listen: string
   readonly logs: readonly VerifierKey[]
-  readonly untilStdinEnds: boolean
 }
 
 class UsageError extends Error {}
@@ -35,7 +35,6 @@ function readArguments(args: readonly string[]): Arguments {
       name: { type: 'string' },
       listen: { type: 'string', default: '127.0.0.1:0' },
       log: { type: 'string', multiple: true, default: [] },
-      'until-stdin-ends': { type: 'boolean', default: false },
     },
   })
   if (values.state === undefined || positionals.length > 1) throw new UsageError('--state DIR is needed')
@@ -47,7 +46,6 @@ function readArguments(args: readonly string[]): Arguments {
     name: values.name,
     listen: values.listen,
     logs,
-    untilStdinEnds: values['until-stdin-ends'],
   }
 }
 
@@ -55,36 +53,19 @@ function say(value: Readonly<Record<string, unknown>>): void {
   process.stdout.write(`${JSON.stringify(value)}\n`)
 }
 
-async function serveWitness({ state, listen, logs, untilStdinEnds }: Arguments): Promise<void> {
-  const [host, port] = [listen.slice(0, listen.lastIndexOf(':')), Number(listen.slice(listen.lastIndexOf(':') + 1))]
+async function serveWitness({ state, listen: place, logs }: Arguments): Promise<void> {
+  const colon = place.lastIndexOf(':')
+  const [host, port] = [place.slice(0, colon), Number(place.slice(colon + 1))]
   if (host === '' || !Number.isInteger(port)) throw new UsageError('--listen takes HOST:PORT')
   if (logs.length === 0) throw new UsageError('--log VKEY is needed')
-  const origins = [...new Set(logs.map((log) => log.name))]
-  const opened = await openWitness(state, origins)
+  const opened = await openWitness(state, [...new Set(logs.map((log) => log.name))])
   const now = () => Math.floor(Date.now() / 1000)
   const witness = new Witness({ store: opened.store, signer: opened.signer, logs, now })
-  const server = serve({ fetch: makeWitnessApp(witness).fetch, hostname: host, port }, (address) => {
-    say({ url: `http://${host}:${address.port}`, vkey: witness.vkey })
+  const listening = await listen(makeWitnessApp(witness, createLog('witness', 'info')), { host, port })
+  announceReady({ url: listening.url, vkey: witness.vkey }, async () => {
+    await listening.close()
+    opened.close()
   })
-  if ('requestTimeout' in server) {
-    server.requestTimeout = 10_000
-    server.headersTimeout = 5_000
-    server.maxConnections = 256
-  }
-  server.on('error', (error) => {
-    process.stderr.write(`error: ${error.message}\n`)
-    process.exit(1)
-  })
-  const stop = () => {
-    server.close(() => {
-      opened.close()
-      process.exit(0)
-    })
-    if ('closeIdleConnections' in server) server.closeIdleConnections()
-  }
-  process.once('SIGTERM', stop)
-  process.once('SIGINT', stop)
-  if (untilStdinEnds) process.stdin.once('end', stop).resume()
 }
 
 async function main(args: readonly string[]): Promise<void> {
