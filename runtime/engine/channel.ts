@@ -38,6 +38,11 @@ export class Channel {
     return this.#failure
   }
 
+  /** The process is about to exit by itself: this is what later requests meet. */
+  willEnd(failure: Failure): void {
+    this.#failure ??= failure
+  }
+
   /** From here on every request fails with this; the process is killed. */
   fail(failure: Failure): void {
     this.#failure ??= failure

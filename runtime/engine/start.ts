@@ -11,6 +11,7 @@ import type { X25519Jwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import type { EngineCode, InferenceEngine, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
 import { Channel, type ChannelCode, expect } from '#runtime/engine/channel.js'
+import { keepDescriptors } from '#runtime/engine/closed.js'
 import type { FromEngine, ToEngine } from '#runtime/engine/messages.js'
 import { createQueue } from '#runtime/engine/queue.js'
 
@@ -88,6 +89,7 @@ const environment = { MALLOC_PERTURB_: '165', GLIBC_TUNABLES: 'glibc.malloc.huge
 function spawnChild(options: EngineOptions): ChildProcess {
   const path = childPath()
   const open = options.dangerousAllowInspection === true
+  keepDescriptors()
   return fork(path, open ? ['--dangerous-allow-inspection'] : [], {
     env: environment,
     cwd: dirname(path),
@@ -166,8 +168,8 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
       const timer = setTimeout(() => channel.fail(unloaded()), exitDeadlineMs)
       const asked = enqueue(() => ask('unloaded', exitDeadlineMs, (id) => ({ kind: 'unload', id })))
       await asked.then(
-        () => child.kill('SIGTERM'), // it is exiting already; the signal ends it when its channel is stuck
-        () => child.kill('SIGKILL'),
+        () => channel.willEnd(unloaded()),
+        () => channel.fail(unloaded()),
       )
       await channel.ended
       clearTimeout(timer)
