@@ -35,7 +35,8 @@ const kinds: Readonly<Record<string, Kind>> = { 'sev-snp': { judge: judgeSnp, di
 function policyFor(one: Case): AppraisalPolicy {
   const skips: SkippableStep[] = []
   if (!Object.hasOwn(one.files, 'referenceValues')) skips.push('reference-values')
-  if (!Object.hasOwn(one.files, 'crl')) skips.push('crl')
+  // With reference values the case has an opinion on CRLs, and a missing one is what it is about.
+  if (!Object.hasOwn(one.files, 'crl') && !Object.hasOwn(one.files, 'referenceValues')) skips.push('crl')
   if (one.reportData === null) skips.push('report-data')
   return { name: 'vectors', skips }
 }

@@ -1,5 +1,8 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { fixes } from '#attest/fixes.js'
 import { runVectors } from '#cli/vectors.js'
 import { outside } from '../fakes/outside.js'
 
@@ -28,5 +31,87 @@ describe.skipIf(published === undefined)('published vectors', () => {
       '0 passed, 0 failed',
     ])
     expect(code).toBe(1)
+  })
+})
+
+const minted = join(import.meta.dirname, '../vectors/snp')
+const mintedCases = readdirSync(minted).filter((name) => !name.includes('.'))
+const readCase = (name: string) => JSON.parse(readFileSync(join(minted, name, 'case.json'), 'utf8'))
+
+describe('minted vectors', () => {
+  test('every case agrees, by the code that it names', async () => {
+    const { code, lines } = await run(minted)
+    expect(lines.filter((line) => line.startsWith('FAILED'))).toEqual([])
+    expect(code).toBe(0)
+    expect(lines.at(-1)).toBe(`${mintedCases.length} passed, 0 failed`)
+  })
+
+  test('every failure of a verification has a case, but for those that the envelope refuses first', () => {
+    const covered = new Set(mintedCases.map((name) => readCase(name).code))
+    // Sizes are bounded by the envelope's shape, and a chain always has three certificates: core tests raise these.
+    const elsewhere = ['snp/size', 'x509/size', 'chain/length', 'crl/size']
+    const missing = Object.keys(fixes).filter((code) => !covered.has(code))
+    expect(missing.sort()).toEqual(elsewhere.sort())
+  })
+
+  test('all say that they are not hardware', () => {
+    for (const name of mintedCases) expect(readCase(name)).toMatchObject({ realHardware: false, note: 'NOT HARDWARE' })
+  })
+})
+
+describe('a case that does not agree', () => {
+  async function runAltered(change: (one: Record<string, unknown>) => void): Promise<readonly string[]> {
+    const folder = mkdtempSync(join(tmpdir(), 'claviger-case-'))
+    try {
+      const one = readCase('genoa-good')
+      for (const [role, file] of Object.entries(one.files as Record<string, string>)) {
+        writeFileSync(join(folder, `${role}.x`), readFileSync(join(minted, 'genoa-good', file)))
+        one.files[role] = `${role}.x`
+      }
+      change(one)
+      mkdirSync(join(folder, 'case'))
+      for (const file of readdirSync(folder).filter((name) => name.endsWith('.x')))
+        writeFileSync(join(folder, 'case', file), readFileSync(join(folder, file)))
+      writeFileSync(join(folder, 'case', 'case.json'), JSON.stringify(one))
+      const { code, lines } = await run(folder)
+      expect(code).toBe(1)
+      return lines
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  }
+
+  test.each([
+    ['expects a failure', { expect: 'fail' }, /expected fail, is pass/],
+    ['expects bad cryptography', { expectCrypto: 'fail' }, /cryptography: expected fail, is pass/],
+    ['expects another code', { code: 'snp/signature' }, /expected code snp\/signature, is null/],
+    ['decodes a field otherwise', { expected: { guestSvn: 9 } }, /guestSvn is 0, expected 9/],
+    [
+      'names a file that is not there',
+      { files: { report: 'absent.bin' } },
+      /file absent.bin of role report is missing/,
+    ],
+    ['reaches out of its folder', { files: { report: '../../case.json' } }, /does not match/],
+    ['has a variant that changes nothing', { variants: [{ name: 'v', expect: 'fail' }] }, /variant changes nothing/],
+    [
+      'has a variant beyond the end of a file',
+      { variants: [{ name: 'v', expect: 'fail', mutate: { file: 'report', offset: 1184, xor: '01' } }] },
+      /cannot change byte 1184/,
+    ],
+    [
+      'has a variant that passes where it should fail',
+      { variants: [{ name: 'v', expect: 'fail', validAt: '2026-05-28T20:26:41Z' }] },
+      /\[v\]: expected fail, is pass/,
+    ],
+  ])('is counted as failed when it %s', async (_, change, message) => {
+    const lines = await runAltered((one) => Object.assign(one, change))
+    expect(lines.some((line) => line.startsWith('FAILED') && message.test(line))).toBe(true)
+  })
+
+  test('a folder without cases is a failure', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'claviger-none-'))
+    const { code, lines } = await run(folder)
+    rmSync(folder, { recursive: true })
+    expect({ code, lines }).toEqual({ code: 1, lines: ['0 passed, 0 failed'] })
   })
 })

@@ -22,7 +22,12 @@ const read = (key: { pkcs8: string; spki: string }): MintKey => ({
   spki: fromBase64(key.spki),
 })
 /** Keys of throwaway vendors; `other` is that of a vendor whom nobody names. */
-export const throwawayKeys = { ark: read(keys.ark), ask: read(keys.ask), other: read(keys.other) }
+export const throwawayKeys = {
+  ark: read(keys.ark),
+  ask: read(keys.ask),
+  other: read(keys.other),
+  chip: read(keys.chip),
+}
 
 /** A throwaway vendor whose keys stand in this repository: quick, since it makes no RSA key. */
 export function testAuthority(product: Product = 'Genoa', at: UnixSeconds = testTime): Promise<SimulatedAuthority> {
