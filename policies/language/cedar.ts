@@ -28,7 +28,7 @@ export type PolicyTree = PolicyJson
 export interface Complaint {
   readonly policyId: string | null
   readonly message: string
-  readonly help: string | null
+  readonly hint: string | null
   readonly start: number | null
 }
 
@@ -53,7 +53,7 @@ function complaint(error: DetailedError, policyId: string | null): Complaint {
   return {
     policyId,
     message: error.message,
-    help: error.help ?? null,
+    hint: error.help ?? error.sourceLocations?.[0]?.label ?? null,
     start: error.sourceLocations?.[0]?.start ?? null,
   }
 }

@@ -32,11 +32,11 @@ export function policyFailure(
   text: string,
   offset: number,
   message: string,
-  help?: string | null,
+  hint?: string | null,
 ): Failure<PolicyCode> {
   const { line, column } = positionAt(text, offset)
   return new Failure<PolicyCode>(code, `line ${line}, column ${column}: ${message}`, {
-    detail: { line, column, help: help ?? null },
+    detail: { line, column, ...(hint ? { hint: hint } : {}) },
   })
 }
 

@@ -38,8 +38,8 @@ const binary: ReadonlySet<string> = new Set<Binary>([
 
 type Node = { readonly [name: string]: unknown }
 
-function refuse(message: string, help: string): Failure<PolicyCode> {
-  return new Failure<PolicyCode>('policy/invalid', message, { detail: { help } })
+function refuse(message: string, hint: string): Failure<PolicyCode> {
+  return new Failure<PolicyCode>('policy/invalid', message, { detail: { hint } })
 }
 
 function literalOf(value: unknown): Term {
@@ -113,11 +113,11 @@ function verifyDomain(fact: Term, other: Term): void {
   if (domain === undefined) return
   for (const item of other.op === 'set' ? other.items : [other]) {
     if (item.op !== 'value' || typeof item.value !== 'string' || inDomain(domain, item.value)) continue
-    throw refuse(`context.${fact.path} is never ${JSON.stringify(item.value)}`, domainHelp(domain, item.value))
+    throw refuse(`context.${fact.path} is never ${JSON.stringify(item.value)}`, domainHint(domain, item.value))
   }
 }
 
-function domainHelp(domain: Domain, value: string): string {
+function domainHint(domain: Domain, value: string): string {
   if (domain !== 'country') return `it is one of ${domain.join(', ')}`
   const meant = countryMeant(value)
   return meant ? `did you mean ${meant}?` : 'countries are ISO 3166-1 alpha-2 codes, as DE'

@@ -59,7 +59,7 @@ export function policyDigest(text: string): string {
  * The policies of an owner's text, which uses only words of our schema, in strict validation without a warning.
  *
  * text    at most 64 KiB of UTF-8, 1 to 100 policies
- * throws  policy/syntax, policy/invalid, policy/limit (each with line, column and help in `detail`), policy/engine
+ * throws  policy/syntax, policy/invalid, policy/limit (each with line, column and hint in `detail`), policy/engine
  * source  Cedar 4.5, "Policy syntax", "Policy validation"; docs/spec/policy.md
  */
 export function validatePolicy(text: string): PolicySet {
@@ -84,7 +84,7 @@ function verifySyntax(text: string, spans: readonly Span[]): readonly string[] {
 
 function failureAt(code: PolicyCode, text: string, from: number, wrong: Complaint): Failure<PolicyCode> {
   const within = wrong.start === null ? 0 : offsetOfByte(text.slice(from), wrong.start)
-  return policyFailure(code, text, from + within, wrong.message, wrong.help)
+  return policyFailure(code, text, from + within, wrong.message, wrong.hint)
 }
 
 function readPolicy(whole: string, span: Span, text: string): Policy {
@@ -96,7 +96,7 @@ function readPolicy(whole: string, span: Span, text: string): Policy {
     return { ...readAnnotations(tree), effect: tree.effect, text, head: headConditions(tree), clauses }
   } catch (error) {
     if (!isFailure(error)) throw error
-    throw policyFailure('policy/invalid', whole, span.start, error.message, error.detail?.help as string)
+    throw policyFailure('policy/invalid', whole, span.start, error.message, error.detail?.hint as string)
   }
 }
 
@@ -105,7 +105,7 @@ function readAnnotations(tree: PolicyTree): Pick<Policy, 'id' | 'law' | 'explain
   for (const [name, value] of given) {
     if (!annotationNames.includes(name))
       throw new Failure<PolicyCode>('policy/invalid', `unknown annotation @${name}`, {
-        detail: { help: `the annotations are ${annotationNames.map((one) => `@${one}`).join(', ')}` },
+        detail: { hint: `the annotations are ${annotationNames.map((one) => `@${one}`).join(', ')}` },
       })
     if (typeof value !== 'string' || value === '' || value.length > annotationLengthMax)
       throw new Failure<PolicyCode>('policy/invalid', `@${name} needs 1 to ${annotationLengthMax} characters`)
@@ -113,7 +113,7 @@ function readAnnotations(tree: PolicyTree): Pick<Policy, 'id' | 'law' | 'explain
   const id = given.get('id')
   if (id === undefined || !idForm.test(id))
     throw new Failure<PolicyCode>('policy/invalid', `a policy needs an @id of the form ${idForm.source}`, {
-      detail: { help: 'put @id("my-rule") before it: the log and the host see the rule under this name' },
+      detail: { hint: 'put @id("my-rule") before it: the log and the host see the rule under this name' },
     })
   return {
     id,

@@ -36,13 +36,13 @@ describe('policy vectors', () => {
     if (result instanceof Failure && line !== undefined) expect(result.detail).toMatchObject({ line, column })
   })
 
-  test('say help where it is known', () => {
+  test('say hint where it is known', () => {
     expect(outcome('@id("a") permit (principal, action == Claviger::Action::"relase", resource);')).toMatchObject({
-      detail: { help: expect.stringContaining('Claviger::Action::"release"') },
+      detail: { hint: expect.stringContaining('Claviger::Action::"release"') },
     })
     expect(
       outcome('@id("a") permit (principal, action, resource) when { context.place.country == "UK" };'),
-    ).toMatchObject({ detail: { help: 'did you mean GB?' } })
+    ).toMatchObject({ detail: { hint: 'did you mean GB?' } })
   })
 })
 
