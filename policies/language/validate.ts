@@ -63,13 +63,23 @@ export function policyDigest(text: string): string {
  * source  Cedar 4.5, "Policy syntax", "Policy validation"; docs/spec/policy.md
  */
 export function validatePolicy(text: string): PolicySet {
+  const known = recent.get(text)
+  if (known) return known
   const spans = scanPolicies(text) // 1 bounds, before Cedar's parser sees the text
   const texts = verifySyntax(text, spans) // 2 Cedar and our scanner read the same policies
   const policies = texts.map((one, i) => readPolicy(text, spans[i]!, one)) // 3 our part of the language
   verifyIds(text, spans, policies) // 4 each rule has a name of its own
   verifyTypes(text, spans, policies) // 5 strict validation under the schema
-  return { text, digest: policyDigest(text), policies } as unknown as PolicySet
+  const set = { text, digest: policyDigest(text), policies } as unknown as PolicySet
+  if (recent.size >= recentMax) recent.delete(recent.keys().next().value!)
+  recent.set(text, set)
+  return set
 }
+
+// A broker reads the owner's text again at every decision, and reading costs ten times what deciding does. The same text
+// always gives the same set, which nobody can change, so remembering a few changes no outcome.
+const recentMax = 64
+const recent = new Map<string, PolicySet>()
 
 function verifySyntax(text: string, spans: readonly Span[]): readonly string[] {
   const parsed = parsePolicies(text)
