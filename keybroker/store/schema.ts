@@ -154,3 +154,13 @@ export const refusals = schema.table(
   },
   (table) => [primaryKey({ columns: [table.tenant, table.code, table.periodStart] })],
 )
+
+/** Resources of the KBS route that administrators put here, each sealed under a key of its own, which the KEK wraps. */
+export const resources = schema.table('resources', {
+  path: text().primaryKey(),
+  keyId: text('key_id').notNull(),
+  wrappedKey: bytes('wrapped_key').notNull(),
+  /** iv, ciphertext, tag */
+  sealed: bytes().notNull(),
+  storedAt: unixSeconds('stored_at').notNull(),
+})

@@ -1,0 +1,82 @@
+import type { SigningKey } from '#core/crypto/sign.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { ModelKeyPath, ResourcePath } from '#keybroker/kbs/resource.js'
+import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
+import type { KbsResult, KbsToken } from '#keybroker/kbs/token.js'
+
+/** A session, by the digest of its id. */
+export interface KbsSession {
+  readonly idDigest: Uint8Array
+  readonly tee: string
+  readonly nonce: string
+  readonly expiresAt: UnixSeconds
+}
+
+/** Where sessions are kept; all replicas of a broker share them. */
+export interface KbsSessions {
+  /** sessions that wait for their evidence */
+  countOpen(at: UnixSeconds): Promise<number>
+  store(session: KbsSession): Promise<void>
+  /** Spends the session's nonce: of all callers ever exactly one returns (I12). null when there is none to spend */
+  take(idDigest: Uint8Array, at: UnixSeconds): Promise<KbsSession | null>
+  finish(idDigest: Uint8Array, token: string, at: UnixSeconds): Promise<void>
+  drop(idDigest: Uint8Array): Promise<void>
+  /** the token of an attested session, or null */
+  loadToken(
+    idDigest: Uint8Array,
+    at: UnixSeconds,
+  ): Promise<{ readonly token: string; readonly expiresAt: UnixSeconds } | null>
+}
+
+/**
+ * The verifier. Returns only when the evidence is genuine under the anchors that hold for this broker, meets its
+ * reference values, and carries exactly these 64 bytes of report data and, when given, these 32 of host data.
+ * Throws a Failure for everything else.
+ */
+export type VerifyKbsEvidence = (
+  evidence: SnpKbsEvidence,
+  expected: { readonly reportData: Uint8Array; readonly hostData: Uint8Array | null },
+  at: UnixSeconds,
+) => Promise<KbsResult>
+
+/** Whether a resource may go to the guest of a token, as the policy of now has it. */
+export type ResourceDecision = { readonly allow: true } | { readonly allow: false; readonly reasons: readonly string[] }
+
+/** Resources that administrators put here. Model keys are not among them. */
+export interface ResourceStore {
+  load(path: ResourcePath): Promise<Uint8Array | null>
+  /** in place of the one that was there */
+  store(path: ResourcePath, resource: Uint8Array): Promise<void>
+  remove(path: ResourcePath): Promise<void>
+}
+
+/** A model key as the KBS route sees it. */
+export interface ModelKeyRoute {
+  /** the routes that the owner's registration of this version lists, verified; null when there is no such key */
+  loadDelivery(key: ModelKeyPath): Promise<readonly string[] | null>
+  /**
+   * Decides by the owner's policy, puts the decision into the log, and only then opens the key; the caller wipes it.
+   * null when the decision was to deny.
+   */
+  release(key: ModelKeyPath, token: KbsToken, at: UnixSeconds): Promise<Uint8Array | null>
+}
+
+/** Everything around the KBS routes. */
+export interface KbsPorts {
+  readonly clock: () => UnixSeconds
+  readonly random: (size: number) => Uint8Array
+  /** signs tokens; ES256 for readers other than this broker */
+  readonly signer: SigningKey
+  readonly sessions: KbsSessions
+  readonly verifyEvidence: VerifyKbsEvidence
+  readonly decide: (path: ResourcePath, token: KbsToken, at: UnixSeconds) => Promise<ResourceDecision>
+  /** The decision stands durably in the log on return; called before the answer, for allow and deny alike (I3). */
+  readonly record: (path: ResourcePath, token: KbsToken, decision: ResourceDecision, at: UnixSeconds) => Promise<void>
+  readonly resources: ResourceStore
+  /** null: no model key leaves by this route */
+  readonly models: ModelKeyRoute | null
+  /** Returns only for an administrator's request. @throws kbs/admin */
+  readonly authoriseAdmin: (authorization: string | undefined) => Promise<void>
+  /** names of the resource policies in force, for who may administer them */
+  readonly policyIds: () => readonly string[]
+}

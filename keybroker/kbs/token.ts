@@ -1,0 +1,136 @@
+import { fromBase64Url, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
+import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
+import { type SigningKey, sign, verifySignature } from '#core/crypto/sign.js'
+import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import { hex, json, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { KiB } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { timeShape } from '#core/wire/names.js'
+import type { RuntimeData } from '#keybroker/kbs/binding.js'
+import type { KbsCode } from '#keybroker/kbs/failures.js'
+import { parseTeeKey, type TeeKey } from '#keybroker/kbs/tee-key.js'
+
+/** What the verifier found. `claims` are its neutral claims, which a resource policy reads. */
+export interface KbsResult {
+  readonly status: 'affirming' | 'warning'
+  readonly platform: 'hardware' | 'simulated'
+  readonly vector: { readonly [name: string]: number }
+  readonly policyId: string
+  readonly claims: Json
+}
+
+/** From issue to expiry. Clients ask again before. */
+export const tokenLifetimeSeconds = 300
+const tokenSizeMax = 128 * KiB
+const profile = 'tag:github.com,2024:confidential-containers/Trustee'
+
+const submodShape = object({
+  'ear.status': oneOf('affirming', 'warning'),
+  'ear.trustworthiness-vector': json,
+  'ear.appraisal-policy-id': string(),
+  'ear.veraison.annotated-evidence': object({
+    init_data: nullable(hex(32)),
+    report_data: hex(64),
+    runtime_data_claims: object({ nonce: string(), 'tee-pubkey': json }),
+    snp: json,
+  }),
+})
+const payloadShape = object({
+  eat_profile: literal(profile),
+  iss: string(),
+  aud: string(),
+  iat: timeShape,
+  exp: timeShape,
+  jti: string(),
+  'ear.verifier-id': object({ developer: string(), build: string() }),
+  submods: object({ cpu0: submodShape }),
+  claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
+})
+const headerShape = object({ typ: literal('JWT'), alg: oneOf('ES256', 'EdDSA'), kid: string() })
+
+/** A token of ours that was verified. */
+export interface KbsToken {
+  readonly teeKey: TeeKey
+  readonly claims: Shaped<typeof payloadShape>
+}
+
+function refuse(message: string, cause?: unknown): Failure<KbsCode> {
+  return new Failure<KbsCode>('kbs/token', message, { cause })
+}
+const algorithmOf = (key: SignatureJwk) => (key.kty === 'EC' ? 'ES256' : 'EdDSA')
+
+/**
+ * The token of an attested guest, in the profile that KBS clients carry about, compact: device evidence stays out, since
+ * the token travels in a request's head.
+ *
+ * id  22 characters of base64url of random bytes
+ */
+export async function issueToken(
+  signer: SigningKey,
+  about: {
+    readonly result: KbsResult
+    readonly data: RuntimeData
+    readonly reportData: Uint8Array
+    readonly hostData: Uint8Array | null
+    readonly id: string
+    readonly at: UnixSeconds
+  },
+): Promise<string> {
+  const { result, data } = about
+  const header = { typ: 'JWT', alg: algorithmOf(signer.publicKey), kid: signer.id }
+  const payload: Shaped<typeof payloadShape> = {
+    eat_profile: profile,
+    iss: signer.id,
+    aud: signer.id,
+    iat: about.at,
+    exp: about.at + tokenLifetimeSeconds,
+    jti: about.id,
+    'ear.verifier-id': { developer: 'claviger', build: 'claviger' },
+    submods: {
+      cpu0: {
+        'ear.status': result.status,
+        'ear.trustworthiness-vector': result.vector,
+        'ear.appraisal-policy-id': result.policyId,
+        'ear.veraison.annotated-evidence': {
+          init_data: about.hostData === null ? null : toHex(about.hostData),
+          report_data: toHex(about.reportData),
+          runtime_data_claims: { nonce: data.nonce, 'tee-pubkey': data.teeKey },
+          snp: result.claims,
+        },
+      },
+    },
+    claviger_hardware: result.platform === 'hardware' ? 'hardware' : 'NOT HARDWARE',
+  }
+  const signed = `${toBase64Url(utf8(JSON.stringify(header)))}.${toBase64Url(canonicalJson(payload))}`
+  return `${signed}.${toBase64Url(await sign(signer, utf8(signed)))}`
+}
+
+/**
+ * A token that this broker issued, for itself, current at `at`. The key is the broker's own: one that a header brings
+ * along is not looked at, and an algorithm that is not the key's is refused.
+ *
+ * throws  kbs/token
+ */
+export async function verifyToken(token: string, key: SignatureJwk, at: UnixSeconds): Promise<KbsToken> {
+  if (token.length > tokenSizeMax) throw refuse(`token has ${token.length} characters, at most ${tokenSizeMax}`)
+  const parts = token.split('.', 4)
+  const [head, body, tail] = parts
+  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
+    throw refuse('token is not a compact JWS of three parts')
+  const own = thumbprint(key)
+  try {
+    const header = headerShape(parseJson(fromBase64Url(head)), 'header')
+    if (header.kid !== own || header.alg !== algorithmOf(key)) throw refuse('token is not signed by this broker')
+    await verifySignature(key, utf8(`${head}.${body}`), fromBase64Url(tail, 64), 'token')
+    const claims = payloadShape(parseJson(fromBase64Url(body)), '')
+    if (claims.iss !== own || claims.aud !== own) throw refuse('token is of or for another broker')
+    // No skew is forgiven: issuer and reader are one broker.
+    if (at < claims.iat || at >= claims.exp) throw refuse(`token is valid from ${claims.iat} until ${claims.exp}`)
+    const evidence = claims.submods.cpu0['ear.veraison.annotated-evidence']
+    return { teeKey: parseTeeKey(evidence.runtime_data_claims['tee-pubkey']), claims }
+  } catch (error) {
+    if (!isFailure(error) || error.code === 'kbs/token') throw error
+    throw refuse(`token: ${error.message}`, error)
+  }
+}

@@ -1,0 +1,101 @@
+import { eq } from 'drizzle-orm'
+import { concat } from '#core/bytes/bytes.js'
+import { secretBytes, wipe } from '#core/bytes/secret.js'
+import { aesGcmOpen, aesGcmSeal } from '#core/crypto/aead.js'
+import { randomBytes } from '#core/crypto/hash.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { isFailure } from '#core/failure.js'
+import type { Database } from '#host/database.js'
+import type { KbsSessions, ResourceStore } from '#keybroker/kbs/ports.js'
+import type { ResourcePath } from '#keybroker/kbs/resource.js'
+import type { Clock, Kek } from '#keybroker/ports.js'
+import { resources } from '#keybroker/store/schema.js'
+import {
+  countOpenSessions,
+  dropSession,
+  finishSession,
+  forgetExpiredSessions,
+  loadAttestedSession,
+  storeSession,
+  takeSession,
+} from '#keybroker/store/sessions.js'
+
+/** Sessions of the KBS route in the broker's database. */
+export function kbsSessions(database: Database): KbsSessions {
+  return {
+    async countOpen(at) {
+      return database.read(async (db) => {
+        await forgetExpiredSessions(db, at)
+        return countOpenSessions(db, at)
+      })
+    },
+    store: (session) => database.read((db) => storeSession(db, session)),
+    async take(idDigest, at) {
+      try {
+        return await database.read((db) => takeSession(db, idDigest, at))
+      } catch (error) {
+        if (isFailure(error) && error.code === 'store/session-unknown') return null
+        throw error
+      }
+    },
+    finish: (idDigest, token, at) => database.read((db) => finishSession(db, idDigest, token, at)),
+    drop: (idDigest) => database.read((db) => dropSession(db, idDigest)),
+    async loadToken(idDigest, at) {
+      const found = await database.read((db) => loadAttestedSession(db, idDigest, at))
+      return found?.token ? { token: found.token, expiresAt: found.expiresAt } : null
+    },
+  }
+}
+
+const ivSize = 12
+const keySize = 32
+
+/** A resource belongs to its path: a row moved to another does not open. */
+function aadOf(path: ResourcePath): Uint8Array {
+  return canonicalJson({ purpose: 'claviger kbs resource v1', path: path.text })
+}
+
+/**
+ * Resources of the KBS route in the broker's database. None lies there readable: each is sealed under a key of its own.
+ *
+ * throws  kek/unwrap, kek/key-id, crypto/aead-tag when a row was altered or moved
+ */
+export function kbsResources(database: Database, kek: Kek, clock: Clock): ResourceStore {
+  return {
+    async load(path) {
+      const rows = await database.read((db) => db.select().from(resources).where(eq(resources.path, path.text)))
+      const row = rows[0]
+      if (!row) return null
+      const key = await kek.unwrapDek(row.wrappedKey, aadOf(path), row.keyId)
+      try {
+        return await aesGcmOpen(key, row.sealed.subarray(0, ivSize), aadOf(path), row.sealed.subarray(ivSize))
+      } finally {
+        wipe(key)
+      }
+    },
+    async store(path, resource) {
+      const key = secretBytes(keySize)
+      key.set(randomBytes(keySize))
+      try {
+        const iv = randomBytes(ivSize)
+        const row = {
+          keyId: kek.keyId,
+          wrappedKey: await kek.wrapDek(key, aadOf(path)),
+          sealed: concat(iv, await aesGcmSeal(key, iv, aadOf(path), resource)),
+          storedAt: clock(),
+        }
+        await database.read((db) =>
+          db
+            .insert(resources)
+            .values({ path: path.text, ...row })
+            .onConflictDoUpdate({ target: resources.path, set: row }),
+        )
+      } finally {
+        wipe(key)
+      }
+    },
+    async remove(path) {
+      await database.read((db) => db.delete(resources).where(eq(resources.path, path.text)))
+    },
+  }
+}
