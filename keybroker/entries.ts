@@ -1,11 +1,10 @@
-import { fromBase64Url, toBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
-import { documentDigest } from '#core/wire/binding.js'
 import type { Bundle, StateBundle } from '#core/wire/bundle.js'
 import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, type StateEntry } from '#core/wire/entries.js'
+import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import type { Openings, ReleaseRequest } from '#core/wire/release.js'
 import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
 import type { NewEntry, Random, StoredTenant } from '#keybroker/ports.js'
@@ -19,11 +18,6 @@ export function newOpening(random: Random): string {
 }
 export function newId(random: Random): string {
   return toHex(random(16))
-}
-
-/** Lowercase hex of SHA-256 over the 32 bytes that base64url spells. */
-function digestOfNonce(nonce: string): string {
-  return toHex(sha256(fromBase64Url(nonce, 32)))
 }
 
 /** What is known of a decision before it is written down. */
@@ -78,7 +72,7 @@ export function writeDecision(
     tenant: commit('tenant', tenant.id, openings.tenant),
     model: commit('model', binding.model, openings.model),
     state_index: stateIndex,
-    nonce_digest: digestOfNonce(binding.nonce),
+    nonce_digest: nonceDigest(binding.nonce),
     evidence: commit('evidence', request.evidence, openings.evidence),
     decision: commit('decision', decision, openings.decision),
     platform: verdict.result.platform,
@@ -100,8 +94,8 @@ export function writeDecision(
           keyset_digest: binding.keyset_digest,
           config_digest: binding.config_digest,
           trust_digest: binding.trust_digest,
-          reference_values_digest: documentDigest(verdict.statements.referenceValues.value.values),
-          ear_digest: toHex(sha256(utf8(granted.ear))),
+          reference_values_digest: verdict.statements.referenceValues.digest,
+          ear_digest: earDigest(granted.ear),
           lease_id: granted.leaseId,
           lease_expires_at: granted.expiresAt,
           route: 'v1',

@@ -44,7 +44,7 @@ function retryDigest(request: ReleaseRequest): string {
  * throws  store/request-reused, broker/record, broker/key, database/...
  */
 export async function recordDecision(broker: Broker, judged: Judged): Promise<Recorded> {
-  const { verdict, standing, request, at } = judged
+  const { verdict, standing, request } = judged
   const { model } = request.binding
   const tenant = standing.tenant.id
   return broker.store.transaction(async (tx): Promise<Recorded> => {

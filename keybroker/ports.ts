@@ -164,7 +164,7 @@ export interface Log {
    */
   append(leaf: Uint8Array): Promise<{ readonly index: number; readonly proof: string }>
   /** A proof of the entry at an index. */
-  prove(index: number): Promise<string>
+  proof(index: number): Promise<string>
 }
 
 /** The key-encryption key. The associated data names what a key belongs to; a key does not open under any other. */

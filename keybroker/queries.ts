@@ -87,5 +87,5 @@ export async function bundleAt(broker: Broker, index: number, tenant: string | n
   if (entry === null || entry.tenant === null || (tenant !== null && entry.tenant !== tenant))
     throw new Failure<BrokerCode>('broker/unknown-entry', `entry ${index} has no bundle here for you`)
   const stored = parseCanonicalJson(entry.bundle) as { readonly [name: string]: Json }
-  return anyBundleShape({ ...stored, proof: await broker.log.prove(index) }, 'bundle')
+  return anyBundleShape({ ...stored, proof: await broker.log.proof(index) }, 'bundle')
 }

@@ -166,7 +166,7 @@ async function loadStateMark(db: Connection, tenant: string): Promise<StateMark>
         from ${entries} where tenant = ${tenant} and is_state`,
   )
   const number = (name: string) => Number(row?.[name] ?? 0)
-  const index = row?.['index']
+  const index = row?.index
   return {
     index: index === null || index === undefined ? null : Number(index),
     pending: number('pending') > 0,

@@ -1,0 +1,408 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { appraiseEvidence } from '#attest/appraise.js'
+import { issueEar } from '#attest/ear/issue.js'
+import { concat, fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
+import { randomBytes, sha256 } from '#core/crypto/hash.js'
+import { generateRecipientKey, hpkeOpen, hpkeSeal, type RecipientKey } from '#core/crypto/hpke.js'
+import { type Ed25519Jwk, type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
+import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
+import type { Envelope } from '#core/dsse.js'
+import { encodeParameters, headerSize } from '#core/sealed/floe.js'
+import { ciphertextLength, segmentCount, segmentLength } from '#core/sealed/layout.js'
+import { ciphertextPath, encodeManifest, fileDigest, manifestDigest } from '#core/sealed/manifest.js'
+import { sealDigests } from '#core/sealed/secret.js'
+import { manifestName, recoveryName, signFolder } from '#core/sealed/signature.js'
+import type { UnixSeconds } from '#core/time.js'
+import { hashLeaf } from '#core/tlog/merkle.js'
+import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import type { RegisterRequest } from '#core/wire/broker-document.js'
+import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
+import type { ReferenceValues } from '#core/wire/reference-values.js'
+import { apiVersion, type ReleaseRequest, registerInfo, releaseAad, releaseInfo } from '#core/wire/release.js'
+import type { RuntimeConfig } from '#core/wire/runtime-config.js'
+import {
+  payloadDigest,
+  type Statement,
+  type StatementKind,
+  signHostStatement,
+  signStatement,
+} from '#core/wire/statements.js'
+import type { Database } from '#host/database.js'
+import type { Broker } from '#keybroker/broker.js'
+import { challenge } from '#keybroker/challenge.js'
+import { acceptStatement, createTenant } from '#keybroker/changes.js'
+import { HeadMemory } from '#keybroker/heads.js'
+import { createKekFile, openKekFile } from '#keybroker/kek/kek.js'
+import type { Log, Store } from '#keybroker/ports.js'
+import { registerModel } from '#keybroker/register.js'
+import { type Outcome, release } from '#keybroker/release.js'
+import { brokerStore } from '#keybroker/store/broker-store.js'
+import { migrateStore } from '#keybroker/store/open.js'
+import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
+import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
+import { type TestLog, testLog } from '#test/transparency/fixtures.js'
+
+export const permitAll = '@id("permit-all") permit (principal, action, resource);'
+export const startTime: UnixSeconds = Math.floor(Date.now() / 1000)
+
+/** A broker in this process: real store, log, witness, verifier and key-encryption key. Only the clock is the test's. */
+export interface TestBroker {
+  readonly broker: Broker
+  readonly database: Database
+  readonly testLog: TestLog
+  readonly verifier: SigningKey
+  readonly clock: { now: UnixSeconds }
+  /** put before the store and the log, where a test makes them fail */
+  readonly faults: Faults
+  close(): Promise<void>
+}
+
+export interface Faults {
+  /** called before and after each step, by its name: throwing is the fault */
+  before: (step: string) => void
+  after: (step: string) => void
+}
+
+/** Every call of the port tells the faults before it begins and after it ended. */
+function faulty<T extends object>(port: T, prefix: string, faults: Faults): T {
+  return new Proxy(port, {
+    get(target, name) {
+      const value = Reflect.get(target, name)
+      if (typeof value !== 'function') return value
+      return async (...given: unknown[]) => {
+        faults.before(`${prefix}.${String(name)}`)
+        const result = await Reflect.apply(value, target, given)
+        faults.after(`${prefix}.${String(name)}`)
+        return result
+      }
+    },
+  })
+}
+
+export async function testBroker(database: Database, options: { store?: (store: Store) => Store } = {}): Promise<TestBroker> {
+  await migrateStore(database)
+  const made = await testLog(database, 1)
+  const log = await made.open(database)
+  const folder = await mkdtemp(join(tmpdir(), 'claviger-broker-'))
+  await createKekFile(join(folder, 'kek'))
+  const kek = await openKekFile(join(folder, 'kek'))
+  const { key: signer } = await generateSigningKey('Ed25519')
+  const { key: verifier } = await generateSigningKey('ES256')
+  const clock = { now: startTime }
+  const faults: Faults = { before: () => undefined, after: () => undefined }
+  const store = faulty(options.store?.(brokerStore(database)) ?? brokerStore(database), 'store', faults)
+  const port: Log = { append: (leaf) => log.append(leaf), proof: (index) => log.proof(index) }
+  const broker: Broker = {
+    store,
+    log: faulty(port, 'log', faults),
+    kek,
+    signer,
+    wrapping: await generateRecipientKey(),
+    callerSecret: randomBytes(32),
+    heads: new HeadMemory(),
+    clock: () => clock.now,
+    random: randomBytes,
+    async appraise(evidence, anchors, input) {
+      const result = await appraiseEvidence(evidence, anchors, input)
+      return {
+        ...result,
+        issueEar: (about) =>
+          issueEar(result, { ...about, issuer: 'test', build: '0', id: toBase64Url(randomBytes(16)) }, verifier),
+      }
+    },
+  }
+  return { broker, database, testLog: made, verifier, clock, faults, close: () => log.close() }
+}
+
+/** An owner with one sealed model, as far as a broker sees it. */
+export interface TestOwner {
+  readonly key: SigningKey
+  readonly id: string
+  readonly model: string
+  readonly dek: Uint8Array
+  readonly manifest: Uint8Array
+  readonly manifestSignature: Uint8Array
+  readonly manifestDigest: string
+  readonly heads: Map<string, { sequence: number; digest: string; envelope: Envelope }>
+}
+
+export async function testOwner(name = 'whisper'): Promise<TestOwner> {
+  const { key } = await generateSigningKey('ES256')
+  return sealTiny(key, name, 1, new Map())
+}
+
+/** The same owner's next version of the model: another key, another manifest. */
+export function nextVersion(owner: TestOwner, version: number): Promise<TestOwner> {
+  return sealTiny(owner.key, owner.model.slice(44), version, owner.heads)
+}
+
+async function sealTiny(
+  key: SigningKey,
+  name: string,
+  version: number,
+  heads: TestOwner['heads'],
+): Promise<TestOwner> {
+  const dek = randomBytes(32)
+  const model = { id: `${key.id}/${name}`, version }
+  const plaintextLength = 5
+  const segments = Array.from({ length: segmentCount(plaintextLength) }, () => toHex(randomBytes(32)))
+  const parameters = encodeParameters({ segmentLength })
+  const manifest = encodeManifest({
+    format: 'claviger/sealed-model/v1',
+    model,
+    owner: key.publicKey,
+    licence: null,
+    size: plaintextLength,
+    files: [
+      {
+        path: 'model.onnx',
+        role: 'graph',
+        engine: undefined,
+        plaintextLength,
+        ciphertextLength: ciphertextLength(plaintextLength),
+        header: toBase64(concat(parameters, randomBytes(headerSize - parameters.length))),
+        segments,
+        digest: fileDigest(segments),
+      },
+    ],
+    secret: await sealDigests(dek, model, randomBytes(12), [{ path: 'model.onnx', sha256: toHex(sha256(dek)) }]),
+  })
+  const manifestSignature = await signFolder(key, name, [
+    { name: manifestName, digest: manifestDigest(manifest) },
+    { name: recoveryName, digest: toHex(randomBytes(32)) },
+    { name: ciphertextPath('model.onnx'), digest: toHex(randomBytes(32)) },
+  ])
+  return {
+    key,
+    id: key.id,
+    model: model.id,
+    dek,
+    manifest,
+    manifestSignature,
+    manifestDigest: manifestDigest(manifest),
+    heads,
+  }
+}
+
+type Body<K extends StatementKind> = Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'model'>
+
+/** The owner's next statement of a kind, signed. It is the head of its chain from now on, whether or not it is accepted. */
+export async function sign<K extends StatementKind>(
+  owner: TestOwner,
+  kind: K,
+  body: Body<K>,
+  options: { key?: SigningKey; keepHead?: boolean } = {},
+): Promise<Envelope> {
+  const onModel = kind !== 'tenant' && kind !== 'trust'
+  const chain = onModel ? `${kind} ${owner.model}` : kind
+  const head = owner.heads.get(chain)
+  const statement = {
+    type: `claviger/statement/${kind}/v1`,
+    tenant: owner.id,
+    sequence: (head?.sequence ?? 0) + 1,
+    previous: head?.digest ?? null,
+    issuedAt: startTime,
+    ...(onModel ? { model: owner.model } : {}),
+    ...body,
+  } as unknown as Statement<K>
+  const envelope = await signStatement(kind, statement, options.key ?? owner.key)
+  if (!options.keepHead)
+    owner.heads.set(chain, { sequence: statement.sequence, digest: payloadDigest(envelope), envelope })
+  return envelope
+}
+
+export function trustBody(test: TestBroker, platform: SimulatedPlatform | null): Body<'trust'> {
+  return {
+    brokers: [test.broker.signer.publicKey as Ed25519Jwk],
+    verifiers: [test.verifier.publicKey],
+    logs: [test.testLog.vkey],
+    witnessPolicy: test.testLog.quorumPolicy,
+    simulatedRoots: platform ? [platform.rootDigest] : [],
+    independentWitnesses: [],
+  }
+}
+
+export function registrationBody(
+  owner: TestOwner,
+  overrides: Partial<Body<'registration'>> = {},
+): Body<'registration'> {
+  return {
+    version: 1,
+    manifestDigest: owner.manifestDigest,
+    versionFloor: 1,
+    delivery: ['v1'],
+    lease: { seconds: 300, requests: 100, nodes: 2 },
+    callers: 'any',
+    ...overrides,
+  }
+}
+
+export interface Registered {
+  readonly test: TestBroker
+  readonly owner: TestOwner
+  readonly platform: SimulatedPlatform
+}
+
+/** A broker at which an owner has registered a model. */
+export async function registered(
+  database: Database,
+  options: {
+    class?: 'production' | 'development'
+    policy?: string
+    values?: ReferenceValues
+    registration?: Partial<Body<'registration'>>
+  } = {},
+): Promise<Registered> {
+  const test = await testBroker(database)
+  const platform = await testPlatform({ at: startTime })
+  const owner = await testOwner()
+  await createTenant(test.broker, await tenantStatement(owner, options.class ?? 'development'))
+  await registerModel(test.broker, await registration(test, owner, platform, options))
+  return { test, owner, platform }
+}
+
+export function tenantStatement(owner: TestOwner, tenantClass: 'production' | 'development'): Promise<Envelope> {
+  return sign(owner, 'tenant', { name: 'acme', class: tenantClass, keys: [owner.key.publicKey] })
+}
+
+export async function registration(
+  test: TestBroker,
+  owner: TestOwner,
+  platform: SimulatedPlatform | null,
+  options: { policy?: string; values?: ReferenceValues; registration?: Partial<Body<'registration'>> } = {},
+): Promise<RegisterRequest> {
+  const info = registerInfo(owner.manifestDigest)
+  const wrapping = test.broker.wrapping.publicKey
+  return {
+    version: apiVersion,
+    trust: owner.heads.get('trust')?.envelope ?? (await sign(owner, 'trust', trustBody(test, platform))),
+    registration: await sign(owner, 'registration', registrationBody(owner, options.registration)),
+    policy: await sign(owner, 'policy', { name: 'test', language: 'cedar', text: options.policy ?? permitAll }),
+    referenceValues: await sign(owner, 'reference-values', { values: options.values ?? testReferenceValues() }),
+    manifest: toBase64(owner.manifest),
+    manifestSignature: toBase64(owner.manifestSignature),
+    wrapped: toBase64(await hpkeSeal(wrapping, info, new Uint8Array(0), owner.dek)),
+  }
+}
+
+export async function change<K extends StatementKind>({ test, owner }: Registered, kind: K, body: Body<K>) {
+  return acceptStatement(test.broker, kind, await sign(owner, kind, body), owner.id)
+}
+
+/** A node, as far as a broker sees it: its keys, its settings, its machine. */
+export interface TestNode {
+  readonly releaseKey: RecipientKey
+  readonly keyset: Keyset
+  readonly config: RuntimeConfig
+  readonly platform: SimulatedPlatform
+  readonly host: ReleaseRequest['host']
+}
+
+export async function testNode(
+  { test, owner, platform }: Registered,
+  options: { config?: Partial<RuntimeConfig>; host?: { country: string }; platform?: SimulatedPlatform } = {},
+): Promise<TestNode> {
+  const releaseKey = await generateRecipientKey()
+  const { key: receipt } = await generateSigningKey('Ed25519')
+  const keyset: Keyset = {
+    type: 'claviger/keyset/v1',
+    suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
+    release: releaseKey.publicKey,
+    request: (await generateRecipientKey()).publicKey,
+    receipt: receipt.publicKey as Ed25519Jwk,
+    tls: null,
+    landmark: null,
+    notAfter: startTime + 86_400,
+  }
+  const host = options.host ? await hostDeclaration(options.host.country) : null
+  const config: RuntimeConfig = {
+    type: 'claviger/runtime-config/v1',
+    model: owner.model,
+    broker: test.broker.signer.id,
+    hostStatement: host && payloadDigest(host.statement),
+    dangerousAllowInspection: false,
+    dangerousAllowPlain: false,
+    dangerousAllowSimulated: true,
+    engineConfinement: 'unconfined',
+    requestSizeMax: 1_000_000,
+    ...options.config,
+  }
+  return { releaseKey, keyset, config, platform: options.platform ?? platform, host }
+}
+
+async function hostDeclaration(country: string): Promise<{ statement: Envelope; key: SignatureJwk }> {
+  const { key } = await generateSigningKey('Ed25519')
+  const statement = await signHostStatement(
+    {
+      type: 'claviger/statement/host/v1',
+      host: 'rack-7',
+      place: { country },
+      operator: { legalName: 'Example GmbH', country },
+      issuedAt: startTime,
+    },
+    key,
+  )
+  return { statement, key: key.publicKey }
+}
+
+export interface Ask {
+  readonly lease?: string
+  readonly requestId?: string
+  readonly nonce?: string
+  readonly binding?: Partial<Binding>
+  readonly change?: (request: ReleaseRequest) => ReleaseRequest
+}
+
+/** The request that a node makes for a challenge, with evidence that binds it. */
+export async function request({ test, owner }: Registered, node: TestNode, ask: Ask = {}): Promise<ReleaseRequest> {
+  const nonce = ask.nonce ?? (await challenge(test.broker, owner.model)).nonce
+  const binding: Binding = {
+    purpose: ask.lease ? 'claviger.renew.v1' : 'claviger.release.v1',
+    audience: test.broker.signer.id,
+    model: owner.model,
+    nonce,
+    keyset_digest: keysetDigest(node.keyset),
+    devices_digest: noDevicesDigest,
+    config_digest: documentDigest(node.config),
+    trust_digest: owner.heads.get('trust')!.digest,
+    ...ask.binding,
+  }
+  const made: ReleaseRequest = {
+    version: apiVersion,
+    requestId: ask.requestId ?? toHex(randomBytes(16)),
+    binding,
+    evidence: await node.platform.attest(reportDataOf(binding)),
+    keyset: node.keyset,
+    config: node.config,
+    modelVersion: 1,
+    manifestDigest: owner.manifestDigest,
+    host: node.host,
+    lease: ask.lease ?? null,
+  }
+  return ask.change ? ask.change(made) : made
+}
+
+export async function ask(chain: Registered, node: TestNode, options: Ask = {}): Promise<Outcome> {
+  return release(chain.test.broker, await request(chain, node, options))
+}
+
+export function granted(outcome: Outcome) {
+  if (outcome.kind !== 'granted') throw new Error(`expected a release, got ${JSON.stringify(outcome)}`)
+  return outcome.answer
+}
+
+/** `granted`, the ids of what denied, or the code that refused. */
+export function gist(outcome: Outcome): string {
+  if (outcome.kind === 'granted') return 'granted'
+  return outcome.kind === 'denied' ? outcome.reasons.map((one) => one.id).join(' ') : outcome.code
+}
+
+/** The model key out of an answer, opened as the node opens it. */
+export function openKey(owner: TestOwner, node: TestNode, answer: { leaf: string; wrapped: string | null }) {
+  const info = releaseInfo(hashLeaf(fromBase64(answer.leaf)))
+  return hpkeOpen(node.releaseKey, info, releaseAad(owner.manifestDigest), fromBase64(answer.wrapped!))
+}
+
+export { thumbprint }

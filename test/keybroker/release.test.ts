@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest'
+import { fromBase64 } from '#core/bytes/bytes.js'
+import { verifyTlogProof } from '#core/tlog/verify.js'
+import { verifyEar } from '#core/wire/ear.js'
+import { keysetDigest } from '#core/wire/keyset.js'
+import { verifyReleaseLeaf } from '#core/wire/leaf.js'
+import { verifyBeat, verifyLease } from '#core/wire/lease.js'
+import type { Ed25519Jwk } from '#core/crypto/jwk.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { ask, gist, granted, openKey, registered, request, testNode } from '#test/keybroker/fixtures.js'
+import { release } from '#keybroker/release.js'
+
+describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
+  test('gives a node everything that it verifies', async () => {
+    const chain = await registered(await open())
+    const { test: made, owner } = chain
+    const node = await testNode(chain, { host: { country: 'DE' } })
+    const asked = await request(chain, node)
+    const answer = granted(await release(made.broker, asked))
+    const brokers = [made.broker.signer.publicKey as Ed25519Jwk]
+    const lease = await verifyLease(answer.lease, brokers)
+    expect(lease).toMatchObject({ requests: 100, declared: { place: { country: 'DE' }, grade: 'L0' } })
+    expect((await verifyBeat(answer.beat, brokers)).nonce).toBe(asked.binding.nonce)
+    const ear = await verifyEar(answer.ear, [made.verifier.publicKey], {
+      audience: made.broker.signer.id,
+      at: made.clock.now,
+    })
+    expect(ear.keysetDigest).toBe(keysetDigest(node.keyset))
+    const leaf = fromBase64(answer.leaf)
+    const { binding, evidence } = asked
+    verifyReleaseLeaf(leaf, { ...answer, tenant: owner.id, binding, evidence, lease })
+    const inclusion = await verifyTlogProof(answer.proof, leaf, made.testLog.trust)
+    expect(inclusion.index).toBeGreaterThan(4)
+    expect(await openKey(owner, node, answer)).toEqual(owner.dek)
+    await made.close()
+  })
+
+  test('renews a lease under its id, without a key', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const first = granted(await ask(chain, node))
+    const brokers = [chain.test.broker.signer.publicKey as Ed25519Jwk]
+    const lease = await verifyLease(first.lease, brokers)
+    chain.test.clock.now += 100
+    const answer = granted(await ask(chain, node, { lease: lease.id }))
+    const renewed = await verifyLease(answer.lease, brokers)
+    expect(answer.wrapped).toBeNull()
+    expect(renewed).toMatchObject({ id: lease.id, expiresAt: lease.expiresAt + 100, requests: 100 })
+    const other = await testNode(chain)
+    expect(gist(await ask(chain, other, { lease: lease.id }))).toBe('broker/lease-keyset')
+    chain.test.clock.now = renewed.expiresAt
+    expect(gist(await ask(chain, node, { lease: lease.id }))).toBe('broker/lease-ended')
+    await chain.test.close()
+  })
+})
