@@ -79,7 +79,7 @@ export class Session {
   #resolveEnded: (failure: Failure) => void = () => {}
   #ending: Failure | undefined
   #busy = false
-  #retryAtMs = 0
+  readonly #retryAtMs = { renewal: 0, beat: 0 }
   /** A renewal whose answer did not come: asked again under the same id, so that it is debited once. */
   #pending: { readonly requestId: string; readonly askedAtMs: number } | undefined
 
@@ -153,7 +153,6 @@ export class Session {
     try {
       const over = this.#findOver()
       if (over) return await this.end(over)
-      if (this.#ports.elapsedMs() < this.#retryAtMs) return
       await this.#keepUp()
     } finally {
       this.#busy = false
@@ -175,29 +174,33 @@ export class Session {
   }
 
   async #keepUp(): Promise<void> {
-    const { requests } = this.#use.grant.lease
-    const isShort = this.#use.requestsLeft <= Math.floor(requests * renewBelow)
-    try {
-      if (this.#use.leaseShareUsed() >= renewAfter || isShort) await this.#renew()
-      else if (this.#use.beatShareUsed() >= beatAfter) await this.#takeBeat()
-    } catch (error) {
-      await this.#overcome(error, isShort)
-    }
+    const use = this.#use
+    const isShort = () => use.requestsLeft <= Math.floor(use.grant.lease.requests * renewBelow)
+    if (use.leaseShareUsed() >= renewAfter || isShort()) await this.#attempt('renewal', () => this.#renew())
+    // A renewal that fails does not keep the beats from being taken.
+    if (use.beatShareUsed() >= beatAfter) await this.#attempt('beat', () => this.#takeBeat())
   }
 
   /** A denial ends key use now; other trouble is waited out, for as long as the lease lives. */
-  async #overcome(error: unknown, isShort: boolean): Promise<void> {
-    if (!isFailure(error)) throw error
-    if (error.code === 'broker/denied') return this.end(error)
-    if (error.code !== 'broker/unreachable') this.#pending = undefined
-    this.#ports.report({ kind: 'trouble', failure: error })
-    this.#retryAtMs = this.#ports.elapsedMs() + retryMs
-    if (isShort && this.#use.requestsLeft === 0) {
-      const { requests } = this.#use.grant.lease
-      await this.end(
-        new Failure<KeyUseCode>('lease/budget', `the ${requests} requests of the lease are used up`, { cause: error }),
-      )
+  async #attempt(what: 'renewal' | 'beat', act: () => Promise<void>): Promise<void> {
+    if (this.#ending || this.#ports.elapsedMs() < this.#retryAtMs[what]) return
+    try {
+      await act()
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      if (error.code === 'broker/denied') return this.end(error)
+      this.#ports.report({ kind: 'trouble', failure: error })
+      this.#retryAtMs[what] = this.#ports.elapsedMs() + retryMs
+      if (what === 'renewal') await this.#afterFailedRenewal(error)
     }
+  }
+
+  async #afterFailedRenewal(cause: Failure): Promise<void> {
+    // Whatever answered, the request was seen: only one that got no answer is asked again under its id.
+    if (cause.code !== 'broker/unreachable') this.#pending = undefined
+    if (this.#use.requestsLeft > 0) return
+    const { requests } = this.#use.grant.lease
+    await this.end(new Failure<KeyUseCode>('lease/budget', `the ${requests} requests of the lease are used up`, { cause }))
   }
 
   async #renew(): Promise<void> {
