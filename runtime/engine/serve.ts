@@ -1,6 +1,7 @@
 import { wipe } from '#core/bytes/secret.js'
 import { generateRecipientKey, hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { dekSize } from '#core/sealed/keys.js'
 import { parseManifest } from '#core/sealed/manifest.js'
 import type { EngineCode } from '#runtime/api/engine.js'
 import { type FromEngine, parseToEngine, type ToEngine } from '#runtime/engine/messages.js'
@@ -8,8 +9,6 @@ import { type LoadedModel, loadModel } from '#runtime/engine/model.js'
 
 /** Failures of opening the wrapped key. */
 export type KeyCode = 'engine/key' | 'engine/state'
-
-const dekSize = 32
 
 interface State {
   readonly key: RecipientKey

@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly loadDeadlineMs?: number
   /** Requests that wait behind the running one. Default 16. */
   readonly queueMax?: number
+  /** What runs when the model is unloaded has this long. Default 5,000. */
+  readonly exitDeadlineMs?: number
   /** The user and group of the process, where the parent may choose. */
   readonly uid?: number
   readonly gid?: number
@@ -64,7 +66,6 @@ export interface Engine extends InferenceEngine {
 
 const unloaded = () => new Failure<EngineCode>('engine/not-loaded', 'the model was unloaded')
 const startDeadlineMs = 20_000
-const exitDeadlineMs = 5_000
 
 /** The compiled entry of the process: it runs from dist, also when the parent runs from the sources. */
 function childPath(): string {
@@ -109,6 +110,7 @@ function spawnChild(options: EngineOptions): ChildProcess {
  */
 export async function startEngine(options: EngineOptions = {}): Promise<Engine> {
   const requestDeadlineMs = options.requestDeadlineMs ?? 60_000
+  const exitDeadlineMs = options.exitDeadlineMs ?? 5_000
   const child = spawnChild(options)
   const channel = new Channel(child)
   const { releaseKey } = expect(channel, await channel.exchange(undefined, startDeadlineMs), 'started')
