@@ -1,6 +1,8 @@
+import { fromBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
+import { thumbprintShape } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
-import { canonicalJson } from '#core/encoding/json.js'
+import { canonicalJson, type Json, parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -76,10 +78,10 @@ export async function acceptStatement(
   broker: Broker,
   kind: StatementKind,
   envelope: Envelope,
-  tenantId: string,
 ): Promise<AcceptedChanges> {
   if (kind === 'tenant')
     throw new Failure<BrokerCode>('broker/tenant-statement', "a tenant's statement comes in by its own route")
+  const tenantId = claimedTenant(envelope)
   const { stored, made } = await broker.store.read((reader) => readTenant(reader, tenantId))
   const change = await verifyChange(broker, kind, envelope, made)
   await broker.store.transaction(async (tx) => {
@@ -88,6 +90,12 @@ export async function acceptStatement(
     await applyChanges(tx, broker, stored, made, [change])
   })
   return published(broker, tenantId, [change])
+}
+
+/** The tenant that a statement claims to be of: it says whose keys to verify it with. */
+function claimedTenant(envelope: Envelope): string {
+  const payload = parseCanonicalJson(fromBase64(envelope.payload))
+  return thumbprintShape((payload as { readonly tenant?: Json } | null)?.tenant, 'tenant')
 }
 
 /** The statement as the owner signed it, and fit to be decided by. */

@@ -89,3 +89,17 @@ export async function bundleAt(broker: Broker, index: number, tenant: string | n
   const stored = parseCanonicalJson(entry.bundle) as { readonly [name: string]: Json }
   return anyBundleShape({ ...stored, proof: await broker.log.proof(index) }, 'bundle')
 }
+
+/**
+ * The trust statement that an owner made last, for its nodes, which believe it once the owner's key verified it. It
+ * names keys and no secret.
+ *
+ * throws  broker/unknown-tenant, database/...
+ */
+export async function trustStatementOf(broker: Broker, tenant: string): Promise<Envelope> {
+  const rows = await broker.store.read((reader) => reader.loadStatements(tenant, ''))
+  const found = rows.find((row) => row.kind === 'trust')
+  if (!found)
+    throw new Failure<BrokerCode>('broker/unknown-tenant', 'no owner of this id has made a trust statement here')
+  return found.envelope
+}

@@ -81,7 +81,10 @@ function faulty<T extends object>(port: T, prefix: string, faults: Faults): T {
   })
 }
 
-export async function testBroker(database: Database, options: { store?: (store: Store) => Store } = {}): Promise<TestBroker> {
+export async function testBroker(
+  database: Database,
+  options: { store?: (store: Store) => Store } = {},
+): Promise<TestBroker> {
   await migrateStore(database)
   const made = await testLog(database, 1)
   const log = await made.open(database)
@@ -138,12 +141,7 @@ export function nextVersion(owner: TestOwner, version: number): Promise<TestOwne
   return sealTiny(owner.key, owner.model.slice(44), version, owner.heads)
 }
 
-async function sealTiny(
-  key: SigningKey,
-  name: string,
-  version: number,
-  heads: TestOwner['heads'],
-): Promise<TestOwner> {
+async function sealTiny(key: SigningKey, name: string, version: number, heads: TestOwner['heads']): Promise<TestOwner> {
   const dek = randomBytes(32)
   const model = { id: `${key.id}/${name}`, version }
   const plaintextLength = 5
@@ -186,7 +184,10 @@ async function sealTiny(
   }
 }
 
-type Body<K extends StatementKind> = Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'model'>
+type Body<K extends StatementKind> = Omit<
+  Statement<K>,
+  'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'model'
+>
 
 /** The owner's next statement of a kind, signed. It is the head of its chain from now on, whether or not it is accepted. */
 export async function sign<K extends StatementKind>(
@@ -288,7 +289,7 @@ export async function registration(
 }
 
 export async function change<K extends StatementKind>({ test, owner }: Registered, kind: K, body: Body<K>) {
-  return acceptStatement(test.broker, kind, await sign(owner, kind, body), owner.id)
+  return acceptStatement(test.broker, kind, await sign(owner, kind, body))
 }
 
 /** A node, as far as a broker sees it: its keys, its settings, its machine. */

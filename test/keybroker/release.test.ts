@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { fromBase64 } from '#core/bytes/bytes.js'
+import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { verifyTlogProof } from '#core/tlog/verify.js'
 import { verifyEar } from '#core/wire/ear.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
-import type { Ed25519Jwk } from '#core/crypto/jwk.js'
+import { release } from '#keybroker/release.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { ask, gist, granted, openKey, registered, request, testNode } from '#test/keybroker/fixtures.js'
-import { release } from '#keybroker/release.js'
 
 describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
   test('gives a node everything that it verifies', async () => {

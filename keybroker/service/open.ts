@@ -1,0 +1,64 @@
+import { randomBytes } from '#core/crypto/hash.js'
+import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
+import type { Envelope } from '#core/dsse.js'
+import { signBrokerDocument } from '#core/wire/broker-document.js'
+import type { Database } from '#host/database.js'
+import type { Broker } from '#keybroker/broker.js'
+import { HeadMemory } from '#keybroker/heads.js'
+import { publishPending } from '#keybroker/outbox.js'
+import type { Clock, Log } from '#keybroker/ports.js'
+import type { BrokerKeys } from '#keybroker/service/keys.js'
+import { brokerStore } from '#keybroker/store/broker-store.js'
+import { migrateStore } from '#keybroker/store/open.js'
+
+export interface OpenBrokerOptions {
+  readonly database: Database
+  readonly keys: BrokerKeys
+  readonly log: Log
+  /** the verifier, and the keys that its results are signed with */
+  readonly appraise: Broker['appraise']
+  readonly verifiers: readonly SignatureJwk[]
+  /** verifier keys of the logs, and the witness policy that this broker proposes to owners */
+  readonly logs: readonly string[]
+  readonly witnessPolicy: string
+  readonly clock: Clock
+}
+
+/** A broker that is ready: its tables are there, and no entry of the time before waits for the log. */
+export interface OpenedBroker {
+  readonly broker: Broker
+  /** what it says of itself at `/v1/broker`, signed */
+  readonly document: Envelope
+  /** entries that a crash had kept from the log */
+  readonly recovered: number
+}
+
+/**
+ * Opens a broker over its keys, database and log. What an earlier process stored and could not log any more is logged
+ * before anything new is decided.
+ *
+ * throws  log/..., database/...
+ */
+export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBroker> {
+  const { database, keys, log, appraise, clock } = options
+  await migrateStore(database)
+  const { signer, wrapping, kek, callerSecret } = keys
+  const own = { signer, wrapping, kek, callerSecret, random: randomBytes }
+  const broker: Broker = { ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
+  const recovered = await publishPending(broker, null)
+  const document = await signBrokerDocument(
+    {
+      type: 'claviger/broker/v1',
+      key: signer.publicKey as Ed25519Jwk,
+      wrapping: wrapping.publicKey,
+      verifiers: options.verifiers,
+      logs: options.logs,
+      witnessPolicy: options.witnessPolicy,
+      standing: 'UNATTESTED BROKER',
+      kek: 'KEK HELD BY OPERATOR',
+      issuedAt: clock(),
+    },
+    signer,
+  )
+  return { broker, document, recovered }
+}

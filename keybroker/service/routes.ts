@@ -1,0 +1,165 @@
+/** What belongs in keybroker/service: the broker over HTTP, its key folder, and its opening. Decisions stand outside. */
+import { type Context, Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import type { Envelope } from '#core/dsse.js'
+import { type Json, parseJson } from '#core/encoding/json.js'
+import type { Shape } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { KiB, MiB } from '#core/limits.js'
+import { parseDecimal } from '#core/tlog/checkpoint.js'
+import { registerRequestShape } from '#core/wire/broker-document.js'
+import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
+import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
+import { type Env, problemResponse, readBody } from '#host/http.js'
+import type { HttpCode } from '#host/http-failures.js'
+import { beat } from '#keybroker/beat.js'
+import type { Broker } from '#keybroker/broker.js'
+import { challenge } from '#keybroker/challenge.js'
+import { acceptStatement, createTenant } from '#keybroker/changes.js'
+import { answerOwner, bundleAt, leases, trustStatementOf } from '#keybroker/queries.js'
+import { countRefusal } from '#keybroker/refusals.js'
+import { registerModel } from '#keybroker/register.js'
+import { type Outcome, release } from '#keybroker/release.js'
+import { verifyAdminToken } from '#keybroker/service/keys.js'
+import { type ApiCode, brokerStatuses } from '#keybroker/service/statuses.js'
+
+export interface BrokerRoutesOptions {
+  readonly broker: Broker
+  /** the broker's signed document */
+  readonly document: Envelope
+  /** SHA-256 of the text of the admin token */
+  readonly adminTokenDigest: Uint8Array
+}
+
+/** Bodies of routes that strangers reach; evidence with its collateral is far below. */
+const smallBodyMax = 512 * KiB
+/** A registration carries the manifest of a large model. */
+export const registerBodyMax = 16 * MiB
+
+/**
+ * The broker's own API below `/v1`.
+ *
+ * Mount it in an application that bounds rate, time and concurrency, whose body bound is `registerBodyMax`, and whose
+ * table of statuses holds `brokerStatuses` and the log's.
+ */
+export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
+  const { broker, adminTokenDigest } = options
+  const routes = new Hono<Env>()
+  const admin = (c: Context<Env>) => verifyAdminToken(c.req.header('authorization'), adminTokenDigest)
+  routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitBody(c, next)))
+
+  routes.get('/v1/broker', (c) => json(c, options.document))
+  routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
+  routes.post('/v1/challenges', async (c) => {
+    const { model } = await readRequest(c, challengeRequestShape)
+    return json(c, await challenge(broker, model))
+  })
+  routes.post('/v1/releases', (c) => decide(broker, c, (request) => request.lease === null))
+  routes.post('/v1/renewals', (c) => decide(broker, c, (request) => request.lease !== null))
+  routes.post('/v1/beats', async (c) => json(c, await beat(broker, await readRequest(c, beatRequestShape))))
+
+  routes.post('/v1/tenants', async (c) => {
+    admin(c)
+    const { tenant } = await readRequest(c, tenantRequestShape)
+    return json(c, { version: apiVersion, accepted: await createTenant(broker, tenant) })
+  })
+  routes.post('/v1/statements', async (c) => {
+    const { kind, statement } = await readRequest(c, statementRequestShape)
+    return json(c, { version: apiVersion, accepted: await acceptStatement(broker, kind, statement) })
+  })
+  routes.post('/v1/models', async (c) => {
+    const request = await readRequest(c, registerRequestShape, registerBodyMax)
+    return json(c, { version: apiVersion, accepted: await registerModel(broker, request) })
+  })
+  routes.post('/v1/queries', async (c) =>
+    json(c, await answerOwner(broker, (await readRequest(c, queryRequestShape)).query)),
+  )
+  routes.get('/v1/bundles/:entry', async (c) => {
+    admin(c)
+    return json(c, await bundleAt(broker, parseDecimal(c.req.param('entry')) ?? -1, null))
+  })
+  routes.get('/v1/tenants/:tenant/leases', async (c) => {
+    admin(c)
+    return json(c, await leases(broker, c.req.param('tenant')))
+  })
+  return routes
+}
+
+const limitBody = bodyLimit({
+  maxSize: smallBodyMax,
+  onError: () => {
+    throw new Failure<HttpCode>('http/body-size', `body has more than ${smallBodyMax} bytes`)
+  },
+})
+
+function json(c: Context<Env>, value: unknown): Response {
+  return c.json(value as object, 200, { 'cache-control': 'no-store' })
+}
+
+/**
+ * The value of a JSON body in our version of the API. A body of another version is told which are spoken here, before
+ * anything else about it is looked at.
+ *
+ * throws  api/version, http/media-type, json/..., shape/..., bytes/utf8
+ */
+async function readRequest<T>(c: Context<Env>, shape: Shape<T>, sizeMax = smallBodyMax): Promise<T> {
+  const type = (c.req.header('content-type') ?? '').split(';')[0]!.trim().toLowerCase()
+  if (type !== 'application/json')
+    throw new Failure<HttpCode>('http/media-type', 'content type is not application/json')
+  const body = parseJson(await readBody(c), sizeMax)
+  const named = body !== null && typeof body === 'object' && 'version' in body ? (body.version as Json) : undefined
+  if (named !== apiVersion) {
+    throw new Failure<ApiCode>('api/version', `body is not of version ${apiVersion}`, {
+      detail: { supported: [apiVersion] },
+    })
+  }
+  return shape(body, '')
+}
+
+/** A release or a renewal: each has its own route, and a request on the wrong one is none. */
+async function decide(
+  broker: Broker,
+  c: Context<Env>,
+  belongs: (request: { readonly lease: string | null }) => boolean,
+): Promise<Response> {
+  const request = await readRequest(c, releaseRequestShape)
+  if (!belongs(request)) throw new Failure('shape/form', 'lease: null in a release, the lease to renew in a renewal')
+  let outcome: Outcome
+  try {
+    outcome = await release(broker, request)
+  } catch (error) {
+    if (isFailure(error) && isCounted(error.code)) await countRefusal(broker, error.code)
+    throw error
+  }
+  if (outcome.kind === 'refused') await countRefusal(broker, outcome.code)
+  return answerTo(c, outcome)
+}
+
+/** A request that was refused, and not one that the broker could not deal with. */
+function isCounted(code: string): boolean {
+  const status = Object.hasOwn(brokerStatuses, code) ? brokerStatuses[code as keyof typeof brokerStatuses] : 500
+  return status < 500
+}
+
+function answerTo(c: Context<Env>, outcome: Outcome): Response {
+  if (outcome.kind === 'granted') return json(c, outcome.answer)
+  if (outcome.kind === 'refused') {
+    const detail = outcome.fix === null ? {} : { detail: { fix: outcome.fix } }
+    return problemResponse(new Failure(outcome.code, outcome.message, detail), 422)
+  }
+  const { reasons, entry, simulated } = outcome
+  const document = {
+    type: 'about:blank',
+    title: 'Forbidden',
+    status: 403,
+    code: 'broker/denied',
+    detail: `denied by ${reasons.map((one) => one.id).join(', ')}${simulated ? ' (simulated evidence: NOT HARDWARE)' : ''}`,
+    reasons,
+    entry,
+    simulated,
+  }
+  return c.body(JSON.stringify(document), 403, {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+  })
+}

@@ -1,0 +1,128 @@
+import type { BytesCode } from '#core/bytes/bytes.js'
+import type { CryptoCode } from '#core/crypto/failures.js'
+import type { DsseCode } from '#core/dsse.js'
+import type { JsonCode } from '#core/encoding/json.js'
+import type { PathCode } from '#core/encoding/path.js'
+import type { ShapeCode } from '#core/encoding/shape.js'
+import type { SealedCode } from '#core/sealed/failures.js'
+import type { EntryCode } from '#core/wire/entries.js'
+import type { OwnerQueryCode } from '#core/wire/owner-query.js'
+import type { StatementCode } from '#core/wire/statements.js'
+import type { DatabaseCode } from '#host/database-failures.js'
+import { databaseStatuses, inputStatuses } from '#host/http-failures.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import type { KekCode } from '#keybroker/kek/kek.js'
+import type { StoreCode } from '#keybroker/store/open.js'
+import type { PolicyCode } from '#policies/language/failures.js'
+import type { RefusalCode } from '#policies/release/failures.js'
+
+/** Failures of our own API as such. */
+export type ApiCode = 'api/version'
+
+/** Everything that a route of the broker can fail with, but the log's codes, whose table stands with the log. */
+export type BrokerServiceCode =
+  | ApiCode
+  | BrokerCode
+  | RefusalCode
+  | StoreCode
+  | KekCode
+  | StatementCode
+  | OwnerQueryCode
+  | PolicyCode
+  | SealedCode
+  | PathCode
+  | EntryCode
+  | DsseCode
+  | CryptoCode
+  | BytesCode
+  | JsonCode
+  | ShapeCode
+  | DatabaseCode
+
+/**
+ * The broker's failures as HTTP statuses. 403 means a decision and nothing else; 5xx that asking again may help.
+ */
+export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
+  ...inputStatuses,
+  ...databaseStatuses,
+  'api/version': 400,
+  'broker/unknown-tenant': 404,
+  'broker/unknown-model': 404,
+  'broker/unknown-lease': 404,
+  'broker/unknown-entry': 404,
+  // What is stored is not what was signed: nothing is decided until the operator has looked.
+  'broker/record': 503,
+  'broker/key': 503,
+  'judge/statement-false': 503,
+  'judge/statement-missing': 503,
+  'broker/changing': 503,
+  'broker/challenges': 429,
+  'broker/statements': 429,
+  'broker/tenant-exists': 409,
+  'broker/tenant-statement': 422,
+  'broker/registration': 422,
+  'broker/model-key': 422,
+  'broker/version': 409,
+  'broker/admin-token': 401,
+  'broker/lease-over': 403,
+  'broker/lease-revoked': 403,
+  'judge/broker-not-trusted': 422,
+  'judge/purpose': 422,
+  'judge/audience': 422,
+  'judge/binding-model': 422,
+  'judge/nonce': 422,
+  'judge/keyset-digest': 422,
+  'judge/config-digest': 422,
+  'judge/trust-digest': 422,
+  'judge/devices-digest': 422,
+  'judge/report-data': 422,
+  'store/nonce-unknown': 422,
+  'store/request-reused': 409,
+  'store/statement-chain': 409,
+  'statement/chain': 409,
+  'statement/tenant': 422,
+  'statement/model': 422,
+  'store/tenant-exists': 409,
+  'store/tenant-unknown': 404,
+  'store/model-key-exists': 409,
+  'store/model-key-unknown': 404,
+  'store/session-unknown': 404,
+  'store/entry-index': 503,
+  'store/entry-unknown': 404,
+  'store/lease-unknown': 404,
+  'query/broker': 401,
+  'query/tenant': 401,
+  'query/time': 401,
+  'dsse/type': 422,
+  'dsse/signer': 401,
+  'crypto/signature': 401,
+  'crypto/aead-tag': 422,
+  'crypto/key': 422,
+  'crypto/hpke-open': 422,
+  'policy/syntax': 422,
+  'policy/invalid': 422,
+  'policy/limit': 422,
+  'policy/engine': 503,
+  'kek/unwrap': 503,
+  'kek/key-id': 503,
+  'kek/file': 503,
+  'file/absent': 503,
+  'file/exists': 503,
+  'file/permissions': 503,
+  'file/size': 503,
+  'file/kind': 503,
+  'entry/kind': 500,
+  'entry/size': 500,
+  'path/form': 422,
+  'sealed/header': 422,
+  'sealed/header-tag': 422,
+  'sealed/segment-form': 422,
+  'sealed/segment-tag': 422,
+  'sealed/segment-digest': 422,
+  'sealed/manifest': 422,
+  'sealed/manifest-digest': 422,
+  'sealed/manifest-secret': 422,
+  'sealed/statement': 422,
+  'sealed/owner': 422,
+  'sealed/plaintext-digest': 422,
+}
