@@ -1,6 +1,5 @@
 import { toHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
-import type { UnixSeconds } from '#core/time.js'
 
 /** Failures of reading DER. */
 export type DerCode = 'der/truncated' | 'der/trailing' | 'der/tag' | 'der/length' | 'der/value'
@@ -179,12 +178,12 @@ export function derAscii(value: Der, what: string): string {
 }
 
 /**
- * Whole seconds of the next UTCTime or GeneralizedTime.
+ * Whole seconds since 1970 of the next UTCTime or GeneralizedTime.
  *
  * throws  der/value
  * source  RFC 5280, "UTCTime", "GeneralizedTime": Zulu, with seconds, without fractions; UTCTime up to 2049
  */
-export function readDerTime(reader: DerReader, what: string): UnixSeconds {
+export function readDerTime(reader: DerReader, what: string): number {
   const short = reader.tag === derTag.utcTime
   const value = reader.next(short ? derTag.utcTime : derTag.generalizedTime, what)
   const text = derAscii(value, what)
