@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Tensor } from '#runtime/api/engine.js'
+import { prepareForm } from '#runtime/engine/prepare.js'
 import { type Engine, type EngineOptions, startEngine } from '#runtime/engine/start.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { type ModelKind, writeModelFolder } from '#test/fakes/graphs.js'
@@ -72,6 +73,27 @@ describe('an engine', () => {
       expect(await codeOfPromise(engine.infer([x(row)], []))).toBe('engine/not-loaded')
     },
   )
+
+  test.each([true, false])('uses a prepared form where it lies, with prepacking %s', async (prepacking) => {
+    const plain = join(work, `plain-${++folders}`)
+    const written = writeModelFolder(plain, 'external')
+    await prepareForm(join(plain, 'model.onnx'), join(plain, 'model.ort'))
+    // Other weights in the plain graph: only the prepared form can give the answer below.
+    writeFileSync(join(plain, 'weights.bin'), new Uint8Array(256 * 256 * 4))
+    const fixture = await sealFixture(plain, join(work, `sealed-${folders}`))
+    const engine = await start()
+    const { folder, manifestBytes } = fixture
+    const wrapped = await fixture.wrapFor(engine.releaseKey)
+    await engine.load({ folder, manifestBytes, threads: 1, prepacking, ...wrapped })
+    const row = new Float32Array(256)
+    row[0] = 1
+    for (let i = 0; i < 3; i++) {
+      const [y] = await engine.infer([x(row)], [])
+      ;(y!.data as Float32Array).forEach((one, i) => {
+        expect(one).toBeCloseTo(written.weights[i]!, 5)
+      })
+    }
+  })
 
   test('every engine has a release key of its own, and opens only what is sealed to it', async () => {
     const { sealed } = await seal('matmul')
