@@ -21,9 +21,18 @@ const header = 'c2sp.org/tlog-proof@v1'
 const refuse = (message: string, cause?: unknown) =>
   new Failure<TlogCode>('tlog/proof', message, cause === undefined ? {} : { cause })
 
-/** The text of a proof. source: C2SP tlog-proof, "Format" */
-export function encodeTlogProof(proof: TlogProof): string {
-  const lines = [header, `index ${proof.index}`, ...proof.hashes.map(toBase64), '']
+/**
+ * The text of a proof. source: C2SP tlog-proof, "Format"
+ *
+ * spelled  base64 of hashes by their identity, for a caller that writes many proofs with the same ones
+ */
+export function encodeTlogProof(proof: TlogProof, spelled = new Map<Uint8Array, string>()): string {
+  const spell = (hash: Uint8Array) => {
+    const text = spelled.get(hash) ?? toBase64(hash)
+    spelled.set(hash, text)
+    return text
+  }
+  const lines = [header, `index ${proof.index}`, ...proof.hashes.map(spell), '']
   return `${lines.join('\n')}\n${proof.checkpoint}`
 }
 

@@ -1,10 +1,14 @@
-import { and, asc, desc, eq, gte, inArray, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gte, lt, type SQL, sql } from 'drizzle-orm'
 import { equal, toHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import type { Connection, Database } from '#host/database.js'
 import type { LogCode } from '#transparency/failures.js'
 import { checkpoints, entries, logs, tiles } from '#transparency/storage/schema.js'
 import type { Batch, LogStore, Published } from '#transparency/store.js'
+
+function byteArray(items: readonly Uint8Array[]): SQL {
+  return sql`${sql.param(items.map((one) => Buffer.from(one.buffer, one.byteOffset, one.length)))}::bytea[]`
+}
 
 async function insertBatch(tx: Connection, batch: Batch): Promise<void> {
   // First of all the head, under the size the batch was made for: of two writers one waits here and then finds no row.
@@ -16,9 +20,12 @@ async function insertBatch(tx: Connection, batch: Batch): Promise<void> {
   if (moved.length !== 1) {
     throw new Failure<LogCode>('log/writer', `stored tree is no longer the one of size ${batch.from}`)
   }
-  await tx
-    .insert(entries)
-    .values(batch.entries.map(({ leaf, leafHash }, i) => ({ index: batch.from + i, leafHash, leaf })))
+  // Two arrays are two parameters: a thousand rows cost no more to spell than one.
+  const [leafHashes, leaves] = [batch.entries.map((one) => one.leafHash), batch.entries.map((one) => one.leaf)]
+  await tx.execute(sql`
+    insert into ${entries} (index, leaf_hash, leaf)
+    select ${batch.from}::bigint + place - 1, leaf_hash, leaf
+    from unnest(${byteArray(leafHashes)}, ${byteArray(leaves)}) with ordinality as new (leaf_hash, leaf, place)`)
   if (batch.tiles.length > 0) await tx.insert(tiles).values([...batch.tiles])
 }
 
@@ -51,7 +58,7 @@ export function databaseLogStore(database: Database): LogStore {
         db
           .select({ index: entries.index, leafHash: entries.leafHash })
           .from(entries)
-          .where(inArray(entries.leafHash, [...leafHashes])),
+          .where(sql`${entries.leafHash} = any(${byteArray(leafHashes)})`),
       )
       return new Map(rows.map((row) => [toHex(row.leafHash), row.index]))
     },
