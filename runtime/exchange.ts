@@ -1,11 +1,17 @@
 import { toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { nameLengthMax } from '#core/limits.js'
-import { type CarriedReceipt, commitBody, encodeInnerResponse, type InnerRequest, parseInnerRequest } from '#core/wire/inner.js'
+import {
+  type CarriedReceipt,
+  commitBody,
+  encodeInnerResponse,
+  type InnerRequest,
+  parseInnerRequest,
+} from '#core/wire/inner.js'
 import { openRequest } from '#core/wire/ohttp.js'
 import { type Receipt, signReceipt } from '#core/wire/receipt.js'
 import { type AdmissionCode, identifyCaller, verifyClientPolicy, verifyDeadline } from '#runtime/admission.js'
-import { type ApiRequest, type ApiResponse, jsonAnswer, noUsage } from '#runtime/api/answer.js'
+import { type ApiRequest, type ApiResponse, jsonAnswer } from '#runtime/api/answer.js'
 import type { KeyUseCode } from '#runtime/key-use.js'
 import type { ReplayCode, ReplayWindow } from '#runtime/replay-window.js'
 import type { Session, SessionCode } from '#runtime/session.js'

@@ -105,7 +105,10 @@ export class KeyUse {
   debit(): void {
     this.verifyAlive()
     if (this.#left === 0) {
-      throw new Failure<KeyUseCode>('lease/budget', `the ${this.#grant.lease.requests} requests of the lease are used up`)
+      throw new Failure<KeyUseCode>(
+        'lease/budget',
+        `the ${this.#grant.lease.requests} requests of the lease are used up`,
+      )
     }
     this.#left--
   }

@@ -122,12 +122,7 @@ export async function composeOwnValues(
 }
 
 /** The statement that evidence binds: everything in it but purpose, audience and nonce is this node's own. */
-export function bindingOf(
-  own: OwnValues,
-  purpose: Binding['purpose'],
-  audience: string,
-  nonce: string,
-): Binding {
+export function bindingOf(own: OwnValues, purpose: Binding['purpose'], audience: string, nonce: string): Binding {
   fromBase64Url(nonce, 32)
   return {
     purpose,

@@ -76,4 +76,13 @@ export type SessionEvent =
   | { readonly kind: 'step'; readonly step: SessionStep; readonly text: string }
   | { readonly kind: 'trouble'; readonly failure: Failure }
   | { readonly kind: 'ended'; readonly failure: Failure }
-export type SessionStep = 'engine' | 'keyset' | 'challenge' | 'evidence' | 'release' | 'verify' | 'load' | 'renewal' | 'beat'
+export type SessionStep =
+  | 'engine'
+  | 'keyset'
+  | 'challenge'
+  | 'evidence'
+  | 'release'
+  | 'verify'
+  | 'load'
+  | 'renewal'
+  | 'beat'

@@ -11,9 +11,22 @@ import { apiVersion, type Challenge, type ReleaseRequest, releaseAad, releaseInf
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
 import { KeyUse, type KeyUseCode } from '#runtime/key-use.js'
-import { bindingOf, composeOwnValues, type NodeSettings, verifyOwnTrust, verifyPlatformAllowed } from '#runtime/own-values.js'
+import {
+  bindingOf,
+  composeOwnValues,
+  type NodeSettings,
+  verifyOwnTrust,
+  verifyPlatformAllowed,
+} from '#runtime/own-values.js'
 import type { SessionEngine, SessionPorts, SessionStep } from '#runtime/ports.js'
-import { type Asked, type Grant, leafHashHex, type OwnValues, verifyGrant, verifyOwnBeat } from '#runtime/verify-grant.js'
+import {
+  type Asked,
+  type Grant,
+  leafHashHex,
+  type OwnValues,
+  verifyGrant,
+  verifyOwnBeat,
+} from '#runtime/verify-grant.js'
 
 /** Failures of a session with the broker. */
 export type SessionCode =
@@ -200,7 +213,9 @@ export class Session {
     if (cause.code !== 'broker/unreachable') this.#pending = undefined
     if (this.#use.requestsLeft > 0) return
     const { requests } = this.#use.grant.lease
-    await this.end(new Failure<KeyUseCode>('lease/budget', `the ${requests} requests of the lease are used up`, { cause }))
+    await this.end(
+      new Failure<KeyUseCode>('lease/budget', `the ${requests} requests of the lease are used up`, { cause }),
+    )
   }
 
   async #renew(): Promise<void> {
@@ -216,7 +231,11 @@ export class Session {
     // A renewal that does not verify changes nothing: the lease before it runs out in its time.
     const grant = await verifyGrant(answer, this.own, asked, ports.now())
     this.#use.renew(grant, askedAtMs)
-    ports.report({ kind: 'step', step: 'renewal', text: `lease until ${grant.lease.expiresAt}, log entry ${grant.index}` })
+    ports.report({
+      kind: 'step',
+      step: 'renewal',
+      text: `lease until ${grant.lease.expiresAt}, log entry ${grant.index}`,
+    })
   }
 
   async #takeBeat(): Promise<void> {
@@ -268,10 +287,16 @@ export class Session {
 
 function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds): void {
   if (challenge.broker !== own.config.broker) {
-    throw new Failure<SessionCode>('session/broker', `challenge is from broker ${challenge.broker}, expected ${own.config.broker}`)
+    throw new Failure<SessionCode>(
+      'session/broker',
+      `challenge is from broker ${challenge.broker}, expected ${own.config.broker}`,
+    )
   }
   if (challenge.expiresAt <= at - clockSkewSeconds) {
-    throw new Failure<SessionCode>('session/challenge-expired', `challenge ended at ${challenge.expiresAt}, it is ${at}`)
+    throw new Failure<SessionCode>(
+      'session/challenge-expired',
+      `challenge ended at ${challenge.expiresAt}, it is ${at}`,
+    )
   }
 }
 

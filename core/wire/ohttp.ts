@@ -30,7 +30,7 @@ export type OhttpCode =
   | 'ohttp/truncated'
   /** a chunk that is not the one that belongs here: altered, repeated, out of order, or of another stream */
   | 'ohttp/chunk'
-  /** the last chunk was not sealed as the last, or not at this place */
+  /** the last chunk does not open as the last: not sealed as such, altered, cut, or sealed to another key */
   | 'ohttp/final'
   /** sealed under the label of the form without chunks */
   | 'ohttp/label'

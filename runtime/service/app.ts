@@ -5,8 +5,8 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { requestSizeMax } from '#core/limits.js'
 import type { Fields } from '#core/wire/bhttp.js'
-import type { ClientPolicy } from '#core/wire/client-policy.js'
 import type { ChunkCode } from '#core/wire/chunks.js'
+import type { ClientPolicy } from '#core/wire/client-policy.js'
 import type { InnerRequest } from '#core/wire/inner.js'
 import { encodeKeyConfigs, keyConfigType, type OhttpCode, requestType, responseType } from '#core/wire/ohttp.js'
 import { type App, createApp, type Env } from '#host/http.js'
@@ -27,9 +27,7 @@ export type NodeCode =
   /** evidence was made too often of late: the device is slow, and shared */
   | 'node/evidence-rate'
 
-const statuses: Readonly<
-  Record<NodeCode | OhttpCode | ChunkCode | KeyUseCode | SessionCode | BrokerCode, number>
-> = {
+const statuses: Readonly<Record<NodeCode | OhttpCode | ChunkCode | KeyUseCode | SessionCode | BrokerCode, number>> = {
   'channel/unsealed': 400,
   'node/media-type': 415,
   'node/nonce': 400,
@@ -142,13 +140,14 @@ function addDocumentRoute(app: App, session: Session, evidencePerMinute: number)
   })
 }
 
-/** The line that a refused caller needs. */
-export function proxyLine(model: string, url: string): string {
-  return `./claviger proxy --node ${url} --model ${model} --trust trust.json --listen 127.0.0.1:8787`
+/** The line that a refused caller needs. A simulated node is named as one: the flag is part of what is typed. */
+function proxyLine(session: Session, url: string): string {
+  const flag = session.own.platform === 'simulated' ? ' --dangerous-allow-simulated' : ''
+  return `./claviger proxy --node ${url} --model ${session.own.model} --trust trust.json${flag}`
 }
 
-function refuseUnsealed(c: Context<Env>, model: string): never {
-  const hint = proxyLine(model, new URL(c.req.url).origin)
+function refuseUnsealed(c: Context<Env>, session: Session): never {
+  const hint = proxyLine(session, new URL(c.req.url).origin)
   throw new Failure<NodeCode>(
     'channel/unsealed',
     `no readable prompt is taken: seal it to this node's attested key, or start the proxy: ${hint}`,
@@ -193,7 +192,7 @@ async function plainRequest(c: Context<Env>, session: Session): Promise<InnerReq
 /** Routes of the model: refused without a seal, all of them, whatever the method (SETTLED 1). */
 function addModelRoutes(app: App, session: Session, ports: ExchangePorts): void {
   const answer = async (c: Context<Env>) => {
-    if (!session.own.config.dangerousAllowPlain) return refuseUnsealed(c, session.own.model)
+    if (!session.own.config.dangerousAllowPlain) return refuseUnsealed(c, session)
     const { response, receipt } = await answerInner(await plainRequest(c, session), null, session, ports)
     return new Response(response.body as Uint8Array<ArrayBuffer>, {
       status: response.status,
@@ -217,9 +216,9 @@ function addModelRoutes(app: App, session: Session, ports: ExchangePorts): void 
 
 /** A body that nobody announced a seal for is refused on every other route too. */
 function refuseOtherBodies(app: App, session: Session): void {
-  app.hono.post('*', (c) => refuseUnsealed(c, session.own.model))
-  app.hono.put('*', (c) => refuseUnsealed(c, session.own.model))
-  app.hono.patch('*', (c) => refuseUnsealed(c, session.own.model))
+  app.hono.post('*', (c) => refuseUnsealed(c, session))
+  app.hono.put('*', (c) => refuseUnsealed(c, session))
+  app.hono.patch('*', (c) => refuseUnsealed(c, session))
 }
 
 /** The HTTP face of one session. */

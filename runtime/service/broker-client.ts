@@ -25,7 +25,8 @@ async function readBounded(response: Response): Promise<Uint8Array> {
   let size = 0
   for await (const part of response.body ?? []) {
     size += part.length
-    if (size > answerSizeMax) throw new Failure<BrokerCode>('broker/answer', `answer has more than ${answerSizeMax} bytes`)
+    if (size > answerSizeMax)
+      throw new Failure<BrokerCode>('broker/answer', `answer has more than ${answerSizeMax} bytes`)
     parts.push(part)
   }
   return Buffer.concat(parts)
@@ -53,12 +54,18 @@ function problemOf(bytes: Uint8Array, status: number) {
 /** 403 is a decision; everything that may pass by itself is `unreachable`. */
 function refusalOf(bytes: Uint8Array, status: number): Failure<BrokerCode> {
   const { code, detail, document } = problemOf(bytes, status)
-  if (status === 403) return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { problem: document } })
+  if (status === 403)
+    return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { problem: document } })
   if (status === 429 || status >= 500) return new Failure<BrokerCode>('broker/unreachable', `broker is busy: ${code}`)
   return new Failure<BrokerCode>('broker/refused', `${code}: ${detail}`)
 }
 
-async function exchange(options: BrokerClientOptions, method: string, path: string, body: unknown): Promise<Uint8Array> {
+async function exchange(
+  options: BrokerClientOptions,
+  method: string,
+  path: string,
+  body: unknown,
+): Promise<Uint8Array> {
   let response: Response
   let bytes: Uint8Array
   try {

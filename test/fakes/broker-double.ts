@@ -6,7 +6,7 @@ import { hpkeSeal } from '#core/crypto/hpke.js'
 import { type Ed25519Jwk, thumbprint } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
-import { Failure } from '#core/failure.js'
+import type { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { addSignatures, signCheckpoint } from '#core/tlog/checkpoint.js'
 import { cosign } from '#core/tlog/cosignature.js'
@@ -55,7 +55,10 @@ export class LogDouble {
   #node = ({ level, index }: NodeId): Uint8Array =>
     level === 0
       ? hashLeaf(this.#leaves[index]!)
-      : hashNode(this.#node({ level: level - 1, index: index * 2 }), this.#node({ level: level - 1, index: index * 2 + 1 }))
+      : hashNode(
+          this.#node({ level: level - 1, index: index * 2 }),
+          this.#node({ level: level - 1, index: index * 2 + 1 }),
+        )
 
   /** The proof text of a new leaf. `isWitnessed` false leaves the cosignature out. */
   async append(leaf: Uint8Array, at: UnixSeconds, isWitnessed = true): Promise<string> {
@@ -112,7 +115,11 @@ export class BrokerDouble {
   now: () => UnixSeconds
   trust!: Envelope
 
-  private constructor(keys: { owner: SigningKey; key: SigningKey; verifier: SigningKey }, log: LogDouble, now: () => UnixSeconds) {
+  private constructor(
+    keys: { owner: SigningKey; key: SigningKey; verifier: SigningKey },
+    log: LogDouble,
+    now: () => UnixSeconds,
+  ) {
     this.owner = keys.owner
     this.key = keys.key
     this.verifier = keys.verifier

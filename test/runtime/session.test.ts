@@ -251,7 +251,9 @@ describe('a release in which one thing is wrong', () => {
   test('a witness that has the key of the log counts for nothing', async () => {
     const { log } = broker
     const twin = new LogDouble(log.signer, { verifier: { ...log.signer.verifier }, key: log.signer.key })
-    broker.trust = await broker.signTrust({ witnessPolicy: `witness w1 ${encodeVkey(twin.witness.verifier)}\nquorum w1\n` })
+    broker.trust = await broker.signTrust({
+      witnessPolicy: `witness w1 ${encodeVkey(twin.witness.verifier)}\nquorum w1\n`,
+    })
     await refuses('tlog/policy')
   })
 

@@ -1,0 +1,82 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { exitCodes, type Io } from '#cli/output.js'
+import { utf8 } from '#core/bytes/bytes.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { isFailure } from '#core/failure.js'
+import { formatTime } from '#core/time.js'
+import type { HostDeclaration } from '#core/wire/release.js'
+import { type HostStatement, hostStatementShape, signHostStatement } from '#core/wire/statements.js'
+import { writeFileDurably } from '#host/files.js'
+import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
+
+export interface HostStatementArguments {
+  readonly name: string
+  readonly country?: string | undefined
+  readonly operator?: string | undefined
+  readonly operatorCountry?: string | undefined
+  readonly key?: string | undefined
+  readonly out: string
+}
+
+/** The key of the file, made there on first use. */
+async function hostKey(path: string, io: Io): Promise<SigningKey> {
+  try {
+    return await loadSigningKeyFile(path)
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'file/absent') throw error
+  }
+  io.stderr(`made a host key at ${path}\n`)
+  return createSigningKeyFile(path)
+}
+
+/** Writes a statement on place and operator, signed with the host's key: basis `declared`, grade L0. */
+export async function run(args: HostStatementArguments, io: Io): Promise<number> {
+  const statement: HostStatement = hostStatementShape(
+    {
+      type: 'claviger/statement/host/v1',
+      host: args.name,
+      place: args.country === undefined ? null : { country: args.country },
+      operator:
+        args.operator === undefined || args.operatorCountry === undefined
+          ? null
+          : { legalName: args.operator, country: args.operatorCountry },
+      issuedAt: io.now(),
+    },
+    'statement',
+  )
+  const key = await hostKey(args.key ?? `${args.out}.key`, io)
+  const declaration: HostDeclaration = { statement: await signHostStatement(statement, key), key: key.publicKey }
+  await writeFileDurably(args.out, utf8(`${JSON.stringify(declaration, null, 2)}\n`))
+  io.stderr(`host ${args.name}: place ${args.country ?? 'not stated'}, operator ${args.operator ?? 'not stated'}\n`)
+  io.stderr(`signed at ${formatTime(statement.issuedAt)} by host key ${key.id}; basis declared, grade L0\n`)
+  io.stdout(`${args.out}\n`)
+  return exitCodes.ok
+}
+
+export function describe(program: Command, io: Io): void {
+  const country = (text: string) => {
+    if (!/^[A-Z]{2}$/.test(text)) throw new InvalidArgumentError('expected two capital letters, such as DE')
+    return text
+  }
+  program
+    .command('host')
+    .description('what a host says of itself')
+    .command('statement')
+    .description('signs where this node stands and who operates it; it goes to run, policies, log and receipts')
+    .requiredOption('--name <name>', 'name of the host, such as node-1')
+    .option('--country <code>', 'country of the place', country)
+    .option('--operator <name>', 'legal name of the operator')
+    .option('--operator-country <code>', 'country of the operator', country)
+    .option('--key <file>', 'the host’s key; made on first use (default: beside the statement)')
+    .requiredOption('--out <file>', 'where to write the statement')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger host statement --name node-1 --country DE --operator "X GmbH" --operator-country DE --out host.json',
+    )
+    .action(async (args: HostStatementArguments, command: Command) => {
+      if ((args.operator === undefined) !== (args.operatorCountry === undefined)) {
+        command.error('error: --operator and --operator-country belong together', { exitCode: exitCodes.usage })
+      }
+      io.exit(await run(args, io))
+    })
+}

@@ -1,0 +1,253 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { resolveModel } from '#cli/client-policy.js'
+import { exitCodes, type Io, paint, reportError } from '#cli/output.js'
+import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
+import { type RunningNode, type StartNodeOptions, startNode } from '#cli/start-node.js'
+import { loadTrust } from '#cli/trust-store.js'
+import { envelopeShape } from '#core/dsse.js'
+import { type Json, parseJson } from '#core/encoding/json.js'
+import type { Shape } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { denialShape, hostDeclarationShape, type Reason } from '#core/wire/release.js'
+import { createLog } from '#host/log.js'
+import { closeProcess } from '#runtime/engine/closed.js'
+import type { SessionEvent } from '#runtime/ports.js'
+
+/** Failures of what was typed, and of this machine. */
+export type RunCode =
+  | 'run/model'
+  | 'run/listen'
+  /** no attestation device was found, and a simulated one was not allowed */
+  | 'run/attester'
+  | 'run/file'
+
+export interface RunArguments {
+  readonly model: string
+  readonly broker: string
+  readonly sealed: string
+  readonly listen: string
+  readonly trust?: string | undefined
+  readonly trustStatement?: string | undefined
+  readonly brokerKey?: string | undefined
+  readonly hostStatement?: string | undefined
+  readonly platformState?: string | undefined
+  readonly threads?: string | undefined
+  readonly json?: boolean | undefined
+  readonly dangerousAllowSimulated?: boolean | undefined
+  readonly dangerousAllowInspection?: boolean | undefined
+  readonly dangerousAllowPlain?: boolean | undefined
+}
+
+async function readDocument<T>(path: string, shape: Shape<T>, what: string): Promise<T> {
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (cause) {
+    throw new Failure<RunCode>('run/file', `cannot read ${what} ${path}`, { cause })
+  }
+  return shape(parseJson(bytes), what)
+}
+
+/** `127.0.0.1:0`, `[::1]:8080`. @throws run/listen */
+export function parseListen(text: string): { readonly host: string; readonly port: number } {
+  const found = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):([0-9]{1,5})$/.exec(text)
+  const port = Number(found?.[2])
+  if (!found || port > 65_535) throw new Failure<RunCode>('run/listen', `${text} is not HOST:PORT`)
+  return { host: found[1]!.replace(/^\[|\]$/g, ''), port }
+}
+
+/** The full id where the name can be resolved; the sealed folder's own id, when only its last part was typed. */
+async function modelOf(args: RunArguments, io: Io): Promise<string | null> {
+  if (args.trust !== undefined) return resolveModel(args.model, (await loadTrust(args.trust, io.now())).trust)
+  if (/^[A-Za-z0-9_-]{43}\//.test(args.model)) return args.model
+  return null
+}
+
+function verifyName(typed: string, id: string): void {
+  const name = (text: string) => text.slice(text.indexOf('/') + 1)
+  if (name(typed) !== name(id)) {
+    throw new Failure<RunCode>('run/model', `sealed folder holds ${id}, asked for ${typed}`)
+  }
+}
+
+async function optionsOf(args: RunArguments, io: Io): Promise<StartNodeOptions> {
+  // The only attester here so far is the simulated one: a real device is never silently replaced by it.
+  if (args.dangerousAllowSimulated !== true) {
+    throw new Failure<RunCode>('run/attester', 'no attestation device on this machine', {
+      detail: { hint: 'add --dangerous-allow-simulated for a simulated one: NOT HARDWARE, for development only' },
+    })
+  }
+  const attester = await openSimulatedAttester(args.platformState ?? simulatedPlatformPath(), io.now())
+  return {
+    model: await modelOf(args, io),
+    brokerUrl: args.broker,
+    sealed: args.sealed,
+    trust:
+      args.trustStatement === undefined
+        ? null
+        : await readDocument(args.trustStatement, envelopeShape, 'trust statement'),
+    broker: args.brokerKey ?? null,
+    host:
+      args.hostStatement === undefined
+        ? null
+        : await readDocument(args.hostStatement, hostDeclarationShape, 'host statement'),
+    attester,
+    listen: parseListen(args.listen),
+    dangerousAllowSimulated: true,
+    dangerousAllowInspection: args.dangerousAllowInspection === true,
+    dangerousAllowPlain: args.dangerousAllowPlain === true,
+    ...(args.threads === undefined ? {} : { threads: Number(args.threads) }),
+    log: createLog('node', 'warn'),
+    report: (event) => tell(io, event),
+  }
+}
+
+function tell(io: Io, event: SessionEvent): void {
+  if (event.kind === 'step') io.stderr(`${paint(io, 'dim', event.step.padEnd(10))}${event.text}\n`)
+  else if (event.kind === 'trouble') {
+    io.stderr(`${paint(io, 'yellow', 'trouble')}   ${event.failure.message} (${event.failure.code})\n`)
+  } else io.stderr(`${paint(io, 'magenta', 'ended')}     ${event.failure.message} (${event.failure.code})\n`)
+}
+
+/** The reasons in a broker's problem document; null when it holds none. */
+function denialOf(failure: Failure) {
+  const problem = failure.detail?.problem as Json | undefined
+  const info =
+    problem !== null && typeof problem === 'object' && !Array.isArray(problem)
+      ? (problem as { readonly info?: Json }).info
+      : undefined
+  try {
+    return info === undefined ? null : denialShape(info, 'info')
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return null
+  }
+}
+
+function describeReason(io: Io, reason: Reason): string {
+  const line = (label: string, text: string | null) => (text === null ? '' : `    ${label.padEnd(10)}${text}\n`)
+  return (
+    `  ${paint(io, 'red', reason.id)}${reason.explain === null ? '' : `: ${reason.explain}`}\n` +
+    line('expected', reason.expected) +
+    line('found', reason.actual) +
+    line('remedy', reason.remedy) +
+    line('law', reason.law)
+  )
+}
+
+/** A denial is a verdict: which rule refused, what it expected, what would satisfy it. */
+function reportEnd(io: Io, error: unknown): number {
+  if (!isFailure(error) || error.code !== 'broker/denied') return reportError(io, error)
+  const denial = denialOf(error)
+  if (denial === null) {
+    reportError(io, error)
+    return exitCodes.verdict
+  }
+  const entry = denial.entry === null ? '' : `, log entry #${denial.entry}`
+  io.stderr(`${paint(io, 'red', 'denied:')} the broker did not release the key${entry}\n`)
+  for (const reason of denial.reasons) io.stderr(describeReason(io, reason))
+  return exitCodes.verdict
+}
+
+function announce(args: RunArguments, node: RunningNode, io: Io): void {
+  const { own, weakenings, grant } = node.session
+  if (args.json === true) {
+    const { lease } = grant
+    io.stdout(
+      `${JSON.stringify({ url: node.url, model: own.model, version: own.modelVersion, lease: lease.id, entry: grant.index })}\n`,
+    )
+    return
+  }
+  if (own.platform === 'simulated')
+    io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: evidence of this node is simulated')}\n`)
+  for (const one of weakenings) io.stderr(`${paint(io, 'yellow', 'weakened')}  ${one}\n`)
+  io.stdout(`${node.url}\n`)
+}
+
+/** Starts again when keys or engine came to their end, and the broker is asked anew; never after a refusal. */
+const restartable = ['session/keyset-expired', 'session/engine']
+const restartsMax = 3
+const restartWindowMs = 10 * 60_000
+
+/**
+ * Runs a node until it is stopped or its key use ends for good. Exit 0 when it was stopped, 3 when the broker denied.
+ *
+ * started  told of each node that listens, the first and those after a restart
+ */
+export async function run(
+  args: RunArguments,
+  io: Io,
+  stop: Promise<void> = stopSignal(),
+  started: (node: RunningNode) => void = () => {},
+): Promise<number> {
+  let options: StartNodeOptions
+  let node: RunningNode
+  try {
+    if (args.dangerousAllowInspection !== true) {
+      closeProcess({ dangerousAllowInspection: false, endWithParent: false })
+    }
+    options = await optionsOf(args, io)
+    node = await startNode(options)
+    verifyName(args.model, node.session.own.model)
+  } catch (error) {
+    return reportEnd(io, error)
+  }
+  announce(args, node, io)
+  started(node)
+  let isStopping = false
+  void stop.then(() => {
+    isStopping = true
+    return node.close()
+  })
+  const restarts: number[] = []
+  for (;;) {
+    const reason = await node.ended
+    if (isStopping) return exitCodes.ok
+    const now = performance.now()
+    const recent = restarts.filter((at) => now - at < restartWindowMs)
+    if (!restartable.includes(reason.code) || recent.length >= restartsMax) return reportEnd(io, reason)
+    restarts.push(now)
+    try {
+      node = await startNode({ ...options, listen: { ...options.listen, port: Number(new URL(node.url).port) } })
+    } catch (error) {
+      return reportEnd(io, error)
+    }
+    started(node)
+  }
+}
+
+/** Resolves at the first SIGINT or SIGTERM. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', () => resolve())
+    process.once('SIGTERM', () => resolve())
+  })
+}
+
+export function describe(program: Command, io: Io): void {
+  program
+    .command('run')
+    .description('runs a node: proves itself to the broker, gets the key of a sealed model, serves it')
+    .requiredOption('--model <id>', 'owner alias and name, or the full id')
+    .requiredOption('--broker <url>', 'URL of the key broker')
+    .requiredOption('--sealed <folder>', 'the sealed model')
+    .option('--listen <address>', 'where to listen', '127.0.0.1:0')
+    .option('--trust <file>', 'your trust file: the alias in --model then stands for the owner key in it')
+    .option('--trust-statement <file>', 'the owner’s trust statement; without it the broker is asked for it')
+    .option('--broker-key <thumbprint>', 'which broker of the trust statement, when it lists several')
+    .option('--host-statement <file>', 'what claviger host statement made: place and operator of this node')
+    .option('--platform-state <file>', 'keys of the simulated machine; made on first use')
+    .option('--threads <n>', 'threads of the engine')
+    .option('--json', 'print one JSON line when the node listens')
+    .option('--dangerous-allow-simulated', 'simulated evidence: NOT HARDWARE, for development only')
+    .option('--dangerous-allow-inspection', 'leave the memory readable from outside, for tests that scan it')
+    .option('--dangerous-allow-plain', 'answer requests without a seal; shown in node document and receipts')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger run --model acme/whisper --broker http://127.0.0.1:8780 --sealed sealed --dangerous-allow-simulated',
+    )
+    .action(async (args: RunArguments) => {
+      io.exit(await run(args, io))
+    })
+}

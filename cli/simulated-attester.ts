@@ -1,0 +1,67 @@
+import { mkdir } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import { createSecretFile, readSecretFile } from '#host/files.js'
+import { packageRoot } from '#host/process.js'
+import { measureRuntime } from '#runtime/attester/simulated/measure.js'
+import { createSimulatedPlatform, exportPlatform, importPlatform } from '#runtime/attester/simulated/platform.js'
+import type { Attester } from '#runtime/ports.js'
+
+/** A simulated machine as an attester. NOT HARDWARE: whoever accepts it names `rootDigest` in its own trust. */
+export interface SimulatedAttester extends Attester {
+  readonly platform: 'simulated'
+  /** SHA-256 of the throwaway root's public key, hex: for `simulatedRoots` */
+  readonly rootDigest: string
+  /** measurement of the built runtime, 48 bytes in hex: for reference values */
+  readonly measurement: string
+}
+
+/** Where a simulated machine's keys lie when no other place is named. */
+export function simulatedPlatformPath(): string {
+  return join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'claviger/simulated-platform.json')
+}
+
+async function readState(path: string): Promise<Uint8Array | null> {
+  try {
+    return await readSecretFile(path)
+  } catch (error) {
+    if (isFailure(error) && error.code === 'file/absent') return null
+    throw error
+  }
+}
+
+/**
+ * The simulated machine whose keys lie at `path`, made there on first use (which takes seconds), with the built runtime
+ * as its guest.
+ *
+ * throws  attester/measure, file/..., json/..., shape/...
+ */
+export async function openSimulatedAttester(path: string, at: UnixSeconds): Promise<SimulatedAttester> {
+  const measurement = await measureRuntime(join(packageRoot(), 'dist'))
+  const state = await readState(path)
+  if (state === null) {
+    const made = await createSimulatedPlatform({ at, measurement })
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await createSecretFile(path, exportPlatform(made))
+    return attesterOf(made, measurement)
+  }
+  try {
+    return attesterOf(await importPlatform(state, { at, measurement }), measurement)
+  } finally {
+    state.fill(0)
+  }
+}
+
+function attesterOf(
+  platform: { readonly rootDigest: string; attest: Attester['attest'] },
+  measurement: string,
+): SimulatedAttester {
+  return {
+    platform: 'simulated',
+    rootDigest: platform.rootDigest,
+    measurement,
+    attest: (reportData) => platform.attest(reportData),
+  }
+}

@@ -1,0 +1,178 @@
+import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { join, resolve } from 'node:path'
+import { randomBytes } from '#core/crypto/hash.js'
+import type { Envelope } from '#core/dsse.js'
+import { Failure } from '#core/failure.js'
+import { manifestDigest, modelName, parseManifest } from '#core/sealed/manifest.js'
+import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
+import { ownerOf } from '#core/wire/names.js'
+import type { HostDeclaration } from '#core/wire/release.js'
+import { type Listening, listen } from '#host/listen.js'
+import type { Log } from '#host/log.js'
+import type { ApiRequest } from '#runtime/api/answer.js'
+import { answerOip } from '#runtime/api/oip.js'
+import { answerOpenAi } from '#runtime/api/openai.js'
+import { startEngine } from '#runtime/engine/start.js'
+import type { Handler } from '#runtime/exchange.js'
+import type { Attester, SessionEvent } from '#runtime/ports.js'
+import { createNodeApp, keepSession } from '#runtime/service/app.js'
+import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
+import { type Session, type SessionCode, startSession } from '#runtime/session.js'
+
+/** Failures of starting a node, beside those of its session. */
+export type StartNodeCode =
+  /** the sealed folder holds another model than the one asked for */
+  'node/model'
+
+export interface StartNodeOptions {
+  /** full model id, or null for whatever the sealed folder holds */
+  readonly model: string | null
+  readonly brokerUrl: string
+  /** folder that `claviger seal` made */
+  readonly sealed: string
+  /** the owner's trust statement; null to ask the broker for it */
+  readonly trust: Envelope | null
+  /** thumbprint of the broker's key; null when the trust statement lists one broker */
+  readonly broker: string | null
+  readonly host: HostDeclaration | null
+  readonly attester: Attester
+  readonly listen: { readonly host: string; readonly port: number }
+  readonly dangerousAllowSimulated: boolean
+  readonly dangerousAllowInspection: boolean
+  readonly dangerousAllowPlain: boolean
+  /** default: all of the machine */
+  readonly threads?: number
+  readonly log: Log
+  report(event: SessionEvent): void
+  /** requests a minute from one address; 0 for no bound */
+  readonly ratePerMinute?: number
+}
+
+export interface RunningNode {
+  readonly url: string
+  readonly session: Session
+  /** process of the engine: for those who look at it from outside */
+  readonly enginePid: number
+  /** the reason, once key use has ended and the engine's process has exited; the listener is closed then */
+  readonly ended: Promise<Failure>
+  /** Ends key use and stops listening. */
+  close(): Promise<void>
+}
+
+interface Sealed {
+  readonly folder: string
+  readonly manifestBytes: Uint8Array
+  readonly manifest: Awaited<ReturnType<typeof verifyManifest>>
+}
+
+/** The sealed folder's manifest, signed by the owner whom its model id names. @throws node/model, sealed/..., ... */
+async function openSealed(options: StartNodeOptions): Promise<Sealed> {
+  const folder = resolve(options.sealed)
+  const manifestBytes = new Uint8Array(await readFile(join(folder, manifestName)))
+  const signature = new Uint8Array(await readFile(join(folder, signatureName)))
+  const { owner, model } = parseManifest(manifestBytes)
+  if (options.model !== null && options.model !== model.id) {
+    throw new Failure<StartNodeCode>('node/model', `sealed folder holds ${model.id}, expected ${options.model}`)
+  }
+  return { folder, manifestBytes, manifest: await verifyManifest(manifestBytes, signature, owner) }
+}
+
+/** OpenAI's routes below /v1, those of the Open Inference Protocol below /v2; each answers its own refusals. */
+function handlerOf(session: Session, sealed: Sealed): Handler {
+  const { version } = sealed.manifest.model
+  const model = {
+    name: modelName(sealed.manifest),
+    owner: ownerOf(sealed.manifest.model.id),
+    version: String(version),
+    loadedAt: Math.floor(Date.now() / 1000),
+    metadata: session.metadata,
+  }
+  return (request: ApiRequest) =>
+    request.path === '/v2' || request.path.startsWith('/v2/')
+      ? answerOip(request, session.engine, model)
+      : answerOpenAi(request, session.engine, model)
+}
+
+async function openSession(options: StartNodeOptions, sealed: Sealed) {
+  const { manifest, manifestBytes, folder } = sealed
+  const client = { url: options.brokerUrl }
+  const owner = ownerOf(manifest.model.id)
+  let enginePid = 0
+  const session = await startSession(
+    {
+      settings: {
+        model: manifest.model.id,
+        modelVersion: manifest.model.version,
+        manifestDigest: manifestDigest(manifestBytes),
+        ownerKey: manifest.owner,
+        trust: options.trust ?? (await fetchTrustStatement(client, owner)),
+        broker: options.broker,
+        host: options.host,
+        dangerousAllowInspection: options.dangerousAllowInspection,
+        dangerousAllowPlain: options.dangerousAllowPlain,
+        dangerousAllowSimulated: options.dangerousAllowSimulated,
+        engineConfinement: 'unconfined',
+      },
+      folder,
+      manifestBytes,
+      threads: options.threads ?? availableParallelism(),
+    },
+    {
+      broker: createBrokerClient(client),
+      attester: options.attester,
+      async startEngine() {
+        const engine = await startEngine({ dangerousAllowInspection: options.dangerousAllowInspection })
+        enginePid = engine.pid
+        return engine
+      },
+      random: randomBytes,
+      now: () => Math.floor(Date.now() / 1000),
+      elapsedMs: () => performance.now(),
+      report: options.report,
+    },
+  )
+  return { session, enginePid }
+}
+
+/**
+ * A node that listens, after its session verified everything that the broker sent and the model was loaded.
+ *
+ * throws  node/model, sealed/..., listen/..., and what startSession throws
+ */
+export async function startNode(options: StartNodeOptions): Promise<RunningNode> {
+  const sealed = await openSealed(options)
+  const { session, enginePid } = await openSession(options, sealed)
+  const stopped = () => new Failure<SessionCode>('session/stopped', 'the node was stopped')
+  const stopTicks = keepSession(session, options.log)
+  const { ratePerMinute } = options
+  const app = createNodeApp({
+    session,
+    handler: handlerOf(session, sealed),
+    log: options.log,
+    ...(ratePerMinute === undefined ? {} : { ratePerMinute }),
+  })
+  let listening: Listening
+  try {
+    listening = await listen(app, options.listen)
+  } catch (error) {
+    stopTicks()
+    await session.end(stopped())
+    throw error
+  }
+  const ended = session.ended.then(async (reason) => {
+    stopTicks()
+    await listening.close()
+    return reason
+  })
+  return {
+    url: listening.url,
+    session,
+    enginePid,
+    ended,
+    async close() {
+      await session.end(stopped())
+      await ended
+    },
+  }
+}
