@@ -85,14 +85,14 @@ function childPath(): string {
  * All that the process sees of the environment. glibc overwrites what is freed, so that plaintext does not linger in the heap,
  * and asks for huge pages, which pays for it (docs/decisions/engine-process.md).
  */
-const environment = { MALLOC_PERTURB_: '165', GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' }
+export const engineEnvironment = { MALLOC_PERTURB_: '165', GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' }
 
 function spawnChild(options: EngineOptions): ChildProcess {
   const path = childPath()
   const open = options.dangerousAllowInspection === true
   keepDescriptors()
   return fork(path, open ? ['--dangerous-allow-inspection'] : [], {
-    env: environment,
+    env: engineEnvironment,
     cwd: dirname(path),
     execArgv: process.allowedNodeEnvironmentFlags.has('--disable-sigusr1') ? ['--disable-sigusr1'] : [],
     serialization: 'advanced',
