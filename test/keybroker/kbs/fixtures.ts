@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll } from 'vitest'
+import { kbsVerifier } from '#cli/kbs-verifier.js'
+import { fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import { randomBytes, sha256 } from '#core/crypto/hash.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
+import type { Evidence } from '#core/wire/evidence.js'
+import type { Database } from '#host/database.js'
+import { type App, createApp } from '#host/http.js'
+import { inputStatuses } from '#host/http-failures.js'
+import { type KbsCode, kbsStatuses } from '#keybroker/kbs/failures.js'
+import type { KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
+import { createKekFile, openKekFile } from '#keybroker/kek/kek.js'
+import { bearerAdmin } from '#keybroker/service/admin.js'
+import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
+import { kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
+import { migrateStore } from '#keybroker/store/open.js'
+import { attestation, type Certificates, type ClientKey, clientKey, clientReportData } from '#test/fakes/kbs-client.js'
+import { testMeasurement, testPlatform, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'claviger-kbs-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+export const adminToken = 'admin-token-of-forty-three-characters-or-more'
+export const initData = 'version = "0.1.0"\nalgorithm = "sha256"\n\n[data]\n"aa.toml" = "x"\n'
+
+/** A broker's KBS route with the real store, verifier and key-encryption key. What policy says is the test's. */
+export interface TestKbs {
+  readonly app: App
+  readonly ports: KbsPorts
+  readonly clock: { now: number }
+  /** decisions as they were recorded, and how often evidence was verified */
+  readonly seen: { records: { path: string; allow: boolean }[]; verifications: number }
+  readonly policy: { allow: boolean }
+  ask(
+    method: string,
+    path: string,
+    init?: { body?: string | Uint8Array; headers?: Record<string, string> },
+  ): Promise<Response>
+}
+
+export async function testKbs(database: Database, models: ModelKeyRoute | null = null): Promise<TestKbs> {
+  await migrateStore(database)
+  const path = join(folder, toHex(randomBytes(8)))
+  await createKekFile(path)
+  const kek = await openKekFile(path)
+  const clock = { now: testTime }
+  const seen: TestKbs['seen'] = { records: [], verifications: 0 }
+  const policy = { allow: true }
+  const verify = kbsVerifier({
+    anchors: { simulatedRoots: [testRootDigest] },
+    referenceValues: testReferenceValues({ hostData: ['00'.repeat(32), toHex(sha256(utf8(initData)))] }),
+    tenantClass: 'development',
+  })
+  const ports: KbsPorts = {
+    clock: () => clock.now,
+    random: randomBytes,
+    signer: (await generateSigningKey('ES256')).key,
+    sessions: kbsSessions(database),
+    verifyEvidence: async (...given) => {
+      seen.verifications++
+      return verify(...given)
+    },
+    decide: async () => (policy.allow ? { allow: true } : { allow: false, reasons: ['test-forbid'] }),
+    record: async (where, _token, decision) => {
+      seen.records.push({ path: where.text, allow: decision.allow })
+    },
+    resources: kbsResources(database, kek, () => clock.now),
+    models,
+    authoriseAdmin: bearerAdmin(sha256(utf8(adminToken))),
+    policyIds: () => ['default'],
+  }
+  const app = createApp<KbsCode | keyof typeof inputStatuses>({
+    log: { info: () => undefined, warn: () => undefined, error: (...line) => console.error(...line) },
+    statuses: { ...kbsStatuses, ...inputStatuses },
+    encodeFailure: encodeKbsFailure,
+  })
+  app.hono.route(kbsPrefix, kbsRoutes(ports))
+  return {
+    app,
+    ports,
+    clock,
+    seen,
+    policy,
+    async ask(method, to, init = {}) {
+      return app.hono.fetch(new Request(`http://kbs${to}`, { method, ...init } as RequestInit), { address: 'test' })
+    },
+  }
+}
+
+export const request = (version = '0.4.0', tee = 'snp') => JSON.stringify({ version, tee, 'extra-params': {} })
+
+export interface Opened {
+  readonly cookie: string
+  readonly nonce: string
+}
+
+/** The first half of a handshake. */
+export async function auth(kbs: TestKbs): Promise<Opened> {
+  const answer = await kbs.ask('POST', '/kbs/v0/auth', { body: request() })
+  if (answer.status !== 200) throw new Error(await answer.text())
+  const { nonce } = (await answer.json()) as { nonce: string }
+  return { nonce, cookie: answer.headers.get('set-cookie')!.split(';')[0]! }
+}
+
+export function certificatesOf(evidence: Evidence): Certificates {
+  const { vek, ask, ark, crl } = evidence
+  return {
+    VCEK: fromBase64(vek),
+    ASK: fromBase64(ask),
+    ARK: fromBase64(ark),
+    ...(crl === null ? {} : { CRL: fromBase64(crl) }),
+  }
+}
+
+export interface GuestOptions {
+  readonly additional?: string
+  readonly initData?: unknown
+  readonly omitInitData?: boolean
+  readonly hostData?: string
+  /** what the guest binds instead of what it sends */
+  readonly bound?: { nonce?: string; jwk?: Record<string, string>; additional?: string }
+  readonly sentJwk?: Record<string, string>
+  readonly measurement?: string
+}
+
+/** The body of `/attest` that a guest on the simulated machine sends. */
+export async function guestAttestation(opened: Opened, key: ClientKey, options: GuestOptions = {}): Promise<string> {
+  const platform = await testPlatform({
+    measurement: options.measurement ?? testMeasurement,
+    ...(options.hostData === undefined ? {} : { hostData: options.hostData }),
+  })
+  const bound = options.bound ?? {}
+  const reportData = clientReportData(
+    bound.nonce ?? opened.nonce,
+    bound.jwk ?? key.jwk,
+    bound.additional ?? options.additional ?? '',
+  )
+  const evidence = await platform.attest(reportData)
+  const jwk = options.sentJwk ?? key.jwk
+  return attestation(opened.nonce, jwk, fromBase64(evidence.report), certificatesOf(evidence), options)
+}
+
+/** A whole handshake. */
+export async function attested(kbs: TestKbs, key: ClientKey = clientKey('P-256'), options: GuestOptions = {}) {
+  const opened = await auth(kbs)
+  const answer = await kbs.ask('POST', '/kbs/v0/attest', {
+    body: await guestAttestation(opened, key, options),
+    headers: { cookie: opened.cookie },
+  })
+  return { ...opened, key, answer }
+}
+
+export const errorOf = async (answer: Response) =>
+  (await answer.json()) as { type: string; detail: string; code: string; status: number }
