@@ -14,6 +14,7 @@ import { Channel, type ChannelCode, expect } from '#runtime/engine/channel.js'
 import { keepDescriptors } from '#runtime/engine/closed.js'
 import type { FromEngine, ToEngine } from '#runtime/engine/messages.js'
 import { createQueue } from '#runtime/engine/queue.js'
+import { engineThreads } from '#runtime/engine/threads.js'
 
 /** Failures of starting; a request meets those of runtime/api/engine.ts. */
 export type EngineStartCode = 'engine/start' | ChannelCode
@@ -42,7 +43,8 @@ export interface LoadRequest {
   readonly sealed: Uint8Array
   readonly info: Uint8Array
   readonly aad: Uint8Array
-  readonly threads: number
+  /** Default: what the control group grants (runtime/engine/threads.ts). */
+  readonly threads?: number
   /** Default true. False loads faster, in half the memory, and runs some graphs slower. */
   readonly prepacking?: boolean
 }
@@ -141,7 +143,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
           sealed: request.sealed,
           info: request.info,
           aad: request.aad,
-          threads: request.threads,
+          threads: request.threads ?? engineThreads(),
           prepacking: request.prepacking ?? true,
         }))
         loaded = true

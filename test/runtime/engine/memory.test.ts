@@ -1,5 +1,14 @@
 import { type ChildProcess, fork, spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -25,12 +34,13 @@ class Chain {
   engine = 0
   #id = 0
 
-  constructor(folder: string) {
+  /** inherited: a descriptor that the parent finds open when it starts. */
+  constructor(folder: string, inherited?: number) {
     this.parent = fork('dist/test/processes/engine-parent.js', [], {
       execArgv: [],
       env: { TMPDIR: folder },
       serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc', ...(inherited === undefined ? [] : [inherited])],
     })
     children.push(this.parent)
   }
@@ -223,6 +233,19 @@ describe('memory of an engine as it runs', () => {
     const started = new Promise((resolve) => child.once('message', () => resolve('started')))
     const ended = new Promise((resolve) => child.once('exit', (code) => resolve(code)))
     expect(await Promise.race([started, ended])).toBe(1)
+  })
+
+  test('it has no descriptor of its parent but the channel', async () => {
+    const path = join(work, 'secret-of-the-parent')
+    writeFileSync(path, 'x')
+    const fd = openSync(path, 'r')
+    const own = new Chain(work, fd)
+    await own.start({})
+    const open = (pid: number) => readdirSync(`/proc/${pid}/fd`).map((one) => linkOf(`/proc/${pid}/fd/${one}`))
+    expect(open(own.parent.pid!)).toContain(path)
+    const files = open(own.engine).filter((target) => target.startsWith('/') && target !== '/dev/null')
+    expect(files).toEqual([])
+    closeSync(fd)
   })
 
   test('the process ends with its parent', async () => {
