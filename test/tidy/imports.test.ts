@@ -72,6 +72,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   'transparency/storage': ['core', 'transparency', 'host'],
   'transparency/service': ['core', 'transparency', 'host'],
   'transparency/witness/service': ['core', 'transparency', 'host'],
+  'transparency/witness/store': ['core', 'transparency', 'host'],
   convert: ['core', 'convert'],
   client: ['core', 'policies', 'client', 'attest'],
   'client/proxy': ['core', 'policies', 'client', 'attest', 'host'],
