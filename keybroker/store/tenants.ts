@@ -5,7 +5,6 @@ import type { StoreCode } from '#keybroker/store/open.js'
 import { modelKeys, statements, tenants } from '#keybroker/store/schema.js'
 
 export type Tenant = typeof tenants.$inferSelect
-export type TenantClass = Tenant['class']
 export type StatementRow = typeof statements.$inferSelect
 export type ModelKeyRow = typeof modelKeys.$inferSelect
 
