@@ -16,7 +16,6 @@ import type { SessionEvent } from '#runtime/ports.js'
 
 /** Failures of what was typed, and of this machine. */
 export type RunCode =
-  | 'run/model'
   | 'run/listen'
   /** no attestation device was found, and a simulated one was not allowed */
   | 'run/attester'
@@ -57,18 +56,10 @@ export function parseListen(text: string): { readonly host: string; readonly por
   return { host: found[1]!.replace(/^\[|\]$/g, ''), port }
 }
 
-/** The full id where the name can be resolved; the sealed folder's own id, when only its last part was typed. */
-async function modelOf(args: RunArguments, io: Io): Promise<string | null> {
-  if (args.trust !== undefined) return resolveModel(args.model, (await loadTrust(args.trust, io.now())).trust)
-  if (/^[A-Za-z0-9_-]{43}\//.test(args.model)) return args.model
-  return null
-}
-
-function verifyName(typed: string, id: string): void {
-  const name = (text: string) => text.slice(text.indexOf('/') + 1)
-  if (name(typed) !== name(id)) {
-    throw new Failure<RunCode>('run/model', `sealed folder holds ${id}, asked for ${typed}`)
-  }
+/** The full id, by the trust file where there is one; without it the alias stands for nobody, and the name must fit. */
+async function modelOf(args: RunArguments, io: Io): Promise<string> {
+  if (args.trust === undefined) return args.model
+  return resolveModel(args.model, (await loadTrust(args.trust, io.now())).trust)
 }
 
 async function optionsOf(args: RunArguments, io: Io): Promise<StartNodeOptions> {
@@ -110,15 +101,10 @@ function tell(io: Io, event: SessionEvent): void {
   } else io.stderr(`${paint(io, 'magenta', 'ended')}     ${event.failure.message} (${event.failure.code})\n`)
 }
 
-/** The reasons in a broker's problem document; null when it holds none. */
+/** The reasons that a broker gave; null when they have not their form. */
 function denialOf(failure: Failure) {
-  const problem = failure.detail?.problem as Json | undefined
-  const info =
-    problem !== null && typeof problem === 'object' && !Array.isArray(problem)
-      ? (problem as { readonly info?: Json }).info
-      : undefined
   try {
-    return info === undefined ? null : denialShape(info, 'info')
+    return denialShape(failure.detail?.denial as Json | undefined, 'denial')
   } catch (error) {
     if (!isFailure(error)) throw error
     return null
@@ -189,7 +175,6 @@ export async function run(
     }
     options = await optionsOf(args, io)
     node = await startNode(options)
-    verifyName(args.model, node.session.own.model)
   } catch (error) {
     return reportEnd(io, error)
   }

@@ -26,7 +26,7 @@ export type StartNodeCode =
   'node/model'
 
 export interface StartNodeOptions {
-  /** full model id, or null for whatever the sealed folder holds */
+  /** full model id; or an alias that nobody resolved and a name, of which the name must fit; null for any */
   readonly model: string | null
   readonly brokerUrl: string
   /** folder that `claviger seal` made */
@@ -66,13 +66,18 @@ interface Sealed {
   readonly manifest: Awaited<ReturnType<typeof verifyManifest>>
 }
 
+function isNamed(asked: string, id: string): boolean {
+  if (/^[A-Za-z0-9_-]{43}\//.test(asked)) return asked === id
+  return asked.slice(asked.indexOf('/') + 1) === id.slice(id.indexOf('/') + 1)
+}
+
 /** The sealed folder's manifest, signed by the owner whom its model id names. @throws node/model, sealed/..., ... */
 async function openSealed(options: StartNodeOptions): Promise<Sealed> {
   const folder = resolve(options.sealed)
   const manifestBytes = new Uint8Array(await readFile(join(folder, manifestName)))
   const signature = new Uint8Array(await readFile(join(folder, signatureName)))
   const { owner, model } = parseManifest(manifestBytes)
-  if (options.model !== null && options.model !== model.id) {
+  if (options.model !== null && !isNamed(options.model, model.id)) {
     throw new Failure<StartNodeCode>('node/model', `sealed folder holds ${model.id}, expected ${options.model}`)
   }
   return { folder, manifestBytes, manifest: await verifyManifest(manifestBytes, signature, owner) }

@@ -14,7 +14,7 @@ import type { InferenceEngine, ModelMetadata } from '#runtime/api/engine.js'
 export type BrokerCode =
   /** no answer, or one that says to come again: tried again while the lease lives */
   | 'broker/unreachable'
-  /** the broker decided against it; `detail` holds the reasons. Key use ends now */
+  /** the broker decided against it; `detail.denial` holds its reasons, unread. Key use ends now */
   | 'broker/denied'
   /** the broker refused the request as such */
   | 'broker/refused'

@@ -48,16 +48,27 @@ function problemOf(bytes: Uint8Array, status: number) {
     const value = member(name)
     return typeof value === 'string' ? value.slice(0, 1000) : undefined
   }
-  return { code: text('code') ?? `status ${status}`, detail: text('detail') ?? 'no reason given', document: problem }
+  const info = member('info')
+  const fix = info !== null && typeof info === 'object' && 'fix' in info ? info.fix : undefined
+  return {
+    code: text('code') ?? `status ${status}`,
+    detail: text('detail') ?? 'no reason given',
+    hint: typeof fix === 'string' ? fix.slice(0, 1000) : undefined,
+    /** the members that say why a release was denied, unread */
+    denial: {
+      reasons: member('reasons') ?? null,
+      entry: member('entry') ?? null,
+      simulated: member('simulated') ?? null,
+    },
+  }
 }
 
 /** 403 is a decision; everything that may pass by itself is `unreachable`. */
 function refusalOf(bytes: Uint8Array, status: number): Failure<BrokerCode> {
-  const { code, detail, document } = problemOf(bytes, status)
-  if (status === 403)
-    return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { problem: document } })
+  const { code, detail, hint, denial } = problemOf(bytes, status)
+  if (status === 403) return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { denial } })
   if (status === 429 || status >= 500) return new Failure<BrokerCode>('broker/unreachable', `broker is busy: ${code}`)
-  return new Failure<BrokerCode>('broker/refused', `${code}: ${detail}`)
+  return new Failure<BrokerCode>('broker/refused', `${code}: ${detail}`, hint === undefined ? {} : { detail: { hint } })
 }
 
 async function exchange(

@@ -111,6 +111,7 @@ export class BrokerDouble {
   lease = { seconds: 600, requests: 100 }
   beatSeconds = 60
   callers: Lease['callers'] = 'any'
+  referenceValues = testReferenceValues()
   dek = randomBytes(32)
   now: () => UnixSeconds
   trust!: Envelope
@@ -130,7 +131,8 @@ export class BrokerDouble {
   }
 
   static async create(now: () => UnixSeconds): Promise<BrokerDouble> {
-    const keys = { owner: await ed25519(), key: await ed25519(), verifier: await ed25519() }
+    const owner = (await generateSigningKey('ES256')).key // model-signing knows no Ed25519
+    const keys = { owner, key: await ed25519(), verifier: await ed25519() }
     const broker = new BrokerDouble(keys, await LogDouble.create(), now)
     broker.trust = await broker.signTrust({})
     return broker
@@ -165,7 +167,7 @@ export class BrokerDouble {
       { simulatedRoots: [testRootDigest] },
       {
         expectedReportData: reportDataOf(request.binding),
-        referenceValues: testReferenceValues(),
+        referenceValues: this.referenceValues,
         tenantClass: 'development',
         at: this.tampering.earAt ?? this.now(),
       },
@@ -258,7 +260,7 @@ export class BrokerDouble {
       config_digest: binding.config_digest,
       trust_digest: binding.trust_digest,
       policy_digest: lease.policy.digest,
-      reference_values_digest: documentDigest(testReferenceValues()),
+      reference_values_digest: documentDigest(this.referenceValues),
       ear_digest: earDigest(ear),
       lease_id: lease.id,
       lease_expires_at: lease.expiresAt,

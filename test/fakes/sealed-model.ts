@@ -6,6 +6,7 @@ import { sha256 } from '#core/crypto/hash.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import type { X25519Jwk } from '#core/crypto/jwk.js'
 import { thumbprint } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
 import { Floe, segmentOverhead } from '#core/sealed/floe.js'
 import { fileKey } from '#core/sealed/keys.js'
 import { ciphertextLength, segmentCount, segmentLength, segmentPlace } from '#core/sealed/layout.js'
@@ -16,9 +17,11 @@ import {
   fileAad,
   fileDigest,
   type SealedFile,
+  type SealedManifest,
   sealedFormat,
 } from '#core/sealed/manifest.js'
 import { sealDigests } from '#core/sealed/secret.js'
+import { recoveryName, signatureName, signFolder } from '#core/sealed/signature.js'
 
 /** A sealed folder, and what the owner would have: for tests of the engine, which asks for no signature. */
 export interface SealedFixture {
@@ -42,10 +45,16 @@ function filesBelow(folder: string, root = folder): readonly string[] {
   })
 }
 
-const owner = { kty: 'OKP', crv: 'Ed25519', x: Buffer.alloc(32, 1).toString('base64url') } as const
-const model = { id: `${thumbprint(owner)}/fixture`, version: 1 }
+const nobody = { kty: 'OKP', crv: 'Ed25519', x: Buffer.alloc(32, 1).toString('base64url') } as const
 
-function sealFile(dek: Uint8Array, from: string, to: string, path: string): SealedFile {
+/** Whose model it is: with a signing key (P-256) the folder is signed, as a node wants it. */
+export interface FixtureModel {
+  readonly owner: SigningKey
+  readonly name: string
+  readonly version: number
+}
+
+function sealFile(dek: Uint8Array, from: string, to: string, path: string, model: SealedManifest['model']): SealedFile {
   const plaintext = new Uint8Array(readFileSync(join(from, path)))
   const aad = fileAad(model, path, plaintext.length)
   const floe = Floe.seal({ segmentLength }, fileKey(dek, path), aad, randomBytes(32))
@@ -73,10 +82,12 @@ function sealFile(dek: Uint8Array, from: string, to: string, path: string): Seal
 }
 
 /** Seals every file of `from` into the folder `to`, under a new DEK. */
-export async function sealFixture(from: string, to: string): Promise<SealedFixture> {
+export async function sealFixture(from: string, to: string, as: FixtureModel | null = null): Promise<SealedFixture> {
   const dek = new Uint8Array(randomBytes(32))
+  const owner = as?.owner.publicKey ?? nobody
+  const model = { id: `${thumbprint(owner)}/${as?.name ?? 'fixture'}`, version: as?.version ?? 1 }
   const paths = [...filesBelow(from)].sort()
-  const files = paths.map((path) => sealFile(dek, from, to, path))
+  const files = paths.map((path) => sealFile(dek, from, to, path, model))
   const digests = paths.map((path) => ({ path, sha256: toHex(sha256(new Uint8Array(readFileSync(join(from, path))))) }))
   const manifestBytes = encodeManifest({
     format: sealedFormat,
@@ -88,6 +99,14 @@ export async function sealFixture(from: string, to: string): Promise<SealedFixtu
     secret: await sealDigests(dek, model, randomBytes(12), digests),
   })
   writeFileSync(join(to, 'manifest.json'), manifestBytes)
+  if (as !== null) {
+    writeFileSync(join(to, recoveryName), 'no recovery in a fixture')
+    const resources = filesBelow(to).map((name) => ({
+      name,
+      digest: toHex(sha256(new Uint8Array(readFileSync(join(to, name))))),
+    }))
+    writeFileSync(join(to, signatureName), await signFolder(as.owner, as.name, resources))
+  }
   return {
     folder: to,
     manifestBytes,
