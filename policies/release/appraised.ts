@@ -16,6 +16,8 @@ interface Svns {
 
 /** What is used of the claims of verified evidence. Byte strings are lowercase hex. */
 export interface AppraisalClaims {
+  /** 64 bytes that the guest bound in */
+  readonly reportData: string
   readonly measurement: string
   /** null when masked */
   readonly chipId: string | null

@@ -1,3 +1,4 @@
+import { toHex } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
@@ -12,6 +13,7 @@ import { buildFacts } from '#policies/facts.js'
 import { type PolicySet, policyDigest, validatePolicy } from '#policies/language/validate.js'
 import { type Action, policyLanguage } from '#policies/language/vocabulary.js'
 import { type AppraisalClaims, type Appraised, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
+import type { RefusalCode } from '#policies/release/failures.js'
 import {
   configRefusals,
   denial,
@@ -104,13 +106,14 @@ export async function judgeRelease<R extends Appraised>(
     ...modelRefusals(request, statements), // 6 model, version, manifest
   ]
   const host = await readHost(request) // 7 what the host says of itself
+  const expectedReportData = reportDataOf(request.binding)
   const result = await ports.appraise(request.evidence, anchorsFor(statements), {
-    expectedReportData: reportDataOf(request.binding),
+    expectedReportData,
     referenceValues: referenceValues.value.values,
     tenantClass,
     at,
   }) // 8 evidence, under the owner's reference values of now
-  const refusal = unverified(result)
+  const refusal = unverified(result, expectedReportData)
   if (refusal) return refusal
   const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
   const node: Revocable = {
@@ -155,12 +158,15 @@ function anchorsFor(statements: VerifiedStatements): { readonly simulatedRoots: 
 }
 
 /** A request is no decision while its evidence is nobody's, or an answer to some other challenge. */
-function unverified(result: Appraised): { stage: 'refused'; code: string; message: string; fix: string | null } | null {
+function unverified(
+  result: Appraised,
+  expectedReportData: Uint8Array,
+): { stage: 'refused'; code: string; message: string; fix: string | null } | null {
   if (result.failure === null && result.claims !== null && result.platform !== 'unverified') {
-    const bound = result.checks.find((check) => check.id === 'report-data')
-    if (bound?.status === 'affirming') return null
+    if (result.claims.reportData === toHex(expectedReportData)) return null
     const message = 'evidence binds other report data than that of this request'
-    return { stage: 'refused', code: 'judge/report-data', message, fix: bound?.fix ?? null }
+    const fix = 'make evidence for this challenge, with the keys and settings that are sent'
+    return { stage: 'refused', code: 'judge/report-data' satisfies RefusalCode, message, fix }
   }
   const [failed] = result.checks
   const message = `evidence does not verify: ${failed?.found ?? 'it was not verified'}`

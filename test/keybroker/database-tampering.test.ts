@@ -1,0 +1,238 @@
+import { type SQL, sql } from 'drizzle-orm'
+import { describe, expect, test } from 'vitest'
+import { toBase64Url } from '#core/bytes/bytes.js'
+import { randomBytes } from '#core/crypto/hash.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
+import type { Envelope } from '#core/dsse.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { payloadDigest } from '#core/wire/statements.js'
+import { beat } from '#keybroker/beat.js'
+import { createTenant } from '#keybroker/changes.js'
+import { HeadMemory } from '#keybroker/heads.js'
+import { registerModel } from '#keybroker/register.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
+import { testReferenceValues } from '#test/fakes/platform.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import {
+  ask,
+  change,
+  gist,
+  granted,
+  permitAll,
+  type Registered,
+  registered,
+  registration,
+  sign,
+  tenantStatement,
+  testNode,
+  testOwner,
+  trustBody,
+} from './fixtures.js'
+
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+
+/** Someone who writes to the database as they like, its triggers and keys included. */
+const write = ({ test }: Registered, statement: SQL) => test.database.db.execute(statement).then(() => undefined)
+
+/** The code that a request ends with, thrown or answered; `granted` when it got the key. */
+async function outcomeOf(chain: Registered): Promise<string> {
+  const asked = ask(chain, await testNode(chain))
+  const code = await codeOfPromise(asked)
+  return code === 'ok' ? gist(await asked) : code
+}
+
+/** A broker started anew over the same database: it remembers nothing. */
+function restarted(chain: Registered): Registered {
+  return { ...chain, test: { ...chain.test, broker: { ...chain.test.broker, heads: new HeadMemory() } } }
+}
+
+const closed = '@id("closed") forbid (principal, action, resource);'
+const asBytes = (envelope: Envelope) => Buffer.from(canonicalJson(envelope))
+
+describe('the database is not an authority (I18)', () => {
+  test('a policy that somebody else signed, in the row of the owner', async () => {
+    const chain = await registered(await open(), { policy: closed })
+    expect(await outcomeOf(chain)).toContain('closed')
+    const { key } = await generateSigningKey('ES256')
+    const body = { name: 'test', language: 'cedar', text: permitAll } as const
+    chain.owner.heads.delete(`policy ${chain.owner.model}`)
+    const forged = await sign(chain.owner, 'policy', body, { key, keepHead: true })
+    await write(
+      chain,
+      sql`update keybroker.statements set envelope = ${asBytes(forged)}, digest = ${payloadDigest(forged)} where kind = 'policy'`,
+    )
+    expect(await outcomeOf(restarted(chain))).toBe('judge/statement-false')
+    // A broker that runs has seen the true one.
+    expect(await outcomeOf(chain)).toBe('broker/record')
+    await chain.test.close()
+  })
+
+  test('an older policy of the owner brought back over the newest', async () => {
+    const chain = await registered(await open())
+    const old = chain.owner.heads.get(`policy ${chain.owner.model}`)!
+    await change(chain, 'policy', { name: 'test', language: 'cedar', text: closed })
+    expect(await outcomeOf(chain)).toContain('closed')
+    const digest = sql`${old.digest}`
+    await write(chain, sql`drop index keybroker.statements_digest`)
+    await write(
+      chain,
+      sql`update keybroker.statements set envelope = ${asBytes(old.envelope)}, digest = ${digest} where kind = 'policy' and sequence = 2`,
+    )
+    expect(await outcomeOf(restarted(chain))).toBe('broker/record')
+    await chain.test.close()
+  })
+
+  test('reference values added beside those of the owner', async () => {
+    const chain = await registered(await open(), { values: testReferenceValues({ measurements: ['cd'.repeat(48)] }) })
+    expect(await outcomeOf(chain)).toContain('attest/measurement')
+    const { key } = await generateSigningKey('ES256')
+    const forged = await sign(
+      chain.owner,
+      'reference-values',
+      { values: testReferenceValues() },
+      { key, keepHead: true },
+    )
+    const insert = (entry: string) => sql`insert into keybroker.statements
+      select tenant, kind, model, 2, ${payloadDigest(forged)}, digest, ${asBytes(forged)}, ${entry}, recorded_at
+      from keybroker.statements where kind = 'reference-values' and sequence = 1`
+    const [{ entry } = { entry: '' }] = await rows(
+      chain,
+      sql`select entry from keybroker.statements where kind = 'reference-values'`,
+    )
+    await write(chain, insert(String(entry)))
+    // One public change, two statements that name it.
+    expect(await outcomeOf(restarted(chain))).toBe('broker/record')
+    await write(chain, sql`delete from keybroker.statements where kind = 'reference-values' and sequence = 2`)
+    await write(
+      chain,
+      sql`insert into keybroker.entries (id, tenant, kind, is_state, leaf, bundle, recorded_at, entry_index)
+        select 'forged', tenant, kind, is_state, leaf, bundle, recorded_at, 4000 from keybroker.entries where id = ${String(entry)}`,
+    )
+    await write(chain, insert('forged'))
+    // With an entry invented too, the signature is what is missing.
+    expect(await outcomeOf(restarted(chain))).toBe('judge/statement-false')
+    await chain.test.close()
+  })
+
+  test('a statement that was taken away', async () => {
+    for (const kind of ['policy', 'reference-values', 'trust', 'revocation']) {
+      const chain = await registered(await open())
+      await change(chain, 'revocation', { revoked: [{ kind: 'measurement', value: 'ab'.repeat(48) }], reason: 'lost' })
+      expect(await outcomeOf(chain)).toBe('judge/revoked-measurement')
+      await write(chain, sql`delete from keybroker.statements where kind = ${kind}`)
+      expect(await outcomeOf(restarted(chain))).toBe('broker/record')
+      await chain.test.close()
+    }
+  })
+
+  test('the newest statement taken away with its entry, under a running broker', async () => {
+    const chain = await registered(await open())
+    await change(chain, 'policy', { name: 'test', language: 'cedar', text: closed })
+    expect(await outcomeOf(chain)).toContain('closed')
+    await write(chain, sql`delete from keybroker.statements where kind = 'policy' and sequence = 2`)
+    await write(
+      chain,
+      sql`delete from keybroker.entries e where is_state and not exists (select 1 from keybroker.statements s where s.entry = e.id)`,
+    )
+    expect(await outcomeOf(chain)).toBe('broker/record')
+    await chain.test.close()
+  })
+
+  test('the wrapped key of another model', async () => {
+    const chain = await registered(await open())
+    const { test: made, platform } = chain
+    const other = await testOwner('other')
+    await createTenant(made.broker, await tenantStatement(other, 'development'))
+    await registerModel(made.broker, await registration(made, other, platform))
+    expect(await outcomeOf(chain)).toBe('granted')
+    await write(
+      chain,
+      sql`update keybroker.model_keys set wrapped = (select wrapped from keybroker.model_keys where tenant = ${other.id}) where tenant = ${chain.owner.id}`,
+    )
+    expect(await outcomeOf(chain)).toBe('broker/key')
+    await chain.test.close()
+  })
+
+  test('a lease that somebody wrote gets no beat under a revocation, nor with terms that are none', async () => {
+    const chain = await registered(await open())
+    const answer = granted(await ask(chain, await testNode(chain)))
+    const { id } = JSON.parse(atob(answer.lease.payload)) as { id: string }
+    const nonce = toBase64Url(randomBytes(32))
+    await change(chain, 'revocation', { revoked: [{ kind: 'lease', value: id }], reason: 'lost' })
+    await write(chain, sql`update keybroker.leases set ended_at = null`)
+    expect(await codeOfPromise(beat(chain.test.broker, { lease: id, nonce }))).toBe('broker/lease-revoked')
+    await write(chain, sql`update keybroker.leases set terms = '\\x00'`)
+    expect(await codeOfPromise(beat(chain.test.broker, { lease: id, nonce }))).toBe('broker/record')
+    await chain.test.close()
+  })
+})
+
+async function rows(chain: Registered, statement: SQL): Promise<Record<string, unknown>[]> {
+  return ((await chain.test.database.db.execute(statement)) as unknown as { rows: Record<string, unknown>[] }).rows
+}
+
+describe('simulated evidence never satisfies a production tenant (I6)', () => {
+  test('not with its root in the trust statement of the owner', async () => {
+    const chain = await registered(await open(), { class: 'production' })
+    expect(await outcomeOf(chain)).toBe('snp/unknown-root')
+    await chain.test.close()
+  })
+
+  test('not with the class flipped in the database', async () => {
+    const chain = await registered(await open(), { class: 'production' })
+    await write(chain, sql`drop trigger tenants_class_is_fixed on keybroker.tenants`)
+    await write(chain, sql`update keybroker.tenants set class = 'development'`)
+    expect(await outcomeOf(restarted(chain))).toBe('snp/unknown-root')
+    await chain.test.close()
+  })
+
+  test('not with a second statement of the owner that makes the same tenant a development one', async () => {
+    const chain = await registered(await open(), { class: 'production' })
+    const other = { ...chain.owner, heads: new Map() }
+    const second = await tenantStatement(other, 'development')
+    expect(await codeOfPromise(createTenant(chain.test.broker, second))).toBe('broker/tenant-exists')
+    await write(chain, sql`drop trigger tenants_class_is_fixed on keybroker.tenants`)
+    await write(chain, sql`update keybroker.tenants set class = 'development'`)
+    await write(
+      chain,
+      sql`update keybroker.statements set envelope = ${asBytes(second)}, digest = ${payloadDigest(second)} where kind = 'tenant'`,
+    )
+    // Decided as a development tenant's, and still no key: it was wrapped for a production tenant.
+    expect(await outcomeOf(restarted(chain))).toBe('broker/key')
+    await chain.test.close()
+  })
+
+  test('not when a weakening setting is what a production tenant is asked to accept', async () => {
+    const chain = await registered(await open(), { class: 'production' })
+    // A verifier that believes every machine: what is refused now is refused by code alone.
+    const { broker } = chain.test
+    const asHardware = {
+      ...broker,
+      appraise: async (...[evidence, , input]: Parameters<typeof broker.appraise>) => {
+        const believed = { ...input, tenantClass: 'development' as const }
+        const result = await broker.appraise(evidence, { simulatedRoots: [chain.platform.rootDigest] }, believed)
+        return { ...result, platform: 'hardware' as const, status: 'affirming' as const }
+      },
+    }
+    const trusting = { ...chain, test: { ...chain.test, broker: asHardware } }
+    const config = { dangerousAllowSimulated: false, engineConfinement: 'confined' } as const
+    const outcome = async (part: object) =>
+      gist(await ask(trusting, await testNode(chain, { config: { ...config, ...part } })))
+    expect(await outcome({})).toBe('granted')
+    expect(await outcome({ dangerousAllowSimulated: true })).toBe('judge/config-simulated')
+    expect(await outcome({ dangerousAllowPlain: true })).toBe('judge/config-plain')
+    expect(await outcome({ dangerousAllowInspection: true })).toBe('judge/config-inspection')
+    expect(await outcome({ engineConfinement: 'unconfined' })).toBe('judge/config-unconfined')
+    await chain.test.close()
+  })
+
+  test('not under a root that the owner does not name any more', async () => {
+    const chain = await registered(await open())
+    expect(await outcomeOf(chain)).toBe('granted')
+    await change(chain, 'trust', trustBody(chain.test, null))
+    expect(await outcomeOf(chain)).toBe('snp/unknown-root')
+    await change(chain, 'trust', trustBody(chain.test, chain.platform))
+    expect(await outcomeOf(chain)).toBe('granted')
+    await chain.test.close()
+  })
+})

@@ -1,0 +1,176 @@
+import { describe, expect, test } from 'vitest'
+import { fromBase64 } from '#core/bytes/bytes.js'
+import type { Ed25519Jwk } from '#core/crypto/jwk.js'
+import { Failure } from '#core/failure.js'
+import { parseEntry } from '#core/wire/entries.js'
+import { verifyLease } from '#core/wire/lease.js'
+import type { ReleaseAnswer } from '#core/wire/release.js'
+import { HeadMemory } from '#keybroker/heads.js'
+import { publishPending } from '#keybroker/outbox.js'
+import { release } from '#keybroker/release.js'
+import { brokerStore } from '#keybroker/store/broker-store.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import {
+  ask,
+  change,
+  gist,
+  granted,
+  openKey,
+  type Registered,
+  registered,
+  registrationBody,
+  request,
+  testNode,
+} from './fixtures.js'
+
+const lease = (chain: Registered, answer: ReleaseAnswer) =>
+  verifyLease(answer.lease, [chain.test.broker.signer.publicKey as Ed25519Jwk])
+
+const live = ({ test, owner }: Registered) =>
+  brokerStore(test.database).read((reader) => reader.listLiveLeases(owner.id, null, test.clock.now))
+
+/** What a broker does that starts over the same database and log. */
+async function restart(chain: Registered): Promise<Registered> {
+  chain.test.faults.before = chain.test.faults.after = () => undefined
+  const broker = { ...chain.test.broker, heads: new HeadMemory() }
+  await publishPending(broker, null)
+  return { ...chain, test: { ...chain.test, broker } }
+}
+
+describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
+  const steps = ['store.consumeNonce', 'store.read', 'store.transaction', 'log.append', 'store.recordIndex']
+
+  test.each(steps)('%s lost, and done but not reported', async (step) => {
+    const chain = await registered(await open())
+    for (const when of ['before', 'after'] as const) {
+      const node = await testNode(chain)
+      const requestId = (when === 'before' ? '0' : '1').repeat(32)
+      const before = (await live(chain)).length
+      const asked = await request(chain, node, { requestId })
+      chain.test.faults[when] = (one) => {
+        if (one === step) throw new Failure('test/fault', `${step} failed`)
+      }
+      // Whatever failed: no answer, and so no key (I3).
+      expect(await codeOfPromise(release(chain.test.broker, asked))).toBe('test/fault')
+      const again = await restart(chain)
+      expect(await brokerStore(again.test.database).loadPending(null, 10)).toEqual([])
+      const answer = granted(await ask(again, node, { requestId }))
+      expect(await openKey(chain.owner, node, answer)).toEqual(chain.owner.dek)
+      // One request, one lease, however often it was asked.
+      expect((await live(chain)).length).toBe(before + 1)
+    }
+    await chain.test.close()
+  })
+
+  test('no release while the witness is away, and the same lease when it is back (I3)', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const requestId = 'ab'.repeat(16)
+    chain.test.testLog.witnesses[0]!.away = true
+    expect(await codeOfPromise(ask(chain, node, { requestId }))).toBe('log/witness-unavailable')
+    expect(await live(chain)).toHaveLength(1)
+    chain.test.testLog.witnesses[0]!.away = false
+    const answer = granted(await ask(chain, node, { requestId }))
+    expect((await live(chain))[0]?.id).toBe((await lease(chain, answer)).id)
+    await chain.test.close()
+  })
+
+  test('nothing is decided on a change that the log does not have', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const { faults } = chain.test
+    faults.before = (step) => {
+      if (step === 'log.append') throw new Failure('test/fault', 'the log is away')
+    }
+    const closed = {
+      name: 'none',
+      language: 'cedar',
+      text: '@id("never") forbid (principal, action, resource);',
+    } as const
+    expect(await codeOfPromise(change(chain, 'policy', closed))).toBe('test/fault')
+    expect(await codeOfPromise(ask(chain, node))).toBe('test/fault')
+    faults.before = () => undefined
+    const outcome = await ask(chain, node)
+    expect(gist(outcome)).toContain('never')
+    await chain.test.close()
+  })
+
+  test('a retry is decided again, wrapped afresh and debited once', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const requestId = 'cd'.repeat(16)
+    const first = granted(await ask(chain, node, { requestId }))
+    chain.test.clock.now += 50
+    const second = granted(await ask(chain, node, { requestId }))
+    const [a, b] = [await lease(chain, first), await lease(chain, second)]
+    expect([b.id, b.expiresAt, b.requests]).toEqual([a.id, a.expiresAt, a.requests])
+    expect(second.leaf).not.toBe(first.leaf)
+    expect(await openKey(chain.owner, node, second)).toEqual(chain.owner.dek)
+    // Each key opens with its own entry only (TRUST 2).
+    const spliced = { leaf: first.leaf, wrapped: second.wrapped }
+    expect(await codeOfPromise(openKey(chain.owner, node, spliced))).toBe('crypto/hpke-open')
+    expect(await live(chain)).toHaveLength(1)
+    const other = await testNode(chain)
+    expect(await codeOfPromise(ask(chain, other, { requestId }))).toBe('store/request-reused')
+    await chain.test.close()
+  })
+
+  test('never more leases than nodes, however many ask at once', async () => {
+    const chain = await registered(await open())
+    const nodes = await Promise.all(Array.from({ length: 6 }, () => testNode(chain)))
+    const asked = await Promise.all(nodes.map((node) => request(chain, node)))
+    const outcomes = (await Promise.all(asked.map((one) => release(chain.test.broker, one)))).map(gist)
+    expect(outcomes.toSorted()).toEqual([...Array(4).fill('broker/node-limit'), 'granted', 'granted'])
+    expect(await live(chain)).toHaveLength(2)
+    await chain.test.close()
+  })
+
+  test('who came last goes first when the owner allows fewer nodes', async () => {
+    const chain = await registered(await open())
+    const [early, late] = [await testNode(chain), await testNode(chain)]
+    const first = await lease(chain, granted(await ask(chain, early)))
+    chain.test.clock.now += 1
+    const last = await lease(chain, granted(await ask(chain, late)))
+    await change(
+      chain,
+      'registration',
+      registrationBody(chain.owner, { lease: { seconds: 300, requests: 1, nodes: 1 } }),
+    )
+    expect(gist(await ask(chain, late, { lease: last.id }))).toBe('broker/node-limit')
+    expect(gist(await ask(chain, early, { lease: first.id }))).toBe('granted')
+    await chain.test.close()
+  })
+
+  test('no renewal stands in the log behind the revocation that forbids it', { timeout: 120_000 }, async () => {
+    const chain = await registered(await open(), { registration: { lease: { seconds: 300, requests: 9, nodes: 99 } } })
+    const node = await testNode(chain)
+    const { id } = await lease(chain, granted(await ask(chain, node)))
+    // Three brokers over one database and one log, as replicas are.
+    const replicas = Array.from({ length: 3 }, () => ({
+      ...chain,
+      test: { ...chain.test, broker: { ...chain.test.broker, heads: new HeadMemory() } },
+    }))
+    const asked = await Promise.all(
+      Array.from({ length: name === 'postgres' ? 24 : 12 }, (_, i) => request(replicas[i % 3]!, node, { lease: id })),
+    )
+    const renewals = asked.map(async (one, i) => {
+      await new Promise((resolve) => setTimeout(resolve, i * 5))
+      return gist(await release(replicas[i % 3]!.test.broker, one))
+    })
+    const revoked = change(replicas[1]!, 'revocation', { revoked: [{ kind: 'lease', value: id }], reason: 'lost' })
+    const [accepted] = await revoked
+    const outcomes = await Promise.all(renewals)
+    expect(outcomes.some((one) => one.includes('judge/revoked-lease'))).toBe(true)
+    const store = brokerStore(chain.test.database)
+    for (let index = accepted!.entry + 1; ; index++) {
+      const entry = await store.read((reader) => reader.loadEntryAt(index))
+      if (entry === null) break
+      expect(parseEntry(entry.leaf).kind).toBe('denial')
+      expect(fromBase64(String((JSON.parse(Buffer.from(entry.bundle).toString()) as { leaf: string }).leaf))).toEqual(
+        entry.leaf,
+      )
+    }
+    await chain.test.close()
+  })
+})
