@@ -32,7 +32,9 @@ export interface SequencerLimits {
   /** how long a batch waits for more entries when it is smaller than the last one */
   readonly windowMs: number
   readonly batchEntriesMax: number
+  readonly batchBytesMax: number
   readonly pendingEntriesMax: number
+  readonly pendingBytesMax: number
   /** how long a checkpoint may take to be cosigned */
   readonly cosignMs: number
   /** after a checkpoint that was not cosigned, how long until it is tried again by itself */
@@ -77,6 +79,7 @@ export class Sequencer {
   readonly #limits: SequencerLimits
   #pending: Pending[] = []
   readonly #waiting = new Map<string, Pending>()
+  #waitingBytes = 0
   #tree: Tree | undefined
   #published: Published | undefined
   /** whether a quorum has cosigned what storage held, since it was last loaded */
@@ -109,12 +112,14 @@ export class Sequencer {
     const key = toHex(leafHash)
     const known = this.#waiting.get(key)
     if (known !== undefined) return known.done.promise
-    if (this.#waiting.size >= this.#limits.pendingEntriesMax) {
-      throw new Failure<LogCode>('log/busy', `${this.#waiting.size} entries are waiting`)
+    const { pendingEntriesMax, pendingBytesMax } = this.#limits
+    if (this.#waiting.size >= pendingEntriesMax || this.#waitingBytes + leaf.length > pendingBytesMax) {
+      throw new Failure<LogCode>('log/busy', `${this.#waiting.size} entries of ${this.#waitingBytes} bytes are waiting`)
     }
     // The caller may use its buffer again before the batch is written.
     const entry: Pending = { leaf: leaf.slice(), leafHash, key, done: withResolvers() }
     this.#waiting.set(key, entry)
+    this.#waitingBytes += leaf.length
     this.#pending.push(entry)
     this.#wake.resolve()
     return entry.done.promise
@@ -151,7 +156,7 @@ export class Sequencer {
     while (!signal.aborted) {
       await this.#gather()
       if (signal.aborted) break
-      const batch = this.#pending.splice(0, this.#limits.batchEntriesMax)
+      const batch = this.#take()
       this.#lastCount = batch.length
       const refreshes = this.#refreshes.splice(0)
       try {
@@ -181,6 +186,17 @@ export class Sequencer {
     if (this.#pending.length > 0 && this.#pending.length < Math.min(this.#lastCount, batchEntriesMax)) {
       await this.#ports.sleep(windowMs, signal)
     }
+  }
+
+  /** The entries that were first, as many as fit a batch; one always does. */
+  #take(): readonly Pending[] {
+    const { batchEntriesMax, batchBytesMax } = this.#limits
+    let count = 0
+    for (let bytes = 0; count < Math.min(this.#pending.length, batchEntriesMax); count++) {
+      bytes += this.#pending[count]!.leaf.length
+      if (count > 0 && bytes > batchBytesMax) break
+    }
+    return this.#pending.splice(0, count)
   }
 
   /** Another writer of the same storage may have been first: then the batch goes behind what it stored. */
@@ -278,7 +294,9 @@ export class Sequencer {
 
   /** The same bytes may come again while their batch is still being closed: only this very entry is forgotten. */
   #settle(entry: Pending): void {
-    if (this.#waiting.get(entry.key) === entry) this.#waiting.delete(entry.key)
+    if (this.#waiting.get(entry.key) !== entry) return
+    this.#waiting.delete(entry.key)
+    this.#waitingBytes -= entry.leaf.length
   }
 
   async #load(): Promise<Tree> {

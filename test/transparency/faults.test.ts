@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { Failure } from '#core/failure.js'
@@ -169,6 +169,18 @@ describe.each(databasesUnderTest().slice(0, 1))('faults of witnesses', (under) =
     expect(again.size()).toBe(2)
     await verifyTlogProof(await again.proof(1), leafOf(1), made.trust)
     await again.close()
+  })
+
+  test('what was integrated while the witness was away is published when it is back, without being asked', async () => {
+    const database = await under.open()
+    const made = await testLog(database)
+    const log = await made.open(database)
+    made.witnesses[0]!.away = true
+    await expect(log.append(leafOf(0))).rejects.toMatchObject({ code: 'log/witness-unavailable' })
+    made.witnesses[0]!.away = false
+    await vi.waitUntil(() => log.size() === 1, { timeout: 20_000 })
+    await verifyTlogProof(await log.proof(0), leafOf(0), made.trust)
+    await log.close()
   })
 
   test('while it starts without its witness nothing is integrated', async () => {

@@ -109,6 +109,20 @@ describe.each(databasesUnderTest())('log on $name', (under) => {
     await expect(log.append(leafOf(1))).rejects.toMatchObject({ code: 'log/closed' })
   })
 
+  test('bounds what waits, in entries and in bytes, and takes more when that is done', async () => {
+    const database = await under.open()
+    const made = await testLog(database)
+    const log = await made.open(database, { pendingEntriesMax: 3, pendingBytesMax: 100, batchBytesMax: 10 })
+    const waiting = [0, 1, 2].map((i) => log.append(leafOf(i)))
+    await expect(log.append(leafOf(3))).rejects.toMatchObject({ code: 'log/busy' })
+    expect((await Promise.all(waiting)).map((one) => one.index)).toEqual([0, 1, 2])
+    const large = log.append(new Uint8Array(99))
+    await expect(log.append(new Uint8Array(2))).rejects.toMatchObject({ code: 'log/busy' })
+    expect((await large).index).toBe(3)
+    expect((await log.append(new Uint8Array(2))).index).toBe(4)
+    await log.close()
+  })
+
   test('sets two writers of one database behind each other', async () => {
     const database = await under.open()
     const made = await testLog(database)

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { equal } from '#core/bytes/bytes.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
 import { emptyRoot } from '#core/tlog/merkle.js'
 import { parsePolicy, type TlogPolicy } from '#core/tlog/policy.js'
 import { encodeVkey, makeNoteSigner, type NoteSigner, parseVkey } from '#core/tlog/vkey.js'
@@ -17,7 +18,9 @@ import { type WitnessClient, Witnesses } from '#transparency/witnesses.js'
 export const defaultLimits: SequencerLimits = {
   windowMs: 2,
   batchEntriesMax: 1024,
+  batchBytesMax: 4 * MiB,
   pendingEntriesMax: 20_000,
+  pendingBytesMax: 64 * MiB,
   cosignMs: 5_000,
   retryMs: 1_000,
 }
