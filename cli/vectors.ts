@@ -23,7 +23,7 @@ function readBounded(path: string): Uint8Array | undefined {
 }
 
 /** The chains of AMD's product lines that are shipped with the verifier. */
-export function pinnedChains(): ReadonlyMap<string, Uint8Array> {
+function pinnedChains(): ReadonlyMap<string, Uint8Array> {
   const folder = new URL('../attest/snp/roots/', import.meta.url)
   const read = (product: string) =>
     new Uint8Array(readFileSync(new URL(`${product.toLowerCase()}-ask-ark.pem`, folder)))

@@ -10,7 +10,7 @@ export interface Tcb {
   readonly snp: number
   readonly microcode: number
 }
-export const tcbParts = ['fmc', 'bootLoader', 'tee', 'snp', 'microcode'] as const satisfies readonly TcbPart[]
+const tcbParts = ['fmc', 'bootLoader', 'tee', 'snp', 'microcode'] as const satisfies readonly TcbPart[]
 
 /** The TCB of 8 bytes in the order of `product`. @throws snp/tcb-reserved */
 export function readTcb(bytes: Uint8Array, product: Product, what: string): Tcb {

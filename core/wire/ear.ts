@@ -22,7 +22,7 @@ export type EarCode =
   | 'ear/not-yet-valid'
   | 'ear/expired'
 
-export const earSizeMax = 256 * KiB
+const earSizeMax = 256 * KiB
 /** From `iat` to `exp`, in seconds. */
 export const earLifetimeSeconds = 300
 
@@ -70,7 +70,7 @@ const vectorShape = object({
 })
 const text = string({ max: 2000 })
 /** One comparison that led to the status, with what would satisfy it. `fix` is empty when nothing needs mending. */
-export const checkShape = object({
+const checkShape = object({
   id: string({ max: 64 }),
   status: oneOf(...tiers),
   value: claim,

@@ -2,8 +2,8 @@ import { base64, literal, nullable, object, type Shape, type Shaped } from '#cor
 import { KiB } from '#core/limits.js'
 
 /** A vendor's certificate and a vendor's CRL inside an evidence envelope: far above what any vendor issues. */
-export const evidenceCertificateSizeMax = 8 * KiB
-export const evidenceCrlSizeMax = 64 * KiB
+const evidenceCertificateSizeMax = 8 * KiB
+const evidenceCrlSizeMax = 64 * KiB
 
 const inBase64 = (size: number) => Math.ceil(size / 3) * 4
 const certificate = base64(undefined, inBase64(evidenceCertificateSizeMax))
@@ -13,7 +13,7 @@ const certificate = base64(undefined, inBase64(evidenceCertificateSizeMax))
  *
  * report  exactly 1184 bytes   vek  VCEK or VLEK   ask  ASK or ASVK   ark  ARK   crl  of the ARK, or null; all DER
  */
-export const snpEvidenceShape = object({
+const snpEvidenceShape = object({
   kind: literal('snp'),
   report: base64(1184, inBase64(1184)),
   vek: certificate,

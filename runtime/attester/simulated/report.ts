@@ -51,7 +51,7 @@ export const productDefaults: Readonly<
 export const defaultPolicy = (1n << BigInt(policyBit.reservedOne)) | 0x0137n
 
 /** A TCB_VERSION in the byte order of its product. */
-export function encodeTcb(product: Product, tcb: MintTcb): Uint8Array {
+function encodeTcb(product: Product, tcb: MintTcb): Uint8Array {
   return new Uint8Array(tcbLayout[product].map((part) => (part === null ? 0 : (tcb[part] ?? 0))))
 }
 
