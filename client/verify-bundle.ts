@@ -4,16 +4,17 @@ import type { ClientCode, Steps } from '#client/steps.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { Json } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
-import { documentDigest } from '#core/wire/binding.js'
 import { type Bundle, bundleShape } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
 import { type DenialEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
+import type { DecisionRecord } from '#policies/record.js'
 import { type Decided, judgeRelease } from '#policies/release/judge.js'
+import { verifyReplay } from '#policies/release/replay.js'
 
 /** The steps of judging a decision again, in order. */
 export const bundleSteps = [
@@ -82,18 +83,28 @@ async function replay(bundle: Bundle, trust: Trust): Promise<Decided<Attestation
 }
 
 function verifyVerdict(bundle: Bundle, entry: ReleaseEntry | DenialEntry, verdict: Decided<AttestationResult>): void {
-  if (documentDigest(verdict.decision) !== documentDigest(bundle.decision)) {
-    throw refuse('client/bundle-verdict', 'judged again, the decision has other facts or reasons than the logged one')
-  }
-  if (verdict.allow !== (entry.kind !== 'denial')) {
+  const record = replayed(bundle, verdict)
+  if (record.allow !== (entry.kind !== 'denial')) {
     throw refuse(
       'client/bundle-verdict',
-      `judged again, the request is ${verdict.allow ? 'allowed' : 'denied'}; the entry is a ${entry.kind}`,
+      `judged again, the request is ${record.allow ? 'allowed' : 'denied'}; the entry is a ${entry.kind}`,
     )
   }
   if (entry.platform !== verdict.result.platform)
     throw refuse('client/platform', `entry says ${entry.platform}, the evidence is ${verdict.result.platform}`)
-  if (entry.kind !== 'denial') verifyReleased(bundle, entry, verdict)
+  if (entry.kind !== 'denial') return verifyReleased(bundle, entry, verdict)
+  const refusing = record.reasons.slice(0, entry.reasons.length).map((reason) => reason.id)
+  if (refusing.join() !== entry.reasons.join() || entry.policy_digest !== record.policyDigest)
+    throw refuse('client/bundle-splice', 'entry names other reasons or another policy than the decision made again')
+}
+
+function replayed(bundle: Bundle, verdict: Decided<AttestationResult>): DecisionRecord {
+  try {
+    return verifyReplay(bundle.decision, verdict)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<ClientCode>('client/bundle-verdict', cause.message, { cause })
+  }
 }
 
 function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<AttestationResult>): void {

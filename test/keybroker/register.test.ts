@@ -1,0 +1,182 @@
+import { describe, expect, test } from 'vitest'
+import { toBase64 } from '#core/bytes/bytes.js'
+import { randomBytes } from '#core/crypto/hash.js'
+import { hpkeSeal } from '#core/crypto/hpke.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
+import type { RegisterRequest } from '#core/wire/broker-document.js'
+import { registerInfo } from '#core/wire/release.js'
+import { acceptStatement, createTenant } from '#keybroker/changes.js'
+import { registerModel } from '#keybroker/register.js'
+import { brokerStore } from '#keybroker/store/broker-store.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
+import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import {
+  ask,
+  change,
+  gist,
+  granted,
+  nextVersion,
+  openKey,
+  permitAll,
+  registered,
+  registration,
+  registrationBody,
+  sign,
+  startTime,
+  tenantStatement,
+  testBroker,
+  testNode,
+  testOwner,
+  trustBody,
+} from './fixtures.js'
+
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+
+describe('a tenant', () => {
+  test('is made once, and the same statement again changes nothing', async () => {
+    const made = await testBroker(await open())
+    const owner = await testOwner()
+    const statement = await tenantStatement(owner, 'production')
+    const first = await createTenant(made.broker, statement)
+    expect(first).toMatchObject([{ kind: 'tenant', sequence: 1, entry: 0 }])
+    expect(await createTenant(made.broker, statement)).toEqual(first)
+    owner.heads.clear()
+    const other = await tenantStatement(owner, 'development')
+    expect(await codeOfPromise(createTenant(made.broker, other))).toBe('broker/tenant-exists')
+    expect(await codeOfPromise(acceptStatement(made.broker, 'tenant', other))).toBe('broker/tenant-statement')
+    await made.close()
+  })
+
+  test('is named after the key that made it', async () => {
+    const made = await testBroker(await open())
+    const [owner, stranger] = [await testOwner(), await testOwner()]
+    const keys = [stranger.key.publicKey]
+    const taken = await sign(owner, 'tenant', { name: 'acme', class: 'development', keys })
+    expect(await codeOfPromise(createTenant(made.broker, taken))).toBe('statement/tenant')
+    const forged = await sign(
+      owner,
+      'tenant',
+      { name: 'acme', class: 'development', keys: [owner.key.publicKey] },
+      { key: stranger.key },
+    )
+    expect(await codeOfPromise(createTenant(made.broker, forged))).toBe('dsse/signer')
+    await made.close()
+  })
+})
+
+describe('a registration', () => {
+  test('is refused when any of its parts is another than the owner signed', async () => {
+    const made = await testBroker(await open())
+    const platform = await testPlatform({ at: startTime })
+    const [owner, other] = [await testOwner(), await testOwner()]
+    await createTenant(made.broker, await tenantStatement(owner, 'development'))
+    await createTenant(made.broker, await tenantStatement(other, 'development'))
+    const good = await registration(made, owner, platform)
+    const foreign = await registration(made, other, platform)
+    const next = await registration(made, await nextVersion(owner, 2), platform, { registration: { version: 2 } })
+    const info = registerInfo(owner.manifestDigest)
+    const wrapped = async (dek: Uint8Array, under = info) =>
+      toBase64(await hpkeSeal(made.broker.wrapping.publicKey, under, new Uint8Array(0), dek))
+    const wrong: readonly (readonly [string, Partial<RegisterRequest>])[] = [
+      ['judge/statement-false', { trust: foreign.trust }],
+      ['judge/statement-false', { policy: foreign.policy }],
+      ['judge/statement-false', { referenceValues: good.policy }],
+      ['broker/registration', { manifest: foreign.manifest }],
+      ['broker/registration', { manifest: next.manifest, manifestSignature: next.manifestSignature }],
+      ['crypto/signature', { manifestSignature: await tampered(good.manifestSignature) }],
+      ['dsse/signer', { manifestSignature: foreign.manifestSignature }],
+      ['sealed/statement', { manifestSignature: next.manifestSignature }],
+      ['sealed/manifest-secret', { wrapped: await wrapped(randomBytes(32)) }],
+      ['broker/model-key', { wrapped: await wrapped(randomBytes(16)) }],
+      ['crypto/hpke-open', { wrapped: await wrapped(owner.dek, registerInfo('0'.repeat(64))) }],
+      ['broker/version', { wrapped: null }],
+      ['statement/chain', { policy: next.policy }],
+    ]
+    for (const [code, part] of wrong)
+      expect(
+        await codeOfPromise(registerModel(made.broker, { ...good, ...part })),
+        `${code} ${Object.keys(part)}`,
+      ).toBe(code)
+    // None of them left anything behind.
+    const read = brokerStore(made.database)
+    expect(await read.read((reader) => reader.listStatements(owner.id))).toHaveLength(1)
+    expect(await read.read((reader) => reader.listModelKeys(owner.id))).toHaveLength(0)
+    const accepted = await registerModel(made.broker, good)
+    expect(accepted.map((one) => one.kind)).toEqual(['trust', 'registration', 'policy', 'reference-values'])
+    expect(await registerModel(made.broker, { ...good, wrapped: null })).toEqual(accepted)
+    await made.close()
+  })
+
+  test('needs a trust statement that names this broker, and a policy that can be read', async () => {
+    const made = await testBroker(await open())
+    const platform = await testPlatform({ at: startTime })
+    const owner = await testOwner()
+    await createTenant(made.broker, await tenantStatement(owner, 'development'))
+    const { key } = await generateSigningKey('Ed25519')
+    const elsewhere = { ...trustBody(made, platform), brokers: [key.publicKey as never] }
+    const trust = await sign(owner, 'trust', elsewhere, { keepHead: true })
+    const good = await registration(made, owner, platform)
+    expect(await codeOfPromise(registerModel(made.broker, { ...good, trust }))).toBe('judge/broker-not-trusted')
+    owner.heads.delete(`policy ${owner.model}`)
+    for (const [text, code] of [
+      ['permit (principal, action, resource)', 'policy/syntax'],
+      ['permit (principal, action, resource);', 'policy/invalid'],
+    ] as const) {
+      const policy = await sign(owner, 'policy', { name: 'test', language: 'cedar', text }, { keepHead: true })
+      expect(await codeOfPromise(registerModel(made.broker, { ...good, policy }))).toBe(code)
+    }
+    await made.close()
+  })
+
+  test('of a next version brings its key, and the version before is not released any more', async () => {
+    const chain = await registered(await open())
+    const { test: made, owner, platform } = chain
+    const second = await nextVersion(owner, 2)
+    const named = await sign(second, 'registration', registrationBody(second, { version: 2 }), { keepHead: true })
+    expect(await codeOfPromise(acceptStatement(made.broker, 'registration', named))).toBe('broker/version')
+    await registerModel(made.broker, await registration(made, second, platform, { registration: { version: 2 } }))
+    const node = await testNode(chain)
+    expect(gist(await ask(chain, node))).toBe('judge/version judge/manifest')
+    const upgraded = { ...chain, owner: second }
+    const answer = granted(await ask(upgraded, node, { change: (one) => ({ ...one, modelVersion: 2 }) }))
+    expect(await openKey(second, node, answer)).toEqual(second.dek)
+    // A new trust statement binds both stored keys anew.
+    await change(upgraded, 'trust', { ...trustBody(made, platform), independentWitnesses: ['w'] })
+    const rows = await brokerStore(made.database).read((reader) => reader.listModelKeys(owner.id))
+    expect(new Set(rows.map((row) => row.trustDigest))).toEqual(new Set([owner.heads.get('trust')!.digest]))
+    const later = granted(
+      await ask(upgraded, await testNode(chain), { change: (one) => ({ ...one, modelVersion: 2 }) }),
+    )
+    expect(later.wrapped).not.toBeNull()
+    await made.close()
+  })
+
+  test('has no statement taken in that does not follow the one before', async () => {
+    const chain = await registered(await open())
+    const { owner, test: made } = chain
+    const body = { name: 'test', language: 'cedar', text: permitAll } as const
+    const fork = await sign(owner, 'policy', body, { keepHead: true })
+    await change(chain, 'policy', body)
+    const accept = (envelope: typeof fork) => codeOfPromise(acceptStatement(made.broker, 'policy', envelope))
+    const changed = await sign(owner, 'policy', { ...body, name: 'other' })
+    expect(await accept(changed)).toBe('ok')
+    expect(await accept(changed)).toBe('ok')
+    expect(await accept(fork)).toBe('statement/chain')
+    const { key } = await generateSigningKey('ES256')
+    expect(await accept(await sign(owner, 'policy', body, { key, keepHead: true }))).toBe('judge/statement-false')
+    const values = await sign(owner, 'reference-values', { values: testReferenceValues() }, { keepHead: true })
+    expect(await accept(values)).toBe('judge/statement-false')
+    await made.close()
+  })
+})
+
+/** The bundle with one character of its signature changed. */
+async function tampered(base64: string): Promise<string> {
+  const bundle = JSON.parse(atob(base64)) as { dsseEnvelope: { signatures: { sig: string }[] } }
+  const [signature] = bundle.dsseEnvelope.signatures
+  const bytes = Buffer.from(signature!.sig, 'base64')
+  bytes[bytes.length - 1]! ^= 1
+  signature!.sig = bytes.toString('base64')
+  return btoa(JSON.stringify(bundle))
+}
