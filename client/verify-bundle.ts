@@ -92,7 +92,10 @@ function verifyVerdict(bundle: Bundle, entry: ReleaseEntry | DenialEntry, verdic
   }
   if (entry.platform !== verdict.result.platform)
     throw refuse('client/platform', `entry says ${entry.platform}, the evidence is ${verdict.result.platform}`)
-  if (entry.kind !== 'denial') return verifyReleased(bundle, entry, verdict)
+  if (entry.kind !== 'denial') {
+    verifyReleased(bundle, entry, verdict)
+    return
+  }
   const refusing = record.reasons.slice(0, entry.reasons.length).map((reason) => reason.id)
   if (refusing.join() !== entry.reasons.join() || entry.policy_digest !== record.policyDigest)
     throw refuse('client/bundle-splice', 'entry names other reasons or another policy than the decision made again')

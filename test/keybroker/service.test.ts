@@ -1,0 +1,191 @@
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { MiB } from '#core/limits.js'
+import { verifyBrokerDocument } from '#core/wire/broker-document.js'
+import { acceptedShape, signOwnerQuery } from '#core/wire/owner-query.js'
+import { apiVersion, denialShape, releaseAnswerShape } from '#core/wire/release.js'
+import { createApp } from '#host/http.js'
+import { createLog } from '#host/log.js'
+import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
+import { openBroker } from '#keybroker/service/open.js'
+import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
+import { brokerStatuses } from '#keybroker/service/statuses.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
+import { testPlatform } from '#test/fakes/platform.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { logStatuses } from '#transparency/service/routes.js'
+import {
+  openKey,
+  type Registered,
+  registration,
+  request,
+  sign,
+  startTime,
+  tenantStatement,
+  testBroker,
+  testNode,
+  testOwner,
+} from './fixtures.js'
+
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const adminToken = 'A'.repeat(43)
+
+type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>
+interface Answer {
+  readonly status: number
+  readonly code: string | undefined
+  readonly body: never
+}
+
+/** The broker behind its routes, and no network. */
+async function served(): Promise<{ chain: Registered; call: Call }> {
+  const made = await testBroker(await open())
+  const { app, document } = await application(made)
+  const call: Call = async (method, path, body, headers = {}) => {
+    const answer = await app.hono.request(path, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { 'content-type': 'application/json', ...headers },
+    })
+    const parsed = (await answer.json()) as { code?: string }
+    return { status: answer.status, code: parsed.code, body: parsed as never }
+  }
+  expect(document.signatures).toHaveLength(1)
+  const chain = { test: made, owner: await testOwner(), platform: await testPlatform({ at: startTime }) }
+  return { chain, call }
+}
+
+async function application(made: Awaited<ReturnType<typeof testBroker>>) {
+  const { broker, database, testLog, verifier, clock } = made
+  const keys = { ...broker, adminTokenDigest: sha256(utf8(adminToken)), close: () => undefined } as never
+  const options = { database, keys, log: broker.log, appraise: broker.appraise, clock: () => clock.now }
+  const { document } = await openBroker({
+    ...options,
+    verifiers: [verifier.publicKey],
+    logs: [testLog.vkey],
+    witnessPolicy: testLog.quorumPolicy,
+  })
+  const app = createApp({
+    log: createLog('test', 'silent'),
+    statuses: { ...brokerStatuses, ...logStatuses },
+    limits: { bodySizeMax: registerBodyMax },
+  })
+  app.hono.route('/', makeBrokerRoutes({ broker, document, adminTokenDigest: sha256(utf8(adminToken)) }))
+  return { app, document }
+}
+
+const bearer = { authorization: `Bearer ${adminToken}` }
+
+describe('the broker over HTTP', () => {
+  test('takes an owner in, registers a model, releases its key and says why it does not', async () => {
+    const { chain, call } = await served()
+    const { owner, test: made, platform } = chain
+    const said = await verifyBrokerDocument((await call('GET', '/v1/broker')).body, made.broker.signer.id)
+    expect(said).toMatchObject({ standing: 'UNATTESTED BROKER', wrapping: made.broker.wrapping.publicKey })
+
+    const tenant = { version: apiVersion, tenant: await tenantStatement(owner, 'development') }
+    expect((await call('POST', '/v1/tenants', tenant)).code).toBe('broker/admin-token')
+    expect((await call('POST', '/v1/tenants', tenant, { authorization: `Bearer ${'B'.repeat(43)}` })).status).toBe(401)
+    expect((await call('POST', '/v1/tenants', tenant, bearer)).status).toBe(200)
+    expect((await call('GET', `/v1/owners/${owner.id}/trust`)).code).toBe('broker/unknown-tenant')
+    const registered = await call('POST', '/v1/models', await registration(made, owner, platform))
+    expect(acceptedShape(registered.body, '').accepted).toHaveLength(4)
+    const trust = await call('GET', `/v1/owners/${owner.id}/trust`)
+    expect(trust.body).toEqual(owner.heads.get('trust')!.envelope)
+
+    const node = await testNode(chain)
+    const challenged = await call('POST', '/v1/challenges', { version: apiVersion, model: owner.model })
+    const { nonce } = challenged.body as { nonce: string }
+    const answer = await call('POST', '/v1/releases', await request(chain, node, { nonce }))
+    const release = releaseAnswerShape(answer.body, '')
+    expect(await openKey(owner, node, release)).toEqual(owner.dek)
+    const { id } = JSON.parse(atob(release.lease.payload)) as { id: string }
+    const beat = await call('POST', '/v1/beats', { version: apiVersion, lease: id, nonce })
+    expect(beat.status).toBe(200)
+
+    const closed = {
+      name: 'none',
+      language: 'cedar',
+      text: '@id("never") @explain("Nobody.") forbid (principal, action, resource);',
+    } as const
+    const policy = { version: apiVersion, kind: 'policy', statement: await sign(owner, 'policy', closed) }
+    expect((await call('POST', '/v1/statements', policy)).status).toBe(200)
+    const denied = await call('POST', '/v1/renewals', await request(chain, node, { lease: id }))
+    expect(denied).toMatchObject({ status: 403, code: 'broker/denied' })
+    const { reasons, entry, simulated } = denied.body as { reasons: unknown; entry: number; simulated: boolean }
+    const shown = denialShape({ reasons, entry, simulated } as never, '')
+    expect(shown.simulated).toBe(true)
+    expect(shown.reasons.map((one) => [one.id, one.explain])).toContainEqual(['never', 'Nobody.'])
+    expect((await call('GET', `/v1/bundles/${entry}`)).status).toBe(401)
+    expect((await call('GET', `/v1/bundles/${entry}`, undefined, bearer)).body).toMatchObject({
+      type: 'claviger/bundle/v1',
+    })
+    expect((await call('GET', `/v1/tenants/${owner.id}/leases`, undefined, bearer)).body).toMatchObject({
+      leases: [{ id }],
+    })
+
+    const query = await signOwnerQuery(
+      {
+        type: 'claviger/owner-query/v1',
+        broker: made.broker.signer.id,
+        tenant: owner.id,
+        ask: 'heads',
+        entry: null,
+        at: startTime,
+      },
+      owner.key,
+    )
+    expect((await call('POST', '/v1/queries', { version: apiVersion, query })).status).toBe(200)
+    await made.close()
+  })
+
+  test('refuses what is no request, and counts what was refused', async () => {
+    const { chain, call } = await served()
+    const { owner, test: made } = chain
+    const asked = { version: apiVersion, model: owner.model }
+    expect(await call('POST', '/v1/challenges', { ...asked, version: 'claviger/v2' })).toMatchObject({
+      status: 400,
+      code: 'api/version',
+      body: { info: { supported: ['claviger/v1'] } },
+    })
+    expect((await call('POST', '/v1/challenges', { ...asked, more: 1 })).code).toBe('shape/unknown')
+    expect((await call('POST', '/v1/challenges', asked, { 'content-type': 'text/plain' })).status).toBe(415)
+    expect((await call('POST', '/v1/challenges', { ...asked, model: 'x'.repeat(MiB) })).code).toBe('http/body-size')
+    owner.heads.set('trust', { sequence: 1, digest: '0'.repeat(64), envelope: {} as never })
+    const node = await testNode(chain)
+    const unknown = await request(chain, node)
+    expect(await call('POST', '/v1/renewals', unknown)).toMatchObject({ status: 400, code: 'shape/form' })
+    expect(await call('POST', '/v1/releases', unknown)).toMatchObject({ status: 404, code: 'broker/unknown-model' })
+    expect(await call('POST', '/v1/releases', unknown)).toMatchObject({ status: 422, code: 'store/nonce-unknown' })
+    made.clock.now += 120
+    const counts = await made.database.db.execute('select code, count from keybroker.refusals order by code')
+    expect((counts as unknown as { rows: unknown[] }).rows).toHaveLength(2)
+    expect((await call('GET', '/v1/bundles/x', undefined, bearer)).code).toBe('broker/unknown-entry')
+    await made.close()
+  })
+})
+
+describe('the key folder of a broker', () => {
+  test('is made by one explicit act, and a missing file is fatal', async () => {
+    const folder = join(await mkdtemp(join(tmpdir(), 'claviger-keys-')), 'broker')
+    expect(await codeOfPromise(openBrokerKeys(folder))).toBe('file/absent')
+    const { broker, adminToken: token } = await createBroker(folder)
+    const keys = await openBrokerKeys(folder)
+    expect(keys.signer.id).toBe(broker)
+    expect(keys.adminTokenDigest).toEqual(sha256(utf8(token)))
+    expect(await codeOfPromise(createBroker(folder))).toBe('file/exists')
+    const files = await readdir(folder)
+    for (const name of files) expect((await stat(join(folder, name))).mode & 0o777, name).toBe(0o600)
+    keys.close()
+    for (const name of files) {
+      const copy = join(await mkdtemp(join(tmpdir(), 'claviger-keys-')), 'broker')
+      await createBroker(copy)
+      await rm(join(copy, name))
+      expect(await codeOfPromise(openBrokerKeys(copy)), name).toBe('file/absent')
+    }
+  })
+})
