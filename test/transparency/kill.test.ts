@@ -72,7 +72,9 @@ describe.each(databasesUnderTest())('a writer that is killed, on $name', (under)
 
     const { acks, onLogLine, reach } = acknowledgements()
     let first = 0
-    for (const round of [1, 2, 3]) {
+    // Each start of PGlite takes seconds.
+    const rounds = under.name === 'pglite' ? 2 : 3
+    for (let round = 1; round <= rounds; round++) {
       const file = join(folder, `writer-${round}.json`)
       const options = { origin, keyFile, witness: { url, vkey: witnessVkey }, quorumPolicy, first, callers: 40 }
       writeFileSync(file, JSON.stringify({ database: config, ...options }))
@@ -96,7 +98,7 @@ describe.each(databasesUnderTest())('a writer that is killed, on $name', (under)
       quorumPolicy,
     })
     cleanups.push(() => log.close())
-    expect(acks.size).toBeGreaterThanOrEqual(450)
+    expect(acks.size).toBeGreaterThanOrEqual(rounds * 150)
     expect(new Set(acks.values()).size).toBe(acks.size)
     expect(Math.max(...acks.values())).toBeLessThan(log.size())
     const leaves = await Promise.all(Array.from({ length: log.size() }, async (_, i) => fromUtf8(await log.entry(i))))
