@@ -8,8 +8,10 @@ import { object, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { beatSecondsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
+import { callerPseudonym } from '#core/wire/inner.js'
 import { type Lease, leaseShape, signBeat } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import type { Statement } from '#core/wire/statements.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { StoredLease } from '#keybroker/ports.js'
 import type { Appraised } from '#policies/release/appraised.js'
@@ -60,16 +62,24 @@ export function makeLease(
     trustDigest: trust.digest,
     ...granted.term,
     policy: { name: policy.value.name, sequence: policy.value.sequence, digest: verdict.decision.policyDigest },
-    callers: registration.value.callers,
-    // One salt a model: a caller is the same pseudonym on all its nodes, and another one elsewhere.
-    callerSalt: toBase64Url(
-      hmacSha256(granted.callerSecret, labelled('claviger/caller-salt/v1', utf8(registration.value.model))),
-    ),
+    callers: pseudonymous(registration.value, granted.callerSecret),
     declared: verdict.declared,
     time: 'host-influenced',
     platform: verdict.result.platform,
     standing: 'UNATTESTED BROKER',
   }
+}
+
+/** One salt a model, which never leaves here: a caller is the same pseudonym on all its nodes, and another one elsewhere. */
+function pseudonymous(registration: Statement<'registration'>, callerSecret: Uint8Array): Lease['callers'] {
+  const { callers, model } = registration
+  if (callers === 'any') return callers
+  const salt = toBase64Url(hmacSha256(callerSecret, labelled('claviger/caller-salt/v1', utf8(model))))
+  return callers.map(({ id, credentialHash, expiresAt }) => ({
+    pseudonym: callerPseudonym(id, salt),
+    credentialHash,
+    expiresAt,
+  }))
 }
 
 /** The broker's sign of life for a lease. It ends no later than the lease does. */

@@ -1,7 +1,7 @@
 import { equal, fromHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
-import { callerPseudonym, credentialHash, type InnerRequest } from '#core/wire/inner.js'
+import { credentialHash, type InnerRequest } from '#core/wire/inner.js'
 import type { Lease } from '#core/wire/lease.js'
 
 /** Failures of a request that was opened and is not served. */
@@ -65,8 +65,8 @@ export function identifyCaller(credential: string | null, lease: Lease, at: Unix
   let found: string | undefined
   // Every caller is compared, so that the time taken tells nothing about the list.
   for (const caller of callers) {
-    if (equal(hash, fromHex(caller.credentialHash)) && at < caller.expiresAt) found = caller.id
+    if (equal(hash, fromHex(caller.credentialHash)) && at < caller.expiresAt) found = caller.pseudonym
   }
   if (found === undefined) throw unknown
-  return callerPseudonym(found, lease.callerSalt)
+  return found
 }

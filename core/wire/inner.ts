@@ -164,7 +164,7 @@ export function credentialHash(credential: string): string {
   return toHex(sha256(utf8(credential)))
 }
 
-/** The name under which receipts speak of a caller: the same under one lease's salt, and tells nobody else who it is. */
-export function callerPseudonym(callerId: string, callerSalt: string): string {
-  return commit('caller', callerId, callerSalt)
+/** The name under which leases and receipts of one model speak of a caller. salt: base64url of 32 bytes, the broker's */
+export function callerPseudonym(callerId: string, salt: string): string {
+  return commit('caller', callerId, salt)
 }

@@ -4,7 +4,18 @@ import { type Ed25519Jwk, thumbprintShape } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { base64Url, hex, integer, literal, nullable, object, oneOf, type Shaped } from '#core/encoding/shape.js'
+import {
+  base64Url,
+  either,
+  hex,
+  integer,
+  list,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  type Shaped,
+} from '#core/encoding/shape.js'
 import {
   countryShape,
   idShape,
@@ -14,7 +25,6 @@ import {
   timeShape,
   titleShape,
 } from '#core/wire/names.js'
-import { callersShape } from '#core/wire/statements.js'
 
 /** Place and operator as a decision used them: never a bare country code (I13). */
 export const declaredShape = object({
@@ -28,6 +38,15 @@ export const declaredShape = object({
   statementDigest: hex(32),
 })
 export type Declared = Shaped<typeof declaredShape>
+
+/**
+ * Who may call: `any`, or the owner's list with a pseudonym in place of each name. Anybody can read a node's lease; what
+ * the pseudonyms are made with stays with the broker, so nobody else learns from a receipt who called (I10).
+ */
+const leaseCallersShape = either(
+  literal('any'),
+  list(object({ pseudonym: hex(32), credentialHash: hex(32), expiresAt: timeShape }), { max: 1000 }),
+)
 
 /** The right to use a model key until `expiresAt`, for at most `requests` requests (I11, I15). Signed by the broker. */
 export const leaseShape = object({
@@ -45,8 +64,7 @@ export const leaseShape = object({
   /** the work that may be done under this lease: needs no clock */
   requests: integer({ min: 1 }),
   policy: object({ name: nameShape, sequence: integer({ min: 1 }), digest: hex(32) }),
-  callers: callersShape,
-  callerSalt: base64Url(32),
+  callers: leaseCallersShape,
   declared: nullable(declaredShape),
   /** nobody believes a guest's clock; without an attested counter the host can stop it */
   time: oneOf('host-influenced', 'attested-counter'),

@@ -213,7 +213,6 @@ export class BrokerDouble {
       requests: this.lease.requests,
       policy: { name: 'open', sequence: 1, digest: 'ef'.repeat(32) },
       callers: this.callers,
-      callerSalt: toBase64Url(randomBytes(32)),
       declared: await this.#declared(request),
       time: 'host-influenced',
       platform: 'simulated',
