@@ -33,6 +33,18 @@ function verifyOperators(graph: OnnxGraph): void {
   if (refused !== undefined) throw new Failure<OnnxCode>('onnx/operator', `operator ${refused} is not one that may run`)
 }
 
+/** The path below the model's folder that a location names, seen from the folder of the graph. */
+function resolve(graphPath: string, claimedLocation: string): string {
+  const folder = graphPath.slice(0, graphPath.lastIndexOf('/') + 1)
+  try {
+    return parsePath(folder + parsePath(claimedLocation))
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    // Engines read some locations as memory addresses or follow them out of the folder: only plain paths are accepted.
+    throw new Failure<OnnxCode>('onnx/location', `external data at ${error.message}`, { cause: error })
+  }
+}
+
 /**
  * The files of external data that the graph needs, each once, sorted: all are among `sizes`, and every tensor lies
  * inside its file. Its operators may run.
