@@ -142,7 +142,7 @@ export const uint64: Shape<bigint> = (value, path) => {
     const number = BigInt(value.slice(1))
     if (number < 2n ** 64n) return number
   }
-  throw new Failure<KbsCode>('kbs/message', `${path}: expected a whole number of at most 64 bits`)
+  throw new Failure<KbsCode>('kbs/evidence', `${path}: expected a whole number of at most 64 bits`)
 }
 
 /**
