@@ -1,0 +1,178 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { utf8 } from '#core/bytes/bytes.js'
+import { randomBytes, sha256 } from '#core/crypto/hash.js'
+import { isFailure } from '#core/failure.js'
+import { denialShape } from '#core/wire/release.js'
+import { createApp } from '#host/http.js'
+import { createLog } from '#host/log.js'
+import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
+import { brokerStatuses } from '#keybroker/service/statuses.js'
+import type { NodeSettings } from '#runtime/own-values.js'
+import type { SessionEvent } from '#runtime/ports.js'
+import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
+import { type Session, startSession } from '#runtime/session.js'
+import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
+import { EngineDouble } from '#test/fakes/node-double.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { change, type Registered, registered } from '#test/keybroker/fixtures.js'
+import { logStatuses } from '#transparency/service/routes.js'
+
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+
+let chain: Registered
+afterEach(() => chain.test.close())
+
+/** A node whose clocks run with the broker's, and which reaches it through its true routes, without a network. */
+class Node {
+  readonly engines: EngineDouble[] = []
+  readonly events: SessionEvent[] = []
+  readonly #options: { readonly url: string; readonly fetch: typeof fetch }
+  dangerousAllowSimulated = true
+
+  constructor() {
+    const app = createApp({
+      log: createLog('broker', 'silent'),
+      statuses: { ...brokerStatuses, ...logStatuses },
+      limits: { bodySizeMax: registerBodyMax, ratePerMinute: 0 },
+    })
+    const document = { payloadType: 'x', payload: '', signatures: [] }
+    app.hono.route(
+      '/',
+      makeBrokerRoutes({ broker: chain.test.broker, document, adminTokenDigest: sha256(utf8('nobody')) }),
+    )
+    this.#options = {
+      url: 'http://broker.test',
+      fetch: (async (input: URL, init: RequestInit) => app.hono.request(String(input), init)) as typeof fetch,
+    }
+  }
+
+  async start(): Promise<Session> {
+    const { owner, platform, test: broker } = chain
+    const settings: NodeSettings = {
+      model: owner.model,
+      modelVersion: 1,
+      manifestDigest: owner.manifestDigest,
+      ownerKey: owner.key.publicKey,
+      trust: await fetchTrustStatement(this.#options, owner.id),
+      broker: null,
+      host: null,
+      dangerousAllowInspection: false,
+      dangerousAllowPlain: false,
+      dangerousAllowSimulated: this.dangerousAllowSimulated,
+      engineConfinement: 'unconfined',
+    }
+    return startSession(
+      { settings, folder: '/nowhere', manifestBytes: owner.manifest, threads: 1 },
+      {
+        broker: createBrokerClient(this.#options),
+        attester: { platform: 'simulated', attest: (data) => platform.attest(data) },
+        startEngine: async () => {
+          const engine = await EngineDouble.start()
+          this.engines.push(engine)
+          return engine
+        },
+        random: randomBytes,
+        now: () => broker.clock.now,
+        elapsedMs: () => broker.clock.now * 1000,
+        report: (event) => this.events.push(event),
+      },
+    )
+  }
+  get dek() {
+    return this.engines.at(-1)?.dek
+  }
+  get troubles() {
+    return this.events.flatMap((event) => (event.kind === 'trouble' ? [event.failure.code] : []))
+  }
+}
+
+/** Seconds pass for both, with a tick of the node at each. */
+async function pass(session: Session, seconds: number): Promise<void> {
+  for (let i = 0; i < seconds; i += 20) {
+    chain.test.clock.now += 20
+    await session.tick()
+  }
+}
+
+describe('a node and the true broker', () => {
+  test('release, beats and renewals go on for longer than a lease', async () => {
+    chain = await registered(await open())
+    const node = new Node()
+    const session = await node.start()
+    expect(node.dek).toEqual(chain.owner.dek)
+    const { lease } = session.grant
+    session.debit()
+    await pass(session, 1000)
+    expect(node.troubles).toEqual([])
+    expect(session.grant.lease).toMatchObject({ id: lease.id })
+    expect(session.grant.lease.expiresAt).toBeGreaterThan(lease.expiresAt + 600)
+    expect(session.grant.entry.kind).toBe('renewal')
+    expect(session.isServing).toBe(true)
+  })
+
+  test('a lease names no caller, and the same caller is the same pseudonym in its renewal', async () => {
+    const callers = [{ id: 'alice', credentialHash: 'ab'.repeat(32), expiresAt: 2_000_000_000 }]
+    chain = await registered(await open(), { registration: { callers } })
+    const session = await new Node().start()
+    const first = session.grant.lease.callers
+    expect(first).toEqual([
+      { pseudonym: expect.any(String), credentialHash: 'ab'.repeat(32), expiresAt: 2_000_000_000 },
+    ])
+    expect(JSON.stringify(session.document(null))).not.toContain('alice')
+    await pass(session, 200)
+    expect(session.grant.entry.kind).toBe('renewal')
+    expect(session.grant.lease.callers).toEqual(first)
+  })
+
+  test('a revoked lease ends key use with the next beat', async () => {
+    chain = await registered(await open())
+    const node = new Node()
+    const session = await node.start()
+    const revoked = [{ kind: 'lease' as const, value: session.grant.lease.id }]
+    await change(chain, 'revocation', { revoked, reason: 'test' })
+    await pass(session, 40)
+    const reason = await session.ended
+    expect(reason.code).toBe('broker/denied')
+    expect(reason.message).toMatch(/^broker\/lease-(over|revoked)/)
+    expect(node.dek).toBe(undefined)
+  })
+
+  test('a policy that changed ends key use with the next renewal', async () => {
+    chain = await registered(await open())
+    const node = new Node()
+    const session = await node.start()
+    const text = '@id("nobody")\nforbid (principal, action, resource);'
+    await change(chain, 'policy', { name: 'closed', language: 'cedar', text })
+    await pass(session, 200)
+    expect((await session.ended).code).toBe('broker/denied')
+    expect(node.dek).toBe(undefined)
+    expect(codeOf(() => session.debit())).toBe('broker/denied')
+  })
+
+  test('a denial brings its reasons and its log entry', async () => {
+    chain = await registered(await open(), { policy: '@id("nobody")\nforbid (principal, action, resource);' })
+    const node = new Node()
+    const denied = await node.start().catch((error: unknown) => error)
+    if (!isFailure(denied)) throw denied
+    expect(denied.code).toBe('broker/denied')
+    const denial = denialShape(denied.detail?.denial as never, 'denial')
+    expect(denial.reasons.map((one) => one.id)).toContain('nobody')
+    expect(denial.entry).toBeGreaterThan(0)
+    expect(node.dek).toBe(undefined)
+  })
+
+  test('a production tenant never gets a key to a simulated node, whatever both sides were told', async () => {
+    chain = await registered(await open(), { class: 'production' })
+    const node = new Node()
+    expect(await codeOfPromise(node.start())).toMatch(/^broker\/(denied|refused)$/)
+    expect(node.dek).toBe(undefined)
+    node.dangerousAllowSimulated = false
+    expect(await codeOfPromise(node.start())).toBe('own/simulated')
+  })
+
+  test('a second lease beyond those that the owner allows is denied', async () => {
+    chain = await registered(await open(), { registration: { lease: { seconds: 300, requests: 10, nodes: 1 } } })
+    await new Node().start()
+    expect(await codeOfPromise(new Node().start())).toBe('broker/denied')
+  })
+})
