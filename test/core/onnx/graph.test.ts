@@ -46,11 +46,9 @@ describe('parseGraph', () => {
         { type: 'Sparse', attribute: [{ name: 's', sparseTensor: { values: tensor('in-sparse') } }] },
       ],
     })
-    expect(
-      parse(bytes)
-        .external.map((one) => one.claimedLocation)
-        .sort(),
-    ).toEqual(['in-attribute.bin', 'in-list.bin', 'in-sparse.bin', 'in-subgraph.bin', 'w.bin'].sort())
+    expect([...new Set(parse(bytes).external.map((one) => one.claimedLocation))].sort()).toEqual(
+      ['in-attribute.bin', 'in-list.bin', 'in-sparse.bin', 'in-subgraph.bin', 'w.bin'].sort(),
+    )
     expect(parse(bytes).external.find((one) => one.tensor === 'w')).toEqual({
       tensor: 'w',
       claimedLocation: 'w.bin',

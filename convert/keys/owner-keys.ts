@@ -1,0 +1,130 @@
+import { mkdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ageOpen, ageSeal, createAgeIdentity, parseRecipient } from '#convert/keys/age.js'
+import type { KeysCode } from '#convert/keys/failures.js'
+import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
+import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
+import { wipe } from '#core/bytes/secret.js'
+import { jwkToSpki, type SignatureJwk, spkiToJwk } from '#core/crypto/jwk.js'
+import { generateSigningKey, importSigningKey, type SigningKey } from '#core/crypto/sign.js'
+import { encodePem, parsePem } from '#core/encoding/pem.js'
+import { Failure } from '#core/failure.js'
+import { dekSize } from '#core/sealed/keys.js'
+import { createSecretFile, readSecretFile, writeFileDurably } from '#host/files.js'
+
+/**
+ * The folder of one owner:
+ *
+ *   owner.key.pem           signs; stays with the owner (0600)
+ *   owner.pub.pem           goes to whoever verifies
+ *   recovery-identity.txt   opens every sealed folder without a broker (0600): to be moved offline
+ *   recovery-recipient.txt  seals to it; stays
+ *   store-identity.txt      opens deks/ (0600); stays
+ *   deks/DIGEST.age         key of the sealed model with that manifest digest, until it is registered and after
+ */
+export const ownerKeyFiles = {
+  signing: 'owner.key.pem',
+  public: 'owner.pub.pem',
+  recoveryIdentity: 'recovery-identity.txt',
+  recoveryRecipient: 'recovery-recipient.txt',
+  storeIdentity: 'store-identity.txt',
+  deks: 'deks',
+} as const
+
+export interface OwnerKeys {
+  readonly folder: string
+  readonly signingKey: SigningKey
+  /** age recipient of the offline recovery identity */
+  readonly recoveryRecipient: string
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return fromUtf8(await readFile(path))
+  } catch (cause) {
+    throw new Failure<KeysCode>('keys/absent', `cannot read ${path}`, {
+      cause,
+      detail: { hint: 'make keys with: ./claviger keys new --out DIR --name NAME' },
+    })
+  }
+}
+
+/**
+ * A new folder with an owner's keys: P-256 signing key, recovery identity, store identity, all durable.
+ *
+ * name    the owner's, for the comments that people read
+ * throws  keys/exists when the folder holds anything: keys are never written over
+ */
+export async function createOwnerKeys(folder: string, name: string): Promise<OwnerKeys> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const path = (file: string) => join(folder, file)
+  if ((await stat(path(ownerKeyFiles.signing)).catch(() => null)) !== null) {
+    throw new Failure<KeysCode>('keys/exists', `${folder} holds keys already`)
+  }
+  const recovery = await createAgeIdentity(
+    `Recovery identity of ${name}. It opens every model that ${name} seals, without any broker.\nMove this file to a place that is not connected, and delete it here.`,
+  )
+  const store = await createAgeIdentity(`Opens deks/ of ${name}: the keys of sealed models. Stays beside them.`)
+  const { key, pkcs8 } = await generateSigningKey('ES256') // OpenSSF model-signing knows no Ed25519
+  const pem = privateKeyToPem(pkcs8)
+  await mkdir(path(ownerKeyFiles.deks), { mode: 0o700 })
+  await createSecretFile(path(ownerKeyFiles.recoveryIdentity), recovery.file)
+  await createSecretFile(path(ownerKeyFiles.storeIdentity), store.file)
+  await writeFileDurably(path(ownerKeyFiles.recoveryRecipient), utf8(`${recovery.recipient}\n`))
+  await writeFileDurably(path(ownerKeyFiles.public), utf8(encodePem(jwkToSpki(key.publicKey), 'PUBLIC KEY')))
+  await createSecretFile(path(ownerKeyFiles.signing), pem) // last: what loadOwnerKeys needs is there when this is
+  wipe(pem, pkcs8, recovery.file, store.file)
+  return { folder, signingKey: key, recoveryRecipient: recovery.recipient }
+}
+
+/** The public key in a PEM file. @throws keys/absent, keys/form, pem/*, crypto/key */
+export async function loadOwnerPublicKey(path: string): Promise<SignatureJwk> {
+  const [der] = parsePem(await readText(path), 'PUBLIC KEY', 1)
+  return spkiToJwk(der!)
+}
+
+/** The keys that createOwnerKeys made. @throws keys/absent, keys/form, file/absent, file/permissions, pem/*, crypto/key */
+export async function loadOwnerKeys(folder: string): Promise<OwnerKeys> {
+  const publicKey = await loadOwnerPublicKey(join(folder, ownerKeyFiles.public))
+  const recoveryRecipient = parseRecipient(await readText(join(folder, ownerKeyFiles.recoveryRecipient)))
+  const pem = await readSecretFile(join(folder, ownerKeyFiles.signing))
+  const pkcs8 = pemToPrivateKey(pem)
+  try {
+    return { folder, signingKey: await importSigningKey(pkcs8, jwkToSpki(publicKey)), recoveryRecipient }
+  } finally {
+    wipe(pem, pkcs8)
+  }
+}
+
+async function storeRecipient(folder: string): Promise<string> {
+  const identity = await readSecretFile(join(folder, ownerKeyFiles.storeIdentity))
+  const recipient = /^# public key: (age1[a-z0-9]+)$/m.exec(fromUtf8(identity))?.[1]
+  wipe(identity)
+  if (recipient === undefined) {
+    throw new Failure<KeysCode>('keys/form', `${ownerKeyFiles.storeIdentity} does not say its public key`)
+  }
+  return recipient
+}
+
+const digestForm = /^[0-9a-f]{64}$/
+
+function dekPath(folder: string, manifestDigest: string): string {
+  if (!digestForm.test(manifestDigest)) throw new Failure<KeysCode>('keys/form', 'manifest digest is not 64 hex digits')
+  return join(folder, ownerKeyFiles.deks, `${manifestDigest}.age`)
+}
+
+/** The model's key is in the owner's store, durably, under its manifest digest. @throws keys/form, file/exists */
+export async function storeModelKey(folder: string, manifestDigest: string, dek: Uint8Array): Promise<void> {
+  await createSecretFile(dekPath(folder, manifestDigest), await ageSeal(await storeRecipient(folder), dek))
+}
+
+/** The key of the sealed model with that manifest digest: 32 bytes for the caller to wipe. @throws file/absent, keys/age, keys/form */
+export async function loadModelKey(folder: string, manifestDigest: string): Promise<Uint8Array> {
+  const sealed = await readSecretFile(dekPath(folder, manifestDigest))
+  const identity = await readSecretFile(join(folder, ownerKeyFiles.storeIdentity))
+  try {
+    return await ageOpen(identity, sealed, dekSize)
+  } finally {
+    wipe(identity)
+  }
+}
