@@ -14,7 +14,7 @@ interface JsonOption {
 }
 
 /** The text of a file, or of a policy of the library when there is no such file. */
-async function policyText(nameOrFile: string): Promise<string> {
+export async function policyText(nameOrFile: string): Promise<string> {
   let bytes: Uint8Array
   try {
     bytes = new Uint8Array(await readFile(nameOrFile))

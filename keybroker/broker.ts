@@ -34,6 +34,8 @@ export interface Broker {
   readonly callerSecret: Uint8Array
   readonly appraise: AppraiseEvidence<IssuableResult>
   readonly heads: HeadMemory
+  /** Whether one more decision is taken now; `machine` names the chip, or the keyset where the chip is hidden. */
+  readonly admit: (tenant: string, machine: string) => boolean
   readonly clock: Clock
   readonly random: Random
 }

@@ -10,6 +10,12 @@ export type BrokerCode =
   | 'broker/key'
   /** the owner's statements kept changing while the request was decided */
   | 'broker/changing'
+  /** more decisions for this tenant, or this machine, than are taken in a minute */
+  | 'broker/rate'
+  /** the log answered with a proof that the owner's trust statement does not accept */
+  | 'broker/log-proof'
+  /** this broker's clock is more than a minute from what the witnesses say */
+  | 'broker/clock'
   /** too many challenges wait for an answer */
   | 'broker/challenges'
   /** a tenant of this id exists with another statement */

@@ -74,11 +74,10 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
   })
 }
 
-/** Where a lease comes from: `held` is the one that runs on, null for a new one; `again` when the request is a retry. */
+/** Where a lease comes from: `held` is the one that runs on, null for a new one. */
 interface Place {
   readonly held: StoredLease | null
   readonly term: Term
-  readonly again: boolean
 }
 
 async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | { readonly refusal: Reason }> {
@@ -89,7 +88,7 @@ async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | {
   const wanted = before ?? request.lease
   const live = await tx.listLiveLeases(tenant, request.binding.model, at)
   if (wanted === null) {
-    if (live.length < nodes) return { held: null, term: newTerm(verdict, at), again: false }
+    if (live.length < nodes) return { held: null, term: newTerm(verdict, at) }
     const why = `The owner allows ${nodes} nodes at a time, and as many hold a lease.`
     return refuse('broker/node-limit', why, 'stop another node, or ask the owner for more')
   }
@@ -101,9 +100,9 @@ async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | {
   // The owner may have lowered the number since: whoever came last goes first.
   if (place >= nodes)
     return refuse('broker/node-limit', `The owner allows ${nodes} nodes at a time now.`, 'ask the owner for more')
-  if (before === null) return { held, term: newTerm(verdict, at), again: false }
+  if (before === null) return { held, term: newTerm(verdict, at) }
   const { issuedAt, expiresAt, requests } = parseTerms(held).lease
-  return { held, term: { issuedAt, expiresAt, requests }, again: true }
+  return { held, term: { issuedAt, expiresAt, requests } }
 }
 
 function refuse(code: BrokerDenial, explain: string, remedy: string): { readonly refusal: Reason } {
@@ -127,5 +126,5 @@ async function storeGrant(
     await tx.renewLease({ id, entry, expiresAt, terms, keysetDigest }, at)
   }
   const digest = retryDigest(request)
-  if (!place.again) await tx.recordGranted({ tenant, id: request.requestId, digest, lease: id, entry }, at)
+  await tx.recordGranted({ tenant, id: request.requestId, digest, lease: id, entry }, at)
 }

@@ -2,7 +2,10 @@ import { fromBase64Url, toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
+import { verifyTlogProof } from '#core/tlog/verify.js'
 import { releaseKeyThumbprint } from '#core/wire/keyset.js'
 import { type Lease, signLease } from '#core/wire/lease.js'
 import {
@@ -45,7 +48,7 @@ const roundsMax = 5
  *
  * Invariant: the key leaves only under a public key that verified evidence binds (I2), only after its entry is in the
  * log under a cosigned checkpoint (I3), and opens only with that entry's leaf (TRUST 2).
- * throws  broker/unknown-model, broker/record, broker/key, broker/changing, judge/..., store/nonce-unknown,
+ * throws  broker/unknown-model, broker/record, broker/key, broker/changing, broker/rate, broker/log-proof, broker/clock, judge/..., store/nonce-unknown,
  *         store/request-reused, log/..., kek/..., database/...
  */
 export async function release(broker: Broker, request: ReleaseRequest): Promise<Outcome> {
@@ -59,6 +62,8 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
     const verdict = await judgeRelease<IssuableResult>(input, broker) // 3 statements, binding, evidence, policy
     if (verdict.stage === 'refused') return { ...verdict, kind: 'refused' }
     verifyTenantRow(standing.tenant, verdict.statements.tenant)
+    if (round === 1 && !broker.admit(standing.tenant.id, verdict.node.chipId || verdict.node.keysetDigest))
+      throw new Failure<BrokerCode>('broker/rate', 'more requests in a minute than are decided; wait')
     const ear = verdict.allow ? await issueEar(broker, verdict, request) : ''
     const judged: Judged = { verdict, standing, request, at, ear }
     const recorded = await recordDecision(broker, judged) // 4 decision, lease and entry in one step
@@ -67,6 +72,33 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
     if (recorded.kind === 'pending') await publishPending(broker, standing.tenant.id)
   }
   throw new Failure<BrokerCode>('broker/changing', "the owner's statements kept changing; ask again")
+}
+
+/**
+ * The proof is one that the owner's nodes accept, and this broker's clock is that of the witnesses: a broker whose clock
+ * was set back would find leases alive that have ended (TRUST 15).
+ */
+async function verifyLogged(
+  broker: Broker,
+  proof: string,
+  leaf: Uint8Array,
+  verdict: Decided<Appraised>,
+): Promise<void> {
+  const { logs, witnessPolicy } = verdict.statements.trust.value
+  let times: readonly UnixSeconds[]
+  try {
+    const { cosigners } = await verifyTlogProof(proof, leaf, { logVkeys: logs, policy: witnessPolicy })
+    times = cosigners.map((one) => one.time).toSorted((a, b) => a - b)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    const message = `the log's proof is not one that the owner's trust statement accepts: ${cause.message}`
+    throw new Failure<BrokerCode>('broker/log-proof', message, { cause })
+  }
+  const median = times[Math.floor(times.length / 2)]
+  const at = broker.clock()
+  if (median !== undefined && Math.abs(median - at) > clockSkewSeconds) {
+    throw new Failure<BrokerCode>('broker/clock', `this broker's clock says ${at}, the witnesses say ${median}`)
+  }
 }
 
 function issueEar(broker: Broker, verdict: Decided<IssuableResult>, request: ReleaseRequest): Promise<string> {
@@ -97,6 +129,7 @@ async function answer(
   const { verdict, request } = judged
   const { lease, key, written } = recorded
   const { proof } = await publish(broker, written.entry) // 5 in the log, cosigned (I3)
+  await verifyLogged(broker, proof, written.entry.leaf, verdict) // 6 as the owner asks for
   const wrapped = request.lease === null ? await wrapKey(broker, verdict, request, written.entry.leaf, key) : null
   return {
     version: apiVersion,

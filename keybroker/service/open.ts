@@ -3,6 +3,7 @@ import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { signBrokerDocument } from '#core/wire/broker-document.js'
 import type { Database } from '#host/database.js'
+import { createRateLimit } from '#host/rate-limit.js'
 import type { Broker } from '#keybroker/broker.js'
 import { HeadMemory } from '#keybroker/heads.js'
 import { publishPending } from '#keybroker/outbox.js'
@@ -22,7 +23,12 @@ export interface OpenBrokerOptions {
   readonly logs: readonly string[]
   readonly witnessPolicy: string
   readonly clock: Clock
+  /** decisions a minute, in bursts of as many */
+  readonly rates?: { readonly perTenant?: number; readonly perMachine?: number }
 }
+
+/** A machine renews every few minutes and retries a few times; a tenant has many machines. */
+const rateDefaults = { perTenant: 3000, perMachine: 120 }
 
 /** A broker that is ready: its tables are there, and no entry of the time before waits for the log. */
 export interface OpenedBroker {
@@ -44,7 +50,12 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   await migrateStore(database)
   const { signer, wrapping, kek, callerSecret } = keys
   const own = { signer, wrapping, kek, callerSecret, random: randomBytes }
-  const broker: Broker = { ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
+  const { perTenant, perMachine } = { ...rateDefaults, ...options.rates }
+  const nowMs = () => performance.now()
+  const tenants = createRateLimit({ perMinute: perTenant, nowMs })
+  const machines = createRateLimit({ perMinute: perMachine, nowMs })
+  const admit: Broker['admit'] = (tenant, machine) => machines.allow(`${tenant} ${machine}`) && tenants.allow(tenant)
+  const broker: Broker = { admit, ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
   const recovered = await publishPending(broker, null)
   const document = await signBrokerDocument(
     {

@@ -93,6 +93,11 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     faults.before = () => undefined
     const outcome = await ask(chain, node)
     expect(gist(outcome)).toContain('never')
+    // The change went into the log before what was decided by it.
+    expect(await brokerStore(chain.test.database).loadPending(null, 10)).toEqual([])
+    const { entry } = outcome as { entry: number }
+    const before = await brokerStore(chain.test.database).read((reader) => reader.loadEntryAt(entry - 1))
+    expect(parseEntry(before!.leaf)).toMatchObject({ kind: 'state', change: 'policy', sequence: 2 })
     await chain.test.close()
   })
 
@@ -101,7 +106,7 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     const node = await testNode(chain)
     const requestId = 'cd'.repeat(16)
     const first = granted(await ask(chain, node, { requestId }))
-    chain.test.clock.now += 50
+    chain.test.clock.now += 5
     const second = granted(await ask(chain, node, { requestId }))
     const [a, b] = [await lease(chain, first), await lease(chain, second)]
     expect([b.id, b.expiresAt, b.requests]).toEqual([a.id, a.expiresAt, a.requests])

@@ -6,7 +6,7 @@ import { issueEar } from '#attest/ear/issue.js'
 import { concat, fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
 import { generateRecipientKey, hpkeOpen, hpkeSeal, type RecipientKey } from '#core/crypto/hpke.js'
-import { type Ed25519Jwk, type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
+import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import { encodeParameters, headerSize } from '#core/sealed/floe.js'
@@ -93,7 +93,7 @@ export async function testBroker(
   const kek = await openKekFile(join(folder, 'kek'))
   const { key: signer } = await generateSigningKey('Ed25519')
   const { key: verifier } = await generateSigningKey('ES256')
-  const clock = { now: startTime }
+  const clock = { now: Math.floor(Date.now() / 1000) }
   const faults: Faults = { before: () => undefined, after: () => undefined }
   const store = faulty(options.store?.(brokerStore(database)) ?? brokerStore(database), 'store', faults)
   const port: Log = { append: (leaf) => log.append(leaf), proof: (index) => log.proof(index) }
@@ -106,6 +106,7 @@ export async function testBroker(
     callerSecret: randomBytes(32),
     heads: new HeadMemory(),
     clock: () => clock.now,
+    admit: () => true,
     random: randomBytes,
     async appraise(evidence, anchors, input) {
       const result = await appraiseEvidence(evidence, anchors, input)
@@ -141,7 +142,12 @@ export function nextVersion(owner: TestOwner, version: number): Promise<TestOwne
   return sealTiny(owner.key, owner.model.slice(44), version, owner.heads)
 }
 
-async function sealTiny(key: SigningKey, name: string, version: number, heads: TestOwner['heads']): Promise<TestOwner> {
+export async function sealTiny(
+  key: SigningKey,
+  name: string,
+  version: number,
+  heads: TestOwner['heads'],
+): Promise<TestOwner> {
   const dek = randomBytes(32)
   const model = { id: `${key.id}/${name}`, version }
   const plaintextLength = 5
@@ -405,5 +411,3 @@ export function openKey(owner: TestOwner, node: TestNode, answer: { leaf: string
   const info = releaseInfo(hashLeaf(fromBase64(answer.leaf)))
   return hpkeOpen(node.releaseKey, info, releaseAad(owner.manifestDigest), fromBase64(answer.wrapped!))
 }
-
-export { thumbprint }

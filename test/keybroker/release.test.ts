@@ -1,14 +1,27 @@
 import { describe, expect, test } from 'vitest'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
 import { verifyTlogProof } from '#core/tlog/verify.js'
 import { verifyEar } from '#core/wire/ear.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
 import { release } from '#keybroker/release.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
-import { ask, gist, granted, openKey, registered, request, testNode } from '#test/keybroker/fixtures.js'
+import {
+  ask,
+  change,
+  gist,
+  granted,
+  openKey,
+  registered,
+  request,
+  testNode,
+  trustBody,
+} from '#test/keybroker/fixtures.js'
+import { vkeyOf } from '#test/transparency/fixtures.js'
 
 describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
   test('gives a node everything that it verifies', async () => {
@@ -36,20 +49,38 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
   })
 
   test('renews a lease under its id, without a key', async () => {
-    const chain = await registered(await open())
+    const chain = await registered(await open(), { registration: { lease: { seconds: 20, requests: 100, nodes: 2 } } })
     const node = await testNode(chain)
     const first = granted(await ask(chain, node))
     const brokers = [chain.test.broker.signer.publicKey as Ed25519Jwk]
     const lease = await verifyLease(first.lease, brokers)
-    chain.test.clock.now += 100
+    chain.test.clock.now += 10
     const answer = granted(await ask(chain, node, { lease: lease.id }))
     const renewed = await verifyLease(answer.lease, brokers)
     expect(answer.wrapped).toBeNull()
-    expect(renewed).toMatchObject({ id: lease.id, expiresAt: lease.expiresAt + 100, requests: 100 })
+    expect(renewed).toMatchObject({ id: lease.id, expiresAt: lease.expiresAt + 10, requests: 100 })
     const other = await testNode(chain)
     expect(gist(await ask(chain, other, { lease: lease.id }))).toBe('broker/lease-keyset')
     chain.test.clock.now = renewed.expiresAt
     expect(gist(await ask(chain, node, { lease: lease.id }))).toBe('broker/lease-ended')
+    await chain.test.close()
+  })
+
+  test('is not given by a broker whose clock the witnesses contradict, nor under a log that the owner does not name', async () => {
+    const chain = await registered(await open(), { registration: { lease: { seconds: 20, requests: 1, nodes: 9 } } })
+    const { clock, testLog, broker } = chain.test
+    const node = await testNode(chain)
+    clock.now -= 90
+    expect(await codeOfPromise(ask(chain, node))).toBe('broker/clock')
+    clock.now += 90
+    const other = await generateSigningKey('Ed25519')
+    const logs = [vkeyOf('log.example/other', other.key)]
+    await change(chain, 'trust', { ...trustBody(chain.test, chain.platform), logs })
+    expect(await codeOfPromise(ask(chain, node))).toBe('broker/log-proof')
+    await change(chain, 'trust', { ...trustBody(chain.test, chain.platform), logs: [testLog.vkey] })
+    expect(gist(await ask(chain, node))).toBe('granted')
+    const busy = { ...chain, test: { ...chain.test, broker: { ...broker, admit: () => false } } }
+    expect(await codeOfPromise(ask(busy, node))).toBe('broker/rate')
     await chain.test.close()
   })
 })

@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises'
+import type { Command } from 'commander'
+import { describeVerify } from '#cli/bundle-verify.js'
+import { exitCodes, type Io } from '#cli/output.js'
+import { OwnerClient, queryFrom } from '#cli/owner-client.js'
+import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
+import { fromBase64, fromUtf8, utf8 } from '#core/bytes/bytes.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import type { AnyBundle } from '#core/wire/bundle.js'
+import { parseEntry } from '#core/wire/entries.js'
+import { writeFileDurably } from '#host/files.js'
+
+/** Failures of fetching a bundle. */
+export type BundleCommandCode = 'bundle/token' | 'bundle/identity'
+
+export interface BundleArguments {
+  readonly entry: number
+  readonly broker: string
+  readonly brokerKey?: string | undefined
+  readonly keys?: string | undefined
+  readonly token?: string | undefined
+  readonly out?: string | undefined
+}
+
+async function fetchBundle(args: BundleArguments, io: Io): Promise<AnyBundle> {
+  const client = new OwnerClient(args.broker)
+  if (args.keys !== undefined) {
+    const { signingKey: owner } = await loadOwnerKeys(args.keys)
+    const broker = thumbprint((await client.document(args.brokerKey ?? null)).key)
+    return client.bundle(args.entry, queryFrom(owner, broker, io.now()), owner)
+  }
+  if (args.token === undefined) throw new Failure<BundleCommandCode>('bundle/identity', 'neither keys nor token given')
+  let token: string
+  try {
+    token = fromUtf8(await readFile(args.token)).trim()
+  } catch (cause) {
+    throw new Failure<BundleCommandCode>('bundle/token', `cannot read a token from ${args.token}`, { cause })
+  }
+  return client.bundleAsOperator(args.entry, token)
+}
+
+/** Fetches what a logged decision was made of. It holds openings: it is for the owner, and for whom the owner shows it. */
+export async function run(args: BundleArguments, io: Io): Promise<number> {
+  const bundle = await fetchBundle(args, io)
+  const entry = parseEntry(fromBase64(bundle.leaf))
+  const text = canonicalJson(bundle)
+  if (args.out === undefined || args.out === '-') {
+    io.stdout(`${fromUtf8(text)}\n`)
+    return exitCodes.ok
+  }
+  await writeFileDurably(args.out, utf8(`${fromUtf8(text)}\n`), { mode: 0o600 })
+  io.stderr(`entry #${args.entry}: ${entry.kind}\n`)
+  io.stdout(`${args.out}\n`)
+  return exitCodes.ok
+}
+
+export function describe(program: Command, io: Io): void {
+  const bundle = program
+    .command('bundle')
+    .argument('[entry]', 'index of the entry in the log')
+    .description('what a logged decision was made of: fetch it, and judge it again offline')
+    .option('--broker <url>', 'the broker that decided')
+    .option('--broker-key <thumbprint>', 'the key that it must have')
+    .option('--keys <folder>', 'your keys, as the owner of the model')
+    .option('--token <file>', 'the admin token, as the operator of the broker')
+    .option('--out <file>', 'where to write it (default: standard output)')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger bundle 17 --broker https://broker.example --keys ./keys --out bundle.json\n  ./claviger bundle verify bundle.json --trust trust.json',
+    )
+    .action(async (entry: string | undefined, options: Partial<BundleArguments>, command: Command) => {
+      const usage = (text: string) => command.error(`error: ${text}`, { exitCode: exitCodes.usage })
+      if (entry === undefined || !/^(0|[1-9][0-9]{0,15})$/.test(entry)) return usage('expected the index of an entry')
+      if (options.broker === undefined) return usage('--broker is missing')
+      if ((options.keys === undefined) === (options.token === undefined)) return usage('give either --keys or --token')
+      io.exit(await run({ ...options, broker: options.broker, entry: Number(entry) }, io))
+    })
+  describeVerify(bundle, io)
+}

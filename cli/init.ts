@@ -1,0 +1,186 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { exitCodes, type Io, paint } from '#cli/output.js'
+import { OwnerClient } from '#cli/owner-client.js'
+import { readTrustFile } from '#cli/trust-store.js'
+import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
+import { utf8 } from '#core/bytes/bytes.js'
+import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { parseJson } from '#core/encoding/json.js'
+import { hex, object } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import type { BrokerDocument } from '#core/wire/broker-document.js'
+import { nameShape, titleShape } from '#core/wire/names.js'
+import { referenceValuesShape } from '#core/wire/reference-values.js'
+import { signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
+import { writeFileDurably } from '#host/files.js'
+import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
+
+/** Failures of making a trust file. */
+export type InitCode =
+  /** nobody confirmed the broker's key, and none was given */
+  | 'init/unconfirmed'
+  | 'init/owner'
+  | 'init/runtime'
+  /** the trust file that stands there was signed by another key */
+  | 'init/author'
+
+export interface InitArguments {
+  readonly broker: string
+  readonly brokerKey?: string | undefined
+  readonly owner: readonly string[]
+  readonly out: string
+  readonly name: string
+  readonly key?: string | undefined
+  readonly days: number
+  readonly runtime: readonly string[]
+  readonly simulatedRoot: readonly string[]
+  readonly independentWitness: readonly string[]
+  readonly yes?: boolean | undefined
+  readonly json?: boolean | undefined
+}
+
+const daySeconds = 86_400
+
+/** The broker's key is the pinned one, or a person has looked at it. @throws init/unconfirmed, broker/key */
+async function confirmBroker(args: InitArguments, io: Io): Promise<BrokerDocument> {
+  const document = await new OwnerClient(args.broker).document(args.brokerKey ?? null)
+  const key = thumbprint(document.key)
+  io.stderr(`broker ${args.broker}\n  key ${key}\n  ${document.standing}, ${document.kek}\n`)
+  for (const log of document.logs) io.stderr(`  log ${log}\n`)
+  if (args.brokerKey !== undefined || args.yes === true) return document
+  const answer = await io.ask('Is this the key that the operator told you? Type yes: ')
+  if (answer?.trim() === 'yes') return document
+  throw new Failure<InitCode>('init/unconfirmed', 'nobody confirmed the key of the broker', {
+    detail: { hint: `compare it with what the operator told you, then add --broker-key ${key}` },
+  })
+}
+
+/**
+ * An owner: `PATH`, or `NAME=PATH` to call it by a name. The path is a folder of `claviger keys new`, or a PEM file.
+ *
+ * throws  init/owner, keys/..., pem/..., shape/...
+ */
+async function namedOwner(text: string): Promise<{ readonly alias: string | null; readonly key: SignatureJwk }> {
+  const named = /^([a-z0-9][a-z0-9._-]*)=(.+)$/.exec(text)
+  const path = named?.[2] ?? text
+  let isFolder: boolean
+  try {
+    isFolder = (await stat(path)).isDirectory()
+  } catch (cause) {
+    throw new Failure<InitCode>('init/owner', `there is no owner's key at ${path}`, { cause })
+  }
+  const key = await loadOwnerPublicKey(isFolder ? join(path, ownerKeyFiles.public) : path)
+  return { alias: named === null ? null : nameShape(named[1], 'alias'), key }
+}
+
+const runtimeShape = object({ title: titleShape, values: referenceValuesShape })
+
+async function runtime(path: string): Promise<Trust['runtimes'][number]> {
+  let bytes: Uint8Array
+  try {
+    bytes = await readFile(path)
+  } catch (cause) {
+    throw new Failure<InitCode>('init/runtime', `cannot read runtime values from ${path}`, { cause })
+  }
+  return runtimeShape(parseJson(bytes), 'runtime')
+}
+
+async function readersKey(path: string, io: Io): Promise<SigningKey> {
+  try {
+    return await loadSigningKeyFile(path)
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'file/absent') throw error
+  }
+  io.stderr(`made your key at ${path}: whoever has it can change whom you trust\n`)
+  return createSigningKeyFile(path)
+}
+
+/** The version after the one that stands there; 1 where there is none. @throws init/author */
+async function nextVersion(args: InitArguments, key: SigningKey): Promise<number> {
+  try {
+    const file = await readTrustFile(args.out)
+    if (thumbprint(file.author) !== key.id)
+      throw new Failure<InitCode>('init/author', `${args.out} was signed by another key than yours`)
+    // An expired file has a version too: it is judged as of the time when it was made.
+    const { trust } = await verifyTrustFile(file, null, 0)
+    return trust.name === args.name ? trust.version + 1 : 1
+  } catch (error) {
+    if (isFailure(error) && error.code === 'trust-file/unreadable') return 1
+    throw error
+  }
+}
+
+/** Makes the reader's trust file: whom they believe, signed by themselves. */
+export async function run(args: InitArguments, io: Io): Promise<number> {
+  const document = await confirmBroker(args, io)
+  const owners = await Promise.all(args.owner.map(namedOwner))
+  const key = await readersKey(args.key ?? `${args.out}.key`, io)
+  const at = io.now()
+  const trust: Trust = {
+    type: 'claviger/trust/v1',
+    name: args.name,
+    version: await nextVersion(args, key),
+    issuedAt: at,
+    expiresAt: at + args.days * daySeconds,
+    owners: owners.map((one, i) => ({ alias: one.alias ?? (i === 0 ? 'owner' : `owner-${i + 1}`), key: one.key })),
+    brokers: [{ alias: 'broker', key: document.key }],
+    verifiers: document.verifiers.map((one, i) => ({ alias: `verifier-${i + 1}`, key: one })),
+    logs: document.logs,
+    witnessPolicy: document.witnessPolicy,
+    independentWitnesses: args.independentWitness,
+    runtimes: await Promise.all(args.runtime.map(runtime)),
+    simulatedRoots: args.simulatedRoot.map((root) => hex(32)(root, 'simulated root')),
+  }
+  const file = await signTrust(trust, key)
+  await writeFileDurably(args.out, utf8(`${JSON.stringify(file, null, 2)}\n`))
+  if (trust.simulatedRoots.length > 0)
+    io.stderr(
+      `${paint(io, 'yellow', 'NOT HARDWARE:')} simulated evidence is consistent under this file, for development\n`,
+    )
+  const summary = {
+    out: args.out,
+    name: trust.name,
+    version: trust.version,
+    broker: thumbprint(document.key),
+    author: key.id,
+  }
+  io.stdout(args.json ? `${JSON.stringify(summary)}\n` : `${args.out}: version ${trust.version}, signed by ${key.id}\n`)
+  return exitCodes.ok
+}
+
+const many = (value: string, before: readonly string[]) => [...before, value]
+
+export function describe(program: Command, io: Io): void {
+  program
+    .command('init')
+    .description('makes your trust file: whom you believe, signed by yourself')
+    .requiredOption('--broker <url>', 'the broker, whose key you pin')
+    .option('--broker-key <thumbprint>', 'the key that its operator told you; without it you are asked on the terminal')
+    .option(
+      '--owner <name=path>',
+      'keys folder or public key (PEM) of a model owner, as PATH or NAME=PATH; repeat for more',
+      many,
+      [],
+    )
+    .requiredOption('--out <file>', 'where to write the trust file; one that is there gets its next version')
+    .option('--name <name>', 'name of the line of versions', 'trust')
+    .option('--key <file>', 'your own key; made on first use (default: beside the trust file)')
+    .option('--days <n>', 'days until the file expires', (text) => Number.parseInt(text, 10), 90)
+    .option('--runtime <file>', 'title and reference values of a runtime that you accept; repeat for more', many, [])
+    .option('--simulated-root <sha256>', 'root of simulated evidence: NOT HARDWARE; repeat for more', many, [])
+    .option('--independent-witness <name>', 'a witness of nobody who runs broker, log or host', many, [])
+    .option('--yes', 'take the key that the broker shows, unseen')
+    .option('--json', 'print what was made as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger init --broker https://broker.example --broker-key THUMBPRINT --owner ./keys --out trust.json',
+    )
+    .action(async (args: InitArguments, command: Command) => {
+      if (!(args.days >= 1 && args.days <= 3650))
+        command.error('error: --days is 1 to 3650', { exitCode: exitCodes.usage })
+      io.exit(await run(args, io))
+    })
+}

@@ -1,0 +1,140 @@
+import type { SigningKey } from '#core/crypto/sign.js'
+import type { Envelope } from '#core/dsse.js'
+import { envelopeShape } from '#core/dsse.js'
+import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import { json, type Shape } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { type BrokerDocument, type RegisterRequest, verifyBrokerDocument } from '#core/wire/broker-document.js'
+import { type AnyBundle, anyBundleShape } from '#core/wire/bundle.js'
+import {
+  type Accepted,
+  acceptedShape,
+  type Head,
+  headsAnswerShape,
+  type OwnerQuery,
+  signOwnerQuery,
+} from '#core/wire/owner-query.js'
+import { apiVersion } from '#core/wire/release.js'
+
+/** Failures of an owner's talk with a broker. A refusal of the broker's keeps the broker's own code in `detail.code`. */
+export type OwnerClientCode = 'owner/unreachable' | 'owner/refused' | 'owner/answer'
+
+const answerSizeMax = 32 * MiB
+const timeoutMs = 60_000
+
+/** The broker at a URL, as an owner or its operator speaks with it. */
+export class OwnerClient {
+  readonly #url: string
+  readonly #fetch: typeof fetch
+
+  constructor(url: string, fetchWith: typeof fetch = fetch) {
+    this.#url = url
+    this.#fetch = fetchWith
+  }
+
+  /** What the broker says of itself. pinned: thumbprint that it must have; null on a first use that a person confirms */
+  async document(pinned: string | null): Promise<BrokerDocument> {
+    return verifyBrokerDocument(await this.#call('/v1/broker', undefined, envelopeShape), pinned)
+  }
+
+  createTenant(tenant: Envelope, adminToken: string): Promise<Accepted> {
+    const headers = { authorization: `Bearer ${adminToken}` }
+    return this.#call('/v1/tenants', { version: apiVersion, tenant }, acceptedShape, headers)
+  }
+
+  registerModel(request: RegisterRequest): Promise<Accepted> {
+    return this.#call('/v1/models', request, acceptedShape)
+  }
+
+  /** The newest statement of each chain, as the broker has it: verify them. Null when it does not know the tenant. */
+  async heads(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<readonly Head[] | null> {
+    try {
+      return (await this.#query({ ...query, ask: 'heads', entry: null }, key, headsAnswerShape)).heads
+    } catch (error) {
+      if (isFailure(error) && error.detail?.code === 'broker/unknown-tenant') return null
+      throw error
+    }
+  }
+
+  /** The bundle of an entry of the owner's. */
+  bundle(entry: number, query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<AnyBundle> {
+    return this.#query({ ...query, ask: 'bundle', entry }, key, anyBundleShape)
+  }
+
+  /** The bundle of any entry, for the operator. */
+  bundleAsOperator(entry: number, adminToken: string): Promise<AnyBundle> {
+    return this.#call(`/v1/bundles/${entry}`, undefined, anyBundleShape, { authorization: `Bearer ${adminToken}` })
+  }
+
+  async #query<T>(query: Omit<OwnerQuery, 'type'>, key: SigningKey, shape: Shape<T>): Promise<T> {
+    const signed = await signOwnerQuery({ type: 'claviger/owner-query/v1', ...query }, key)
+    return this.#call('/v1/queries', { version: apiVersion, query: signed }, shape)
+  }
+
+  async #call<T>(path: string, body: unknown, shape: Shape<T>, headers: Record<string, string> = {}): Promise<T> {
+    const { status, bytes } = await this.#exchange(path, body, headers)
+    if (status !== 200) throw refusalOf(status, bytes)
+    try {
+      return shape(parseJson(bytes, answerSizeMax), 'answer')
+    } catch (cause) {
+      if (!isFailure(cause)) throw cause
+      throw new Failure<OwnerClientCode>('owner/answer', `answer to ${path}: ${cause.message}`, { cause })
+    }
+  }
+
+  async #exchange(path: string, body: unknown, headers: Record<string, string>) {
+    try {
+      const response = await this.#fetch(new URL(path, this.#url), {
+        method: body === undefined ? 'GET' : 'POST',
+        redirect: 'error',
+        signal: AbortSignal.timeout(timeoutMs),
+        headers: { 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: Buffer.from(canonicalJson(body)) }),
+      })
+      return { status: response.status, bytes: await readBounded(response) }
+    } catch (cause) {
+      if (isFailure(cause)) throw cause
+      throw new Failure<OwnerClientCode>('owner/unreachable', `no answer from ${this.#url}`, { cause })
+    }
+  }
+}
+
+async function readBounded(response: Response): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of response.body ?? []) {
+    size += part.length
+    if (size > answerSizeMax)
+      throw new Failure<OwnerClientCode>('owner/answer', `answer has more than ${answerSizeMax} bytes`)
+    parts.push(part)
+  }
+  return new Uint8Array(Buffer.concat(parts))
+}
+
+/** The broker's refusal, with what it says about it. */
+function refusalOf(status: number, bytes: Uint8Array): Failure<OwnerClientCode> {
+  let problem: { readonly [name: string]: Json } = {}
+  try {
+    const value = json(parseJson(bytes), 'problem')
+    if (value !== null && typeof value === 'object' && !Array.isArray(value)) problem = value as typeof problem
+  } catch (error) {
+    if (!isFailure(error)) throw error
+  }
+  const text = (name: string) =>
+    typeof problem[name] === 'string' ? (problem[name] as string).slice(0, 1000) : undefined
+  const code = text('code') ?? `status ${status}`
+  return new Failure<OwnerClientCode>(
+    'owner/refused',
+    `broker refused: ${text('detail') ?? 'no reason given'} (${code})`,
+    {
+      detail: { code, status },
+    },
+  )
+}
+
+/** The query of an owner's: who asks whom, when. */
+export function queryFrom(owner: SigningKey, broker: string, at: UnixSeconds) {
+  return { broker, tenant: owner.id, at }
+}

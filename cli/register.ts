@@ -1,0 +1,285 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { exitCodes, type Io, paint } from '#cli/output.js'
+import { OwnerClient, queryFrom } from '#cli/owner-client.js'
+import { type Composed, compose } from '#cli/owner-statements.js'
+import { policyText } from '#cli/policy.js'
+import { loadTrust } from '#cli/trust-store.js'
+import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
+import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { wipe } from '#core/bytes/secret.js'
+import { hpkeSeal } from '#core/crypto/hpke.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { parseJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { manifestDigest, modelName, type VerifiedManifest } from '#core/sealed/manifest.js'
+import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
+import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
+import type { Accepted, Head } from '#core/wire/owner-query.js'
+import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
+import { apiVersion, registerInfo } from '#core/wire/release.js'
+import { type Callers, callersShape } from '#core/wire/statements.js'
+import type { Trust } from '#core/wire/trust-file.js'
+import { validatePolicy } from '#policies/index.js'
+
+/** Failures of registering a model. */
+export type RegisterCode =
+  | 'register/file'
+  /** the trust file names no broker with the key that this one has */
+  | 'register/broker'
+  /** the trust file holds no reference values, or several, and none were named */
+  | 'register/reference-values'
+  /** the broker does not know this owner yet, and no admin token was given */
+  | 'register/token'
+
+export interface RegisterArguments {
+  readonly sealed: string
+  readonly broker: string
+  readonly policy: string
+  readonly trust: string
+  readonly keys: string
+  readonly token?: string | undefined
+  readonly class: 'production' | 'development'
+  readonly referenceValues?: string | undefined
+  readonly runtime?: string | undefined
+  readonly callers: string
+  readonly leaseSeconds: number
+  readonly leaseRequests: number
+  readonly nodes: number
+  readonly versionFloor?: number | undefined
+  readonly dryRun?: boolean | undefined
+  readonly json?: boolean | undefined
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path))
+  } catch (cause) {
+    throw new Failure<RegisterCode>('register/file', `cannot read ${path}`, { cause })
+  }
+}
+
+/** The model that is registered, as its owner sealed it. */
+interface Sealed {
+  readonly manifest: VerifiedManifest
+  readonly bytes: Uint8Array
+  readonly signature: Uint8Array
+  readonly digest: string
+}
+
+async function readSealed(folder: string, owner: SigningKey): Promise<Sealed> {
+  const bytes = await readBytes(join(folder, manifestName))
+  const signature = await readBytes(join(folder, signatureName))
+  return {
+    manifest: await verifyManifest(bytes, signature, owner.publicKey),
+    bytes,
+    signature,
+    digest: manifestDigest(bytes),
+  }
+}
+
+/** The broker at the URL, which the reader's own trust file names. @throws register/broker */
+async function pinnedBroker(client: OwnerClient, trust: Trust): Promise<BrokerDocument> {
+  const document = await client.document(null)
+  const key = thumbprint(document.key)
+  if (!trust.brokers.some((one) => thumbprint(one.key) === key)) {
+    throw new Failure<RegisterCode>('register/broker', `your trust file does not name the broker with key ${key}`, {
+      detail: {
+        hint: 'make one with: ./claviger init --broker URL --broker-key THUMBPRINT --owner KEYS --out trust.json',
+      },
+    })
+  }
+  return document
+}
+
+async function chooseValues(args: RegisterArguments, trust: Trust): Promise<ReferenceValues> {
+  if (args.referenceValues !== undefined)
+    return referenceValuesShape(parseJson(await readBytes(args.referenceValues)), 'reference values')
+  const found = trust.runtimes.filter((one) => args.runtime === undefined || one.title === args.runtime)
+  if (found.length === 1) return found[0]!.values
+  const titles = trust.runtimes.map((one) => JSON.stringify(one.title)).join(', ') || 'none'
+  throw new Failure<RegisterCode>('register/reference-values', `which runtime? your trust file holds ${titles}`, {
+    detail: { hint: 'name one with --runtime TITLE, or give --reference-values FILE' },
+  })
+}
+
+async function readCallers(text: string): Promise<Callers> {
+  return text === 'any' ? 'any' : callersShape(parseJson(await readBytes(text)), 'callers')
+}
+
+/** What the owner says about this model, each statement after the one before it. */
+async function composeAll(
+  args: RegisterArguments,
+  owner: SigningKey,
+  sealed: Sealed,
+  trust: Trust,
+  heads: readonly Head[],
+  io: Io,
+): Promise<readonly Composed[]> {
+  const at = io.now()
+  const { id: model, version } = sealed.manifest.model
+  const text = await policyText(args.policy)
+  validatePolicy(text) // what the broker would refuse is refused here, before anything is signed
+  const name = (args.policy.split('/').at(-1) ?? 'policy').replace(/\.cedar$/, '').toLowerCase()
+  const { seconds, requests, nodes } = { seconds: args.leaseSeconds, requests: args.leaseRequests, nodes: args.nodes }
+  const say = <K extends Parameters<typeof compose>[0]>(kind: K, body: Parameters<typeof compose<K>>[1]) =>
+    compose(kind, body, owner, heads, at)
+  return [
+    await say('trust', {
+      brokers: trust.brokers.map((one) => one.key),
+      verifiers: trust.verifiers.map((one) => one.key),
+      logs: trust.logs,
+      witnessPolicy: trust.witnessPolicy,
+      simulatedRoots: args.class === 'development' ? trust.simulatedRoots : [],
+      independentWitnesses: trust.independentWitnesses,
+    }),
+    await say('registration', {
+      model,
+      version,
+      manifestDigest: sealed.digest,
+      versionFloor: args.versionFloor ?? version,
+      delivery: ['v1'],
+      lease: { seconds, requests, nodes },
+      callers: await readCallers(args.callers),
+    }),
+    await say('policy', { model, name, language: 'cedar', text }),
+    await say('reference-values', { model, values: await chooseValues(args, trust) }),
+  ]
+}
+
+async function wrapDek(args: RegisterArguments, sealed: Sealed, document: BrokerDocument): Promise<string> {
+  const dek = await loadModelKey(args.keys, sealed.digest)
+  try {
+    return toBase64(await hpkeSeal(document.wrapping, registerInfo(sealed.digest), new Uint8Array(0), dek))
+  } finally {
+    wipe(dek)
+  }
+}
+
+/** The owner is a tenant of the broker. @throws register/token, and the broker's refusal */
+async function ensureTenant(
+  args: RegisterArguments,
+  client: OwnerClient,
+  owner: SigningKey,
+  heads: readonly Head[] | null,
+  io: Io,
+): Promise<readonly Head[]> {
+  if (heads !== null) return heads
+  const tenant = await compose(
+    'tenant',
+    { name: 'owner', class: args.class, keys: [owner.publicKey] },
+    owner,
+    [],
+    io.now(),
+  )
+  if (args.dryRun) return []
+  if (args.token === undefined) {
+    throw new Failure<RegisterCode>('register/token', 'the broker does not know you yet', {
+      detail: { hint: "give the operator's admin token in a file: --token FILE" },
+    })
+  }
+  const token = fromUtf8(await readBytes(args.token)).trim()
+  await client.createTenant(tenant.envelope, token)
+  io.stderr(`tenant ${owner.id} made, class ${args.class} for ever\n`)
+  return []
+}
+
+/** Registers a sealed model: signs what the owner decides about it, and wraps its key to the pinned broker. */
+export async function run(args: RegisterArguments, io: Io): Promise<number> {
+  const { trust } = await loadTrust(args.trust, io.now())
+  const { signingKey: owner } = await loadOwnerKeys(args.keys)
+  const sealed = await readSealed(args.sealed, owner)
+  const client = new OwnerClient(args.broker)
+  const document = await pinnedBroker(client, trust)
+  io.stderr(
+    `${paint(io, 'yellow', document.standing)}, ${document.kek}: its operator can read keys that you register\n`,
+  )
+  const known = await client.heads(queryFrom(owner, thumbprint(document.key), io.now()), owner)
+  const heads = await ensureTenant(args, client, owner, known, io)
+  const composed = await composeAll(args, owner, sealed, trust, heads, io)
+  const of = (kind: Composed['kind']) => composed.find((one) => one.kind === kind)!.envelope
+  const request: RegisterRequest = {
+    version: apiVersion,
+    trust: of('trust'),
+    registration: of('registration'),
+    policy: of('policy'),
+    referenceValues: of('reference-values'),
+    manifest: toBase64(sealed.bytes),
+    manifestSignature: toBase64(sealed.signature),
+    wrapped: await wrapDek(args, sealed, document),
+  }
+  const accepted = args.dryRun ? null : (await client.registerModel(request)).accepted
+  report(args, sealed, composed, accepted, io)
+  return exitCodes.ok
+}
+
+function report(
+  args: RegisterArguments,
+  sealed: Sealed,
+  composed: readonly Composed[],
+  accepted: Accepted['accepted'] | null,
+  io: Io,
+): void {
+  const { id, version } = sealed.manifest.model
+  if (args.json) {
+    const statements = composed.map(({ kind, sequence, isNew }) => ({ kind, sequence, isNew }))
+    const summary = {
+      model: id,
+      version,
+      manifestDigest: sealed.digest,
+      dryRun: args.dryRun === true,
+      statements,
+      accepted,
+    }
+    io.stdout(`${JSON.stringify(summary, null, 2)}\n`)
+    return
+  }
+  const said = args.dryRun ? 'would register' : 'registered'
+  io.stdout(
+    `${said} ${modelName(sealed.manifest)} version ${version}\n  model ${id}\n  manifest sha256 ${sealed.digest}\n`,
+  )
+  for (const { kind, sequence, isNew } of composed) {
+    const entry = accepted?.find((one) => one.kind === kind)?.entry
+    const place = entry === undefined ? '' : `, log entry #${entry}`
+    io.stdout(`  ${kind} statement ${sequence}${isNew ? '' : ' (unchanged)'}${place}\n`)
+  }
+  io.stdout(`  callers: ${args.callers}\n`)
+}
+
+const number = (text: string) => (/^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN)
+
+export function describe(program: Command, io: Io): void {
+  program
+    .command('register')
+    .argument('<sealed>', 'the sealed folder')
+    .description('registers a sealed model at a broker: policy, reference values, terms, and its key')
+    .requiredOption('--broker <url>', 'the broker; your trust file must name its key')
+    .requiredOption('--policy <file>', 'Cedar policy, or the name of one of the library')
+    .requiredOption('--trust <file>', 'your trust file')
+    .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
+    .option('--token <file>', "the operator's admin token, needed the first time only")
+    .option('--class <class>', 'production or development; fixed for ever when the broker first sees you', 'production')
+    .option('--reference-values <file>', 'what you accept of a node (default: of the runtime in your trust file)')
+    .option('--runtime <title>', 'which runtime of your trust file')
+    .option('--callers <any|file>', 'who may call the model: any, or a JSON list', 'any')
+    .option('--lease-seconds <n>', 'how long a node may use the key before it asks again', number, 3600)
+    .option('--lease-requests <n>', 'how many requests it may answer before it asks again', number, 100_000)
+    .option('--nodes <n>', 'how many nodes may hold the key at a time', number, 10)
+    .option('--version-floor <n>', 'versions below it are never released (default: this version)', number)
+    .option('--dry-run', 'sign and print, and change nothing')
+    .option('--json', 'print what was registered as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-only.cedar --trust trust.json --keys ./keys',
+    )
+    .action(async (sealed: string, options: Omit<RegisterArguments, 'sealed'>, command: Command) => {
+      if (options.class !== 'production' && options.class !== 'development')
+        command.error('error: --class is production or development', { exitCode: exitCodes.usage })
+      const numbers = [options.leaseSeconds, options.leaseRequests, options.nodes, options.versionFloor ?? 1]
+      if (numbers.some((one) => Number.isNaN(one)))
+        command.error('error: expected a whole number', { exitCode: exitCodes.usage })
+      io.exit(await run({ ...options, sealed }, io))
+    })
+}
