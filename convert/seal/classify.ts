@@ -1,0 +1,70 @@
+import type { SealCode } from '#convert/seal/failures.js'
+import { readOrtVersion } from '#convert/seal/ort-format.js'
+import { Failure } from '#core/failure.js'
+import { parseGraph } from '#core/onnx/graph.js'
+import type { ByteSource } from '#core/onnx/protobuf.js'
+import { verifyGraph } from '#core/onnx/verify.js'
+import type { FileRole } from '#core/sealed/manifest.js'
+
+/** What a file of the model's folder is, and by which engine a prepared form was made. */
+export interface Classified {
+  readonly path: string
+  readonly size: number
+  readonly role: FileRole
+  readonly engine?: string
+}
+
+/** Names that say what a file is. The rest is known by its ending, or because a graph names it. */
+const byName: Readonly<Record<string, FileRole>> = {
+  'tokenizer.json': 'tokenizer',
+  'tokenizer.model': 'tokenizer',
+  'tokenizer_config.json': 'tokenizer',
+  'special_tokens_map.json': 'tokenizer',
+  'added_tokens.json': 'tokenizer',
+  'vocab.json': 'tokenizer',
+  'vocab.txt': 'tokenizer',
+  'merges.txt': 'tokenizer',
+  'spiece.model': 'tokenizer',
+  'chat_template.jinja': 'tokenizer',
+  'config.json': 'config',
+  'generation_config.json': 'config',
+  'preprocessor_config.json': 'config',
+  'quantize_config.json': 'config',
+  'known-answers.json': 'known-answers',
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+/**
+ * Every file with its role. Each graph was read: its operators may run and its external data is here.
+ *
+ * sizes   of all files of the folder, by path
+ * open    the bytes of one of them
+ * throws  seal/file for a file of no known kind, seal/folder without a graph, onnx/*
+ */
+export function classify(
+  sizes: ReadonlyMap<string, number>,
+  open: (path: string) => ByteSource,
+): readonly Classified[] {
+  const external = new Set<string>()
+  const graphs = [...sizes.keys()].filter((path) => path.endsWith('.onnx'))
+  for (const path of graphs) for (const one of verifyGraph(parseGraph(open(path)), path, sizes)) external.add(one)
+  const files = [...sizes].map(([path, size]): Classified => {
+    if (path.endsWith('.onnx')) return { path, size, role: 'graph' }
+    if (external.has(path)) return { path, size, role: 'external-data' }
+    if (path.endsWith('.ort')) {
+      return { path, size, role: 'prepared-form', engine: `onnxruntime ${readOrtVersion(open(path), path)}` }
+    }
+    const role = Object.hasOwn(byName, nameOf(path)) ? byName[nameOf(path)] : undefined
+    if (role !== undefined) return { path, size, role }
+    throw new Failure<SealCode>('seal/file', `${path} is nothing that a model is made of, and no graph names it`, {
+      detail: { hint: 'take it out of the folder: what is sealed is what runs' },
+    })
+  })
+  if (!files.some((file) => file.role === 'graph' || file.role === 'prepared-form')) {
+    throw new Failure<SealCode>('seal/folder', 'the folder holds no graph')
+  }
+  return files
+}

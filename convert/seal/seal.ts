@@ -1,0 +1,220 @@
+import { lstat, mkdir, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { ageSeal } from '#convert/keys/age.js'
+import type { OnProgress } from '#convert/progress.js'
+import { type Classified, classify } from '#convert/seal/classify.js'
+import type { SealCode } from '#convert/seal/failures.js'
+import { makeScratch, type SealedFileResult, sealFile } from '#convert/seal/seal-file.js'
+import { openPlaintext, type PlaintextFile } from '#convert/seal/source.js'
+import { listFiles } from '#convert/seal/walk.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { secretBytes, wipe } from '#core/bytes/secret.js'
+import { randomBytes, sha256 } from '#core/crypto/hash.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { Failure } from '#core/failure.js'
+import { manifestSizeMax } from '#core/limits.js'
+import { dekSize } from '#core/sealed/keys.js'
+import { segmentCount } from '#core/sealed/layout.js'
+import {
+  ciphertextPath,
+  encodeManifest,
+  manifestDigest,
+  parseManifest,
+  type SealedManifest,
+  sealedFormat,
+} from '#core/sealed/manifest.js'
+import { sealDigests } from '#core/sealed/secret.js'
+import { manifestName, recoveryName, signatureName, signFolder } from '#core/sealed/signature.js'
+import { writeFileDurably } from '#host/files.js'
+
+export interface SealOptions {
+  /** the model's folder: graphs and what belongs to them, nothing else */
+  readonly folder: string
+  /** the sealed folder: must not exist */
+  readonly out: string
+  /** lowercase letters, digits, `._-`: the part of the model id after the owner */
+  readonly modelName: string
+  /** 1 or more; rises with each release */
+  readonly version: number
+  /** ECDSA P-256 */
+  readonly ownerKey: SigningKey
+  /** age recipient of the owner's offline identity */
+  readonly recoveryRecipient: string
+  /** SPDX expression, or null */
+  readonly licence?: string | null
+  /** keeps the model's key for registration; called once, before the sealed folder gets its name */
+  readonly storeKey?: (manifestDigest: string, dek: Uint8Array) => Promise<void>
+  readonly onProgress?: OnProgress
+}
+
+export interface SealResult {
+  readonly manifest: SealedManifest
+  readonly manifestDigest: string
+  /** 32 bytes, for the caller to wipe */
+  readonly dek: Uint8Array
+}
+
+/** What would be sealed: every file with its role. */
+export interface SealPlan {
+  readonly files: readonly Classified[]
+  readonly size: number
+}
+
+interface OpenFolder {
+  readonly plan: SealPlan
+  readonly file: (path: string) => PlaintextFile
+  /** closes one that is done with: a model may have more files than a process may hold open */
+  readonly release: (path: string) => void
+}
+
+/** Characters of a segment's digest in the manifest, and of all else about a file, from above. */
+const segmentCost = 67
+const fileCost = 1500
+
+/** Every file of the folder, looked at and held open until `work` is done. */
+async function withFolder<T>(folder: string, work: (open: OpenFolder) => Promise<T>): Promise<T> {
+  const sizes = await listFiles(folder)
+  // Graphs and prepared forms are read twice, here and when sealing: each time through the same descriptor.
+  const held = new Map<string, PlaintextFile>()
+  const file = (path: string): PlaintextFile => {
+    const known = held.get(path) ?? openPlaintext(join(folder, path), path, sizes.get(path)!)
+    held.set(path, known)
+    return known
+  }
+  const release = (path: string): void => {
+    held.get(path)?.close()
+    held.delete(path)
+  }
+  try {
+    const files = classify(sizes, (path) => file(path).source())
+    const size = files.reduce((sum, one) => sum + one.size, 0)
+    const manifestSize = files.reduce((sum, one) => sum + fileCost + segmentCost * segmentCount(one.size), 0)
+    if (manifestSize > manifestSizeMax) {
+      throw new Failure<SealCode>('seal/limit', `a model of ${size} bytes is more than one manifest describes`)
+    }
+    return await work({ plan: { files, size }, file, release })
+  } finally {
+    for (const one of held.values()) one.close()
+  }
+}
+
+/** Looks at a model's folder as sealModel does, and seals nothing. @throws seal/*, onnx/*, path/form */
+export async function planSeal(folder: string): Promise<SealPlan> {
+  return withFolder(folder, async ({ plan }) => plan)
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Seals every file below `target`. */
+async function sealFiles(open: OpenFolder, target: string, options: SealOptions, dek: Uint8Array) {
+  const model = modelOf(options)
+  const { plan } = open
+  const scratch = makeScratch()
+  const results: SealedFileResult[] = []
+  let done = 0
+  try {
+    for (const file of plan.files) {
+      const outPath = join(target, ciphertextPath(file.path))
+      const step = async (bytes: number): Promise<void> => {
+        done += bytes
+        options.onProgress?.({ what: file.path, done, total: plan.size })
+        await setImmediate() // signals and timers get their turn between segments
+      }
+      results.push(await sealFile(file, open.file(file.path), outPath, model, dek, scratch, step))
+      open.release(file.path)
+    }
+  } finally {
+    wipe(scratch.plaintext)
+  }
+  return results
+}
+
+function modelOf({ ownerKey, modelName, version }: SealOptions): SealedManifest['model'] {
+  return { id: `${ownerKey.id}/${modelName}`, version }
+}
+
+async function makeManifest(
+  options: SealOptions,
+  dek: Uint8Array,
+  results: readonly SealedFileResult[],
+): Promise<Uint8Array> {
+  const model = modelOf(options)
+  const digests = results.map(({ entry, plaintextSha256 }) => ({ path: entry.path, sha256: plaintextSha256 }))
+  return encodeManifest({
+    format: sealedFormat,
+    model,
+    owner: options.ownerKey.publicKey,
+    licence: options.licence ?? null,
+    size: results.reduce((sum, { entry }) => sum + entry.plaintextLength, 0),
+    files: results.map(({ entry }) => entry),
+    secret: await sealDigests(dek, model, randomBytes(12), digests),
+  })
+}
+
+/** Writes manifest, recovery key and signature into `target`: the signature last, over all that lies there. */
+async function writeRim(
+  options: SealOptions,
+  target: string,
+  dek: Uint8Array,
+  manifest: Uint8Array,
+  results: readonly SealedFileResult[],
+): Promise<void> {
+  const recovery = await ageSeal(options.recoveryRecipient, dek)
+  await writeFileDurably(join(target, manifestName), manifest)
+  await writeFileDurably(join(target, recoveryName), recovery)
+  const signature = await signFolder(options.ownerKey, options.modelName, [
+    { name: manifestName, digest: toHex(sha256(manifest)) },
+    { name: recoveryName, digest: toHex(sha256(recovery)) },
+    ...results.map((one) => ({ name: ciphertextPath(one.entry.path), digest: one.ciphertextSha256 })),
+  ])
+  await writeFileDurably(join(target, signatureName), signature)
+}
+
+/**
+ * `out` is a sealed folder, whole, signed and durable. Before that moment it does not exist under that name: work goes
+ * on in `<out>.sealing-…` beside it, which is removed on failure and, after a crash, is safe to remove: it holds no
+ * plaintext and no key.
+ *
+ * throws  seal/*, onnx/*, path/form, keys/form, sealed/manifest, shape/*
+ */
+export async function sealModel(options: SealOptions): Promise<SealResult> {
+  const { folder, out } = options
+  if ((await lstat(out).catch(() => null)) !== null) {
+    throw new Failure<SealCode>('seal/output', `${out} exists and is not written over`)
+  }
+  return withFolder(folder, async (open) => {
+    const target = `${out}.sealing-${toHex(randomBytes(6))}`
+    await mkdir(target).catch((cause: unknown) => {
+      throw new Failure<SealCode>('seal/output', `cannot make a folder beside ${out}`, { cause })
+    })
+    const dek = secretBytes(dekSize)
+    const random = randomBytes(dekSize)
+    dek.set(random)
+    wipe(random)
+    try {
+      const results = await sealFiles(open, target, options, dek)
+      const manifest = await makeManifest(options, dek, results)
+      await writeRim(options, target, dek, manifest, results)
+      const digest = manifestDigest(manifest)
+      await options.storeKey?.(digest, dek)
+      for (const one of [join(target, 'files'), target]) await syncFolder(one)
+      await rename(target, out).catch((cause: unknown) => {
+        throw new Failure<SealCode>('seal/output', `${out} appeared while sealing`, { cause })
+      })
+      await syncFolder(dirname(out))
+      return { manifest: parseManifest(manifest), manifestDigest: digest, dek }
+    } catch (error) {
+      wipe(dek)
+      await rm(target, { recursive: true, force: true })
+      throw error
+    }
+  })
+}
