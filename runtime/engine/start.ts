@@ -4,20 +4,19 @@
  * that decides whether a key may come here.
  */
 import { type ChildProcess, fork } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { dirname } from 'node:path'
 import type { X25519Jwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import type { EngineCode, InferenceEngine, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
 import { Channel, type ChannelCode, expect } from '#runtime/engine/channel.js'
 import { keepDescriptors } from '#runtime/engine/closed.js'
+import { type CompiledCode, compiledPath } from '#runtime/engine/compiled.js'
 import type { FromEngine, ToEngine } from '#runtime/engine/messages.js'
 import { createQueue } from '#runtime/engine/queue.js'
 import { engineThreads } from '#runtime/engine/threads.js'
 
 /** Failures of starting; a request meets those of runtime/api/engine.ts. */
-export type EngineStartCode = 'engine/start' | ChannelCode
+export type EngineStartCode = CompiledCode | ChannelCode
 
 export interface EngineOptions {
   /** Leaves the process readable from outside, for tests that scan it. The node document shows it. Default false. */
@@ -69,20 +68,6 @@ export interface Engine extends InferenceEngine {
 const unloaded = () => new Failure<EngineCode>('engine/not-loaded', 'the model was unloaded')
 const startDeadlineMs = 20_000
 
-/** The compiled entry of the process: it runs from dist, also when the parent runs from the sources. */
-function childPath(): string {
-  let folder = dirname(fileURLToPath(import.meta.url))
-  for (;;) {
-    const file = join(folder, 'package.json')
-    if (existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as { name?: unknown }).name === 'claviger') break
-    if (dirname(folder) === folder) throw new Failure<EngineStartCode>('engine/start', 'package.json was not found')
-    folder = dirname(folder)
-  }
-  const path = join(folder, 'dist/runtime/engine/child.js')
-  if (!existsSync(path)) throw new Failure<EngineStartCode>('engine/start', 'dist is missing: run npm run build')
-  return path
-}
-
 /**
  * All that the process sees of the environment. glibc overwrites what is freed, so that plaintext does not linger in the heap,
  * and asks for huge pages, which pays for it (docs/decisions/engine-process.md).
@@ -90,7 +75,7 @@ function childPath(): string {
 export const engineEnvironment = { MALLOC_PERTURB_: '165', GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' }
 
 function spawnChild(options: EngineOptions): ChildProcess {
-  const path = childPath()
+  const path = compiledPath('runtime/engine/child.js')
   const open = options.dangerousAllowInspection === true
   keepDescriptors()
   return fork(path, open ? ['--dangerous-allow-inspection'] : [], {
