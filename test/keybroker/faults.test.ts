@@ -7,6 +7,7 @@ import { verifyLease } from '#core/wire/lease.js'
 import type { ReleaseAnswer } from '#core/wire/release.js'
 import { HeadMemory } from '#keybroker/heads.js'
 import { publishPending } from '#keybroker/outbox.js'
+import type { Store } from '#keybroker/ports.js'
 import { release } from '#keybroker/release.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
@@ -176,6 +177,57 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
         entry.leaf,
       )
     }
+    expect(await findOvertaken(chain)).toEqual([])
+    await chain.test.close()
+  })
+
+  test('a change that comes while a decision is recorded stands behind it', async () => {
+    if (name !== 'postgres') return // one connection: nothing comes while a transaction runs
+    const chain = await registered(await open())
+    const inner = brokerStore(chain.test.database)
+    let begun: () => void = () => undefined
+    const recording = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    const store: Store = {
+      ...inner,
+      transaction: (work) =>
+        inner.transaction((tx) =>
+          work({
+            ...tx,
+            async loadStateMark(id) {
+              const mark = await tx.loadStateMark(id)
+              begun()
+              await new Promise((resolve) => setTimeout(resolve, 400))
+              return mark
+            },
+          }),
+        ),
+    }
+    const asked = await request(chain, await testNode(chain))
+    const slow = release({ ...chain.test.broker, store }, asked)
+    await recording
+    const closed = {
+      name: 'none',
+      language: 'cedar',
+      text: '@id("never") forbid (principal, action, resource);',
+    } as const
+    await change(chain, 'policy', closed)
+    await slow
+    expect(await findOvertaken(chain)).toEqual([])
     await chain.test.close()
   })
 })
+
+/** Decisions between whose state index and whose own there is a change of the tenant: an auditor finds the same (TRUST 8). */
+async function findOvertaken(chain: Registered): Promise<readonly number[]> {
+  const found: number[] = []
+  let lastState = -1
+  for (let index = 0; ; index++) {
+    const entry = await brokerStore(chain.test.database).read((reader) => reader.loadEntryAt(index))
+    if (entry === null) return found
+    const parsed = parseEntry(entry.leaf)
+    if (parsed.kind === 'state') lastState = index
+    else if ('state_index' in parsed && parsed.state_index !== lastState) found.push(index)
+  }
+}
