@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { exitCodes, type Io } from '#cli/output.js'
 import { formatBytes, progressBar } from '#cli/progress.js'
@@ -51,7 +51,7 @@ async function seal(args: SealArguments, plan: SealPlan, io: Io): Promise<number
   const bar = progressBar(io)
   const { manifest, manifestDigest, dek } = await sealModel({
     folder: args.folder,
-    out: args.out,
+    out: resolve(args.out), // a slash at the end would put the unfinished folder inside
     modelName: args.name,
     version: args.version,
     ownerKey: owner.signingKey,
