@@ -47,6 +47,18 @@ const worlds: Readonly<Record<string, Readonly<Record<'allows' | 'denies', Reado
       'a simulated node of a production tenant': factsWith({}, simulated),
     },
   },
+  'eu-development': {
+    allows: {
+      'a simulated German node of a development tenant': developing,
+      'a node with a warning': factsWith({ tenantClass: 'development' }, { ...simulated, tier: 'warning' }),
+    },
+    denies: {
+      'a node that states nothing': factsWith({ tenantClass: 'development', declared: null }, simulated),
+      'a real node of a production tenant': factsWith(),
+      'a simulated node of a production tenant': factsWith({}, simulated),
+      'a contradicted node': factsWith({ tenantClass: 'development' }, { ...simulated, tier: 'contraindicated' }),
+    },
+  },
   development: {
     allows: {
       'a simulated node of a development tenant': developing,
@@ -67,7 +79,7 @@ test('every shipped policy has worlds', () => {
 })
 
 test('a name that is not in the library is refused with the names that are', () => {
-  expect(() => libraryPolicy('us-only')).toThrow(/any-affirming, development, eu-only/)
+  expect(() => libraryPolicy('us-only')).toThrow(/any-affirming, development, eu-development, eu-only/)
   expect(libraryPolicy('eu-only.cedar')).toEqual(libraryPolicy('eu-only'))
 })
 

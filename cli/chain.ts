@@ -1,0 +1,234 @@
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as hostCommand from '#cli/host.js'
+import * as initCommand from '#cli/init.js'
+import * as keysCommand from '#cli/keys.js'
+import { formatDuration, type Io, paint } from '#cli/output.js'
+import { simulatedRuntime } from '#cli/reference-values.js'
+import * as registerCommand from '#cli/register.js'
+import * as sealCommand from '#cli/seal.js'
+import { openSimulatedAttester, type SimulatedAttester } from '#cli/simulated-attester.js'
+import { adminTokenPath, createStack, isCreated, openStack, type Stack, type StackOptions } from '#cli/stack.js'
+import { type RunningNode, startNode } from '#cli/start-node.js'
+import { parseJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { hostDeclarationShape } from '#core/wire/release.js'
+import { createLog } from '#host/log.js'
+
+/** Failures of putting the chain together. */
+export type ChainCode = 'chain/step'
+
+/** The whole chain on this machine, in one folder. */
+export interface ChainOptions {
+  readonly folder: string
+  /** a folder of plain ONNX files to be sealed; read on first use only */
+  readonly modelFolder: string
+  readonly modelName: string
+  readonly databaseUrl: string | null
+  readonly brokerPort: number
+  readonly nodePort: number
+  readonly leaseSeconds: number
+  readonly dangerousAllowInspection: boolean
+  readonly io: Io
+}
+
+export interface Chain {
+  readonly stack: Stack
+  readonly node: RunningNode
+  readonly attester: SimulatedAttester
+  readonly trustPath: string
+  readonly sealedPath: string
+  readonly model: string
+  close(): Promise<void>
+}
+
+/** The name that the demo's owner goes by in the trust file. */
+export const ownerAlias = 'acme'
+
+export const chainPlaces = (folder: string) => ({
+  keys: join(folder, 'keys'),
+  sealed: join(folder, 'sealed'),
+  trust: join(folder, 'trust.json'),
+  runtime: join(folder, 'runtime.json'),
+  host: join(folder, 'host.json'),
+  services: join(folder, 'services'),
+  platform: join(folder, 'simulated-platform.json'),
+  registered: join(folder, 'registered'),
+})
+
+/** One step with its duration, as it happens. */
+export async function timed<T>(io: Io, title: string, work: () => Promise<readonly [T, string]>): Promise<T> {
+  const start = performance.now()
+  const [value, note] = await work()
+  const took = formatDuration(performance.now() - start)
+  io.stderr(`${paint(io, 'green', 'done')} ${took.padStart(7)}  ${title}${note === '' ? '' : `: ${note}`}\n`)
+  return value
+}
+
+/** The commands that people type, run with what they print kept back: it is shown when one of them fails. */
+async function quietly(io: Io, name: string, command: (quiet: Io) => Promise<number>): Promise<string> {
+  let out = ''
+  let trouble = ''
+  const quiet: Io = {
+    ...io,
+    isTerminal: false,
+    stdout: (text) => {
+      out += text
+    },
+    stderr: (text) => {
+      trouble += text
+    },
+    exit: () => undefined,
+    ask: async () => null,
+  }
+  const code = await command(quiet)
+  if (code !== 0)
+    throw new Failure<ChainCode>('chain/step', `${name} ended with ${code}: ${trouble.trim().slice(-2000)}`)
+  return out
+}
+
+const exists = async (path: string) => (await stat(path).catch(() => null)) !== null
+
+async function sealOnce(options: ChainOptions): Promise<void> {
+  const { io, folder, modelFolder, modelName } = options
+  const at = chainPlaces(folder)
+  if (!(await exists(at.keys))) {
+    await timed(io, 'owner makes keys', async () => {
+      await quietly(io, 'keys new', (quiet) => keysCommand.run({ out: at.keys, name: ownerAlias }, quiet))
+      return [undefined, at.keys]
+    })
+  }
+  if (await exists(at.sealed)) return
+  await timed(io, 'owner seals the model', async () => {
+    const args = { folder: modelFolder, out: at.sealed, keys: at.keys, name: modelName, version: 1 }
+    await quietly(io, 'seal', (quiet) => sealCommand.run(args, quiet))
+    return [undefined, at.sealed]
+  })
+}
+
+async function openServices(options: ChainOptions): Promise<Stack> {
+  const { io, folder, databaseUrl } = options
+  const stackOptions: StackOptions = {
+    folder: chainPlaces(folder).services,
+    databaseUrl,
+    origin: 'claviger.invalid/dev',
+    log: createLog('services', 'warn'),
+    now: io.now,
+  }
+  return timed(io, 'broker, verifier, log and witness start', async () => {
+    if (!(await isCreated(stackOptions.folder))) {
+      await mkdir(stackOptions.folder, { recursive: true, mode: 0o700 })
+      await createStack(stackOptions)
+    }
+    const stack = await openStack(stackOptions, { host: '127.0.0.1', port: options.brokerPort })
+    return [stack, `${stack.url} (UNATTESTED BROKER)`]
+  })
+}
+
+async function trustAndRegister(options: ChainOptions, stack: Stack, attester: SimulatedAttester): Promise<void> {
+  const { io, folder } = options
+  const at = chainPlaces(folder)
+  if (await exists(at.registered)) return
+  await writeFile(at.runtime, JSON.stringify(simulatedRuntime(attester)))
+  await timed(io, 'reader makes a trust file', async () => {
+    const args = {
+      broker: stack.url,
+      brokerKey: stack.broker,
+      owner: [`${ownerAlias}=${at.keys}`],
+      out: at.trust,
+      name: 'demo',
+      days: 90,
+      runtime: [at.runtime],
+      simulatedRoot: [attester.rootDigest],
+      independentWitness: [],
+    }
+    await quietly(io, 'init', (quiet) => initCommand.run(args, quiet))
+    return [undefined, at.trust]
+  })
+  await timed(io, 'owner registers key, policy and reference values', async () => {
+    const args = {
+      sealed: at.sealed,
+      broker: stack.url,
+      policy: 'eu-development',
+      trust: at.trust,
+      keys: at.keys,
+      token: adminTokenPath(at.services),
+      class: 'development' as const,
+      callers: 'any',
+      leaseSeconds: options.leaseSeconds,
+      leaseRequests: 100_000,
+      nodes: 10,
+    }
+    await quietly(io, 'register', (quiet) => registerCommand.run(args, quiet))
+    return [undefined, 'policy eu-development, development tenant']
+  })
+  await writeFile(at.registered, '')
+}
+
+async function openNode(options: ChainOptions, stack: Stack, attester: SimulatedAttester): Promise<RunningNode> {
+  const { io, folder } = options
+  const at = chainPlaces(folder)
+  if (!(await exists(at.host))) {
+    const args = {
+      name: 'demo-node',
+      country: 'DE',
+      operator: 'Example Hosting GmbH',
+      operatorCountry: 'DE',
+      out: at.host,
+    }
+    await quietly(io, 'host statement', (quiet) => hostCommand.run(args, quiet))
+  }
+  const host = hostDeclarationShape(parseJson(await readFile(at.host)), 'host statement')
+  return timed(io, 'node attests, gets the key and loads the model', async () => {
+    const node = await startNode({
+      model: null,
+      brokerUrl: stack.url,
+      sealed: at.sealed,
+      trust: null,
+      broker: stack.broker,
+      host,
+      attester,
+      listen: { host: '127.0.0.1', port: options.nodePort },
+      dangerousAllowSimulated: true,
+      dangerousAllowInspection: options.dangerousAllowInspection,
+      dangerousAllowPlain: false,
+      log: createLog('node', 'warn'),
+      report(event) {
+        if (event.kind === 'step')
+          io.stderr(`${paint(io, 'dim', `              ${event.step.padEnd(10)} ${event.text}`)}\n`)
+        else io.stderr(`${paint(io, 'yellow', event.kind)} ${event.failure.message} (${event.failure.code})\n`)
+      },
+    })
+    return [node, node.url]
+  })
+}
+
+/**
+ * Owner, services and node on this machine, each by the code behind its command. What was made here before is used again.
+ *
+ * throws  chain/step, and what the parts throw
+ */
+export async function openChain(options: ChainOptions): Promise<Chain> {
+  const { io, folder } = options
+  const at = chainPlaces(folder)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const attester = await timed(io, 'simulated machine starts', async () => {
+    const made = await openSimulatedAttester(at.platform, io.now())
+    return [made, 'SIMULATED SEV-SNP (NOT HARDWARE)']
+  })
+  await sealOnce(options)
+  const stack = await openServices(options)
+  try {
+    await trustAndRegister(options, stack, attester)
+    const node = await openNode(options, stack, attester)
+    const close = async () => {
+      await node.close()
+      await stack.close()
+    }
+    const model = `${ownerAlias}/${options.modelName}`
+    return { stack, node, attester, trustPath: at.trust, sealedPath: at.sealed, model, close }
+  } catch (error) {
+    await stack.close()
+    throw error
+  }
+}

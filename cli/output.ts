@@ -1,0 +1,78 @@
+/**
+ * What belongs in cli: one file per command, and the places where parts are joined. Commands print results on stdout
+ * and everything else on stderr; they contact only the addresses that they are given.
+ */
+import { createInterface } from 'node:readline/promises'
+import { styleText } from 'node:util'
+import { isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+
+/** How a command ends: 0 all steps passed, 1 failure, 2 usage, 3 a verdict against, partial or simulated. */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, verdict: 3 } as const
+
+/** What a command may touch of the process around it, so that tests drive it without one. */
+export interface Io {
+  stdout(text: string): void
+  stderr(text: string): void
+  /** whether stderr is a terminal: progress bars, colour, questions */
+  readonly isTerminal: boolean
+  now(): UnixSeconds
+  /** sets the exit code that the process will end with */
+  exit(code: number): void
+  /** the answer to a question on the terminal; null where there is none */
+  ask(question: string): Promise<string | null>
+}
+
+/** The real process. */
+export function processIo(): Io {
+  const isTerminal = process.stderr.isTTY === true
+  return {
+    stdout: (text) => void process.stdout.write(text),
+    stderr: (text) => void process.stderr.write(text),
+    isTerminal,
+    now: () => Math.floor(Date.now() / 1000),
+    exit: (code) => {
+      process.exitCode = code
+    },
+    async ask(question) {
+      if (!isTerminal || process.stdin.isTTY !== true) return null
+      const lines = createInterface({ input: process.stdin, output: process.stderr })
+      try {
+        return await lines.question(question)
+      } finally {
+        lines.close()
+      }
+    },
+  }
+}
+
+type Colour = 'green' | 'red' | 'yellow' | 'cyan' | 'dim' | 'bold' | 'magenta'
+
+/** Coloured text on a terminal, plain text elsewhere. Colour is never the only sign. */
+export function paint(io: Io, colour: Colour, text: string): string {
+  return io.isTerminal ? styleText(colour, text, { validateStream: false }) : text
+}
+
+/** `error:` and `hint:` lines for whatever ended a command, and its exit code. Bugs keep their stack. */
+export function reportError(io: Io, error: unknown): number {
+  if (!isFailure(error)) {
+    io.stderr(
+      `${paint(io, 'red', 'bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    )
+    return exitCodes.failure
+  }
+  io.stderr(`${paint(io, 'red', 'error:')} ${error.message} (${error.code})\n`)
+  const hint = error.detail?.hint
+  if (typeof hint === 'string') io.stderr(`${paint(io, 'cyan', 'hint:')} ${hint}\n`)
+  return exitCodes.failure
+}
+
+/** `1.2 s`, `35 ms`. */
+export function formatDuration(milliseconds: number): string {
+  return milliseconds >= 1000 ? `${(milliseconds / 1000).toFixed(1)} s` : `${Math.round(milliseconds)} ms`
+}
+
+/** Digests in groups of eight, so that two can be compared by eye. */
+export function groupHex(hex: string): string {
+  return hex.replace(/(.{8})(?=.)/g, '$1 ')
+}
