@@ -196,7 +196,10 @@ async function openNode(options: ChainOptions, stack: Stack, attester: Simulated
       report(event) {
         if (event.kind === 'step')
           io.stderr(`${paint(io, 'dim', `              ${event.step.padEnd(10)} ${event.text}`)}\n`)
-        else io.stderr(`${paint(io, 'yellow', event.kind)} ${event.failure.message} (${event.failure.code})\n`)
+        // A node that was told to stop has nothing to explain.
+        else if (event.failure.code !== 'session/stopped') {
+          io.stderr(`${paint(io, 'yellow', event.kind)} ${event.failure.message} (${event.failure.code})\n`)
+        }
       },
     })
     return [node, node.url]

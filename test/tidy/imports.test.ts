@@ -121,6 +121,7 @@ const edges = [
   'transparency/witness/service',
   'transparency/witness/store',
   'core/crypto/backend.node.ts',
+  'core/crypto/backend.node.segments.ts',
   'core/crypto/backend.browser.ts',
 ]
 /** Files that only the edges of another folder may reach: `client` uses the pure parts of attest. */

@@ -1,0 +1,124 @@
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { renderCard } from '#cli/card.js'
+import { type Chain, openChain, timed } from '#cli/chain.js'
+import { nodeClientOptions } from '#cli/client-options.js'
+import { clientPolicy } from '#cli/client-policy.js'
+import { modelCacheFolder, withProgress } from '#cli/model.js'
+import { exitCodes, formatDuration, type Io, paint } from '#cli/output.js'
+import * as receiptCommand from '#cli/receipt.js'
+import { loadTrust } from '#cli/trust-store.js'
+import { answerCard } from '#client/card.js'
+import { createFetch } from '#client/create-fetch.js'
+import type { VerifiedAnswer } from '#client/node-client.js'
+import { fetchModel } from '#convert/model/fetch.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
+import { writeFileDurably } from '#host/files.js'
+import { packageRoot } from '#host/process.js'
+
+/** Failures of the demo. */
+export type DemoCode = 'demo/answer'
+
+export interface DemoArguments {
+  /** where the demo keeps its files; emptied at the start */
+  readonly folder?: string | undefined
+  readonly audio?: string | undefined
+}
+
+const stateFolder = () => join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'claviger')
+
+/** The recording that ships with the package. */
+export const speechPath = () => join(packageRoot(), 'cli/assets/ask-not.wav')
+
+/** Sends a recording through the sealed channel, as an OpenAI client would, and returns the text with its receipt. */
+async function transcribe(chain: Chain, audioPath: string, io: Io) {
+  const { trust } = await loadTrust(chain.trustPath, io.now(), join(chain.trustPath, '../trust-memory.json'))
+  const policy = clientPolicy({ model: chain.model, countries: 'DE', dangerousAllowSimulated: true }, trust)
+  const answers: VerifiedAnswer[] = []
+  const sealedFetch = createFetch({
+    ...nodeClientOptions(chain.node.url, trust, policy, null, io),
+    onAnswer: (answer) => void answers.push(answer),
+  })
+  const form = new FormData()
+  form.set('model', policy.model.slice(44))
+  form.set('file', new Blob([await readFile(audioPath)], { type: 'audio/wav' }), 'speech.wav')
+  const response = await sealedFetch('https://node.invalid/v1/audio/transcriptions', { method: 'POST', body: form })
+  const body = (await response.json()) as { readonly text?: unknown }
+  const [answer] = answers
+  if (response.status !== 200 || typeof body.text !== 'string' || answer === undefined) {
+    throw new Failure<DemoCode>(
+      'demo/answer',
+      `node answered with status ${response.status}: ${JSON.stringify(body).slice(0, 500)}`,
+    )
+  }
+  return { text: body.text, answer, trust }
+}
+
+/** Runs the whole chain once on this machine, with a real model, and ends with the answer card. */
+export async function run(args: DemoArguments, io: Io): Promise<number> {
+  const folder = args.folder ?? join(stateFolder(), 'demo')
+  io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine in this demo is simulated; all else is real')}\n`)
+  const modelFolder = await timed(io, 'model is in the cache', async () => {
+    const { folder: found } = await withProgress(io, (onProgress) =>
+      fetchModel({ cacheFolder: modelCacheFolder(), onProgress }),
+    )
+    return [found, found]
+  })
+  const start = performance.now()
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const chain = await openChain({
+    folder,
+    modelFolder,
+    modelName: 'moonshine',
+    databaseUrl: null,
+    brokerPort: 0,
+    nodePort: 0,
+    leaseSeconds: 300,
+    dangerousAllowInspection: false,
+    io,
+  })
+  try {
+    const { text, answer, trust } = await timed(
+      io,
+      'client verifies the node, asks sealed, verifies the receipt',
+      async () => [await transcribe(chain, args.audio ?? speechPath(), io), chain.node.url],
+    )
+    io.stderr(`first verified answer after ${formatDuration(performance.now() - start)}\n\n`)
+    const receiptPath = join(folder, 'receipt.json')
+    await writeFileDurably(receiptPath, canonicalJson(answer.file), { mode: 0o600 })
+    io.stdout(`${paint(io, 'bold', text)}\n\n${renderCard(answerCard(answer.receipt, trust), io)}`)
+    const verify = `./claviger receipt verify ${receiptPath} --trust ${chain.trustPath} --dangerous-allow-simulated`
+    io.stdout(
+      `\nThe demo made your trust file: ${chain.trustPath}\nRepeat the check offline, whenever you like:\n  ${verify}\n`,
+    )
+    return await repeat(receiptPath, chain.trustPath, io)
+  } finally {
+    await chain.close()
+  }
+}
+
+/** The printed command, run once here: a card that the check does not repeat is not shown as good. */
+async function repeat(file: string, trust: string, io: Io): Promise<number> {
+  const quiet: Io = { ...io, stdout: () => undefined, stderr: () => undefined }
+  const code = await receiptCommand.run({ file, trust, dangerousAllowSimulated: true }, quiet)
+  io.stdout(code === exitCodes.ok ? 'The receipt verifies offline.\n' : 'The receipt does NOT verify offline.\n')
+  return code
+}
+
+export function describe(program: Command, io: Io): void {
+  program
+    .command('demo')
+    .description(
+      'the whole chain once on this machine: seal, attest, decide, log, release, infer, verify (NOT HARDWARE)',
+    )
+    .option('--folder <folder>', 'where to keep its files; emptied at the start')
+    .option('--audio <file>', 'another recording: WAV, PCM of 16 bits')
+    .addHelpText('after', '\nExample:\n  npm run demo')
+    .action(async (args: DemoArguments) => {
+      io.exit(await run(args, io))
+    })
+}

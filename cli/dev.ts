@@ -1,0 +1,88 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { openChain } from '#cli/chain.js'
+import { speechPath } from '#cli/demo.js'
+import { modelCacheFolder, withProgress } from '#cli/model.js'
+import { exitCodes, type Io, paint } from '#cli/output.js'
+import { stopSignal } from '#cli/proxy.js'
+import { fetchModel } from '#convert/model/fetch.js'
+import { Failure } from '#core/failure.js'
+
+/** Failures of what was typed. */
+export type DevCode = 'dev/port'
+
+export interface DevArguments {
+  readonly folder?: string | undefined
+  readonly brokerPort?: string | undefined
+  readonly nodePort?: string | undefined
+  readonly leaseSeconds?: string | undefined
+  readonly model?: string | undefined
+  readonly dangerousAllowInspection?: boolean | undefined
+}
+
+function port(text: string | undefined, fallback: number): number {
+  const value = Number(text ?? fallback)
+  if (!Number.isInteger(value) || value < 0 || value > 65_535)
+    throw new Failure<DevCode>('dev/port', `${text} is not a port`)
+  return value
+}
+
+/** Keeps the whole chain running on loopback until it is told to stop; what it made is used again the next time. */
+export async function run(args: DevArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state')
+  const folder = args.folder ?? join(state, 'claviger/dev')
+  io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine is simulated; all else is real')}\n`)
+  const modelFolder =
+    args.model ??
+    (await withProgress(io, (onProgress) => fetchModel({ cacheFolder: modelCacheFolder(), onProgress }))).folder
+  const chain = await openChain({
+    folder,
+    modelFolder,
+    modelName: args.model === undefined ? 'moonshine' : 'model',
+    databaseUrl: process.env.CLAVIGER_DATABASE_URL ?? null,
+    brokerPort: port(args.brokerPort, 8780),
+    nodePort: port(args.nodePort, 8790),
+    leaseSeconds: Number(args.leaseSeconds ?? 600),
+    dangerousAllowInspection: args.dangerousAllowInspection === true,
+    io,
+  })
+  const { stack, node, trustPath, model } = chain
+  io.stdout(
+    `broker, verifier, log  ${stack.url} (UNATTESTED BROKER, key ${stack.broker})\n` +
+      `node                   ${node.url} (NOT HARDWARE)\n` +
+      `witness                ${stack.witnessVkey}\n` +
+      `trust file             ${trustPath}\n` +
+      `storage                ${stack.durability}\n\nTry:\n` +
+      `  ./claviger verify ${node.url} --trust ${trustPath} --dangerous-allow-simulated\n` +
+      `  ./claviger proxy --node ${node.url} --trust ${trustPath} --model ${model} --receipts receipts --dangerous-allow-simulated\n` +
+      `  curl -s http://127.0.0.1:8787/v1/audio/transcriptions -F model=moonshine -F file=@${speechPath()}   # through that proxy\n`,
+  )
+  const ended = await Promise.race([stopped.then(() => null), node.ended])
+  await chain.close()
+  if (ended === null) return exitCodes.ok
+  io.stderr(`node ended: ${ended.message} (${ended.code})\n`)
+  return exitCodes.failure
+}
+
+export function describe(program: Command, io: Io): void {
+  program
+    .command('dev')
+    .description('keeps the whole chain running on loopback: broker, verifier, log, witness, node (NOT HARDWARE)')
+    .option('--folder <folder>', 'where to keep its files')
+    .option('--broker-port <n>', 'port of broker, verifier and log', '8780')
+    .option('--node-port <n>', 'port of the node', '8790')
+    .option('--lease-seconds <n>', 'how long a lease lasts', '600')
+    .option('--model <folder>', 'another folder of ONNX files than the speech model')
+    .option(
+      '--dangerous-allow-inspection',
+      'the memory of the engine may be read from outside; shown in the node document',
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  npm start\n\nCLAVIGER_DATABASE_URL chooses Postgres; without it a PGlite folder is used.',
+    )
+    .action(async (args: DevArguments) => {
+      io.exit(await run(args, io))
+    })
+}
