@@ -3,12 +3,14 @@ import { join } from 'node:path'
 import type { Anchors } from '#attest/anchors.js'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
-import type { TenantClass } from '#attest/result.js'
+import { verifyEvidence } from '#attest/kinds.js'
+import { type Claims, type TenantClass, trust } from '#attest/result.js'
 import { equal, fromHex, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import type { Json } from '#core/encoding/json.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
 import { chainLengthMax } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
@@ -18,7 +20,8 @@ import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
 /** What a broker accepts on its KBS route. */
 export interface KbsAcceptance {
   readonly anchors: Anchors
-  readonly referenceValues: ReferenceValues
+  /** null: genuine evidence is enough for a token, and each resource decides for itself */
+  readonly referenceValues: ReferenceValues | null
   readonly tenantClass: TenantClass
 }
 
@@ -63,34 +66,63 @@ function evidenceOf(evidence: SnpKbsEvidence): Evidence {
   }
 }
 
+type Verified = Awaited<ReturnType<VerifyKbsEvidence>>['result']
+
+/** Under the broker's own reference values, as everywhere. */
+async function appraised(evidence: Evidence, accepted: KbsAcceptance, input: Input): Promise<Verified & Claimed> {
+  const { referenceValues, tenantClass, anchors } = accepted
+  const result = await appraiseEvidence(evidence, anchors, { ...input, referenceValues: referenceValues!, tenantClass })
+  const { claims, platform, status, vector, policy } = result
+  if (claims === null || platform === 'unverified' || (status !== 'affirming' && status !== 'warning')) {
+    const worst = result.checks.find((one) => one.status === status)
+    const why =
+      worst === undefined ? 'nothing was compared' : `${worst.id}: expected ${worst.expected}, found ${worst.found}`
+    throw new Failure<KbsCode>('kbs/attestation', why)
+  }
+  return { status, platform, vector, policyId: policy, claims: snpClaims(claims), hostData: claims.hostData }
+}
+
+/**
+ * Without reference values: the evidence is genuine, no debug guest, asked for by the guest's kernel, and carries the report
+ * data. Nothing is said of what runs there, so the result is never better than a warning.
+ */
+async function verifiedOnly(evidence: Evidence, accepted: KbsAcceptance, input: Input): Promise<Verified & Claimed> {
+  const { claims, platform } = await verifyEvidence(evidence, accepted.anchors, input.at)
+  const refuse = (why: string) => new Failure<KbsCode>('kbs/attestation', why)
+  if (!equal(fromHex(claims.reportData), input.expectedReportData))
+    throw refuse('report data is not that of this session')
+  if (claims.debug) throw refuse('the host can read the memory of a debug guest')
+  if (claims.vmpl !== 0) throw refuse(`the report was asked for at VMPL ${claims.vmpl}, expected 0`)
+  if (accepted.tenantClass === 'production' && platform !== 'hardware') throw refuse('the evidence is NOT HARDWARE')
+  const vector = { hardware: platform === 'hardware' ? trust.approved : trust.knownVulnerabilities }
+  const policyId = 'claviger.kbs.verified-only.1'
+  return { status: 'warning', platform, vector, policyId, claims: snpClaims(claims), hostData: claims.hostData }
+}
+
+interface Input {
+  readonly expectedReportData: Uint8Array
+  readonly at: UnixSeconds
+}
+interface Claimed {
+  readonly hostData: string
+}
+const snpClaims = (claims: Claims): Json => (deployedClaims(claims) as { readonly snp: Json }).snp
+
 /**
  * Verifies evidence of the KBS route with the verifier of all other routes. Here the two are joined; the broker knows
  * neither attestation reports nor vendors.
  */
 export function kbsVerifier(accepted: KbsAcceptance): VerifyKbsEvidence {
-  return async (evidence, expected, at) => {
-    const result = await appraiseEvidence(evidenceOf(evidence), accepted.anchors, {
-      expectedReportData: expected.reportData,
-      referenceValues: accepted.referenceValues,
-      tenantClass: accepted.tenantClass,
-      at,
-    })
-    const { claims, platform, status } = result
-    const worst = result.checks.find((one) => one.status === result.status)
-    if (claims === null || platform === 'unverified' || (status !== 'affirming' && status !== 'warning')) {
-      const why =
-        worst === undefined ? 'no check was passed' : `${worst.id}: expected ${worst.expected}, found ${worst.found}`
-      throw new Failure<KbsCode>('kbs/attestation', why)
-    }
-    if (expected.hostData !== null && !equal(fromHex(claims.hostData), expected.hostData)) {
+  return async (sent, expected, at) => {
+    const evidence = evidenceOf(sent)
+    const input = { expectedReportData: expected.reportData, at }
+    const { hostData, ...result } =
+      accepted.referenceValues === null
+        ? await verifiedOnly(evidence, accepted, input)
+        : await appraised(evidence, accepted, input)
+    if (expected.hostData !== null && !equal(fromHex(hostData), expected.hostData)) {
       throw new Failure<KbsCode>('kbs/init-data', 'the report was not started with this init-data')
     }
-    return {
-      status,
-      platform,
-      vector: result.vector,
-      policyId: result.policy,
-      claims: (deployedClaims(claims) as { readonly snp: Json }).snp,
-    }
+    return { result, evidence }
   }
 }

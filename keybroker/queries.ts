@@ -2,7 +2,7 @@ import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Envelope } from '#core/dsse.js'
 import { type Json, parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import { anyBundleShape, type Bundle, type StateBundle } from '#core/wire/bundle.js'
+import { type AnyBundle, anyBundleShape } from '#core/wire/bundle.js'
 import {
   claimedQuery,
   type Head,
@@ -81,10 +81,10 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
  * tenant  whose entry it must be; null for the operator
  * throws  broker/unknown-entry, log/..., database/...
  */
-export async function bundleAt(broker: Broker, index: number, tenant: string | null): Promise<Bundle | StateBundle> {
+export async function bundleAt(broker: Broker, index: number, tenant: string | null): Promise<AnyBundle> {
   const entry: StoredEntry | null = index < 0 ? null : await broker.store.read((reader) => reader.loadEntryAt(index))
   // Another tenant's entry is not told apart from one that does not exist.
-  if (entry === null || entry.tenant === null || (tenant !== null && entry.tenant !== tenant))
+  if (entry === null || entry.kind === 'refusals' || (tenant !== null && entry.tenant !== tenant))
     throw new Failure<BrokerCode>('broker/unknown-entry', `entry ${index} has no bundle here for you`)
   const stored = parseCanonicalJson(entry.bundle) as { readonly [name: string]: Json }
   return anyBundleShape({ ...stored, proof: await broker.log.proof(index) }, 'bundle')

@@ -2,9 +2,19 @@ import { envelopeShape } from '#core/dsse.js'
 import { base64, json, literal, nullable, object, type Shape, type Shaped, string } from '#core/encoding/shape.js'
 import { entrySizeMax, noteSizeMax } from '#core/limits.js'
 import { openingShape } from '#core/wire/commitment.js'
+import { evidenceShape } from '#core/wire/evidence.js'
 import { timeShape } from '#core/wire/names.js'
 import { openingsShape, releaseRequestShape } from '#core/wire/release.js'
 import { statementKindShape } from '#core/wire/statements.js'
+
+const statementsShape = object({
+  tenant: envelopeShape,
+  trust: nullable(envelopeShape),
+  registration: nullable(envelopeShape),
+  policy: nullable(envelopeShape),
+  referenceValues: nullable(envelopeShape),
+  revocation: nullable(envelopeShape),
+})
 
 /** One decision with everything that it was made of: it can be judged again offline (I7). */
 export const bundleShape = object({
@@ -12,14 +22,7 @@ export const bundleShape = object({
   /** broker's clock at the decision */
   at: timeShape,
   request: releaseRequestShape,
-  statements: object({
-    tenant: envelopeShape,
-    trust: nullable(envelopeShape),
-    registration: nullable(envelopeShape),
-    policy: nullable(envelopeShape),
-    referenceValues: nullable(envelopeShape),
-    revocation: nullable(envelopeShape),
-  }),
+  statements: statementsShape,
   decision: json,
   ear: nullable(string({ max: 256 * 1024 })),
   openings: openingsShape,
@@ -41,8 +44,39 @@ export const stateBundleShape = object({
 })
 export type StateBundle = Shaped<typeof stateBundleShape>
 
+/** One decision of the KBS route with what it was made of. */
+export const kbsBundleShape = object({
+  type: literal('claviger/kbs-bundle/v1'),
+  at: timeShape,
+  /** path of the resource */
+  resource: string({ max: 400 }),
+  /** claims of the guest's token, as the broker signed them */
+  token: json,
+  /** what a model key was decided by; null, all of it, for a resource of the operator */
+  evidence: nullable(evidenceShape),
+  statements: nullable(statementsShape),
+  decision: json,
+  openings: object({
+    tenant: nullable(openingShape),
+    resource: openingShape,
+    token: openingShape,
+    decision: openingShape,
+  }),
+  leaf: base64(undefined, entrySizeMax * 2),
+  proof: string({ max: noteSizeMax }),
+})
+export type KbsBundle = Shaped<typeof kbsBundleShape>
+/** The bundle of an entry, of whatever kind. */
+export type AnyBundle = Bundle | StateBundle | KbsBundle
+
+const shapes: { readonly [type: string]: Shape<AnyBundle> } = {
+  'claviger/state-bundle/v1': stateBundleShape,
+  'claviger/kbs-bundle/v1': kbsBundleShape,
+}
+
 /** The bundle of any entry: its `type` says which. */
-export const anyBundleShape: Shape<Bundle | StateBundle> = (value, path) => {
+export const anyBundleShape: Shape<AnyBundle> = (value, path) => {
   const type = (value as { readonly type?: unknown } | null | undefined)?.type
-  return type === 'claviger/state-bundle/v1' ? stateBundleShape(value, path) : bundleShape(value, path)
+  const shape = typeof type === 'string' && Object.hasOwn(shapes, type) ? shapes[type]! : bundleShape
+  return shape(value, path)
 }

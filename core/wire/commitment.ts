@@ -15,6 +15,8 @@ export type CommitmentLabel =
   | 'request'
   | 'response'
   | 'caller'
+  | 'resource'
+  | 'token'
 /** Failures of opening a commitment. */
 export type CommitmentCode = 'commitment/mismatch'
 

@@ -1,5 +1,6 @@
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import {
+  boolean,
   hex,
   integer,
   list,
@@ -79,6 +80,31 @@ const stateShape = object({
   /** commitment to the signed statement's digest */
   statement: hex(32),
 })
+/**
+ * A decision about a resource of the KBS route, or a model key whose owner delivers it there. Its client proves nothing
+ * beyond its evidence and holds no lease, so it is counted among none.
+ */
+const kbsShape = object({
+  kind: literal('kbs'),
+  type: literal('claviger/entry/v1'),
+  at: timeShape,
+  /** null for a resource of the broker's operator */
+  tenant: nullable(hex(32)),
+  state_index: nullable(integer()),
+  version: nullable(integer({ min: 1 })),
+  manifest_digest: nullable(hex(32)),
+  policy_digest: nullable(hex(32)),
+  /** commitments to the resource's path, to the claims of the guest's token, and to the decision */
+  resource: hex(32),
+  token: hex(32),
+  decision: hex(32),
+  platform: platformShape,
+  broker: literal('UNATTESTED BROKER'),
+  client: literal('unleased, unproven client'),
+  allow: boolean,
+  /** what refused; empty when nothing did */
+  reasons: list(string(), { max: 64 }),
+})
 const summaryShape = object({
   kind: literal('refusals'),
   type: literal('claviger/entry/v1'),
@@ -92,7 +118,8 @@ export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalSh
 export type DenialEntry = Shaped<typeof denialShape>
 export type StateEntry = Shaped<typeof stateShape>
 export type RefusalsEntry = Shaped<typeof summaryShape>
-export type Entry = ReleaseEntry | DenialEntry | StateEntry | RefusalsEntry
+export type KbsEntry = Shaped<typeof kbsShape>
+export type Entry = ReleaseEntry | DenialEntry | StateEntry | RefusalsEntry | KbsEntry
 
 const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   release: releaseShape,
@@ -100,6 +127,7 @@ const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   denial: denialShape,
   state: stateShape,
   refusals: summaryShape,
+  kbs: kbsShape,
 }
 
 /** The leaf of an entry: its canonical JSON, below the 64 KiB that tlog-tiles allows. @throws entry/size */

@@ -8,7 +8,7 @@ import type { KbsCode } from '#keybroker/kbs/failures.js'
 import { nonceText, parseAttestation, parseRequest } from '#keybroker/kbs/messages.js'
 import type { KbsPorts, KbsSession } from '#keybroker/kbs/ports.js'
 import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
-import { issueToken } from '#keybroker/kbs/token.js'
+import { issueToken, tokenLifetimeSeconds } from '#keybroker/kbs/token.js'
 
 export const sessionLifetimeSeconds = 300
 const openSessionsMax = 10_000
@@ -100,12 +100,13 @@ async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPo
     hostData: message.initData === null ? null : snpHostData(message.initData),
   } // 6 what the report has to carry
   const at = ports.clock()
-  const result = await ports.verifyEvidence(evidence, expected, at).catch((error: unknown) => {
+  const verified = await ports.verifyEvidence(evidence, expected, at).catch((error: unknown) => {
     if (!isFailure(error)) throw error
     throw new Failure<KbsCode>('kbs/attestation', `${error.code}: ${error.message}`, { cause: error })
   }) // 7 genuine, current, as the reference values say
   const id = toBase64Url(ports.random(16))
-  return issueToken(ports.signer, { result, data, ...expected, id, at })
+  await ports.evidence.store(id, verified.evidence, at, at + tokenLifetimeSeconds)
+  return issueToken(ports.signer, { result: verified.result, data, ...expected, id, at })
 }
 
 async function verifyKey(key: RuntimeData['teeKey']): Promise<void> {

@@ -1,5 +1,6 @@
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { Evidence } from '#core/wire/evidence.js'
 import type { ModelKeyPath, ResourcePath } from '#keybroker/kbs/resource.js'
 import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
 import type { KbsResult, KbsToken } from '#keybroker/kbs/token.js'
@@ -28,16 +29,22 @@ export interface KbsSessions {
   ): Promise<{ readonly token: string; readonly expiresAt: UnixSeconds } | null>
 }
 
+/** Evidence that a token was issued for, kept as long as the token lives. */
+export interface EvidenceStore {
+  store(tokenId: string, evidence: Evidence, at: UnixSeconds, expiresAt: UnixSeconds): Promise<void>
+  load(tokenId: string, at: UnixSeconds): Promise<Evidence | null>
+}
+
 /**
- * The verifier. Returns only when the evidence is genuine under the anchors that hold for this broker, meets its
- * reference values, and carries exactly these 64 bytes of report data and, when given, these 32 of host data.
+ * The verifier: its result, and the evidence with its collateral as the verifier takes it. Returns only when the
+ * evidence is genuine under the anchors that hold for this broker, meets its reference values if it has any, and carries exactly these 64 bytes of report data and, when given, these 32 of host data.
  * Throws a Failure for everything else.
  */
 export type VerifyKbsEvidence = (
   evidence: SnpKbsEvidence,
   expected: { readonly reportData: Uint8Array; readonly hostData: Uint8Array | null },
   at: UnixSeconds,
-) => Promise<KbsResult>
+) => Promise<{ readonly result: KbsResult; readonly evidence: Evidence }>
 
 /** Whether a resource may go to the guest of a token, as the policy of now has it. */
 export type ResourceDecision = { readonly allow: true } | { readonly allow: false; readonly reasons: readonly string[] }
@@ -68,6 +75,7 @@ export interface KbsPorts {
   /** signs tokens; ES256 for readers other than this broker */
   readonly signer: SigningKey
   readonly sessions: KbsSessions
+  readonly evidence: EvidenceStore
   readonly verifyEvidence: VerifyKbsEvidence
   readonly decide: (path: ResourcePath, token: KbsToken, at: UnixSeconds) => Promise<ResourceDecision>
   /** The decision stands durably in the log on return; called before the answer, for allow and deny alike (I3). */

@@ -1,15 +1,16 @@
-import { eq } from 'drizzle-orm'
+import { and, eq, gt, lte } from 'drizzle-orm'
 import { concat } from '#core/bytes/bytes.js'
 import { secretBytes, wipe } from '#core/bytes/secret.js'
 import { aesGcmOpen, aesGcmSeal } from '#core/crypto/aead.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { canonicalJson } from '#core/encoding/json.js'
+import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
+import { evidenceShape } from '#core/wire/evidence.js'
 import type { Database } from '#host/database.js'
-import type { KbsSessions, ResourceStore } from '#keybroker/kbs/ports.js'
+import type { EvidenceStore, KbsSessions, ResourceStore } from '#keybroker/kbs/ports.js'
 import type { ResourcePath } from '#keybroker/kbs/resource.js'
 import type { Clock, Kek } from '#keybroker/ports.js'
-import { resources } from '#keybroker/store/schema.js'
+import { kbsEvidence, resources } from '#keybroker/store/schema.js'
 import {
   countOpenSessions,
   dropSession,
@@ -43,6 +44,23 @@ export function kbsSessions(database: Database): KbsSessions {
     async loadToken(idDigest, at) {
       const found = await database.read((db) => loadAttestedSession(db, idDigest, at))
       return found?.token ? { token: found.token, expiresAt: found.expiresAt } : null
+    },
+  }
+}
+
+/** Evidence behind tokens in the broker's database. What expired is gone with the next that is stored. */
+export function kbsEvidenceStore(database: Database): EvidenceStore {
+  return {
+    async store(tokenId, evidence, at, expiresAt) {
+      await database.transaction(async (tx) => {
+        await tx.delete(kbsEvidence).where(lte(kbsEvidence.expiresAt, at))
+        await tx.insert(kbsEvidence).values({ token: tokenId, evidence: canonicalJson(evidence), expiresAt })
+      })
+    },
+    async load(tokenId, at) {
+      const wanted = and(eq(kbsEvidence.token, tokenId), gt(kbsEvidence.expiresAt, at))
+      const rows = await database.read((db) => db.select().from(kbsEvidence).where(wanted))
+      return rows[0] ? evidenceShape(parseCanonicalJson(rows[0].evidence), 'evidence') : null
     },
   }
 }

@@ -164,3 +164,11 @@ export const resources = schema.table('resources', {
   sealed: bytes().notNull(),
   storedAt: unixSeconds('stored_at').notNull(),
 })
+
+/** Evidence behind tokens of the KBS route, by the token's id, as long as the token lives: model keys are judged by it. */
+export const kbsEvidence = schema.table('kbs_evidence', {
+  token: text().primaryKey(),
+  /** canonical JSON */
+  evidence: bytes().notNull(),
+  expiresAt: unixSeconds('expires_at').notNull(),
+})

@@ -152,13 +152,13 @@ export async function judgeRelease<R extends Appraised>(
  *
  * Invariant: a production tenant has none, whatever its owner, a request or a database says (I6).
  */
-function anchorsFor(statements: VerifiedStatements): { readonly simulatedRoots: readonly string[] } {
+export function anchorsFor(statements: VerifiedStatements): { readonly simulatedRoots: readonly string[] } {
   const development = statements.tenant.value.class === 'development'
   return { simulatedRoots: development ? statements.trust.value.simulatedRoots : [] }
 }
 
 /** A request is no decision while its evidence is nobody's, or an answer to some other challenge. */
-function unverified(
+export function unverified(
   result: Appraised,
   expectedReportData: Uint8Array,
 ): { stage: 'refused'; code: string; message: string; fix: string | null } | null {
@@ -174,7 +174,7 @@ function unverified(
 }
 
 /** The policy's decision, in which a refusal of code stands first and is never outvoted. */
-function decideBy(
+export function decideBy(
   text: string,
   action: Action,
   refusals: readonly Reason[],

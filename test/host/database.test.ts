@@ -26,7 +26,9 @@ const counter = migrationsOf('counter', 'create table counter.counter (id intege
 const count = async (db: Connection) =>
   (await rowsOf(db, sql`select n from counter.counter where id = 1`))[0]?.n as number | undefined
 
-describe.each(databasesUnderTest())('a database: $name', ({ name, open }) => {
+const databases = databasesUnderTest()
+
+describe.each(databases)('a database: $name', ({ name, open }) => {
   test('runs each owner’s migrations once, whoever comes, and keeps owners apart', async () => {
     const database = await open()
     const other = migrationsOf(`other-${name}`, 'create table other.counter (id integer primary key);')
@@ -115,7 +117,7 @@ describe.each(databasesUnderTest())('a database: $name', ({ name, open }) => {
   })
 })
 
-describe.each(databasesUnderTest().filter((one) => one.openWithUrl))('a Postgres server', ({ openWithUrl }) => {
+describe.each(databases.filter((one) => one.openWithUrl))('a Postgres server', ({ openWithUrl }) => {
   test('with synchronous_commit off is not durable', async () => {
     const { database, url } = await openWithUrl!()
     await database.db.execute(

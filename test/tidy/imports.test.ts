@@ -120,7 +120,7 @@ const edges = [
   'transparency/service',
   'transparency/witness/service',
   'transparency/witness/store',
-  'core/crypto/backend.node.ts',
+  'core/crypto/backend.node',
   'core/crypto/backend.node.segments.ts',
   'core/crypto/backend.browser.ts',
 ]

@@ -15,8 +15,9 @@ import type { KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
 import { createKekFile, openKekFile } from '#keybroker/kek/kek.js'
 import { bearerAdmin } from '#keybroker/service/admin.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
-import { kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
+import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
+import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
 import { attestation, type Certificates, type ClientKey, clientKey, clientReportData } from '#test/fakes/kbs-client.js'
 import { testMeasurement, testPlatform, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
 
@@ -41,6 +42,19 @@ export interface TestKbs {
   ): Promise<Response>
 }
 
+/** The routes in an application, as a service mounts them. */
+export function kbsApp(ports: KbsPorts): Pick<TestKbs, 'app' | 'ask'> {
+  const app = createApp<KbsCode | keyof typeof inputStatuses>({
+    log: { info: () => undefined, warn: () => undefined, error: () => undefined },
+    statuses: { ...kbsStatuses, ...inputStatuses },
+    encodeFailure: encodeKbsFailure,
+  })
+  app.hono.route(kbsPrefix, kbsRoutes(ports))
+  const ask: TestKbs['ask'] = async (method, to, init = {}) =>
+    app.hono.fetch(new Request(`http://kbs${to}`, { method, ...init } as RequestInit), { address: 'test' })
+  return { app, ask }
+}
+
 export async function testKbs(database: Database, models: ModelKeyRoute | null = null): Promise<TestKbs> {
   await migrateStore(database)
   const path = join(folder, toHex(randomBytes(8)))
@@ -59,6 +73,7 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
     random: randomBytes,
     signer: (await generateSigningKey('ES256')).key,
     sessions: kbsSessions(database),
+    evidence: kbsEvidenceStore(database),
     verifyEvidence: async (...given) => {
       seen.verifications++
       return verify(...given)
@@ -72,22 +87,7 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
     authoriseAdmin: bearerAdmin(sha256(utf8(adminToken))),
     policyIds: () => ['default'],
   }
-  const app = createApp<KbsCode | keyof typeof inputStatuses>({
-    log: { info: () => undefined, warn: () => undefined, error: (...line) => console.error(...line) },
-    statuses: { ...kbsStatuses, ...inputStatuses },
-    encodeFailure: encodeKbsFailure,
-  })
-  app.hono.route(kbsPrefix, kbsRoutes(ports))
-  return {
-    app,
-    ports,
-    clock,
-    seen,
-    policy,
-    async ask(method, to, init = {}) {
-      return app.hono.fetch(new Request(`http://kbs${to}`, { method, ...init } as RequestInit), { address: 'test' })
-    },
-  }
+  return { ...kbsApp(ports), ports, clock, seen, policy }
 }
 
 export const request = (version = '0.4.0', tee = 'snp') => JSON.stringify({ version, tee, 'extra-params': {} })
@@ -98,7 +98,7 @@ export interface Opened {
 }
 
 /** The first half of a handshake. */
-export async function auth(kbs: TestKbs): Promise<Opened> {
+export async function auth(kbs: Pick<TestKbs, 'ask'>): Promise<Opened> {
   const answer = await kbs.ask('POST', '/kbs/v0/auth', { body: request() })
   if (answer.status !== 200) throw new Error(await answer.text())
   const { nonce } = (await answer.json()) as { nonce: string }
@@ -124,14 +124,18 @@ export interface GuestOptions {
   readonly bound?: { nonce?: string; jwk?: Record<string, string>; additional?: string }
   readonly sentJwk?: Record<string, string>
   readonly measurement?: string
+  /** instead of the usual machine */
+  readonly platform?: SimulatedPlatform
 }
 
 /** The body of `/attest` that a guest on the simulated machine sends. */
 export async function guestAttestation(opened: Opened, key: ClientKey, options: GuestOptions = {}): Promise<string> {
-  const platform = await testPlatform({
-    measurement: options.measurement ?? testMeasurement,
-    ...(options.hostData === undefined ? {} : { hostData: options.hostData }),
-  })
+  const platform =
+    options.platform ??
+    (await testPlatform({
+      measurement: options.measurement ?? testMeasurement,
+      ...(options.hostData === undefined ? {} : { hostData: options.hostData }),
+    }))
   const bound = options.bound ?? {}
   const reportData = clientReportData(
     bound.nonce ?? opened.nonce,
@@ -144,7 +148,11 @@ export async function guestAttestation(opened: Opened, key: ClientKey, options: 
 }
 
 /** A whole handshake. */
-export async function attested(kbs: TestKbs, key: ClientKey = clientKey('P-256'), options: GuestOptions = {}) {
+export async function attested(
+  kbs: Pick<TestKbs, 'ask'>,
+  key: ClientKey = clientKey('P-256'),
+  options: GuestOptions = {},
+) {
   const opened = await auth(kbs)
   const answer = await kbs.ask('POST', '/kbs/v0/attest', {
     body: await guestAttestation(opened, key, options),

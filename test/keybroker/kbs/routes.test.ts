@@ -25,7 +25,9 @@ const put = (kbs: TestKbs, path = resource, body = 'the secret') =>
   kbs.ask('POST', path, { body, headers: adminHeaders })
 const prefix = 'https://github.com/confidential-containers/kbs/errors/'
 
-describe.each(databasesUnderTest())('the KBS routes on $name', ({ name, open }) => {
+const databases = databasesUnderTest()
+
+describe.each(databases)('the KBS routes on $name', ({ name, open }) => {
   const start = async (models: ModelKeyRoute | null = null) => testKbs(await open(), models)
 
   test.each(['P-256', 'P-521', 'RSA'] as const)(
@@ -126,7 +128,7 @@ describe.each(databasesUnderTest())('the KBS routes on $name', ({ name, open }) 
 })
 
 // What follows needs no second database.
-describe.each(databasesUnderTest().slice(0, 1))('the KBS routes', ({ open }) => {
+describe.each(databases.slice(0, 1))('the KBS routes', ({ open }) => {
   const start = async (models: ModelKeyRoute | null = null) => testKbs(await open(), models)
 
   test.each(['0.1.1', '0.2.0', '0.4.1', '0.4', '00.4.0', '0.4.0 '])('refuse version %j', async (version) => {

@@ -1,0 +1,221 @@
+import { fromHex, toBase64 } from '#core/bytes/bytes.js'
+import type { Json } from '#core/encoding/json.js'
+import { Failure, isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import { documentDigest } from '#core/wire/binding.js'
+import type { KbsBundle } from '#core/wire/bundle.js'
+import { commit } from '#core/wire/commitment.js'
+import { encodeEntry, type KbsEntry } from '#core/wire/entries.js'
+import type { Evidence } from '#core/wire/evidence.js'
+import type { Broker, IssuableResult } from '#keybroker/broker.js'
+import { newOpening, pendingEntry } from '#keybroker/entries.js'
+import type { BrokerCode } from '#keybroker/failures.js'
+import type { KbsCode } from '#keybroker/kbs/failures.js'
+import type { EvidenceStore, KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
+import type { ModelKeyPath } from '#keybroker/kbs/resource.js'
+import type { KbsToken } from '#keybroker/kbs/token.js'
+import { modelKeyAad } from '#keybroker/model-key.js'
+import { publish, publishPending } from '#keybroker/outbox.js'
+import type { NewEntry, StoredModelKey } from '#keybroker/ports.js'
+import { countRefusal } from '#keybroker/refusals.js'
+import { keyContextOf, readStanding, type Standing, verifyTenantRow } from '#keybroker/standing.js'
+import { recordOf } from '#policies/record.js'
+import { judgeKbs, type KbsVerdict } from '#policies/release/kbs.js'
+import { type OwnerStatements, verifyOwnerStatements } from '#policies/release/statements.js'
+
+const roundsMax = 5
+const reasonsMax = 64
+
+type Decided = KbsVerdict<IssuableResult> & { readonly stage: 'decided' }
+
+interface EntryParts {
+  readonly at: UnixSeconds
+  readonly path: string
+  readonly token: KbsToken
+  readonly allow: boolean
+  readonly reasons: readonly string[]
+  readonly decision: Json
+  /** for a model key: whose, and what it was decided by */
+  readonly owned: {
+    readonly id: string
+    readonly opening: string
+    readonly stateIndex: number
+    readonly version: number
+    readonly manifestDigest: string
+    readonly policyDigest: string
+    readonly statements: OwnerStatements
+    readonly evidence: Evidence
+  } | null
+}
+
+/** The entry of a decision on the KBS route, and its bundle. Path, token and decision stand in the leaf as commitments (I10). */
+function writeKbsEntry(parts: EntryParts, random: Broker['random']): NewEntry {
+  const { at, path, token, owned } = parts
+  const openings = {
+    tenant: owned?.opening ?? null,
+    resource: newOpening(random),
+    token: newOpening(random),
+    decision: newOpening(random),
+  }
+  const entry: KbsEntry = {
+    kind: 'kbs',
+    type: 'claviger/entry/v1',
+    at,
+    tenant: owned && commit('tenant', owned.id, owned.opening),
+    state_index: owned?.stateIndex ?? null,
+    version: owned?.version ?? null,
+    manifest_digest: owned?.manifestDigest ?? null,
+    policy_digest: owned?.policyDigest ?? null,
+    resource: commit('resource', path, openings.resource),
+    token: commit('token', token.claims, openings.token),
+    decision: commit('decision', parts.decision, openings.decision),
+    platform: token.claims.claviger_hardware === 'hardware' ? 'hardware' : 'simulated',
+    broker: 'UNATTESTED BROKER',
+    client: 'unleased, unproven client',
+    allow: parts.allow,
+    reasons: parts.reasons.slice(0, reasonsMax),
+  }
+  const leaf = encodeEntry(entry)
+  const bundle: Omit<KbsBundle, 'proof'> = {
+    type: 'claviger/kbs-bundle/v1',
+    at,
+    resource: path,
+    token: token.claims as unknown as Json,
+    evidence: owned?.evidence ?? null,
+    statements: owned?.statements ?? null,
+    decision: parts.decision,
+    openings,
+    leaf: toBase64(leaf),
+  }
+  return pendingEntry(owned?.id ?? null, 'kbs', false, leaf, bundle, at, random)
+}
+
+/** The decision about a resource of the operator stands in the log on return, cosigned (I3). @throws log/..., database/... */
+export function recordResources(broker: Broker): KbsPorts['record'] {
+  return async (path, token, decision, at) => {
+    const reasons = decision.allow ? [] : decision.reasons
+    const record = { type: 'claviger/kbs-decision/v1', allow: decision.allow, reasons }
+    const parts = { at, path: path.text, token, allow: decision.allow, reasons, decision: record, owned: null }
+    const entry = writeKbsEntry(parts, broker.random)
+    await broker.store.transaction((tx) => tx.appendEntry(entry))
+    await publish(broker, entry)
+  }
+}
+
+/** Model keys on the KBS route. */
+export function kbsModels(broker: Broker, kept: EvidenceStore): ModelKeyRoute {
+  return {
+    async loadDelivery({ model, version }) {
+      try {
+        const standing = await readNow(broker, model)
+        const { registration } = await verifyOwnerStatements(standing.statements, model)
+        return registration.value.version === version ? registration.value.delivery : null
+      } catch (error) {
+        const nothing = ['broker/unknown-model', 'judge/statement-missing']
+        if (isFailure(error) && nothing.includes(error.code)) return null
+        throw error
+      }
+    },
+    release: (key, token, at) => release(broker, kept, key, token, at),
+  }
+}
+
+function readNow(broker: Broker, model: string): Promise<Standing> {
+  const since = broker.heads.now()
+  return broker.store.read((reader) => readStanding(reader, broker, model, since))
+}
+
+/**
+ * The model key, when the owner's statements allow it now; null when they do not.
+ *
+ * Invariant: the evidence is appraised again under the owner's reference values of now (I5), and the entry is in the log
+ * under a cosigned checkpoint before the key is opened (I3).
+ * throws  kbs/token when the evidence behind the token is no longer kept; broker/..., judge/..., log/..., database/...
+ */
+async function release(
+  broker: Broker,
+  kept: EvidenceStore,
+  key: ModelKeyPath,
+  token: KbsToken,
+  at: UnixSeconds,
+): Promise<Uint8Array | null> {
+  const evidence = await kept.load(token.claims.jti, at)
+  if (evidence === null) throw new Failure<KbsCode>('kbs/token', 'the evidence behind this token is gone: attest again')
+  const about = token.claims.submods.cpu0['ear.veraison.annotated-evidence']
+  for (let round = 1; round <= roundsMax; round++) {
+    const standing = await readNow(broker, key.model)
+    const { statements } = standing
+    const reportData = fromHex(about.report_data, 64)
+    const keyDigest = documentDigest(token.teeKey)
+    const input = { ...key, statements, broker: broker.signer.id, evidence, reportData, keyDigest, at }
+    const verdict = await judgeKbs<IssuableResult>(input, broker)
+    if (verdict.stage === 'refused') {
+      await countRefusal(broker, verdict.code)
+      return null
+    }
+    verifyTenantRow(standing.tenant, verdict.statements.tenant)
+    const recorded = await recordModel(broker, { key, token, evidence, verdict, standing, at })
+    if (recorded === 'pending') await publishPending(broker, standing.tenant.id)
+    if (recorded === 'pending' || recorded === 'changed') continue
+    await publish(broker, recorded.entry)
+    if (!verdict.allow) return null
+    return await broker.kek.unwrapDek(
+      recorded.key.wrapped,
+      modelKeyAad(keyContextOf(verdict.statements)),
+      recorded.key.keyId,
+    )
+  }
+  throw new Failure<BrokerCode>('broker/changing', "the owner's statements kept changing; ask again")
+}
+
+interface Judged {
+  readonly key: ModelKeyPath
+  readonly token: KbsToken
+  readonly evidence: Evidence
+  readonly verdict: Decided
+  readonly standing: Standing
+  readonly at: UnixSeconds
+}
+
+/** The decision and its entry, stored in one step with the look at what is true now. */
+async function recordModel(
+  broker: Broker,
+  { key, token, evidence, verdict, standing, at }: Judged,
+): Promise<{ readonly entry: NewEntry; readonly key: StoredModelKey } | 'pending' | 'changed'> {
+  const { id, opening } = standing.tenant
+  return broker.store.transaction(async (tx) => {
+    const since = broker.heads.now()
+    await tx.shareTenant(id)
+    const now = await readStanding(tx, broker, key.model, since)
+    if (now.mark.pending) return 'pending'
+    if (now.heads !== standing.heads) return 'changed'
+    const stateIndex = now.mark.index
+    if (stateIndex === null) throw new Failure<BrokerCode>('broker/record', 'no change of the tenant is in the log')
+    const stored = await tx.loadModelKey(id, key.model, key.version)
+    if (stored === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
+    const { registration } = verdict.statements
+    const entry = writeKbsEntry(
+      {
+        at,
+        path: `${key.model}/${key.version}`,
+        token,
+        allow: verdict.allow,
+        reasons: verdict.allow ? [] : verdict.decision.reasons.map((one) => one.policyId),
+        decision: recordOf(verdict.decision) as unknown as Json,
+        owned: {
+          id,
+          opening,
+          stateIndex,
+          version: key.version,
+          manifestDigest: registration.value.manifestDigest,
+          policyDigest: verdict.decision.policyDigest,
+          statements: standing.statements,
+          evidence,
+        },
+      },
+      broker.random,
+    )
+    await tx.appendEntry(entry)
+    return { entry, key: stored }
+  })
+}

@@ -1,0 +1,79 @@
+import type { UnixSeconds } from '#core/time.js'
+import type { Evidence } from '#core/wire/evidence.js'
+import { buildFacts } from '#policies/facts.js'
+import { type Appraised, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
+import { type AppraiseEvidence, anchorsFor, type Decided, decideBy, unverified } from '#policies/release/judge.js'
+import { denial, revocationRefusals } from '#policies/release/request.js'
+import { type OwnerStatements, verifyBrokerTrusted, verifyOwnerStatements } from '#policies/release/statements.js'
+
+/** What a verdict on the KBS route is made of. */
+export interface KbsJudgeInput {
+  readonly model: string
+  readonly version: number
+  readonly statements: OwnerStatements
+  /** thumbprint of the key of the broker that decides */
+  readonly broker: string
+  readonly evidence: Evidence
+  /** the 64 bytes that the evidence has to carry for the key to which the model key would go */
+  readonly reportData: Uint8Array
+  /** digest of that key: the guest has one in place of a keyset */
+  readonly keyDigest: string
+  readonly at: UnixSeconds
+}
+
+/** As a release is judged, but for what a client of this route cannot have: keyset, settings, a host's statement, a lease. */
+export type KbsVerdict<R extends Appraised> =
+  | { readonly stage: 'refused'; readonly code: string; readonly message: string; readonly fix: string | null }
+  | Omit<Decided<R>, 'declared'>
+
+/**
+ * Whether the owner's statements allow this model key to leave by the KBS route, at this time.
+ *
+ * trusts   that the caller spent the nonce, and that `appraise` is the verifier
+ * throws   judge/statement-missing, judge/statement-false, judge/broker-not-trusted: there is nothing to decide by
+ */
+export async function judgeKbs<R extends Appraised>(
+  input: KbsJudgeInput,
+  ports: { readonly appraise: AppraiseEvidence<R> },
+): Promise<KbsVerdict<R>> {
+  const { model, version, reportData, keyDigest, at } = input
+  const statements = await verifyOwnerStatements(input.statements, model) // 1 what the owner signed
+  const { tenant, trust, registration, policy, referenceValues, revocation } = statements
+  const registered = registration.value
+  verifyBrokerTrusted(trust, input.broker) // 2 the owner lets this broker decide
+  const refusals = []
+  const deliver = 'the owner has to list this route in the registration'
+  if (!registered.delivery.includes('kbs'))
+    refusals.push(denial('judge/delivery', 'The owner does not deliver it by this route.', deliver)) // 3 route (SETTLED 9)
+  if (version !== registered.version || version < registered.versionFloor)
+    refusals.push(denial('judge/version', 'Another version of the model is registered.', 'ask for that one'))
+  const result = await ports.appraise(input.evidence, anchorsFor(statements), {
+    expectedReportData: reportData,
+    referenceValues: referenceValues.value.values,
+    tenantClass: tenant.value.class,
+    at,
+  }) // 4 evidence, under the owner's reference values of now
+  const refusal = unverified(result, reportData)
+  if (refusal) return refusal
+  const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
+  const node = {
+    measurement: verified.claims.measurement,
+    chipId: verified.claims.chipId ?? '',
+    keysetDigest: keyDigest,
+    version,
+    leaseId: null,
+  }
+  refusals.push(...revocationRefusals(revocation, node), ...appraisalReasons(result)) // 5 taken back
+  const decision = decideBy(policy.value.text, 'release', refusals, () =>
+    buildFacts({
+      at,
+      keysetDigest: keyDigest,
+      attested: attestedClaims(verified),
+      declared: null,
+      model: { id: model, version, manifestDigest: registered.manifestDigest },
+      tenantClass: tenant.value.class,
+      purpose: null,
+    }),
+  ) // 6 the owner's policy
+  return { stage: 'decided', allow: decision.allow, decision, statements, result: verified, node }
+}
