@@ -186,6 +186,10 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     const chain = await registered(await open())
     const inner = brokerStore(chain.test.database)
     let begun: () => void = () => undefined
+    let through: () => void = () => undefined
+    const changed = new Promise<void>((resolve) => {
+      through = resolve
+    })
     const recording = new Promise<void>((resolve) => {
       begun = resolve
     })
@@ -198,7 +202,8 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
             async loadStateMark(id) {
               const mark = await tx.loadStateMark(id)
               begun()
-              await new Promise((resolve) => setTimeout(resolve, 400))
+              // Until the change is through, or shows that it waits for this transaction.
+              await Promise.race([changed, new Promise((resolve) => setTimeout(resolve, 1500))])
               return mark
             },
           }),
@@ -213,6 +218,7 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
       text: '@id("never") forbid (principal, action, resource);',
     } as const
     await change(chain, 'policy', closed)
+    through()
     await slow
     expect(await findOvertaken(chain)).toEqual([])
     await chain.test.close()

@@ -6,10 +6,12 @@ import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { MiB } from '#core/limits.js'
 import { verifyBrokerDocument } from '#core/wire/broker-document.js'
+import { parseEntry } from '#core/wire/entries.js'
 import { acceptedShape, signOwnerQuery } from '#core/wire/owner-query.js'
 import { apiVersion, denialShape, releaseAnswerShape } from '#core/wire/release.js'
 import { createApp } from '#host/http.js'
 import { createLog } from '#host/log.js'
+import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
@@ -165,6 +167,19 @@ describe('the broker over HTTP', () => {
     const counts = await made.database.db.execute('select code, count from keybroker.refusals order by code')
     expect((counts as unknown as { rows: unknown[] }).rows).toHaveLength(2)
     expect((await call('GET', '/v1/bundles/x', undefined, bearer)).code).toBe('broker/unknown-entry')
+    // Housekeeping puts them into the log and forgets the challenges that nobody answered.
+    const log = createLog('test', 'silent')
+    const end = startHousekeeping({ broker: made.broker, database: made.database, log, everyMs: 5 })
+    const left = async () =>
+      (await made.database.db.execute(
+        'select code from keybroker.refusals union all select purpose from keybroker.nonces',
+      )) as unknown as { rows: unknown[] }
+    while ((await left()).rows.length > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+    await end()
+    expect((await call('GET', '/v1/bundles/0', undefined, bearer)).code).toBe('broker/unknown-entry')
+    expect(parseEntry(await made.testLog.open(made.database).then((one) => one.entry(0)))).toMatchObject({
+      kind: 'refusals',
+    })
     await made.close()
   })
 })
