@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { exitCodes, type Io } from '#cli/output.js'
 import { formatBytes, progressBar } from '#cli/progress.js'
 import { loadOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
@@ -16,6 +16,7 @@ export interface SealArguments {
   readonly version: number
   readonly licence?: string | undefined
   readonly prepare?: boolean | undefined
+  readonly preparedBy?: string | undefined
   readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
 }
@@ -27,19 +28,22 @@ function printPlan(plan: SealPlan, io: Io): void {
   }
 }
 
-/** Runs `work` while ONNX Runtime's own form lies beside each graph that has none; what was written is removed after. */
-async function withPreparedForms<T>(folder: string, plan: SealPlan, work: () => Promise<T>): Promise<T> {
-  const { prepareForm } = await import('#runtime/engine/prepare.js') // the engine's library is loaded only when asked for
-  const present = new Set(plan.files.map((file) => file.path))
+/** Runs `work` while the engine's own form lies beside each graph; it is removed after. */
+async function withPreparedForms<T>(
+  folder: string,
+  plan: SealPlan,
+  work: (preparedBy: string) => Promise<T>,
+): Promise<T> {
+  const { prepareForm, preparedBy } = await import('#runtime/engine/prepare.js') // the engine's library is loaded only when asked for
   const written: string[] = []
   try {
     for (const { path, role } of plan.files) {
+      if (role !== 'graph') continue
       const form = path.replace(/\.onnx$/, '.ort')
-      if (role !== 'graph' || present.has(form)) continue
       written.push(join(folder, form))
       await prepareForm(join(folder, path), join(folder, form))
     }
-    return await work()
+    return await work(preparedBy)
   } finally {
     for (const path of written) await rm(path, { force: true })
   }
@@ -57,6 +61,7 @@ async function seal(args: SealArguments, plan: SealPlan, io: Io): Promise<number
     ownerKey: owner.signingKey,
     recoveryRecipient: owner.recoveryRecipient,
     licence: args.licence ?? null,
+    preparedBy: args.preparedBy ?? null,
     storeKey: (digest, key) => storeModelKey(args.keys, digest, key),
     onProgress: bar.onProgress,
   }).finally(bar.end)
@@ -78,7 +83,7 @@ async function seal(args: SealArguments, plan: SealPlan, io: Io): Promise<number
 
 /** Seals a model's folder, or says what would be sealed. */
 export async function run(args: SealArguments, io: Io): Promise<number> {
-  const plan = await planSeal(args.folder)
+  const plan = await planSeal(args.folder, args.prepare === true ? null : (args.preparedBy ?? null))
   if (args.dryRun === true) {
     const sealedBytes = plan.files.reduce((sum, file) => sum + ciphertextLength(file.size), 0)
     if (args.json === true) {
@@ -90,7 +95,9 @@ export async function run(args: SealArguments, io: Io): Promise<number> {
     return exitCodes.ok
   }
   if (args.prepare !== true) return seal(args, plan, io)
-  return withPreparedForms(args.folder, plan, async () => seal(args, await planSeal(args.folder), io))
+  return withPreparedForms(args.folder, plan, async (preparedBy) =>
+    seal({ ...args, preparedBy }, await planSeal(args.folder, preparedBy), io),
+  )
 }
 
 export function describe(program: Command, io: Io): void {
@@ -106,6 +113,10 @@ export function describe(program: Command, io: Io): void {
     if (/^[A-Za-z0-9.+() :-]{1,200}$/.test(text)) return text
     throw new InvalidArgumentError('expected an SPDX expression, such as Apache-2.0')
   }
+  const engine = (text: string) => {
+    if (/^[a-z0-9-]+ [0-9]+(\.[0-9]+)*$/.test(text)) return text
+    throw new InvalidArgumentError('expected an engine and its version, such as "onnxruntime 1.30.0"')
+  }
   program
     .command('seal')
     .description('encrypts and signs a model’s folder; its key stays with you until you register it')
@@ -115,10 +126,13 @@ export function describe(program: Command, io: Io): void {
     .requiredOption('--name <name>', 'name of the model', name)
     .requiredOption('--version <n>', 'version of the model, higher with each release', version)
     .option('--licence <spdx>', 'licence that no holder may go below', licence)
-    .option(
-      '--prepare',
-      'also seals the form that this version of ONNX Runtime uses in place: twice the size, half the memory',
+    .addOption(
+      new Option(
+        '--prepare',
+        'also seals the form that this version of ONNX Runtime uses in place: twice the size, half the memory',
+      ).conflicts('preparedBy'),
     )
+    .option('--prepared-by <engine>', 'the engine that made the .ort files in the folder, with its version', engine)
     .option('--dry-run', 'says what would be sealed, and writes nothing')
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger seal whisper --out sealed --keys keys --name whisper --version 1')

@@ -1,5 +1,5 @@
 import type { SealCode } from '#convert/seal/failures.js'
-import { readOrtVersion } from '#convert/seal/ort-format.js'
+import { verifyOrtFormat } from '#convert/seal/ort-format.js'
 import { Failure } from '#core/failure.js'
 import { parseGraph } from '#core/onnx/graph.js'
 import type { ByteSource } from '#core/onnx/protobuf.js'
@@ -40,13 +40,15 @@ function nameOf(path: string): string {
 /**
  * Every file with its role. Each graph was read: its operators may run and its external data is here.
  *
- * sizes   of all files of the folder, by path
- * open    the bytes of one of them
- * throws  seal/file for a file of no known kind, seal/folder without a graph, onnx/*
+ * sizes       of all files of the folder, by path
+ * open        the bytes of one of them
+ * preparedBy  the engine that made the prepared forms, `onnxruntime 1.30.0`; null refuses them
+ * throws      seal/file for a file of no known kind, seal/folder without a graph, onnx/*
  */
 export function classify(
   sizes: ReadonlyMap<string, number>,
   open: (path: string) => ByteSource,
+  preparedBy: string | null,
 ): readonly Classified[] {
   const external = new Set<string>()
   const graphs = [...sizes.keys()].filter((path) => path.endsWith('.onnx'))
@@ -55,7 +57,11 @@ export function classify(
     if (path.endsWith('.onnx')) return { path, size, role: 'graph' }
     if (external.has(path)) return { path, size, role: 'external-data' }
     if (path.endsWith('.ort')) {
-      return { path, size, role: 'prepared-form', engine: `onnxruntime ${readOrtVersion(open(path), path)}` }
+      verifyOrtFormat(open(path), path)
+      if (preparedBy !== null) return { path, size, role: 'prepared-form', engine: preparedBy }
+      throw new Failure<SealCode>('seal/file', `${path} is a prepared form, and nobody said which engine made it`, {
+        detail: { hint: 'name it with --prepared-by, such as "onnxruntime 1.30.0", or take it out and use --prepare' },
+      })
     }
     const role = Object.hasOwn(byName, nameOf(path)) ? byName[nameOf(path)] : undefined
     if (role !== undefined) return { path, size, role }

@@ -43,6 +43,8 @@ export interface SealOptions {
   readonly recoveryRecipient: string
   /** SPDX expression, or null */
   readonly licence?: string | null
+  /** the engine that made the prepared forms in the folder, `onnxruntime 1.30.0`; without it they are refused */
+  readonly preparedBy?: string | null
   /** keeps the model's key for registration; called once, before the sealed folder gets its name */
   readonly storeKey?: (manifestDigest: string, dek: Uint8Array) => Promise<void>
   readonly onProgress?: OnProgress
@@ -73,7 +75,11 @@ const segmentCost = 67
 const fileCost = 1500
 
 /** Every file of the folder, looked at and held open until `work` is done. */
-async function withFolder<T>(folder: string, work: (open: OpenFolder) => Promise<T>): Promise<T> {
+async function withFolder<T>(
+  folder: string,
+  preparedBy: string | null,
+  work: (open: OpenFolder) => Promise<T>,
+): Promise<T> {
   const sizes = await listFiles(folder)
   // Graphs and prepared forms are read twice, here and when sealing: each time through the same descriptor.
   const held = new Map<string, PlaintextFile>()
@@ -87,7 +93,7 @@ async function withFolder<T>(folder: string, work: (open: OpenFolder) => Promise
     held.delete(path)
   }
   try {
-    const files = classify(sizes, (path) => file(path).source())
+    const files = classify(sizes, (path) => file(path).source(), preparedBy)
     const size = files.reduce((sum, one) => sum + one.size, 0)
     const manifestSize = files.reduce((sum, one) => sum + fileCost + segmentCost * segmentCount(one.size), 0)
     if (manifestSize > manifestSizeMax) {
@@ -100,8 +106,8 @@ async function withFolder<T>(folder: string, work: (open: OpenFolder) => Promise
 }
 
 /** Looks at a model's folder as sealModel does, and seals nothing. @throws seal/*, onnx/*, path/form */
-export async function planSeal(folder: string): Promise<SealPlan> {
-  return withFolder(folder, async ({ plan }) => plan)
+export async function planSeal(folder: string, preparedBy: string | null = null): Promise<SealPlan> {
+  return withFolder(folder, preparedBy, async ({ plan }) => plan)
 }
 
 async function syncFolder(path: string): Promise<void> {
@@ -190,7 +196,7 @@ export async function sealModel(options: SealOptions): Promise<SealResult> {
   if ((await lstat(out).catch(() => null)) !== null) {
     throw new Failure<SealCode>('seal/output', `${out} exists and is not written over`)
   }
-  return withFolder(folder, async (open) => {
+  return withFolder(folder, options.preparedBy ?? null, async (open) => {
     const target = `${out}.sealing-${toHex(randomBytes(6))}`
     await mkdir(target).catch((cause: unknown) => {
       throw new Failure<SealCode>('seal/output', `cannot make a folder beside ${out}`, { cause })

@@ -20,6 +20,7 @@ import { exitCodes, type Io, reportError } from '#cli/output.js'
 import * as seal from '#cli/seal.js'
 import * as unseal from '#cli/unseal.js'
 import { loadModelKey } from '#convert/keys/owner-keys.js'
+import { runtimeVersion } from '#runtime/engine/ort.js'
 import { onnxModel } from '../fakes/onnx-models.js'
 
 let work: string
@@ -178,6 +179,28 @@ describe('claviger seal', () => {
     expect(done.code).toBe(exitCodes.failure)
     expect(done.err).toContain(`(${code}`)
     expect(readdirSync(work).filter((name) => out.endsWith(name) || name.includes('.sealing-'))).toEqual([])
+  })
+
+  test('--prepare seals the engine’s own form too, under the engine’s name, and leaves the model’s folder as it was', async () => {
+    const out = fresh('sealed')
+    const before = contents(model)
+    const done = await claviger(...sealArgs(model, out), '--prepare')
+    expect(done).toMatchObject({ code: exitCodes.ok, err: expect.stringContaining('onnx/model.ort') })
+    expect(contents(model)).toEqual(before)
+    const { files } = JSON.parse((await claviger('inspect', out, '--json')).out)
+    const form = files.find((file: { role: string }) => file.role === 'prepared-form')
+    expect(form).toMatchObject({ path: 'onnx/model.ort', engine: `onnxruntime ${runtimeVersion}` })
+  })
+
+  test('a prepared form is sealed only when somebody says which engine made it', async () => {
+    writeFileSync(join(model, 'onnx/model.ort'), Buffer.concat([Buffer.alloc(4), Buffer.from('ORTM'), Buffer.alloc(8)]))
+    const by = ['--prepared-by', 'onnxruntime 1.2.3']
+    expect((await claviger(...sealArgs(model, fresh('sealed')))).err).toContain('(seal/file)')
+    expect((await claviger(...sealArgs(model, fresh('sealed')), '--prepare')).err).toContain('(seal/file)')
+    expect((await claviger(...sealArgs(model, fresh('sealed')), '--prepare', ...by)).code).toBe(exitCodes.usage)
+    expect(contents(model)).toHaveProperty('onnx/model.ort')
+    const done = await claviger(...sealArgs(model, fresh('sealed')), ...by, '--dry-run', '--json')
+    expect(JSON.parse(done.out).files).toContainEqual(expect.objectContaining({ engine: 'onnxruntime 1.2.3' }))
   })
 
   test('never writes over what is there', async () => {
