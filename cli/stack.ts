@@ -17,6 +17,7 @@ import type { Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { Broker } from '#keybroker/broker.js'
+import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
@@ -163,6 +164,7 @@ export async function openStack(options: StackOptions, listenOn: { host: string;
       witnessPolicy,
       clock: options.now,
     })
+    closers.push(startHousekeeping({ broker, database: db, log: options.log }))
     const listening = await serve(options, { broker, document, adminTokenDigest: keys.adminTokenDigest, log }, listenOn)
     closers.push(() => listening.close())
     return {

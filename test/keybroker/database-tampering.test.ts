@@ -186,6 +186,16 @@ describe('simulated evidence never satisfies a production tenant (I6)', () => {
     await chain.test.close()
   })
 
+  test('and a class that the owner did not sign is no class', async () => {
+    const chain = await registered(await open())
+    await write(chain, sql`drop trigger tenants_class_is_fixed on keybroker.tenants`)
+    await write(chain, sql`update keybroker.tenants set class = 'production'`)
+    expect(await outcomeOf(restarted(chain))).toBe('broker/record')
+    await write(chain, sql`update keybroker.tenants set class = 'development', owner_keys_digest = ''`)
+    expect(await outcomeOf(restarted(chain))).toBe('broker/record')
+    await chain.test.close()
+  })
+
   test('not with a second statement of the owner that makes the same tenant a development one', async () => {
     const chain = await registered(await open(), { class: 'production' })
     const other = { ...chain.owner, heads: new Map() }
