@@ -11,7 +11,7 @@ import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.j
 import { issueToken, tokenLifetimeSeconds } from '#keybroker/kbs/token.js'
 
 export const sessionLifetimeSeconds = 300
-const openSessionsMax = 10_000
+const openSessionsMax = 100_000
 
 /** UUID version 4 in its simple form, as clients see it in the cookie. source: RFC 9562, "UUID Version 4" */
 function sessionId(random: Uint8Array): string {

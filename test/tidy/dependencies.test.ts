@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+const root = join(import.meta.dirname, '../..')
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  dependencies: Record<string, string>
+  devDependencies: Record<string, string>
+}
+const page = readFileSync(join(root, 'docs/decisions/dependencies.md'), 'utf8')
+
+/** Names in the first column of a section's table. */
+function named(section: string): readonly string[] {
+  const text = page.split(/^## /m).find((one) => one.startsWith(section)) ?? ''
+  const rows = text.split('\n').filter((line) => line.startsWith('| `'))
+  return rows.flatMap((row) => [...row.split('|')[1]!.matchAll(/`([^`]+)`/g)].map((found) => found[1]!)).toSorted()
+}
+
+describe('tidy: dependencies', () => {
+  test('each has its reason in docs/decisions/dependencies.md', () => {
+    expect(named('Of the product')).toEqual(Object.keys(manifest.dependencies).toSorted())
+    expect(named('Of development')).toEqual(Object.keys(manifest.devDependencies).toSorted())
+  })
+
+  test('each is pinned exactly', () => {
+    const all = { ...manifest.dependencies, ...manifest.devDependencies }
+    expect(Object.entries(all).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([])
+  })
+})
