@@ -119,6 +119,16 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/** Every folder below `target` that holds something, and `target` itself. */
+function foldersOf(target: string, results: readonly SealedFileResult[]): ReadonlySet<string> {
+  const found = new Set([target])
+  for (const { entry } of results) {
+    const parts = ciphertextPath(entry.path).split('/')
+    for (let depth = 1; depth < parts.length; depth++) found.add(join(target, ...parts.slice(0, depth)))
+  }
+  return found
+}
+
 /** Seals every file below `target`. */
 async function sealFiles(open: OpenFolder, target: string, options: SealOptions, dek: Uint8Array) {
   const model = modelOf(options)
@@ -211,7 +221,7 @@ export async function sealModel(options: SealOptions): Promise<SealResult> {
       await writeRim(options, target, dek, manifest, results)
       const digest = manifestDigest(manifest)
       await options.storeKey?.(digest, dek)
-      for (const one of [join(target, 'files'), target]) await syncFolder(one)
+      for (const one of foldersOf(target, results)) await syncFolder(one)
       await rename(target, out).catch((cause: unknown) => {
         throw new Failure<SealCode>('seal/output', `${out} appeared while sealing`, { cause })
       })
