@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { renderSteps } from '#cli/card.js'
+import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { type Judged, judged } from '#client/steps.js'
@@ -25,7 +25,7 @@ function sentence({ bundle, entry, inclusion, verdict }: VerifiedBundle): string
 
 /** Makes a logged decision again, offline. Exit 0 when the same verdict is reached on hardware, 3 otherwise. */
 export async function run(args: BundleVerifyArguments, io: Io): Promise<number> {
-  const file = parseJson(new Uint8Array(await readFile(args.file)), 16 * MiB)
+  const file = parseJson(await readInput(args.file, 'bundle'), 16 * MiB)
   if (args.trust === undefined) {
     // Anchors that came with a bundle prove nothing: there is no verdict without the reader's own (I19).
     io.stdout(`${paint(io, 'yellow', 'consistent at most, not verified')}\n`)

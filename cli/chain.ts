@@ -10,6 +10,8 @@ import * as sealCommand from '#cli/seal.js'
 import { openSimulatedAttester, type SimulatedAttester } from '#cli/simulated-attester.js'
 import { adminTokenPath, createStack, isCreated, openStack, type Stack, type StackOptions } from '#cli/stack.js'
 import { type RunningNode, startNode } from '#cli/start-node.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { randomBytes } from '#core/crypto/hash.js'
 import { parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { hostDeclarationShape } from '#core/wire/release.js'
@@ -136,7 +138,8 @@ async function trustAndRegister(options: ChainOptions, stack: Stack, attester: S
       brokerKey: stack.broker,
       owner: [`${ownerAlias}=${at.keys}`],
       out: at.trust,
-      name: 'demo',
+      // Each chain has its own line of versions: the file of another one is no older version of this one.
+      name: `local-${toHex(randomBytes(6))}`,
       days: 90,
       runtime: [at.runtime],
       simulatedRoot: [attester.rootDigest],

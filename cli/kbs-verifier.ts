@@ -19,7 +19,8 @@ import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
 
 /** What a broker accepts on its KBS route. */
 export interface KbsAcceptance {
-  readonly anchors: Anchors
+  /** read anew for each guest: owners of development tenants name roots that stand for no vendor */
+  readonly anchors: () => Promise<Anchors>
   /** null: genuine evidence is enough for a token, and each resource decides for itself */
   readonly referenceValues: ReferenceValues | null
   readonly tenantClass: TenantClass
@@ -69,9 +70,14 @@ function evidenceOf(evidence: SnpKbsEvidence): Evidence {
 type Verified = Awaited<ReturnType<VerifyKbsEvidence>>['result']
 
 /** Under the broker's own reference values, as everywhere. */
-async function appraised(evidence: Evidence, accepted: KbsAcceptance, input: Input): Promise<Verified & Claimed> {
-  const { referenceValues, tenantClass, anchors } = accepted
-  const result = await appraiseEvidence(evidence, anchors, { ...input, referenceValues: referenceValues!, tenantClass })
+async function appraised(
+  evidence: Evidence,
+  accepted: KbsAcceptance & { readonly referenceValues: ReferenceValues },
+  anchors: Anchors,
+  input: Input,
+): Promise<Verified & Claimed> {
+  const { referenceValues, tenantClass } = accepted
+  const result = await appraiseEvidence(evidence, anchors, { ...input, referenceValues, tenantClass })
   const { claims, platform, status, vector, policy } = result
   if (claims === null || platform === 'unverified' || (status !== 'affirming' && status !== 'warning')) {
     const worst = result.checks.find((one) => one.status === status)
@@ -86,14 +92,19 @@ async function appraised(evidence: Evidence, accepted: KbsAcceptance, input: Inp
  * Without reference values: the evidence is genuine, no debug guest, asked for by the guest's kernel, and carries the report
  * data. Nothing is said of what runs there, so the result is never better than a warning.
  */
-async function verifiedOnly(evidence: Evidence, accepted: KbsAcceptance, input: Input): Promise<Verified & Claimed> {
-  const { claims, platform } = await verifyEvidence(evidence, accepted.anchors, input.at)
+async function verifiedOnly(
+  evidence: Evidence,
+  tenantClass: TenantClass,
+  anchors: Anchors,
+  input: Input,
+): Promise<Verified & Claimed> {
+  const { claims, platform } = await verifyEvidence(evidence, anchors, input.at)
   const refuse = (why: string) => new Failure<KbsCode>('kbs/attestation', why)
   if (!equal(fromHex(claims.reportData), input.expectedReportData))
     throw refuse('report data is not that of this session')
   if (claims.debug) throw refuse('the host can read the memory of a debug guest')
   if (claims.vmpl !== 0) throw refuse(`the report was asked for at VMPL ${claims.vmpl}, expected 0`)
-  if (accepted.tenantClass === 'production' && platform !== 'hardware') throw refuse('the evidence is NOT HARDWARE')
+  if (tenantClass === 'production' && platform !== 'hardware') throw refuse('the evidence is NOT HARDWARE')
   const vector = { hardware: platform === 'hardware' ? trust.approved : trust.knownVulnerabilities }
   const policyId = 'claviger.kbs.verified-only.1'
   return { status: 'warning', platform, vector, policyId, claims: snpClaims(claims), hostData: claims.hostData }
@@ -116,10 +127,12 @@ export function kbsVerifier(accepted: KbsAcceptance): VerifyKbsEvidence {
   return async (sent, expected, at) => {
     const evidence = evidenceOf(sent)
     const input = { expectedReportData: expected.reportData, at }
+    const { referenceValues, tenantClass } = accepted
+    const anchors = await accepted.anchors()
     const { hostData, ...result } =
-      accepted.referenceValues === null
-        ? await verifiedOnly(evidence, accepted, input)
-        : await appraised(evidence, accepted, input)
+      referenceValues === null
+        ? await verifiedOnly(evidence, tenantClass, anchors, input)
+        : await appraised(evidence, { ...accepted, referenceValues }, anchors, input)
     if (expected.hostData !== null && !equal(fromHex(hostData), expected.hostData)) {
       throw new Failure<KbsCode>('kbs/init-data', 'the report was not started with this init-data')
     }

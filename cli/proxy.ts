@@ -1,13 +1,15 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy, describePolicy, type PolicyArguments } from '#cli/client-policy.js'
+import { readInput } from '#cli/input.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { parseListen } from '#cli/run.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
 import { createProxy } from '#client/proxy/app.js'
+import { fromUtf8 } from '#core/bytes/bytes.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { requestSizeMax } from '#core/limits.js'
 import { writeFileDurably } from '#host/files.js'
@@ -27,7 +29,8 @@ export interface ProxyArguments extends PolicyArguments {
 export async function run(args: ProxyArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
   const { trust } = await loadTrust(args.trust, io.now())
   const policy = clientPolicy(args, trust)
-  const credential = args.credential === undefined ? null : (await readFile(args.credential, 'utf8')).trim()
+  const credential =
+    args.credential === undefined ? null : fromUtf8(await readInput(args.credential, 'credential')).trim()
   const options = nodeClientOptions(args.node, trust, policy, credential, io)
   // A proxy does not start in front of a node that it cannot verify.
   await new NodeClient(options).node()

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { renderCard, renderSteps } from '#cli/card.js'
+import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { answerCard } from '#client/card.js'
@@ -20,14 +20,14 @@ export interface ReceiptArguments {
 async function readBodies(args: ReceiptArguments) {
   if (args.request === undefined || args.response === undefined) return null
   return {
-    request: new Uint8Array(await readFile(args.request)),
-    response: new Uint8Array(await readFile(args.response)),
+    request: await readInput(args.request, 'request'),
+    response: await readInput(args.response, 'response'),
   }
 }
 
 /** Verifies a receipt offline. Without a trust file it can at most be consistent: exit 3. */
 export async function run(args: ReceiptArguments, io: Io): Promise<number> {
-  const file = parseJson(new Uint8Array(await readFile(args.file)))
+  const file = parseJson(await readInput(args.file, 'receipt'))
   return args.trust === undefined ? runConsistency(args, file, io) : runTrusted(args, file, args.trust, io)
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { createKeyFolder, type KeySet, loadKeySet } from '#attest/service/keys.js'
+import { kbsVerifier } from '#cli/kbs-verifier.js'
 import { toBase64Url } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { object, string } from '#core/encoding/shape.js'
@@ -11,13 +12,16 @@ import { MiB } from '#core/limits.js'
 import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
 import { type Database, describeDurability, openDatabase } from '#host/database.js'
 import { writeFileDurably } from '#host/files.js'
-import { createApp } from '#host/http.js'
+import { createApp, problemResponse } from '#host/http.js'
 import { type Listening, listen } from '#host/listen.js'
 import type { Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { Broker } from '#keybroker/broker.js'
+import { kbsStatuses } from '#keybroker/kbs/failures.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
+import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
+import { encodeKbsFailure, kbsHeaderSizeMax, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
 import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
@@ -165,7 +169,11 @@ export async function openStack(options: StackOptions, listenOn: { host: string;
       clock: options.now,
     })
     closers.push(startHousekeeping({ broker, database: db, log: options.log }))
-    const listening = await serve(options, { broker, document, adminTokenDigest: keys.adminTokenDigest, log }, listenOn)
+    const listening = await serve(
+      options,
+      { broker, document, adminTokenDigest: keys.adminTokenDigest, log, database: db },
+      listenOn,
+    )
     closers.push(() => listening.close())
     return {
       url: listening.url,
@@ -183,17 +191,32 @@ export async function openStack(options: StackOptions, listenOn: { host: string;
   }
 }
 
+type Served = Parameters<typeof makeBrokerRoutes>[0] & { readonly log: Log; readonly database: Database }
+
+/** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
+function kbs({ broker, database, adminTokenDigest }: Served) {
+  const verifyEvidence = kbsVerifier({
+    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
+    referenceValues: null,
+    tenantClass: 'development',
+  })
+  return kbsRoutes(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: ['affirming'] }))
+}
+
 function serve(
   options: StackOptions,
-  parts: Parameters<typeof makeBrokerRoutes>[0] & { readonly log: Log },
+  parts: Served,
   listenOn: { readonly host: string; readonly port: number },
 ): Promise<Listening> {
   const app = createApp({
     log: options.log,
-    statuses: { ...brokerStatuses, ...logStatuses },
+    statuses: { ...brokerStatuses, ...logStatuses, ...kbsStatuses },
     limits: { bodySizeMax: Math.max(registerBodyMax, MiB), timeoutMs: 30_000 },
+    encodeFailure: (failure, status, path) =>
+      path.startsWith(`${kbsPrefix}/`) ? encodeKbsFailure(failure, status) : problemResponse(failure, status),
   })
   app.hono.route('/', makeBrokerRoutes(parts))
   app.hono.route('/', makeLogRoutes(parts.log))
-  return listen(app, listenOn)
+  app.hono.route(kbsPrefix, kbs(parts))
+  return listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax })
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { renderCard, renderSteps } from '#cli/card.js'
 import { clientPolicy, describePolicy, type PolicyArguments } from '#cli/client-policy.js'
+import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import * as receipt from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -49,7 +49,7 @@ function trustNeeded(): Failure {
 /** Verifies a node by its URL, or a node document or receipt in a file. Exit 0 only when every step passed on hardware. */
 export async function run(args: VerifyArguments, io: Io): Promise<number> {
   if (/^https?:\/\//.test(args.target)) return runNode(args, io)
-  const document = parseJson(new Uint8Array(await readFile(args.target)))
+  const document = parseJson(await readInput(args.target, 'document'))
   const type = typeOf(document)
   if (type === 'claviger/node/v1') return runDocument(args, document, null, io)
   if (type === 'claviger/receipt-file/v1') return receipt.run({ ...args, file: args.target }, io)

@@ -1,5 +1,3 @@
-import { fromBase64, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import { type Ed25519Jwk, thumbprintShape } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, signEnvelope, verifyEnvelope } from '#core/dsse.js'
@@ -103,9 +101,4 @@ export async function verifyLease(envelope: Envelope, brokers: readonly Ed25519J
 export async function verifyBeat(envelope: Envelope, brokers: readonly Ed25519Jwk[]): Promise<Beat> {
   const { payload } = await verifyEnvelope(envelope, beatType, brokers, 'beat')
   return beatShape(parseCanonicalJson(payload), 'beat')
-}
-
-/** SHA-256 of the signed payload, lowercase hex. */
-export function leaseDigest(envelope: Envelope): string {
-  return toHex(sha256(fromBase64(envelope.payload)))
 }
