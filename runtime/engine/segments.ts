@@ -111,11 +111,6 @@ class OpenFile {
   }
 }
 
-/** How many segments all files have together. */
-export function segmentsOf(targets: readonly Target[]): number {
-  return targets.reduce((sum, { file }) => sum + segmentCount(file.plaintextLength), 0)
-}
-
 /**
  * No segment is left to take: those that this thread took are decrypted in place, each after its digest was that of the
  * manifest. Other threads may still be at theirs. On failure nobody takes another one.
@@ -124,7 +119,7 @@ export function segmentsOf(targets: readonly Target[]): number {
  *         sealed/segment-digest, sealed/segment-form, sealed/segment-tag
  */
 export function openSegments(work: SharedWork): void {
-  const total = segmentsOf(work.targets)
+  const total = work.targets.reduce((sum, { file }) => sum + segmentCount(file.plaintextLength), 0)
   const scratch = new Uint8Array(segmentLength) // ciphertext only
   let open: OpenFile | undefined
   let number = 0 // of the target that `first` is the first segment of

@@ -7,7 +7,7 @@ import { dekSize } from '#core/sealed/keys.js'
 import type { SealedFile, SealedManifest } from '#core/sealed/manifest.js'
 import { compiledPath } from '#runtime/engine/compiled.js'
 import { allocatePages } from '#runtime/engine/pages.js'
-import { openSegments, type SharedWork, segmentsOf, type Target } from '#runtime/engine/segments.js'
+import { openSegments, type SharedWork, type Target } from '#runtime/engine/segments.js'
 import type { WorkerReport } from '#runtime/engine/unseal-worker.js'
 
 export interface UnsealInput {
@@ -35,8 +35,8 @@ interface Placed extends Target {
 const ownMappingMin = 2 * MiB
 /** Where a file starts in the shared mapping: ONNX Runtime reads weights that are aligned to a page. */
 const alignment = 4096
-/** A further thread pays for its start from this much plaintext for each on. docs/decisions/engine-process.md has figures. */
-const perWorkerMin = 48 * MiB
+/** A further thread pays for its start from this much plaintext on, each. docs/decisions/engine-process.md has figures. */
+const perThread = 128 * MiB
 
 function placeFiles(files: readonly SealedFile[]): readonly Placed[] {
   let room = 0
@@ -101,7 +101,7 @@ export async function unsealModel(input: UnsealInput): Promise<UnsealedModel> {
     for (const { bytes } of placed) bytes.fill(0)
   }
   const targets = placed.map(({ file, address }): Target => ({ file, address }))
-  const workers = Math.min(input.workers, Math.max(1, Math.floor(manifest.size / perWorkerMin)), segmentsOf(targets))
+  const workers = Math.min(input.workers, 1 + Math.floor(manifest.size / perThread))
   const shared = secretBytes(dekSize, true)
   shared.set(dek)
   try {
