@@ -5,7 +5,10 @@ import type { KbsPorts, ResourceDecision, VerifyKbsEvidence } from '#keybroker/k
 import type { KbsToken } from '#keybroker/kbs/token.js'
 import { kbsModels, recordResources } from '#keybroker/kbs-models.js'
 import { bearerAdmin } from '#keybroker/service/admin.js'
+import { readTenant } from '#keybroker/standing.js'
 import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
+import { listTenants } from '#keybroker/store/tenants.js'
+import { verifyOne } from '#policies/release/statements.js'
 
 export interface KbsOptions {
   readonly broker: Broker
@@ -15,6 +18,29 @@ export interface KbsOptions {
   readonly adminTokenDigest: Uint8Array
   /** attestation results that resources of the operator may go to; with none of them, none goes anywhere */
   readonly resourceTiers: readonly KbsToken['claims']['submods']['cpu0']['ear.status'][]
+}
+
+const developmentTenantsMax = 100
+
+/**
+ * Roots of simulated evidence that owners of development tenants named in their trust statements, each verified with its
+ * owner's keys. Evidence under one of them gets a token that says NOT HARDWARE, and no key of any other tenant.
+ *
+ * throws  broker/record, judge/statement-false, database/...
+ */
+export async function developmentRoots(broker: Broker, database: Database): Promise<readonly string[]> {
+  const tenants = (await database.read((db) => listTenants(db))).filter((one) => one.class === 'development')
+  const roots = new Set<string>()
+  for (const { id } of tenants.slice(0, developmentTenantsMax)) {
+    const { made, trust } = await broker.store.read(async (reader) => ({
+      made: (await readTenant(reader, id)).made,
+      trust: (await reader.loadStatements(id, '')).find((row) => row.kind === 'trust'),
+    }))
+    if (trust === undefined || made.value.class !== 'development') continue
+    const { value } = await verifyOne('trust', trust.envelope, made, null)
+    for (const root of value.simulatedRoots) roots.add(root)
+  }
+  return [...roots]
 }
 
 /** The KBS routes' ports over a broker: its keys, database, log and statements. */

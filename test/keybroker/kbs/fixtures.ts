@@ -64,7 +64,7 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
   const seen: TestKbs['seen'] = { records: [], verifications: 0 }
   const policy = { allow: true }
   const verify = kbsVerifier({
-    anchors: { simulatedRoots: [testRootDigest] },
+    anchors: async () => ({ simulatedRoots: [testRootDigest] }),
     referenceValues: testReferenceValues({ hostData: ['00'.repeat(32), toHex(sha256(utf8(initData)))] }),
     tenantClass: 'development',
   })

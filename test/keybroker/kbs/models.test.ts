@@ -6,7 +6,7 @@ import type { KbsBundle } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
 import { parseEntry } from '#core/wire/entries.js'
 import { bundleAt } from '#keybroker/queries.js'
-import { kbsPorts } from '#keybroker/service/kbs.js'
+import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
 import { clientKey, openJwe } from '#test/fakes/kbs-client.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -16,10 +16,10 @@ import { adminToken, attested, errorOf, kbsApp } from './fixtures.js'
 const both = { registration: { delivery: ['v1', 'kbs'] as const } }
 
 /** The KBS route over a broker with a registered model. The route itself accepts any genuine evidence. */
-function route(chain: Registered, tiers: readonly ('affirming' | 'warning')[] = []) {
+function route(chain: Registered, tiers: readonly ('affirming' | 'warning')[] = [], roots?: readonly string[]) {
   const { broker, database } = chain.test
   const verifyEvidence = kbsVerifier({
-    anchors: { simulatedRoots: [chain.platform.rootDigest] },
+    anchors: async () => ({ simulatedRoots: roots ?? (await developmentRoots(broker, database)) }),
     referenceValues: null,
     tenantClass: 'development',
   })
@@ -143,7 +143,9 @@ describe.each(databases.slice(0, 1))('model keys on the KBS route', ({ open }) =
 
   test('of a production tenant never go to simulated evidence, whatever the route accepts (I6)', async () => {
     const chain = await registered(await open(), { ...both, class: 'production' })
-    const { get } = await guest(chain)
+    const { broker, database } = chain.test
+    expect(await developmentRoots(broker, database)).toEqual([])
+    const { get } = await guest(chain, route(chain, [], [chain.platform.rootDigest]))
     expect((await get(pathOf(chain))).status).toBe(403)
     expect(await decisions(chain)).toEqual([])
     await chain.test.close()
