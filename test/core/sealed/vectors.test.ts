@@ -63,4 +63,10 @@ describe('vectors of the sealed format', () => {
   test.each(vectors.cases.map((one) => [one.name, one.expected, one] as const))('%s: %s', async (_, expected, one) => {
     expect(await outcome(one)).toBe(expected)
   })
+
+  test('the page of the format opens with the manifest of the first case', () => {
+    const page = readFileSync(new URL('../../../docs/spec/sealed-model.md', import.meta.url), 'utf8')
+    const [, example] = /```json\n(.*?)```/s.exec(page)!
+    expect(JSON.parse(example!)).toEqual(JSON.parse(vectors.cases[0]!.manifest))
+  })
 })
