@@ -1,0 +1,101 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ageOpen, ageSeal, createAgeIdentity } from '#convert/keys/age.js'
+import { createOwnerKeys, loadModelKey, loadOwnerKeys, ownerKeyFiles, storeModelKey } from '#convert/keys/owner-keys.js'
+import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
+import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
+import { encodePem } from '#core/encoding/pem.js'
+import { isFailure } from '#core/failure.js'
+
+let folder: string
+const digest = 'ab'.repeat(32)
+const dek = Uint8Array.from({ length: 32 }, (_, i) => i)
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'claviger-keys-'))
+  await createOwnerKeys(folder, 'acme')
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('PEM of private keys', () => {
+  test('is the PEM that everybody writes, for every length', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (der) => {
+        expect(fromUtf8(privateKeyToPem(der))).toBe(encodePem(der, 'PRIVATE KEY'))
+        expect(toHex(pemToPrivateKey(privateKeyToPem(der)))).toBe(toHex(der))
+      }),
+    )
+  })
+
+  test('throws Failure and nothing else on any bytes', () => {
+    const pem = privateKeyToPem(utf8('a key of some length'))
+    fc.assert(
+      fc.property(fc.nat(pem.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
+        const changed = pem.slice()
+        changed[at]! ^= flip
+        try {
+          pemToPrivateKey(changed)
+        } catch (error) {
+          if (!isFailure(error)) throw error
+        }
+      }),
+    )
+    expect(() => pemToPrivateKey(utf8('-----BEGIN PRIVATE KEY-----\n'))).toThrow(
+      expect.objectContaining({ code: 'keys/form' }),
+    )
+  })
+})
+
+describe('age', () => {
+  test('opens with the identity that it was sealed to, and with no other', async () => {
+    const [mine, other] = [await createAgeIdentity('mine'), await createAgeIdentity('other')]
+    const sealed = await ageSeal(mine.recipient, dek)
+    expect(await ageOpen(mine.file, sealed, 32)).toEqual(dek)
+    await expect(ageOpen(other.file, sealed, 32)).rejects.toMatchObject({ code: 'keys/age' })
+    await expect(ageOpen(mine.file, sealed, 33)).rejects.toMatchObject({ code: 'keys/age' })
+    await expect(ageOpen(mine.file, sealed.subarray(0, -1), 32)).rejects.toMatchObject({ code: 'keys/age' })
+    await expect(ageOpen(utf8('# no identity\n'), sealed, 32)).rejects.toMatchObject({ code: 'keys/form' })
+    await expect(ageSeal('age1nobody', dek)).rejects.toMatchObject({ code: 'keys/form' })
+  })
+})
+
+describe("an owner's folder", () => {
+  test('is loaded as it was made, secrets readable by this user only', async () => {
+    const keys = await loadOwnerKeys(folder)
+    expect(keys.signingKey.algorithm).toBe('ES256')
+    expect(keys.recoveryRecipient).toBe(readFileSync(join(folder, ownerKeyFiles.recoveryRecipient), 'utf8').trim())
+    for (const file of [ownerKeyFiles.signing, ownerKeyFiles.recoveryIdentity, ownerKeyFiles.storeIdentity]) {
+      expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600)
+    }
+  })
+
+  test('is loaded without the recovery identity, which belongs elsewhere', async () => {
+    const path = join(folder, ownerKeyFiles.recoveryIdentity)
+    const identity = readFileSync(path)
+    rmSync(path)
+    expect((await loadOwnerKeys(folder)).folder).toBe(folder)
+    writeFileSync(path, identity, { mode: 0o600 })
+  })
+
+  test('refuses a public key that is not the private one’s', async () => {
+    const other = mkdtempSync(join(tmpdir(), 'claviger-keys-'))
+    await createOwnerKeys(other, 'other')
+    writeFileSync(join(other, ownerKeyFiles.public), readFileSync(join(folder, ownerKeyFiles.public)))
+    await expect(loadOwnerKeys(other)).rejects.toMatchObject({ code: 'crypto/signature' })
+    rmSync(other, { recursive: true })
+  })
+
+  test('keeps a model’s key encrypted, once, under its manifest digest', async () => {
+    await storeModelKey(folder, digest, dek)
+    const file = readFileSync(join(folder, ownerKeyFiles.deks, `${digest}.age`))
+    expect(fromUtf8(file.subarray(0, 21))).toBe('age-encryption.org/v1')
+    expect(file.includes(Buffer.from(dek))).toBe(false)
+    expect(await loadModelKey(folder, digest)).toEqual(dek)
+    await expect(storeModelKey(folder, digest, dek)).rejects.toMatchObject({ code: 'file/exists' })
+    await expect(loadModelKey(folder, 'cd'.repeat(32))).rejects.toMatchObject({ code: 'file/absent' })
+    await expect(loadModelKey(folder, '../x')).rejects.toMatchObject({ code: 'keys/form' })
+  })
+})
