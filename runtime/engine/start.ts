@@ -8,15 +8,12 @@ import { dirname } from 'node:path'
 import type { X25519Jwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import type { EngineCode, InferenceEngine, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
-import { Channel, type ChannelCode, expect } from '#runtime/engine/channel.js'
+import { Channel, expect } from '#runtime/engine/channel.js'
 import { keepDescriptors } from '#runtime/engine/closed.js'
-import { type CompiledCode, compiledPath } from '#runtime/engine/compiled.js'
+import { compiledPath } from '#runtime/engine/compiled.js'
 import type { FromEngine, ToEngine } from '#runtime/engine/messages.js'
 import { createQueue } from '#runtime/engine/queue.js'
 import { engineThreads } from '#runtime/engine/threads.js'
-
-/** Failures of starting; a request meets those of runtime/api/engine.ts. */
-export type EngineStartCode = CompiledCode | ChannelCode
 
 export interface EngineOptions {
   /** Leaves the process readable from outside, for tests that scan it. The node document shows it. Default false. */
