@@ -86,19 +86,19 @@ async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | {
   const { nodes } = verdict.statements.registration.value.lease
   const before = await tx.loadGranted(tenant, request.requestId, retryDigest(request))
   const wanted = before ?? request.lease
-  const live = await tx.listLiveLeases(tenant, request.binding.model, at)
+  const of = { tenant, model: request.binding.model }
   if (wanted === null) {
-    if (live.length < nodes) return { held: null, term: newTerm(verdict, at) }
+    if ((await tx.countLiveLeases(of, at)) < nodes) return { held: null, term: newTerm(verdict, at) }
     const why = `The owner allows ${nodes} nodes at a time, and as many hold a lease.`
     return refuse('broker/node-limit', why, 'stop another node, or ask the owner for more')
   }
-  const place = live.findIndex((one) => one.id === wanted)
-  const held = live[place]
-  if (held === undefined) return refuse('broker/lease-ended', 'The lease has ended.', 'ask for a new release')
+  const held = await tx.loadLease(wanted)
+  const runs = held?.tenant === tenant && held.model === of.model && held.endedAt === null && held.expiresAt > at
+  if (!held || !runs) return refuse('broker/lease-ended', 'The lease has ended.', 'ask for a new release')
   if (held.keysetDigest !== request.binding.keyset_digest)
     return refuse('broker/lease-keyset', 'The lease is that of another node.', 'ask for a new release')
   // The owner may have lowered the number since: whoever came last goes first.
-  if (place >= nodes)
+  if ((await tx.countLiveLeases(of, at, held)) >= nodes)
     return refuse('broker/node-limit', `The owner allows ${nodes} nodes at a time now.`, 'ask the owner for more')
   if (before === null) return { held, term: newTerm(verdict, at) }
   const { issuedAt, expiresAt, requests } = parseTerms(held).lease

@@ -93,6 +93,12 @@ export interface StoreReader {
   listModelKeys(tenant: string): Promise<readonly StoredModelKey[]>
   loadLease(id: string): Promise<StoredLease | null>
   listLiveLeases(tenant: string, model: string | null, at: UnixSeconds): Promise<readonly StoredLease[]>
+  /** how many leases of the model live; with `before`, those that were granted before that one */
+  countLiveLeases(
+    of: { readonly tenant: string; readonly model: string },
+    at: UnixSeconds,
+    before?: Pick<StoredLease, 'id' | 'grantedAt'>,
+  ): Promise<number>
   loadEntry(id: string): Promise<StoredEntry>
   loadEntryAt(index: number): Promise<StoredEntry | null>
 }

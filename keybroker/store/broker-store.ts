@@ -27,7 +27,14 @@ import {
   recordRequest,
   takeRefusals,
 } from '#keybroker/store/entries.js'
-import { endLease, listLiveLeases, loadLease, renewLease, storeLease } from '#keybroker/store/leases.js'
+import {
+  countLiveLeases,
+  endLease,
+  listLiveLeases,
+  loadLease,
+  renewLease,
+  storeLease,
+} from '#keybroker/store/leases.js'
 import { consumeNonce, countNonces, storeNonce } from '#keybroker/store/nonces.js'
 import { entries, pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
 import {
@@ -95,6 +102,7 @@ function readerOf(db: Connection): StoreReader {
     listModelKeys: (tenant) => listModelKeys(db, tenant),
     loadLease: (id) => orNull('store/lease-unknown', loadLease(db, id)),
     listLiveLeases: (tenant, model, at) => listLiveLeases(db, model === null ? { tenant } : { tenant, model }, at),
+    countLiveLeases: (of, at, before) => countLiveLeases(db, of, at, before),
     loadEntry: async (id) => toEntry(await loadEntry(db, id)),
     async loadEntryAt(index) {
       const found = await orNull('store/entry-unknown', loadEntryAt(db, index))

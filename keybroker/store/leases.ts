@@ -1,4 +1,4 @@
-import { and, eq, gt, isNull } from 'drizzle-orm'
+import { and, eq, gt, isNull, sql } from 'drizzle-orm'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Connection } from '#host/database.js'
@@ -38,6 +38,17 @@ export async function listLiveLeases(
     .from(leases)
     .where(and(eq(leases.tenant, of.tenant), wanted, live(at)))
     .orderBy(leases.grantedAt, leases.id)
+}
+
+/** How many leases of a model live at `at`; with `before`, those that were granted before that one. */
+export async function countLiveLeases(
+  db: Connection,
+  of: { readonly tenant: string; readonly model: string },
+  at: UnixSeconds,
+  before?: Pick<LeaseRow, 'id' | 'grantedAt'>,
+): Promise<number> {
+  const earlier = before && sql`(${leases.grantedAt}, ${leases.id}) < (${before.grantedAt}, ${before.id})`
+  return db.$count(leases, and(eq(leases.tenant, of.tenant), eq(leases.model, of.model), live(at), earlier))
 }
 
 /** The lease runs on under new terms. One that ended or expired cannot. @throws store/lease-unknown */
