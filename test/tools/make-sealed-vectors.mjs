@@ -18,7 +18,11 @@ const { key: other } = await generateSigningKey('ES256')
 const dek = Uint8Array.from({ length: 32 }, (_, i) => i)
 const model = { id: `${owner.id}/whisper`, version: 1 }
 const recovery = utf8('not opened by these cases')
-const plaintexts = { 'config.json': utf8('{"pipeline":"tensors"}'), 'empty.json': utf8(''), 'model.onnx': utf8('a graph') }
+const plaintexts = {
+  'config.json': utf8('{"pipeline":"tensors"}'),
+  'empty.json': utf8(''),
+  'model.onnx': utf8('a graph'),
+}
 const roles = { 'config.json': 'config', 'empty.json': 'tokenizer', 'model.onnx': 'graph' }
 
 async function sealOne(path, plaintext, { position = 0, last = true, sealedAs = path, withKey = dek } = {}) {
@@ -85,32 +89,124 @@ const file = (edit) => change((copy) => edit(copy.files[2]))
 
 const manifestBytes = canonicalJson(good)
 await manifestCase('a sealed folder of three files', 'ok', good)
-await manifestCase('without a stated licence', 'ok', change((m) => (m.licence = null)))
+await manifestCase(
+  'without a stated licence',
+  'ok',
+  change((m) => (m.licence = null)),
+)
 await manifestCase('spaces in it', 'json/canonical', JSON.stringify(good, null, 1))
 await manifestCase('a member twice', 'json/duplicate', fromUtf8(manifestBytes).replace('{', '{"format":"x",'))
 await manifestCase('not JSON', 'json/syntax', 'manifest')
-await manifestCase('an unknown member', 'shape/unknown', change((m) => (m.policy = 'none')))
-await manifestCase('no encrypted part', 'shape/missing', change((m) => delete m.secret))
-await manifestCase('another format', 'shape/form', change((m) => (m.format = 'claviger/sealed-model/v2')))
-await manifestCase('an unknown role', 'shape/form', file((f) => (f.role = 'plugin')))
-await manifestCase('version zero', 'shape/range', change((m) => (m.model.version = 0)))
-await manifestCase('a version that is text', 'shape/type', change((m) => (m.model.version = '1')))
-await manifestCase('no files', 'shape/range', change((m) => (m.files = [])))
-await manifestCase('a climbing path', 'path/form', file((f) => (f.path = '../model.onnx')))
-await manifestCase('an absolute path', 'path/form', file((f) => (f.path = '/model.onnx')))
-await manifestCase('a backslash', 'path/form', file((f) => (f.path = 'a\\model.onnx')))
-await manifestCase('a hidden file', 'path/form', file((f) => (f.path = '.model.onnx')))
-await manifestCase('a path twice', 'sealed/manifest', change((m) => (m.files[2].path = m.files[1].path)))
-await manifestCase('files out of order', 'sealed/manifest', change((m) => m.files.reverse()))
-await manifestCase('a path that is file and folder', 'sealed/manifest', file((f) => (f.path = 'empty.json/model.onnx')))
-await manifestCase('a ciphertext path that is file and folder', 'sealed/manifest', file((f) => (f.path = 'empty.json.floe/m')))
-await manifestCase('a prepared form without its engine', 'sealed/manifest', file((f) => (f.role = 'prepared-form')))
-await manifestCase('a prepared form', 'ok', file((f) => ((f.role = 'prepared-form'), (f.engine = 'onnxruntime 1.30.0'))))
-await manifestCase('a graph with an engine', 'sealed/manifest', file((f) => (f.engine = 'onnxruntime 1.30.0')))
-await manifestCase('a size that does not add up', 'sealed/manifest', change((m) => m.size++))
-await manifestCase('a plaintext length of another file', 'sealed/manifest', file((f) => f.plaintextLength++))
-await manifestCase('a segment too many', 'sealed/manifest', file((f) => f.segments.push(f.segments[0])))
-await manifestCase('a digest that is not the root', 'sealed/manifest', file((f) => (f.digest = f.segments[0])))
+await manifestCase(
+  'an unknown member',
+  'shape/unknown',
+  change((m) => (m.policy = 'none')),
+)
+await manifestCase(
+  'no encrypted part',
+  'shape/missing',
+  change((m) => delete m.secret),
+)
+await manifestCase(
+  'another format',
+  'shape/form',
+  change((m) => (m.format = 'claviger/sealed-model/v2')),
+)
+await manifestCase(
+  'an unknown role',
+  'shape/form',
+  file((f) => (f.role = 'plugin')),
+)
+await manifestCase(
+  'version zero',
+  'shape/range',
+  change((m) => (m.model.version = 0)),
+)
+await manifestCase(
+  'a version that is text',
+  'shape/type',
+  change((m) => (m.model.version = '1')),
+)
+await manifestCase(
+  'no files',
+  'shape/range',
+  change((m) => (m.files = [])),
+)
+await manifestCase(
+  'a climbing path',
+  'path/form',
+  file((f) => (f.path = '../model.onnx')),
+)
+await manifestCase(
+  'an absolute path',
+  'path/form',
+  file((f) => (f.path = '/model.onnx')),
+)
+await manifestCase(
+  'a backslash',
+  'path/form',
+  file((f) => (f.path = 'a\\model.onnx')),
+)
+await manifestCase(
+  'a hidden file',
+  'path/form',
+  file((f) => (f.path = '.model.onnx')),
+)
+await manifestCase(
+  'a path twice',
+  'sealed/manifest',
+  change((m) => (m.files[2].path = m.files[1].path)),
+)
+await manifestCase(
+  'files out of order',
+  'sealed/manifest',
+  change((m) => m.files.reverse()),
+)
+await manifestCase(
+  'a path that is file and folder',
+  'sealed/manifest',
+  file((f) => (f.path = 'empty.json/model.onnx')),
+)
+await manifestCase(
+  'a ciphertext path that is file and folder',
+  'sealed/manifest',
+  file((f) => (f.path = 'empty.json.floe/m')),
+)
+await manifestCase(
+  'a prepared form without its engine',
+  'sealed/manifest',
+  file((f) => (f.role = 'prepared-form')),
+)
+await manifestCase(
+  'a prepared form',
+  'ok',
+  file((f) => Object.assign(f, { role: 'prepared-form', engine: 'onnxruntime 1.30.0' })),
+)
+await manifestCase(
+  'a graph with an engine',
+  'sealed/manifest',
+  file((f) => (f.engine = 'onnxruntime 1.30.0')),
+)
+await manifestCase(
+  'a size that does not add up',
+  'sealed/manifest',
+  change((m) => m.size++),
+)
+await manifestCase(
+  'a plaintext length of another file',
+  'sealed/manifest',
+  file((f) => f.plaintextLength++),
+)
+await manifestCase(
+  'a segment too many',
+  'sealed/manifest',
+  file((f) => f.segments.push(f.segments[0])),
+)
+await manifestCase(
+  'a digest that is not the root',
+  'sealed/manifest',
+  file((f) => (f.digest = f.segments[0])),
+)
 await manifestCase(
   'a header of other parameters',
   'sealed/manifest',
@@ -120,16 +216,25 @@ await manifestCase(
     f.header = toBase64(header)
   }),
 )
-await manifestCase('a model named after another owner', 'sealed/manifest', change((m) => (m.model.id = `${other.id}/whisper`)))
+await manifestCase(
+  'a model named after another owner',
+  'sealed/manifest',
+  change((m) => (m.model.id = `${other.id}/whisper`)),
+)
 const theirs = change((m) => {
   m.owner = other.publicKey
   m.model.id = `${other.id}/whisper`
 })
 await manifestCase("another owner's model, well signed", 'sealed/owner', theirs, { key: other })
 await manifestCase("another owner's signature", 'dsse/signer', good, { key: other })
-await manifestCase('the signature of another manifest', 'sealed/statement', change((m) => (m.licence = 'MIT')), {
-  signature: fromUtf8(await sign(manifestBytes)),
-})
+await manifestCase(
+  'the signature of another manifest',
+  'sealed/statement',
+  change((m) => (m.licence = 'MIT')),
+  {
+    signature: fromUtf8(await sign(manifestBytes)),
+  },
+)
 const resources = Object.keys(sealed).map((path) => ({ name: manifests.ciphertextPath(path), digest: '00'.repeat(32) }))
 await manifestCase('a file that was not signed', 'sealed/statement', good, { resources: resources.slice(1) })
 await manifestCase('a signed file too many', 'sealed/statement', good, {
@@ -146,17 +251,50 @@ const flip = (text) => {
   bytes[bytes.length - 1] ^= 1
   return toBase64(bytes)
 }
-await manifestCase('a flipped bit in the signature', 'crypto/signature', good,
-  bundle((b) => (b.dsseEnvelope.signatures[0].sig = flip(b.dsseEnvelope.signatures[0].sig))))
-await manifestCase('a changed statement', 'crypto/signature', good,
-  bundle((b) => (b.dsseEnvelope.payload = toBase64(utf8(fromUtf8(fromBase64(b.dsseEnvelope.payload)).replace('whisper', 'whisped'))))))
-await manifestCase('no signature at all', 'shape/range', good, bundle((b) => (b.dsseEnvelope.signatures = [])))
-await manifestCase('another payload type', 'dsse/type', good, bundle((b) => (b.dsseEnvelope.payloadType = 'text/plain')))
-await manifestCase('a hint of another key', 'sealed/statement', good,
-  bundle((b) => (b.verificationMaterial.publicKey.hint = '00'.repeat(32))))
+await manifestCase(
+  'a flipped bit in the signature',
+  'crypto/signature',
+  good,
+  bundle((b) => (b.dsseEnvelope.signatures[0].sig = flip(b.dsseEnvelope.signatures[0].sig))),
+)
+await manifestCase(
+  'a changed statement',
+  'crypto/signature',
+  good,
+  bundle(
+    (b) =>
+      (b.dsseEnvelope.payload = toBase64(
+        utf8(fromUtf8(fromBase64(b.dsseEnvelope.payload)).replace('whisper', 'whisped')),
+      )),
+  ),
+)
+await manifestCase(
+  'no signature at all',
+  'shape/range',
+  good,
+  bundle((b) => (b.dsseEnvelope.signatures = [])),
+)
+await manifestCase(
+  'another payload type',
+  'dsse/type',
+  good,
+  bundle((b) => (b.dsseEnvelope.payloadType = 'text/plain')),
+)
+await manifestCase(
+  'a hint of another key',
+  'sealed/statement',
+  good,
+  bundle((b) => (b.verificationMaterial.publicKey.hint = '00'.repeat(32))),
+)
 
 const digest = manifests.manifestDigest(manifestBytes)
-cases.push({ kind: 'digest', name: 'the digest of the manifest', outcome: 'ok', manifest: fromUtf8(manifestBytes), digest })
+cases.push({
+  kind: 'digest',
+  name: 'the digest of the manifest',
+  outcome: 'ok',
+  manifest: fromUtf8(manifestBytes),
+  digest,
+})
 cases.push({
   kind: 'digest',
   name: 'the digest of another manifest',
@@ -168,7 +306,12 @@ cases.push({
 /** A file opened with the DEK as docs/spec/sealed-model.md says, "Opening a file". */
 function openCase(name, outcome, path, ciphertext, value = good, key = dek) {
   cases.push({
-    kind: 'open', name, outcome, dek: toHex(key), manifest: fromUtf8(canonicalJson(value)), path,
+    kind: 'open',
+    name,
+    outcome,
+    dek: toHex(key),
+    manifest: fromUtf8(canonicalJson(value)),
+    path,
     ciphertext: toBase64(ciphertext),
     ...(outcome === 'ok' ? { plaintext: toBase64(plaintexts[path]) } : {}),
   })
@@ -187,18 +330,53 @@ async function rewritten(plaintext, options) {
   return [ciphertextOf(one), change((m) => (m.files[2] = entryOf('model.onnx', plaintext.length, one)))]
 }
 const [forged] = await rewritten(utf8('another'))
-openCase('rewritten by a party that holds the key', 'sealed/segment-digest', 'model.onnx', Uint8Array.from([...whole['model.onnx'].subarray(0, 74), ...forged.subarray(74)]))
-openCase('rewritten, with a manifest to match', 'sealed/plaintext-digest', 'model.onnx', ...(await rewritten(utf8('another'))))
-openCase('sealed as another file', 'sealed/header-tag', 'model.onnx', ...(await rewritten(utf8('a graph'), { sealedAs: 'other.onnx' })))
-openCase('sealed at another place', 'sealed/segment-tag', 'model.onnx', ...(await rewritten(utf8('a graph'), { position: 1 })))
+openCase(
+  'rewritten by a party that holds the key',
+  'sealed/segment-digest',
+  'model.onnx',
+  Uint8Array.from([...whole['model.onnx'].subarray(0, 74), ...forged.subarray(74)]),
+)
+openCase(
+  'rewritten, with a manifest to match',
+  'sealed/plaintext-digest',
+  'model.onnx',
+  ...(await rewritten(utf8('another'))),
+)
+openCase(
+  'sealed as another file',
+  'sealed/header-tag',
+  'model.onnx',
+  ...(await rewritten(utf8('a graph'), { sealedAs: 'other.onnx' })),
+)
+openCase(
+  'sealed at another place',
+  'sealed/segment-tag',
+  'model.onnx',
+  ...(await rewritten(utf8('a graph'), { position: 1 })),
+)
 const cut = structuredClone(sealed['model.onnx'])
 cut.segment = Uint8Array.from([0xff, 0xff, 0xff, 0xff, ...cut.segment.subarray(4)])
-openCase('the word of an inner segment', 'sealed/segment-form', 'model.onnx', ciphertextOf(cut),
-  change((m) => (m.files[2] = entryOf('model.onnx', 7, cut))))
-openCase('an encrypted part of another model', 'sealed/manifest-secret', 'model.onnx', whole['model.onnx'],
-  change((m) => (m.secret.ciphertext = flip(m.secret.ciphertext))))
+openCase(
+  'the word of an inner segment',
+  'sealed/segment-form',
+  'model.onnx',
+  ciphertextOf(cut),
+  change((m) => (m.files[2] = entryOf('model.onnx', 7, cut))),
+)
+openCase(
+  'an encrypted part of another model',
+  'sealed/manifest-secret',
+  'model.onnx',
+  whole['model.onnx'],
+  change((m) => (m.secret.ciphertext = flip(m.secret.ciphertext))),
+)
 const lacking = await sealDigests(dek, model, new Uint8Array(12), digestsOf(Object.entries(plaintexts).slice(1)))
-openCase('an encrypted part without every file', 'sealed/manifest-secret', 'model.onnx', whole['model.onnx'],
-  change((m) => (m.secret = lacking)))
+openCase(
+  'an encrypted part without every file',
+  'sealed/manifest-secret',
+  'model.onnx',
+  whole['model.onnx'],
+  change((m) => (m.secret = lacking)),
+)
 
 writeFileSync(new URL('../vectors/sealed/cases.json', import.meta.url), `${JSON.stringify(cases, null, 1)}\n`)
