@@ -18,6 +18,7 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { writeFileDurably } from '#host/files.js'
 import { packageRoot } from '#host/process.js'
+import { closeProcess } from '#runtime/engine/closed.js'
 
 /** Failures of the demo. */
 export type DemoCode = 'demo/answer'
@@ -119,6 +120,7 @@ export function describe(program: Command, io: Io): void {
     .option('--audio <file>', 'another recording: WAV, PCM of 16 bits')
     .addHelpText('after', '\nExample:\n  npm run demo')
     .action(async (args: DemoArguments) => {
+      closeProcess({ dangerousAllowInspection: false, endWithParent: false })
       io.exit(await run(args, io))
     })
 }

@@ -8,6 +8,7 @@ import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stopSignal } from '#cli/proxy.js'
 import { fetchModel } from '#convert/model/fetch.js'
 import { Failure } from '#core/failure.js'
+import { closeProcess } from '#runtime/engine/closed.js'
 
 /** Failures of what was typed. */
 export type DevCode = 'dev/port'
@@ -83,6 +84,9 @@ export function describe(program: Command, io: Io): void {
       '\nExample:\n  npm start\n\nCLAVIGER_DATABASE_URL chooses Postgres; without it a PGlite folder is used.',
     )
     .action(async (args: DevArguments) => {
+      if (args.dangerousAllowInspection !== true) {
+        closeProcess({ dangerousAllowInspection: false, endWithParent: false })
+      }
       io.exit(await run(args, io))
     })
 }

@@ -1,0 +1,48 @@
+import { Command } from 'commander'
+import * as bundle from '#cli/bundle.js'
+import * as demo from '#cli/demo.js'
+import * as dev from '#cli/dev.js'
+import * as host from '#cli/host.js'
+import * as init from '#cli/init.js'
+import * as inspect from '#cli/inspect.js'
+import * as keys from '#cli/keys.js'
+import * as model from '#cli/model.js'
+import type { Io } from '#cli/output.js'
+import * as policy from '#cli/policy.js'
+import * as proxy from '#cli/proxy.js'
+import * as receipt from '#cli/receipt.js'
+import * as register from '#cli/register.js'
+import * as runNode from '#cli/run.js'
+import * as seal from '#cli/seal.js'
+import * as unseal from '#cli/unseal.js'
+import * as verify from '#cli/verify.js'
+
+const commands = [
+  keys,
+  seal,
+  inspect,
+  unseal,
+  init,
+  register,
+  host,
+  runNode,
+  verify,
+  receipt,
+  bundle,
+  policy,
+  proxy,
+  model,
+  dev,
+  demo,
+]
+
+/** The whole command line; commands get the process through `io` only. */
+export function createProgram(io: Io): Command {
+  const program = new Command('claviger')
+    .description('releases the key of an encrypted ONNX model only to a node that proves what it is')
+    .exitOverride()
+    .showHelpAfterError('(add --help for the options and an example)')
+    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
+  for (const command of commands) command.describe(program, io)
+  return program
+}
