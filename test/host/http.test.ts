@@ -19,6 +19,10 @@ const log: Log = {
   error: (...line) => void logged.push(line),
 }
 
+let slowStarted: () => void = () => undefined
+/** Resolves when the handler of `/slow` runs. */
+const slowRuns = () => new Promise<void>((resolve) => (slowStarted = resolve))
+
 function appWith(limits: Limits = {}, more: { ready?: () => Promise<boolean>; nowMs?: () => number } = {}): App {
   const app = createApp<TestCode>({ log, statuses: { 'test/refused': 403, ...inputStatuses }, limits, ...more })
   app.hono.post('/echo', async (c) => c.text(String((await readBody(c)).length)))
@@ -33,6 +37,7 @@ function appWith(limits: Limits = {}, more: { ready?: () => Promise<boolean>; no
     throw new TypeError('secret value 42')
   })
   app.hono.get('/slow', async (c) => {
+    slowStarted()
     await pause(300)
     return c.text('slow')
   })
@@ -102,11 +107,17 @@ describe('an HTTP application', () => {
   })
 
   test('bounds time, and concurrency until the work has ended', async () => {
-    const app = appWith({ timeoutMs: 50, concurrencyMax: 1 })
-    expect(await (await ask(app, '/slow')).json()).toMatchObject({ code: 'http/timeout', status: 503 })
+    const app = appWith({ timeoutMs: 1000, concurrencyMax: 1 })
+    let release: () => void = () => undefined
+    app.hono.get('/held', async (c) => {
+      await new Promise<void>((resolve) => (release = resolve))
+      return c.text('')
+    })
+    expect(await (await ask(app, '/held')).json()).toMatchObject({ code: 'http/timeout', status: 503 })
     expect(await (await ask(app, '/echo', { method: 'POST', body: '' })).json()).toMatchObject({ code: 'http/busy' })
     expect((await ask(app, '/healthz')).status).toBe(200)
-    await pause(350)
+    release()
+    await pause(0)
     expect((await ask(app, '/echo', { method: 'POST', body: '' })).status).toBe(200)
   })
 
@@ -124,8 +135,9 @@ describe('an HTTP application', () => {
   test('drains: what is under way is answered, what comes is refused', async () => {
     const app = appWith({}, { ready: async () => true })
     expect((await ask(app, '/readyz')).status).toBe(200)
+    const runs = slowRuns()
     const under = ask(app, '/slow')
-    await pause(20)
+    await runs
     const drained = app.drain(5000)
     expect(await (await ask(app, '/refused')).json()).toMatchObject({ code: 'http/busy' })
     expect((await ask(app, '/readyz')).status).toBe(503)
@@ -195,8 +207,9 @@ describe('a listening application', () => {
   test('answers what is under way before it closes, and nothing after', async () => {
     const listening = await listen(appWith(), { host: '127.0.0.1', port: 0 })
     const idle = connect(listening.port, '127.0.0.1')
+    const runs = slowRuns()
     const under = fetch(`${listening.url}/slow`)
-    await pause(50)
+    await runs
     const closing = listening.close()
     expect(await (await under).text()).toBe('slow')
     await closing
