@@ -17,6 +17,7 @@ import type { SessionEvent } from '#runtime/ports.js'
 /** Failures of what was typed, and of this machine. */
 export type RunCode =
   | 'run/listen'
+  | 'run/threads'
   /** no attestation device was found, and a simulated one was not allowed */
   | 'run/attester'
   | 'run/file'
@@ -56,6 +57,11 @@ export function parseListen(text: string): { readonly host: string; readonly por
   return { host: found[1]!.replace(/^\[|\]$/g, ''), port }
 }
 
+function parseThreads(text: string): number {
+  if (/^[1-9][0-9]{0,2}$/.test(text) && Number(text) <= 256) return Number(text)
+  throw new Failure<RunCode>('run/threads', `--threads is ${text}, expected a number from 1 to 256`)
+}
+
 /** The full id, by the trust file where there is one; without it the alias stands for nobody, and the name must fit. */
 async function modelOf(args: RunArguments, io: Io): Promise<string> {
   if (args.trust === undefined) return args.model
@@ -88,7 +94,7 @@ async function optionsOf(args: RunArguments, io: Io): Promise<StartNodeOptions> 
     dangerousAllowSimulated: true,
     dangerousAllowInspection: args.dangerousAllowInspection === true,
     dangerousAllowPlain: args.dangerousAllowPlain === true,
-    ...(args.threads === undefined ? {} : { threads: Number(args.threads) }),
+    ...(args.threads === undefined ? {} : { threads: parseThreads(args.threads) }),
     log: createLog('node', 'warn'),
     report: (event) => tell(io, event),
   }

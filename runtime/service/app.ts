@@ -63,7 +63,7 @@ export interface NodeAppOptions {
   readonly log: Log
   /** default 64 */
   readonly concurrencyMax?: number
-  /** requests a minute from one address; default 600, 0 for no bound */
+  /** requests a minute from one address, which may be a proxy for many callers; default 6,000, 0 for no bound */
   readonly ratePerMinute?: number
   /** evidence for callers' nonces, a minute, all callers together; default 120 */
   readonly evidencePerMinute?: number
@@ -232,7 +232,7 @@ export function createNodeApp(options: NodeAppOptions): App {
       bodySizeMax: requestSizeMax + requestSizeMax / 8,
       timeoutMs,
       concurrencyMax: options.concurrencyMax ?? 64,
-      ratePerMinute: options.ratePerMinute ?? 600,
+      ratePerMinute: options.ratePerMinute ?? 6000,
     },
     ready: async () => session.isServing,
   })

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -267,6 +268,27 @@ describe('claviger run', () => {
     expect(io.err).toContain('broker/lease-revoked: lease is revoked')
   })
 
+  test('starts anew, with new keys and a new lease, when its engine is killed', async () => {
+    const io = new TestIo()
+    const nodes: RunningNode[] = []
+    let stop: () => void = () => {}
+    const stopped = new Promise<void>((resolve) => {
+      stop = resolve
+    })
+    const code = await run(args(), io, stopped, (node) => {
+      nodes.push(node)
+      if (nodes.length === 1) process.kill(node.enginePid, 'SIGKILL')
+      else stop()
+    })
+    expect(code).toBe(0)
+    const [first, second] = nodes as [RunningNode, RunningNode]
+    expect(second.url).toBe(first.url)
+    expect(second.session.grant.lease.id).not.toBe(first.session.grant.lease.id)
+    expect(second.session.own.keyset.release).not.toEqual(first.session.own.keyset.release)
+    expect(second.session.own.keyset.request).not.toEqual(first.session.own.keyset.request)
+    expect(io.err).toContain('(session/engine)')
+  })
+
   const writeTrust = () => {
     const path = join(work, `trust-${folders}.json`)
     writeFileSync(path, JSON.stringify(broker.trust))
@@ -280,6 +302,7 @@ describe('claviger run', () => {
     ['a broker that is away', () => ({ broker: 'http://127.0.0.1:9' }), 'broker/unreachable'],
     ['a broker whom the owner does not trust', () => ({ brokerKey: 'A'.repeat(43) }), 'own/broker'],
     ['a trust statement that cannot be read', () => ({ trustStatement: '/nowhere' }), 'run/file'],
+    ['a number of threads that is none', () => ({ threads: 'many' }), 'run/threads'],
     ['an address that is none', () => ({ listen: '127.0.0.1' }), 'run/listen'],
   ])('refuses %s', async (_, changes, code) => {
     const io = new TestIo()
@@ -295,6 +318,40 @@ describe('claviger run', () => {
     expect(await run(args(), io, new Promise(() => {}))).toBe(1)
     expect(io.err).toContain('(sealed/statement)')
   })
+})
+
+test('as a process of its own it is closed to inspection, serves, and ends whole with SIGTERM', async () => {
+  const options = args({ json: true })
+  const child = spawn(
+    process.execPath,
+    [
+      join(packageRoot(), 'dist/cli/main.js'),
+      ...['run', '--model', options.model, '--broker', options.broker, '--sealed', options.sealed],
+      ...['--platform-state', state, '--threads', '1', '--json', '--dangerous-allow-simulated'],
+    ],
+    { env: { PATH: process.env.PATH, HOME: work }, stdio: ['ignore', 'pipe', 'pipe'] },
+  )
+  let complaint = ''
+  child.stderr.on('data', (piece: Buffer) => {
+    complaint += piece.toString()
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('exit', resolve))
+  const line = await new Promise<string>((resolve, reject) => {
+    child.stdout.once('data', (piece: Buffer) => resolve(piece.toString()))
+    child.once('exit', () => reject(new Error(complaint)))
+  })
+  const { url } = JSON.parse(line) as { url: string }
+  const judged = await judgeNode(nodeClientOptions(url, trust(), policy(), null, new TestIo()))
+  if (!judged.ok) throw judged.failure
+  expect(judged.value.document.weakenings).not.toContain('engine memory can be inspected')
+  // A process that closed itself says so in this way too; who may open its memory is tested with the engine.
+  const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+  expect(status).toMatch(/NoNewPrivs:\s+1/)
+  const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim().split(' ').map(Number)
+  expect(children.length).toBe(1)
+  child.kill('SIGTERM')
+  expect(await exited).toBe(0)
+  expect(isRunning(children[0]!)).toBe(false)
 })
 
 test('claviger host statement keeps its key and refuses half an operator', async () => {
