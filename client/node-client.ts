@@ -3,8 +3,8 @@ import { nodeSteps, type VerifiedNode, verifyNode } from '#client/verify-node.js
 import { receiptSteps, type VerifiedReceipt, verifyReceipt } from '#client/verify-receipt.js'
 import { toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
-import { jsonSizeMax, responseSizeMax } from '#core/limits.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { jsonSizeMax, nameLengthMax, responseSizeMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Fields } from '#core/wire/bhttp.js'
 import type { ClientPolicy } from '#core/wire/client-policy.js'
@@ -37,6 +37,8 @@ export interface PlainRequest {
   readonly path: string
   readonly headers: Fields
   readonly body: Uint8Array
+  /** ends the wait for the answer; work that the node has begun is paid for */
+  readonly signal?: AbortSignal
 }
 
 /** An answer, and the receipt that was verified before the answer was handed out. */
@@ -51,15 +53,25 @@ export interface VerifiedAnswer {
 const refuse = (code: ClientCode, message: string, cause?: unknown) =>
   new Failure<ClientCode>(code, message, cause === undefined ? {} : { cause })
 
+/** The body as it comes. A connection that ends early is a failure like any other, not a bug. */
+async function* readParts(response: Response, sizeMax: number): AsyncGenerator<Uint8Array> {
+  let size = 0
+  try {
+    for await (const part of response.body ?? []) {
+      size += part.length
+      if (size > sizeMax) throw refuse('client/answer', `answer has more than ${sizeMax} bytes`)
+      yield part
+    }
+  } catch (cause) {
+    if (isFailure(cause)) throw cause
+    throw refuse('client/unreachable', 'the connection ended before the answer did', cause)
+  }
+}
+
 async function readBounded(response: Response, sizeMax: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
-  let size = 0
-  for await (const part of response.body ?? []) {
-    size += part.length
-    if (size > sizeMax) throw refuse('client/answer', `answer has more than ${sizeMax} bytes`)
-    parts.push(part)
-  }
-  const out = new Uint8Array(size)
+  for await (const part of readParts(response, sizeMax)) parts.push(part)
+  const out = new Uint8Array(parts.reduce((size, part) => size + part.length, 0))
   let at = 0
   for (const part of parts) {
     out.set(part, at)
@@ -68,13 +80,26 @@ async function readBounded(response: Response, sizeMax: number): Promise<Uint8Ar
   return out
 }
 
+/** What a stranger wrote, fit for a message on a terminal. */
+const quote = (bytes: Uint8Array) =>
+  new TextDecoder()
+    .decode(bytes)
+    .slice(0, 500)
+    .replace(/[^\x20-\x7e]+/g, ' ')
+
 async function call(options: NodeAddress, path: string, init: RequestInit): Promise<Response> {
+  let response: Response
   try {
-    const signal = AbortSignal.timeout(options.timeoutMs)
-    return await options.fetch(new URL(path, options.url), { ...init, signal, redirect: 'error' })
+    const timeout = AbortSignal.timeout(options.timeoutMs)
+    const signal = init.signal ? AbortSignal.any([timeout, init.signal]) : timeout
+    response = await options.fetch(new URL(path, options.url), { ...init, signal, redirect: 'error' })
   } catch (cause) {
     throw refuse('client/unreachable', `no answer from ${options.url}`, cause)
   }
+  // A fetch that is not the platform's may follow all the same.
+  if (response.redirected || (response.status >= 300 && response.status < 400))
+    throw refuse('client/answer', 'node answered with a redirection, which is never followed')
+  return response
 }
 
 /** The node's document as it came: unverified. `nonce` asks for evidence that answers it. @throws client/unreachable, client/answer, json/... */
@@ -96,21 +121,11 @@ export async function judgeNode(options: NodeClientOptions): Promise<Judged<Veri
 
 async function openAnswer(response: Response, sealed: Awaited<ReturnType<typeof sealRequest>>): Promise<InnerResponse> {
   if (response.headers.get('content-type') !== responseType) {
-    const text = new TextDecoder().decode(await readBounded(response, 64 * 1024))
-    throw refuse('client/answer', `node answered unsealed with status ${response.status}: ${text.slice(0, 500)}`)
+    const text = quote(await readBounded(response, 64 * 1024))
+    throw refuse('client/answer', `node answered unsealed with status ${response.status}: ${text}`)
   }
-  if (response.body === null) throw refuse('client/answer', 'node answered without a body')
-  return parseInnerResponse(await sealed.openResponse(boundedParts(response)))
-}
-
-async function* boundedParts(response: Response): AsyncIterable<Uint8Array> {
-  let size = 0
-  for await (const part of response.body ?? []) {
-    size += part.length
-    // Twice the plaintext's bound leaves room for padding, tags and chunk lengths.
-    if (size > 2 * responseSizeMax) throw refuse('client/answer', 'sealed answer is too large')
-    yield part
-  }
+  // Twice the plaintext's bound leaves room for padding, tags and chunk lengths.
+  return parseInnerResponse(await sealed.openResponse(readParts(response, 2 * responseSizeMax)))
 }
 
 /** A client of one node: verifies it before the first byte is sent, and every answer before it is handed out (I8). */
@@ -142,8 +157,12 @@ export class NodeClient {
   async request(plain: PlainRequest): Promise<VerifiedAnswer> {
     const options = this.#options
     const node = await this.node()
+    const { method, path, headers, body } = plain
     const inner = {
-      ...plain,
+      method,
+      path,
+      headers,
+      body,
       requestId: toHex(options.randomBytes(16)),
       model: options.policy.model,
       deadlineMs: options.now() * 1000 + options.timeoutMs,
@@ -151,20 +170,25 @@ export class NodeClient {
       credential: options.credential,
     }
     const sealed = await sealRequest(node.document.keyset.request, encodeInnerRequest(inner))
-    const headers = { 'content-type': requestType }
     const response = await call(options, '/ohttp', {
       method: 'POST',
-      headers,
+      headers: { 'content-type': requestType },
       body: sealed.body as Uint8Array<ArrayBuffer>,
+      signal: plain.signal ?? null,
     })
     const answer = await openAnswer(response, sealed)
     if (answer.receipt === null) {
       this.#node = null
-      const text = new TextDecoder().decode(answer.body.subarray(0, 500))
-      throw refuse('client/answer', `node refused with status ${answer.status}: ${text}`)
+      throw refuse('client/answer', `node refused with status ${answer.status}: ${quote(answer.body)}`)
     }
-    const bodies = { request: plain.body, response: answer.body }
+    const bodies = { request: body, response: answer.body }
     const { receipt, file } = await this.#verify(answer.receipt, inner.requestId, bodies, node)
+    const route = `${method} ${path.split('?', 1)[0]}`.slice(0, nameLengthMax)
+    if (receipt.receipt.route !== route || receipt.receipt.status !== answer.status)
+      throw refuse(
+        'client/receipt-splice',
+        `receipt is of ${receipt.receipt.route} with status ${receipt.receipt.status}`,
+      )
     return { status: answer.status, headers: answer.headers, body: answer.body, receipt, file }
   }
 

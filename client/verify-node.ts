@@ -167,13 +167,17 @@ async function verifyFresh(
   await appraiseByReader(fresh, input)
 }
 
+/** The one broker that the node obeys, where the reader believes it: another trusted broker cannot speak for it. */
+function brokerKeys(document: NodeDocument, { trust }: NodeTrust) {
+  return trust.brokers.map(({ key }) => key).filter((key) => thumbprint(key) === document.config.broker)
+}
+
 async function verifyLeaseOf(
   document: NodeDocument,
   statement: Signed<Statement<'trust'>>,
   input: NodeTrust,
 ): Promise<Lease> {
-  const brokers = input.trust.brokers.map(({ key }) => key)
-  const lease = await verifyLease(document.lease, brokers)
+  const lease = await verifyLease(document.lease, brokerKeys(document, input))
   const same =
     lease.broker === document.config.broker &&
     lease.tenant === ownerOf(input.policy.model) &&
@@ -209,10 +213,7 @@ async function verifyDeclared(document: NodeDocument, lease: Lease): Promise<Dec
 }
 
 async function verifyBeatOf(document: NodeDocument, lease: Lease, input: NodeTrust): Promise<Beat> {
-  const beat = await verifyBeat(
-    document.beat,
-    input.trust.brokers.map(({ key }) => key),
-  )
+  const beat = await verifyBeat(document.beat, brokerKeys(document, input))
   if (beat.lease !== lease.id) throw refuse('client/beat-splice', 'beat is for another lease')
   const age = input.at - beat.at
   const oldest = Math.min(input.policy.beatAgeSecondsMax, lease.expiresAt - lease.issuedAt)

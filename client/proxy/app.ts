@@ -39,7 +39,9 @@ export function createProxy(options: CreateFetchOptions): Hono {
     if (!isFailure(error)) throw error
     // The OpenAI error shape: clients show `message`, programs read `code`.
     const body = { message: error.message, type: 'claviger_refused', param: null, code: error.code }
-    return context.json({ error: body }, error.code === 'client/request-size' ? 413 : 502)
+    // A refusal is no hiccup: clients that try again by themselves would only have it refused again, and pay again.
+    const again = error.code === 'client/unreachable' ? 'true' : 'false'
+    return context.json({ error: body }, error.code === 'client/request-size' ? 413 : 502, { 'x-should-retry': again })
   })
   return app
 }
