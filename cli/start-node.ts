@@ -15,10 +15,11 @@ import { answerOip } from '#runtime/api/oip.js'
 import { answerOpenAi } from '#runtime/api/openai.js'
 import { startEngine } from '#runtime/engine/start.js'
 import type { Handler } from '#runtime/exchange.js'
-import type { Attester, SessionEvent } from '#runtime/ports.js'
+import type { Attester, SessionCode, SessionEvent } from '#runtime/ports.js'
 import { createNodeApp, keepSession } from '#runtime/service/app.js'
 import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
-import { type Session, type SessionCode, startSession } from '#runtime/session.js'
+import type { Session } from '#runtime/session.js'
+import { startSession } from '#runtime/start-session.js'
 
 /** Failures of starting a node, beside those of its session. */
 export type StartNodeCode =

@@ -13,8 +13,9 @@ import { type Receipt, signReceipt } from '#core/wire/receipt.js'
 import { type AdmissionCode, identifyCaller, verifyClientPolicy, verifyDeadline } from '#runtime/admission.js'
 import { type ApiRequest, type ApiResponse, jsonAnswer } from '#runtime/api/answer.js'
 import type { KeyUseCode } from '#runtime/key-use.js'
+import type { SessionCode } from '#runtime/ports.js'
 import type { ReplayCode, ReplayWindow } from '#runtime/replay-window.js'
-import type { Session, SessionCode } from '#runtime/session.js'
+import type { Session } from '#runtime/session.js'
 
 /** Answers a route, from the pure handlers of runtime/api. A refusal is an answer; what it throws is a bug. */
 export type Handler = (request: ApiRequest) => Promise<ApiResponse>

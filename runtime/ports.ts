@@ -21,6 +21,20 @@ export type BrokerCode =
   /** the answer is not one */
   | 'broker/answer'
 
+/** Failures of a session with the broker. */
+export type SessionCode =
+  /** the challenge is from another broker than the one that the settings pin: its nonce may be relayed */
+  | 'session/broker'
+  | 'session/challenge-expired'
+  /** a release without a key, or a renewal with one */
+  | 'session/key'
+  /** the keyset has reached its end: a new node must be started */
+  | 'session/keyset-expired'
+  /** the engine's process ended by itself */
+  | 'session/engine'
+  /** the session was ended by whoever started it */
+  | 'session/stopped'
+
 /** The key broker as a node sees it. @throws Failure<BrokerCode> */
 export interface Broker {
   challenge(model: string): Promise<Challenge>

@@ -1,58 +1,17 @@
-import { fromBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
-import { generateRecipientKey, type RecipientKey } from '#core/crypto/hpke.js'
-import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
+import { toBase64Url, toHex } from '#core/bytes/bytes.js'
+import type { RecipientKey } from '#core/crypto/hpke.js'
+import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { clockSkewSeconds } from '#core/limits.js'
-import type { UnixSeconds } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
-import { keysetDigest } from '#core/wire/keyset.js'
 import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
-import { apiVersion, type Challenge, type ReleaseRequest, releaseAad, releaseInfo } from '#core/wire/release.js'
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
+import { ask } from '#runtime/ask.js'
 import { KeyUse, type KeyUseCode } from '#runtime/key-use.js'
-import {
-  bindingOf,
-  composeOwnValues,
-  type NodeSettings,
-  verifyOwnTrust,
-  verifyPlatformAllowed,
-} from '#runtime/own-values.js'
-import type { SessionEngine, SessionPorts, SessionStep } from '#runtime/ports.js'
-import {
-  type Asked,
-  type Grant,
-  leafHashHex,
-  type OwnValues,
-  verifyGrant,
-  verifyOwnBeat,
-} from '#runtime/verify-grant.js'
+import { bindingOf } from '#runtime/own-values.js'
+import type { SessionCode, SessionEngine, SessionPorts } from '#runtime/ports.js'
+import { type Grant, leafHashHex, type OwnValues, verifyGrant, verifyOwnBeat } from '#runtime/verify-grant.js'
 
-/** Failures of a session with the broker. */
-export type SessionCode =
-  /** the challenge is from another broker than the one that the settings pin: its nonce may be relayed */
-  | 'session/broker'
-  | 'session/challenge-expired'
-  /** a release without a key, or a renewal with one */
-  | 'session/key'
-  /** the keyset has reached its end: a new node must be started */
-  | 'session/keyset-expired'
-  /** the engine's process ended by itself */
-  | 'session/engine'
-  /** the session was ended by whoever started it */
-  | 'session/stopped'
-
-export interface SessionOptions {
-  readonly settings: NodeSettings
-  /** absolute path of the sealed folder */
-  readonly folder: string
-  readonly manifestBytes: Uint8Array
-  readonly threads: number
-  /** how long the node's own keys live; default 25 hours */
-  readonly keysetSeconds?: number
-}
-
-const keysetSecondsDefault = 90_000
 /** Share of a lease's time, of its requests and of a beat's time after which the next one is asked for. */
 const renewAfter = 0.6
 const renewBelow = 0.2
@@ -61,7 +20,7 @@ const beatAfter = 0.4
 const retryMs = 2_000
 
 /** What is fixed from the start of a session to its end. */
-interface Fixed {
+export interface Fixed {
   readonly ports: SessionPorts
   readonly own: OwnValues
   readonly engine: SessionEngine
@@ -282,101 +241,5 @@ export class Session {
   /** RFC 6962 leaf hash of the newest grant, in hex. */
   get leafHash(): string {
     return leafHashHex(this.#use.grant)
-  }
-}
-
-function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds): void {
-  if (challenge.broker !== own.config.broker) {
-    throw new Failure<SessionCode>(
-      'session/broker',
-      `challenge is from broker ${challenge.broker}, expected ${own.config.broker}`,
-    )
-  }
-  if (challenge.expiresAt <= at - clockSkewSeconds) {
-    throw new Failure<SessionCode>(
-      'session/challenge-expired',
-      `challenge ended at ${challenge.expiresAt}, it is ${at}`,
-    )
-  }
-}
-
-/** Takes a challenge, makes evidence that answers it, and composes the request. leaseId: null for a first release */
-async function ask(
-  ports: SessionPorts,
-  own: OwnValues,
-  requestId: string,
-  leaseId: string | null,
-): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
-  const challenge = await ports.broker.challenge(own.model)
-  verifyChallenge(challenge, own, ports.now())
-  const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
-  const binding = bindingOf(own, purpose, own.config.broker, challenge.nonce)
-  const evidence = await ports.attester.attest(reportDataOf(binding))
-  const asked = { binding, evidence, leaseId }
-  const request = {
-    version: apiVersion,
-    requestId,
-    binding,
-    evidence,
-    keyset: own.keyset,
-    config: own.config,
-    modelVersion: own.modelVersion,
-    manifestDigest: own.manifestDigest,
-    host: own.host?.declaration ?? null,
-    lease: leaseId,
-  } as const
-  return { asked, request }
-}
-
-/** Everything between a running engine and a loaded model. */
-async function obtain(options: SessionOptions, ports: SessionPorts, engine: SessionEngine): Promise<Session> {
-  const say = (step: SessionStep, text: string) => ports.report({ kind: 'step', step, text })
-  const request = await generateRecipientKey()
-  const { key: receipt, pkcs8 } = await generateSigningKey('Ed25519')
-  pkcs8.fill(0)
-  if (receipt.publicKey.kty !== 'OKP') throw new TypeError('a receipt key is an Ed25519 key')
-  const notAfter = ports.now() + (options.keysetSeconds ?? keysetSecondsDefault)
-  const keys = { release: engine.releaseKey, request: request.publicKey, receipt: receipt.publicKey, notAfter }
-  const own = await composeOwnValues(options.settings, keys, ports.attester.platform)
-  say('keyset', `keyset ${keysetDigest(own.keyset)}`)
-  const askedAtMs = ports.elapsedMs()
-  const { asked, request: message } = await ask(ports, own, toHex(ports.random(16)), null)
-  say('evidence', `evidence answers broker ${own.config.broker}`)
-  const answer = await ports.broker.release(message)
-  say('release', 'the broker released the key to this keyset')
-  const { wrapped } = answer
-  if (wrapped === null) throw new Failure<SessionCode>('session/key', 'the release carries no key')
-  const grant = await verifyGrant(answer, own, asked, ports.now())
-  say('verify', `lease, attestation result and log entry ${grant.index} verified`)
-  // Invariant: nothing above this line touched the key; only a grant that verified gives the info that opens it (I3).
-  const metadata = await engine.load({
-    folder: options.folder,
-    manifestBytes: options.manifestBytes,
-    sealed: fromBase64(wrapped),
-    info: releaseInfo(grant.leafHash),
-    aad: releaseAad(own.manifestDigest),
-    threads: options.threads,
-  })
-  say('load', `model loaded: ${metadata.runtime}, ${metadata.threads} threads`)
-  return new Session({ ports, own, engine, request, receipt, metadata }, grant, askedAtMs)
-}
-
-/**
- * A session whose model is loaded, after everything that the broker sent was verified.
- *
- * throws  own/..., session/..., grant/..., leaf/..., tlog/..., ear/..., broker/..., engine/..., dsse/..., crypto/...
- */
-export async function startSession(options: SessionOptions, ports: SessionPorts): Promise<Session> {
-  // Before a process is started: a refusal that needs nobody else.
-  verifyPlatformAllowed(options.settings, ports.attester.platform)
-  await verifyOwnTrust(options.settings)
-  const engine = await ports.startEngine()
-  ports.report({ kind: 'step', step: 'engine', text: 'engine process started and made its release key' })
-  try {
-    return await obtain(options, ports, engine)
-  } catch (error) {
-    // Whatever refused: the process that could hold a key ends.
-    await engine.unload()
-    throw error
   }
 }

@@ -1,4 +1,4 @@
-import { concat, fromBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { concat, utf8 } from '#core/bytes/bytes.js'
 import { Reader } from '#core/bytes/reader.js'
 import { encodeVarint } from '#core/bytes/varint.js'
 import { Writer } from '#core/bytes/writer.js'
@@ -13,15 +13,14 @@ import {
   suiteIds,
   suiteSizes,
 } from '#core/crypto/hpke.js'
-import { labelled, type X25519Jwk, x25519ToJwk } from '#core/crypto/jwk.js'
+import { labelled, type X25519Jwk } from '#core/crypto/jwk.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { chunkSizeSent, chunksMax, requestSizeMax, responseSizeMax } from '#core/limits.js'
 import { type Chunk, ChunkSplitter } from '#core/wire/chunks.js'
+import { requestKeyId } from '#core/wire/ohttp-keys.js'
 
 /** Failures of sealed requests and responses. Nothing that was opened before a failure is handed out. */
 export type OhttpCode =
-  /** not a list of key configurations, or none of a suite that is spoken here */
-  | 'ohttp/key-config'
   /** the request names another key than the recipient's */
   | 'ohttp/key-id'
   /** the request names another suite: it is fixed by the keyset and never negotiated */
@@ -41,9 +40,6 @@ export type OhttpCode =
 
 export const requestType = 'message/ohttp-chunked-req'
 export const responseType = 'message/ohttp-chunked-res'
-export const keyConfigType = 'application/ohttp-keys'
-/** The key identifier of a node's request key: a node has one at a time, and the attested keyset says which. */
-export const requestKeyId = 1
 
 const requestLabel = 'message/bhttp chunked request'
 const responseLabel = 'message/bhttp chunked response'
@@ -54,65 +50,6 @@ const noAad = new Uint8Array(0)
 
 const refuse = (code: OhttpCode, message: string, cause?: unknown) =>
   new Failure<OhttpCode>(code, message, cause === undefined ? {} : { cause })
-
-/**
- * The document of a node's one key configuration: its length, then the configuration.
- *
- * source  RFC 9458, "Key Configuration", "Key Configuration Media Type"
- */
-export function encodeKeyConfigs(key: X25519Jwk): Uint8Array {
-  const suites = new Writer().u16be(suiteIds.kdf).u16be(suiteIds.aead).done()
-  const config = new Writer()
-    .u8(requestKeyId)
-    .u16be(suiteIds.kem)
-    .bytes(fromBase64Url(key.x, 32))
-    .u16be(suites.length)
-    .bytes(suites)
-    .done()
-  return new Writer().u16be(config.length).bytes(config).done()
-}
-
-function parseKeyConfig(config: Uint8Array): X25519Jwk | null {
-  const reader = new Reader(config)
-  const id = reader.u8()
-  // Only the length of a configuration of another KEM is known: it is passed over, as RFC 9458 wants.
-  if (reader.u16be() !== suiteIds.kem) return null
-  const key = reader.bytes(32)
-  const suites = new Reader(reader.bytes(reader.u16be()))
-  reader.end()
-  if (suites.left === 0 || suites.left % 4 !== 0) throw refuse('ohttp/key-config', 'suites are not pairs of numbers')
-  let spoken = false
-  while (suites.left > 0) {
-    const [kdf, aead] = [suites.u16be(), suites.u16be()]
-    spoken ||= kdf === suiteIds.kdf && aead === suiteIds.aead
-  }
-  return spoken && id === requestKeyId ? x25519ToJwk(key) : null
-}
-
-/**
- * The key of the one configuration in the document that is ours. It is a hint: a client seals to the key in the
- * attested keyset and to no other.
- *
- * throws  ohttp/key-config
- */
-export function parseKeyConfigs(document: Uint8Array): X25519Jwk {
-  try {
-    const reader = new Reader(document)
-    const keys: X25519Jwk[] = []
-    for (let i = 0; reader.left > 0; i++) {
-      if (i === 16) throw refuse('ohttp/key-config', 'more than 16 key configurations')
-      const key = parseKeyConfig(reader.bytes(reader.u16be()))
-      if (key !== null) keys.push(key)
-    }
-    if (keys.length !== 1) throw refuse('ohttp/key-config', `${keys.length} configurations are ours, expected 1`)
-    return keys[0]!
-  } catch (error) {
-    if (isFailure(error) && error.code.startsWith('bytes/')) {
-      throw refuse('ohttp/key-config', 'key configuration is cut or has bytes behind its end', error)
-    }
-    throw error
-  }
-}
 
 function requestHeader(): Uint8Array {
   return new Writer().u8(requestKeyId).u16be(suiteIds.kem).u16be(suiteIds.kdf).u16be(suiteIds.aead).done()

@@ -8,15 +8,16 @@ import type { Fields } from '#core/wire/bhttp.js'
 import type { ChunkCode } from '#core/wire/chunks.js'
 import type { ClientPolicy } from '#core/wire/client-policy.js'
 import type { InnerRequest } from '#core/wire/inner.js'
-import { encodeKeyConfigs, keyConfigType, type OhttpCode, requestType, responseType } from '#core/wire/ohttp.js'
+import { type OhttpCode, requestType, responseType } from '#core/wire/ohttp.js'
+import { encodeKeyConfigs, keyConfigType } from '#core/wire/ohttp-keys.js'
 import { type App, createApp, type Env } from '#host/http.js'
 import type { Log } from '#host/log.js'
 import { createRateLimit } from '#host/rate-limit.js'
 import { answerInner, answerSealed, type ExchangePorts, type Handler } from '#runtime/exchange.js'
 import type { KeyUseCode } from '#runtime/key-use.js'
-import type { BrokerCode } from '#runtime/ports.js'
+import type { BrokerCode, SessionCode } from '#runtime/ports.js'
 import { ReplayWindow } from '#runtime/replay-window.js'
-import type { Session, SessionCode } from '#runtime/session.js'
+import type { Session } from '#runtime/session.js'
 
 /** Failures of a request to a node, before or instead of what stands inside the seal. */
 export type NodeCode =
@@ -32,7 +33,6 @@ const statuses: Readonly<Record<NodeCode | OhttpCode | ChunkCode | KeyUseCode | 
   'node/media-type': 415,
   'node/nonce': 400,
   'node/evidence-rate': 429,
-  'ohttp/key-config': 400,
   'ohttp/key-id': 422,
   'ohttp/suite': 422,
   'ohttp/truncated': 400,

@@ -12,14 +12,13 @@ import { chunkSizeSent, requestSizeMax } from '#core/limits.js'
 import { ChunkSplitter } from '#core/wire/chunks.js'
 import {
   chunkNonce,
-  encodeKeyConfigs,
   openRequest,
-  parseKeyConfigs,
   requestInfo,
   responseKeys,
   type SealedRequest,
   sealRequest,
 } from '#core/wire/ohttp.js'
+import { encodeKeyConfigs, parseKeyConfigs } from '#core/wire/ohttp-keys.js'
 import vectors from '../../vectors/ohttp/cases.json' with { type: 'json' }
 
 async function codeOf(run: () => unknown): Promise<string> {

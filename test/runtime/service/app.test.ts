@@ -14,7 +14,8 @@ import {
   parseInnerResponse,
 } from '#core/wire/inner.js'
 import { nodeDocumentShape } from '#core/wire/node-document.js'
-import { openRequest, parseKeyConfigs, requestType, responseType, sealRequest } from '#core/wire/ohttp.js'
+import { openRequest, requestType, responseType, sealRequest } from '#core/wire/ohttp.js'
+import { parseKeyConfigs } from '#core/wire/ohttp-keys.js'
 import { type Receipt, verifyReceiptSignature } from '#core/wire/receipt.js'
 import type { App } from '#host/http.js'
 import type { Log, LogValue } from '#host/log.js'

@@ -1,0 +1,51 @@
+import { Failure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { reportDataOf } from '#core/wire/binding.js'
+import { apiVersion, type Challenge, type ReleaseRequest } from '#core/wire/release.js'
+import { bindingOf } from '#runtime/own-values.js'
+import type { SessionCode, SessionPorts } from '#runtime/ports.js'
+import type { Asked, OwnValues } from '#runtime/verify-grant.js'
+
+function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds): void {
+  if (challenge.broker !== own.config.broker) {
+    throw new Failure<SessionCode>(
+      'session/broker',
+      `challenge is from broker ${challenge.broker}, expected ${own.config.broker}`,
+    )
+  }
+  if (challenge.expiresAt <= at - clockSkewSeconds) {
+    throw new Failure<SessionCode>(
+      'session/challenge-expired',
+      `challenge ended at ${challenge.expiresAt}, it is ${at}`,
+    )
+  }
+}
+
+/** Takes a challenge, makes evidence that answers it, and composes the request. leaseId: null for a first release */
+export async function ask(
+  ports: SessionPorts,
+  own: OwnValues,
+  requestId: string,
+  leaseId: string | null,
+): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
+  const challenge = await ports.broker.challenge(own.model)
+  verifyChallenge(challenge, own, ports.now())
+  const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
+  const binding = bindingOf(own, purpose, own.config.broker, challenge.nonce)
+  const evidence = await ports.attester.attest(reportDataOf(binding))
+  const asked = { binding, evidence, leaseId }
+  const request = {
+    version: apiVersion,
+    requestId,
+    binding,
+    evidence,
+    keyset: own.keyset,
+    config: own.config,
+    modelVersion: own.modelVersion,
+    manifestDigest: own.manifestDigest,
+    host: own.host?.declaration ?? null,
+    lease: leaseId,
+  } as const
+  return { asked, request }
+}
