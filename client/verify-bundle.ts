@@ -6,7 +6,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import type { Json } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
-import { type Bundle, bundleShape } from '#core/wire/bundle.js'
+import { type Bundle, bundledRequestId, bundleShape } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
 import { type DenialEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
@@ -59,6 +59,8 @@ function verifyEntry(bundle: Bundle): ReleaseEntry | DenialEntry {
   verifyCommitment(entry.decision, 'decision', bundle.decision, openings.decision)
   const same = entry.at === bundle.at && entry.nonce_digest === nonceDigest(binding.nonce)
   if (!same) throw refuse('client/bundle-splice', 'entry has another time or nonce than the request')
+  if (request.requestId !== bundledRequestId)
+    throw refuse('client/bundle-splice', 'request has an id, a bundle has none')
   return entry
 }
 
@@ -96,6 +98,7 @@ function verifyVerdict(bundle: Bundle, entry: ReleaseEntry | DenialEntry, verdic
     verifyReleased(bundle, entry, verdict)
     return
   }
+  if (bundle.ear !== null) throw refuse('client/bundle-splice', 'a denial has no attestation result')
   const refusing = record.reasons.slice(0, entry.reasons.length).map((reason) => reason.id)
   if (refusing.join() !== entry.reasons.join() || entry.policy_digest !== record.policyDigest)
     throw refuse('client/bundle-splice', 'entry names other reasons or another policy than the decision made again')
@@ -115,6 +118,7 @@ function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<At
   const { statements } = verdict
   const expected: readonly (readonly [string, unknown, unknown])[] = [
     ['kind', entry.kind, bundle.request.lease === null ? 'release' : 'renewal'],
+    ['lease', entry.lease_id, bundle.request.lease ?? entry.lease_id],
     ['version', entry.version, statements.registration.value.version],
     ['manifest', entry.manifest_digest, statements.registration.value.manifestDigest],
     ['keyset', entry.keyset_digest, binding.keyset_digest],

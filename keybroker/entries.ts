@@ -1,7 +1,7 @@
 import { toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
-import type { Bundle, StateBundle } from '#core/wire/bundle.js'
+import { type Bundle, bundledRequestId, type StateBundle } from '#core/wire/bundle.js'
 import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, type StateEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
@@ -104,7 +104,7 @@ export function writeDecision(
   const bundle: Omit<Bundle, 'proof'> = {
     type: 'claviger/bundle/v1',
     at,
-    request,
+    request: { ...request, requestId: bundledRequestId },
     statements,
     decision,
     ear: granted?.ear ?? null,

@@ -16,6 +16,12 @@ const statementsShape = object({
   revocation: nullable(envelopeShape),
 })
 
+/**
+ * What stands in a bundle for the id under which a node repeats a request: the id takes no part in the decision and
+ * nothing in the log is bound to it, so a reader could not tell it from another.
+ */
+export const bundledRequestId = '0'.repeat(32)
+
 /** One decision with everything that it was made of: it can be judged again offline (I7). */
 export const bundleShape = object({
   type: literal('claviger/bundle/v1'),

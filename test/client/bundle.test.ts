@@ -1,0 +1,191 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { judged } from '#client/steps.js'
+import { bundleSteps, verifyBundle } from '#client/verify-bundle.js'
+import type { Ed25519Jwk } from '#core/crypto/jwk.js'
+import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import { type Bundle, bundleShape, type StateBundle } from '#core/wire/bundle.js'
+import type { Trust } from '#core/wire/trust-file.js'
+import { bundleAt } from '#keybroker/queries.js'
+import { testReferenceValues } from '#test/fakes/platform.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { ask, change, granted, type Registered, registered, startTime, testNode } from '#test/keybroker/fixtures.js'
+
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const country = (code: string) =>
+  `@id("place") permit (principal, action, resource) when { context.place.country == "${code}" };`
+
+let chain: Registered
+let trust: Trust
+let bundles: { readonly [name in 'release' | 'renewal' | 'denial']: Bundle }
+
+function trustIn({ test: { broker, testLog }, owner, platform }: Registered): Trust {
+  return {
+    type: 'claviger/trust/v1',
+    name: 'mine',
+    version: 1,
+    issuedAt: startTime,
+    expiresAt: startTime + 1000,
+    owners: [{ alias: 'acme', key: owner.key.publicKey }],
+    brokers: [{ alias: 'broker', key: broker.signer.publicKey as Ed25519Jwk }],
+    verifiers: [],
+    logs: [testLog.vkey],
+    witnessPolicy: testLog.quorumPolicy,
+    independentWitnesses: [],
+    runtimes: [],
+    simulatedRoots: [platform.rootDigest],
+  }
+}
+
+/** A release, its renewal, and a denial of the same broker; entries 5, 6 and 7 of its log. */
+async function decisions(from: Registered) {
+  const node = await testNode(from, { host: { country: 'DE' } })
+  const { lease } = granted(await ask(from, node))
+  const { id } = JSON.parse(Buffer.from(lease.payload, 'base64').toString()) as { id: string }
+  granted(await ask(from, node, { lease: id }))
+  const denied = await ask(from, await testNode(from, { host: { country: 'FR' } }))
+  expect(denied.kind).toBe('denied')
+  const at = async (entry: number) => parsed((await bundleAt(from.test.broker, entry, null)) as Bundle)
+  return { release: await at(5), renewal: await at(6), denial: await at(7) }
+}
+const parsed = (bundle: Bundle) => bundleShape(asJson(bundle), 'bundle')
+const asJson = (value: unknown): Json => parseJson(canonicalJson(value))
+
+beforeAll(async () => {
+  chain = await registered(await open(), { policy: country('DE') })
+  trust = trustIn(chain)
+  bundles = await decisions(chain)
+})
+afterAll(() => chain.test.close())
+
+async function judge(bundle: unknown, given = trust): Promise<string> {
+  const verdict = await judged(bundleSteps, (steps) => verifyBundle(asJson(bundle), given, steps))
+  return verdict.ok ? 'ok' : verdict.failure.code
+}
+
+test('release, renewal and denial are decided again with the same verdict (I7)', async () => {
+  for (const [name, bundle] of Object.entries(bundles)) {
+    const verdict = await judged(bundleSteps, (steps) => verifyBundle(asJson(bundle), trust, steps))
+    if (!verdict.ok) throw verdict.failure
+    expect(verdict.value.entry.kind).toBe(name)
+    expect(verdict.value.verdict.allow).toBe(name !== 'denial')
+    expect(new Set(verdict.steps.map((step) => step.status))).toEqual(new Set(['ok']))
+  }
+})
+
+type Path = readonly (string | number)[]
+
+/** The path of every scalar in a value. */
+function scalars(value: Json, path: Path = []): Path[] {
+  if (value === null || typeof value !== 'object') return [path]
+  const members: readonly (readonly [string | number, Json])[] = Array.isArray(value)
+    ? value.map((item, i) => [i, item] as const)
+    : Object.entries(value as Record<string, Json>)
+  return members.flatMap(([name, item]) => scalars(item, [...path, name]))
+}
+const at = (value: Json, path: Path): Json =>
+  path.reduce<Json>((one, name) => (one as Record<string, Json>)[name]!, value)
+function changed(value: Json, path: Path, to: Json): Json {
+  const [name, ...rest] = path
+  if (name === undefined) return to
+  const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<string, Json>
+  copy[name] = changed(copy[name]!, rest, to)
+  return copy as Json
+}
+/** Something of the same kind that is not the same. */
+function another(value: Json): Json {
+  if (value === null) return 'x'
+  if (typeof value === 'boolean') return !value
+  if (typeof value === 'number') return value + 1
+  const last = value as string
+  return last === '' ? 'x' : (last[0] === 'a' ? 'b' : 'a') + last.slice(1)
+}
+
+describe('one changed member, anywhere', () => {
+  test.each(['release', 'renewal', 'denial'] as const)('of a %s', async (name) => {
+    const bundle = asJson(bundles[name])
+    const passed: string[] = []
+    for (const path of scalars(bundle)) {
+      const code = await judge(changed(bundle, path, another(at(bundle, path))))
+      if (code === 'ok') passed.push(path.join('.'))
+    }
+    expect(passed).toEqual([])
+  })
+})
+
+describe('what belongs to another decision', () => {
+  test('any member of another valid bundle', async () => {
+    const { release, renewal, denial } = bundles
+    for (const [one, other] of [
+      [release, renewal],
+      [release, denial],
+      [denial, release],
+      [renewal, release],
+    ] as const) {
+      for (const name of ['at', 'request', 'decision', 'ear', 'openings', 'leaf', 'proof'] as const) {
+        // Two decisions of one second have the same time, and so have two denials no attestation result.
+        if (canonicalJson(one[name]).join() === canonicalJson(other[name]).join()) continue
+        expect(await judge({ ...one, [name]: other[name] }), name).not.toBe('ok')
+      }
+    }
+  })
+
+  test('policy or reference values of another time', async () => {
+    const { release } = bundles
+    await change(chain, 'policy', { name: 'later', language: 'cedar', text: country('FR') })
+    await change(chain, 'reference-values', { values: testReferenceValues({ guestSvnMin: 1 }) })
+    const head = (kind: string) => chain.owner.heads.get(`${kind} ${chain.owner.model}`)!.envelope
+    const withStatement = (part: object) => judge({ ...release, statements: { ...release.statements, ...part } })
+    expect(await withStatement({ policy: head('policy') })).toBe('client/bundle-verdict')
+    expect(await withStatement({ referenceValues: head('reference-values') })).not.toBe('ok')
+    expect(await withStatement({ policy: null })).toBe('judge/statement-missing')
+    expect(await withStatement({ referenceValues: null })).toBe('judge/statement-missing')
+  })
+
+  test('a policy of the same verdict, in other words', async () => {
+    const { denial } = bundles
+    await change(chain, 'policy', { name: 'same', language: 'cedar', text: `${country('DE')} // the same` })
+    const policy = chain.owner.heads.get(`policy ${chain.owner.model}`)!.envelope
+    expect(await judge({ ...denial, statements: { ...denial.statements, policy } })).toBe('client/bundle-verdict')
+  })
+})
+
+describe('anchors that came with the bundle (I19)', () => {
+  test.each<[string, () => Partial<Trust>, string]>([
+    ['owner', () => ({ owners: [] }), 'client/owner-unknown'],
+    ['broker', () => ({ brokers: [] }), 'client/broker-unknown'],
+    ['log', () => ({ logs: [] }), 'tlog/unknown-log'],
+    ['root', () => ({ simulatedRoots: [] }), 'client/bundle-verdict'],
+  ])('another %s', async (_, changes, code) => {
+    expect(await judge(bundles.release, { ...trust, ...changes() })).toBe(code)
+  })
+
+  test('a bundle that somebody minted with an owner, broker and log of their own', async () => {
+    await chain.test.close()
+    chain = await registered(await open(), { policy: country('DE') })
+    const { release } = await decisions(chain)
+    expect(await judge(release, trustIn(chain))).toBe('ok')
+    expect(await judge(release)).toBe('client/owner-unknown')
+  })
+
+  test('an entry that is no decision', async () => {
+    const state = (await bundleAt(chain.test.broker, 3, null)) as StateBundle
+    const { leaf, proof } = state
+    const bundle = { ...bundles.release, leaf, proof }
+    const readers = { ...trustIn(chain), owners: trust.owners, brokers: trust.brokers }
+    expect(await judge(bundle, readers)).toBe('client/bundle-splice')
+  })
+})
+
+test('any byte of the file changed: never verified, never anything but a Failure', async () => {
+  const bytes = canonicalJson(bundles.release)
+  await fc.assert(
+    fc.asyncProperty(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 }), async (index, xor) => {
+      const copy = bytes.slice()
+      copy[index] = copy[index]! ^ xor
+      const verdict = await judged(bundleSteps, async (steps) => verifyBundle(parseJson(copy), trust, steps))
+      expect(verdict.ok).toBe(false)
+    }),
+    { numRuns: 400 },
+  )
+})
