@@ -65,11 +65,8 @@ export interface Engine extends InferenceEngine {
 const unloaded = () => new Failure<EngineCode>('engine/not-loaded', 'the model was unloaded')
 const startDeadlineMs = 20_000
 
-/**
- * All that the process sees of the environment. glibc overwrites what is freed, so that plaintext does not linger in the heap,
- * and asks for huge pages, which pays for it (docs/decisions/engine-process.md).
- */
-export const engineEnvironment = { MALLOC_PERTURB_: '165', GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' }
+/** All that the process sees of the environment: glibc overwrites what is freed, so that plaintext does not linger in the heap. */
+export const engineEnvironment = { MALLOC_PERTURB_: '165' }
 
 function spawnChild(options: EngineOptions): ChildProcess {
   const path = compiledPath('runtime/engine/child.js')

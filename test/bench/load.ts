@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { prepareForm } from '#runtime/engine/prepare.js'
 import { engineEnvironment } from '#runtime/engine/start.js'
+import { engineThreads } from '#runtime/engine/threads.js'
 import { chainGraph, externalTensor, randomWeights } from '../fakes/graphs.js'
 import { sealFixture } from '../fakes/sealed-model.js'
 import type { LoadedOnce, LoadOnce } from './load-once.js'
@@ -32,7 +33,8 @@ function parseSettings(args: readonly string[]): Settings {
     options: {
       size: { type: 'string', default: '64,512' },
       rounds: { type: 'string', default: '7' },
-      threads: { type: 'string', default: '1' },
+      // As the engine would choose; the peer has as many.
+      threads: { type: 'string', default: String(engineThreads()) },
     },
   })
   const number = (text: string, name: string, min: number, max: number) => {
@@ -179,6 +181,6 @@ export async function run(args: readonly string[]): Promise<void> {
     }
   }
   process.stderr.write(
-    'A: weights inside the graph; B: in a file beside it. fast: without prepacking. Files are in the page cache; simulated TEE.\n',
+    `${settings.threads} threads on both sides. A: weights inside the graph; B: in a file beside it. fast: without prepacking. Files are in the page cache; simulated TEE.\n`,
   )
 }
