@@ -43,6 +43,7 @@ export function createFetch(options: CreateFetchOptions): typeof fetch {
   const client = new NodeClient(options)
   return async (input, init) => {
     const request = new Request(input, init)
+    request.signal.throwIfAborted()
     const url = new URL(request.url)
     const body = new Uint8Array(await request.arrayBuffer())
     if (body.length > requestSizeMax)

@@ -155,8 +155,18 @@ export class NodeClient {
    * throws  client/..., ohttp/..., channel/..., and the codes of core and attest
    */
   async request(plain: PlainRequest): Promise<VerifiedAnswer> {
-    const options = this.#options
     const node = await this.node()
+    try {
+      return await this.#ask(plain, node)
+    } catch (error) {
+      // Whatever went wrong, the node may be another one by now: the next request asks who it is.
+      this.#node = null
+      throw error
+    }
+  }
+
+  async #ask(plain: PlainRequest, node: VerifiedNode): Promise<VerifiedAnswer> {
+    const options = this.#options
     const { method, path, headers, body } = plain
     const inner = {
       method,
@@ -178,7 +188,6 @@ export class NodeClient {
     })
     const answer = await openAnswer(response, sealed)
     if (answer.receipt === null) {
-      this.#node = null
       throw refuse('client/answer', `node refused with status ${answer.status}: ${quote(answer.body)}`)
     }
     const bodies = { request: body, response: answer.body }
