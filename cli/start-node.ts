@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { randomBytes } from '#core/crypto/hash.js'
 import type { Envelope } from '#core/dsse.js'
@@ -14,6 +13,7 @@ import type { ApiRequest } from '#runtime/api/answer.js'
 import { answerOip } from '#runtime/api/oip.js'
 import { answerOpenAi } from '#runtime/api/openai.js'
 import { startEngine } from '#runtime/engine/start.js'
+import { engineThreads } from '#runtime/engine/threads.js'
 import type { Handler } from '#runtime/exchange.js'
 import type { Attester, SessionCode, SessionEvent } from '#runtime/ports.js'
 import { createNodeApp, keepSession } from '#runtime/service/app.js'
@@ -42,7 +42,7 @@ export interface StartNodeOptions {
   readonly dangerousAllowSimulated: boolean
   readonly dangerousAllowInspection: boolean
   readonly dangerousAllowPlain: boolean
-  /** default: all of the machine */
+  /** default: what the control group grants */
   readonly threads?: number
   readonly log: Log
   report(event: SessionEvent): void
@@ -122,7 +122,7 @@ async function openSession(options: StartNodeOptions, sealed: Sealed) {
       },
       folder,
       manifestBytes,
-      threads: options.threads ?? availableParallelism(),
+      threads: options.threads ?? engineThreads(),
     },
     {
       broker: createBrokerClient(client),

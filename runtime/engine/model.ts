@@ -2,9 +2,10 @@ import { Failure } from '#core/failure.js'
 import { parseGraph } from '#core/onnx/graph.js'
 import { bytesSource } from '#core/onnx/protobuf.js'
 import { verifyGraph } from '#core/onnx/verify.js'
-import type { SealedManifest } from '#core/sealed/manifest.js'
+import type { SealedFile, SealedManifest } from '#core/sealed/manifest.js'
 import type { EngineCode, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
-import { createSession, type ExternalData, runtimeVersion, type Session } from '#runtime/engine/ort.js'
+import { createSession, type ExternalData, type Session } from '#runtime/engine/ort.js'
+import { preparedBy } from '#runtime/engine/prepare.js'
 import { unsealModel } from '#runtime/engine/unseal.js'
 import { type PipelineConfig, parsePipelineConfig } from '#runtime/pipelines/config.js'
 import { type Graph, type MoonshineModel, moonshineGeometry, transcribe } from '#runtime/pipelines/moonshine.js'
@@ -35,17 +36,39 @@ interface Source {
   readonly inPlace: boolean
 }
 
+function preparedPath(graph: string): string {
+  return graph.replace(/\.onnx$/, '.ort')
+}
+
+/**
+ * The files to open: prepared forms of another version are left sealed, and so are graphs and their external data when every
+ * graph has a form of this version.
+ */
+function neededFiles(manifest: SealedManifest): SealedManifest['files'] {
+  const isUsable = (file: SealedFile) => file.role === 'prepared-form' && file.engine === preparedBy
+  const forms = new Set(manifest.files.filter(isUsable).map((file) => file.path))
+  const graphs = manifest.files.filter((file) => file.role === 'graph')
+  const covered = forms.size > 0 && graphs.every((file) => forms.has(preparedPath(file.path)))
+  return manifest.files.filter((file) => {
+    if (file.role === 'prepared-form') return isUsable(file)
+    return !(covered && (file.role === 'graph' || file.role === 'external-data'))
+  })
+}
+
+/** The paths that a config may name: a prepared form goes by the name of the graph that it was made from. */
+function namesOf(files: SealedManifest['files']): ReadonlySet<string> {
+  return new Set(files.flatMap(({ path }) => [path, path.replace(/\.ort$/, '.onnx')]))
+}
+
 /**
  * What a graph is read from. A prepared form made by this very version of ONNX Runtime is used where it lies; every other graph
  * is copied by ONNX Runtime, with its external data.
  *
  * throws  pipeline/config; onnx/... for a graph that asks for more than the sealed folder holds, or for foreign operators
  */
-function sourceOf(graph: string, files: ReadonlyMap<string, Uint8Array>, manifest: SealedManifest): Source {
-  const prepared = manifest.files.find(
-    (file) => file.path === graph.replace(/\.onnx$/, '.ort') && file.engine === `onnxruntime ${runtimeVersion}`,
-  )
-  const inPlace = prepared === undefined ? undefined : files.get(prepared.path)
+function sourceOf(graph: string, files: ReadonlyMap<string, Uint8Array>): Source {
+  // Only a usable one was opened.
+  const inPlace = files.get(preparedPath(graph))
   if (inPlace !== undefined) return { model: inPlace, external: [], inPlace: true }
   const model = files.get(graph)
   if (model === undefined) throw new Failure<PipelineCode>('pipeline/config', `the model has no ${graph}`)
@@ -82,7 +105,7 @@ const audioSlots = {
 async function open(config: PipelineConfig, files: ReadonlyMap<string, Uint8Array>, input: LoadInput) {
   const inPlace = new Set<Uint8Array>()
   const session = async (graph: string): Promise<Session> => {
-    const source = sourceOf(graph, files, input.manifest)
+    const source = sourceOf(graph, files)
     if (source.inPlace) inPlace.add(source.model)
     const { threads, prepacking, verbose } = input
     return createSession(source.model, source.external, { threads, prepacking, inPlace: source.inPlace }, verbose)
@@ -108,9 +131,16 @@ async function open(config: PipelineConfig, files: ReadonlyMap<string, Uint8Arra
  */
 export async function loadModel(input: LoadInput): Promise<LoadedModel> {
   const { folder, manifest, dek, threads } = input
-  const unsealed = await unsealModel({ folder, manifest, dek, workers: Math.min(threads, 4) })
+  const needed = neededFiles(manifest)
+  const size = needed.reduce((sum, file) => sum + file.plaintextLength, 0)
+  const unsealed = await unsealModel({
+    folder,
+    manifest: { ...manifest, files: needed, size },
+    dek,
+    workers: Math.min(threads, 4),
+  })
   const opened = await (async () => {
-    const config = parsePipelineConfig(unsealed.files.get('config.json'), new Set(unsealed.files.keys()))
+    const config = parsePipelineConfig(unsealed.files.get('config.json'), namesOf(needed))
     return { config, ...(await open(config, unsealed.files, input)) }
   })().catch((error) => {
     unsealed.zero()
@@ -123,7 +153,7 @@ export async function loadModel(input: LoadInput): Promise<LoadedModel> {
     pipeline: opened.config.pipeline,
     inputs: moonshine ? audioSlots.inputs : first!.inputs,
     outputs: moonshine ? audioSlots.outputs : first!.outputs,
-    runtime: `onnxruntime ${runtimeVersion}`,
+    runtime: preparedBy,
     provider: 'cpu',
     threads,
   }

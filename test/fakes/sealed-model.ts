@@ -32,8 +32,8 @@ export interface SealedFixture {
   wrapFor(key: X25519Jwk): Promise<{ sealed: Uint8Array; info: Uint8Array; aad: Uint8Array }>
 }
 
-function roleOf(path: string): Pick<SealedFile, 'role' | 'engine'> {
-  if (path.endsWith('.ort')) return { role: 'prepared-form', engine: 'onnxruntime 1.30.0' }
+function roleOf(path: string, preparedBy: string): Pick<SealedFile, 'role' | 'engine'> {
+  if (path.endsWith('.ort')) return { role: 'prepared-form', engine: preparedBy }
   const roles: Readonly<Record<string, FileRole>> = { 'config.json': 'config', 'tokenizer.json': 'tokenizer' }
   return { role: roles[path] ?? (path.endsWith('.onnx') ? 'graph' : 'external-data'), engine: undefined }
 }
@@ -54,7 +54,14 @@ export interface FixtureModel {
   readonly version: number
 }
 
-function sealFile(dek: Uint8Array, from: string, to: string, path: string, model: SealedManifest['model']): SealedFile {
+function sealFile(
+  dek: Uint8Array,
+  from: string,
+  to: string,
+  path: string,
+  model: SealedManifest['model'],
+  preparedBy: string,
+): SealedFile {
   const plaintext = new Uint8Array(readFileSync(join(from, path)))
   const aad = fileAad(model, path, plaintext.length)
   const floe = Floe.seal({ segmentLength }, fileKey(dek, path), aad, randomBytes(32))
@@ -72,7 +79,7 @@ function sealFile(dek: Uint8Array, from: string, to: string, path: string, model
   writeFileSync(target, sealed)
   return {
     path,
-    ...roleOf(path),
+    ...roleOf(path, preparedBy),
     plaintextLength: plaintext.length,
     ciphertextLength: sealed.length,
     header: toBase64(floe.header),
@@ -82,12 +89,17 @@ function sealFile(dek: Uint8Array, from: string, to: string, path: string, model
 }
 
 /** Seals every file of `from` into the folder `to`, under a new DEK. */
-export async function sealFixture(from: string, to: string, as: FixtureModel | null = null): Promise<SealedFixture> {
+export async function sealFixture(
+  from: string,
+  to: string,
+  as: FixtureModel | null = null,
+  preparedBy = 'onnxruntime 1.30.0',
+): Promise<SealedFixture> {
   const dek = new Uint8Array(randomBytes(32))
   const owner = as?.owner.publicKey ?? nobody
   const model = { id: `${thumbprint(owner)}/${as?.name ?? 'fixture'}`, version: as?.version ?? 1 }
   const paths = [...filesBelow(from)].sort()
-  const files = paths.map((path) => sealFile(dek, from, to, path, model))
+  const files = paths.map((path) => sealFile(dek, from, to, path, model, preparedBy))
   const digests = paths.map((path) => ({ path, sha256: toHex(sha256(new Uint8Array(readFileSync(join(from, path))))) }))
   const manifestBytes = encodeManifest({
     format: sealedFormat,

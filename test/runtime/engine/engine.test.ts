@@ -74,25 +74,43 @@ describe('an engine', () => {
     },
   )
 
-  test.each([true, false])('uses a prepared form where it lies, with prepacking %s', async (prepacking) => {
+  /** A prepared form of the weights, beside a graph whose own weights are zero: the answer says which of them ran. */
+  async function prepared(preparedBy?: string) {
     const plain = join(work, `plain-${++folders}`)
     const written = writeModelFolder(plain, 'external')
     await prepareForm(join(plain, 'model.onnx'), join(plain, 'model.ort'))
-    // Other weights in the plain graph: only the prepared form can give the answer below.
     writeFileSync(join(plain, 'weights.bin'), new Uint8Array(256 * 256 * 4))
-    const fixture = await sealFixture(plain, join(work, `sealed-${folders}`))
-    const engine = await start()
-    const { folder, manifestBytes } = fixture
-    const wrapped = await fixture.wrapFor(engine.releaseKey)
-    await engine.load({ folder, manifestBytes, threads: 1, prepacking, ...wrapped })
+    return { written, sealed: await sealFixture(plain, join(work, `sealed-${folders}`), null, preparedBy) }
+  }
+  async function firstRow(engine: Engine): Promise<readonly number[]> {
     const row = new Float32Array(256)
     row[0] = 1
-    for (let i = 0; i < 3; i++) {
-      const [y] = await engine.infer([x(row)], [])
-      ;(y!.data as Float32Array).forEach((one, i) => {
-        expect(one).toBeCloseTo(written.weights[i]!, 5)
-      })
-    }
+    const [y] = await engine.infer([x(row)], [])
+    return [...(y!.data as Float32Array)]
+  }
+
+  test.each([true, false])(
+    'uses a prepared form where it lies, with prepacking %s, and opens nothing else',
+    async (prepacking) => {
+      const { written, sealed } = await prepared()
+      for (const name of ['model.onnx', 'weights.bin']) rmSync(join(sealed.folder, `files/${name}.floe`))
+      const engine = await start()
+      const { folder, manifestBytes } = sealed
+      await engine.load({ folder, manifestBytes, threads: 1, prepacking, ...(await sealed.wrapFor(engine.releaseKey)) })
+      for (let i = 0; i < 3; i++) {
+        const row = await firstRow(engine)
+        row.forEach((one, i) => {
+          expect(one).toBeCloseTo(written.weights[i]!, 5)
+        })
+      }
+    },
+  )
+  test('leaves a prepared form of another version sealed, and loads the graph', async () => {
+    const { sealed } = await prepared('onnxruntime 1.0.0')
+    rmSync(join(sealed.folder, 'files/model.ort.floe'))
+    const engine = await start()
+    await load(engine, sealed)
+    expect(await firstRow(engine)).toEqual(new Array(256).fill(0))
   })
 
   test('every engine has a release key of its own, and opens only what is sealed to it', async () => {
