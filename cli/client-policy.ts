@@ -6,7 +6,7 @@ import { type ClientPolicy, clientPolicyShape } from '#core/wire/client-policy.j
 import type { Trust } from '#core/wire/trust-file.js'
 
 /** Failures of what was typed. */
-export type UsageCode = 'usage/model' | 'usage/number'
+export type UsageCode = 'usage/model' | 'usage/number' | 'usage/policy' | 'usage/bodies'
 
 /** What a client demands, as typed. */
 export interface PolicyArguments {
@@ -19,15 +19,17 @@ export interface PolicyArguments {
   readonly dangerousAllowSimulated?: boolean | undefined
 }
 
+const defaults = { versionMin: '1', beatAge: '300', witnesses: '0' } as const
+
 /** Adds the options that say what a client demands. */
 export function describePolicy(command: Command): Command {
   return command
     .option('--model <id>', 'the model that is expected: owner alias and name, or the full id')
     .option('--countries <list>', 'accepted countries of the declared place, such as DE,FR')
     .option('--manifest <sha256>', 'the only manifest that is accepted')
-    .option('--version-min <n>', 'oldest version that is accepted', '1')
-    .option('--beat-age <seconds>', 'oldest sign of life that is accepted', '300')
-    .option('--witnesses <n>', 'independent witnesses that are asked for', '0')
+    .option('--version-min <n>', 'oldest version that is accepted', defaults.versionMin)
+    .option('--beat-age <seconds>', 'oldest sign of life that is accepted', defaults.beatAge)
+    .option('--witnesses <n>', 'independent witnesses that are asked for', defaults.witnesses)
     .option('--dangerous-allow-simulated', 'accept a simulated node: NOT HARDWARE, for development only')
 }
 
@@ -49,6 +51,17 @@ export function resolveModel(model: string, trust: Trust): string {
   })
 }
 
+/** Returns only when no demand was typed: what would not be compared is not taken in silence. @throws usage/policy */
+export function refusePolicy(args: PolicyArguments, what: string): void {
+  const typed = (['model', 'countries', 'manifest'] as const).filter((name) => args[name] !== undefined)
+  const raised = (['versionMin', 'beatAge', 'witnesses'] as const).filter(
+    (name) => args[name] !== undefined && args[name] !== defaults[name],
+  )
+  const [first] = [...typed, ...raised]
+  if (first !== undefined)
+    throw new Failure<UsageCode>('usage/policy', `${first} is a demand on a node, and this is ${what}`)
+}
+
 /** The policy that the arguments say, for `model` when no other is named. @throws usage/..., shape/... */
 export function clientPolicy(args: PolicyArguments, trust: Trust, model?: string): ClientPolicy {
   const named = args.model === undefined ? model : resolveModel(args.model, trust)
@@ -59,10 +72,10 @@ export function clientPolicy(args: PolicyArguments, trust: Trust, model?: string
       type: 'claviger/client-policy/v1',
       model: named,
       manifests: args.manifest === undefined ? null : [args.manifest],
-      versionMin: number('version-min', args.versionMin ?? '1'),
+      versionMin: number('version-min', args.versionMin ?? defaults.versionMin),
       countries: args.countries === undefined ? null : args.countries.split(','),
-      beatAgeSecondsMax: number('beat-age', args.beatAge ?? '300'),
-      witnessesMin: number('witnesses', args.witnesses ?? '0'),
+      beatAgeSecondsMax: number('beat-age', args.beatAge ?? defaults.beatAge),
+      witnessesMin: number('witnesses', args.witnesses ?? defaults.witnesses),
       dangerousAllowSimulated: args.dangerousAllowSimulated === true,
     },
     'policy',

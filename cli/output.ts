@@ -64,7 +64,7 @@ export function reportError(io: Io, error: unknown): number {
   io.stderr(`${paint(io, 'red', 'error:')} ${error.message} (${error.code})\n`)
   const hint = error.detail?.hint
   if (typeof hint === 'string') io.stderr(`${paint(io, 'cyan', 'hint:')} ${hint}\n`)
-  return exitCodes.failure
+  return error.code.startsWith('usage/') ? exitCodes.usage : exitCodes.failure
 }
 
 /** `1.2 s`, `35 ms`. */

@@ -1,12 +1,20 @@
 import type { Command } from 'commander'
 import { renderCard, renderSteps } from '#cli/card.js'
+import type { UsageCode } from '#cli/client-policy.js'
 import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { answerCard } from '#client/card.js'
 import { judged } from '#client/steps.js'
-import { consistencySteps, receiptSteps, verifyConsistency, verifyReceipt } from '#client/verify-receipt.js'
+import {
+  consistencySteps,
+  type ReceiptTrust,
+  receiptSteps,
+  verifyConsistency,
+  verifyReceipt,
+} from '#client/verify-receipt.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
 
 export interface ReceiptArguments {
   readonly file: string
@@ -17,8 +25,11 @@ export interface ReceiptArguments {
   readonly dangerousAllowSimulated?: boolean | undefined
 }
 
+/** Both bodies, or null where none is named: one alone would be compared with nothing. */
 async function readBodies(args: ReceiptArguments) {
-  if (args.request === undefined || args.response === undefined) return null
+  if (args.request === undefined && args.response === undefined) return null
+  if (args.request === undefined || args.response === undefined || args.trust === undefined)
+    throw new Failure<UsageCode>('usage/bodies', '--request, --response and --trust go together')
   return {
     request: await readInput(args.request, 'request'),
     response: await readInput(args.response, 'response'),
@@ -28,12 +39,18 @@ async function readBodies(args: ReceiptArguments) {
 /** Verifies a receipt offline. Without a trust file it can at most be consistent: exit 3. */
 export async function run(args: ReceiptArguments, io: Io): Promise<number> {
   const file = parseJson(await readInput(args.file, 'receipt'))
-  return args.trust === undefined ? runConsistency(args, file, io) : runTrusted(args, file, args.trust, io)
+  const bodies = await readBodies(args)
+  return args.trust === undefined ? runConsistency(args, file, io) : runTrusted(args, file, args.trust, bodies, io)
 }
 
-async function runTrusted(args: ReceiptArguments, file: Json, trustPath: string, io: Io): Promise<number> {
+async function runTrusted(
+  args: ReceiptArguments,
+  file: Json,
+  trustPath: string,
+  bodies: ReceiptTrust['bodies'],
+  io: Io,
+): Promise<number> {
   const { trust } = await loadTrust(trustPath, io.now())
-  const bodies = await readBodies(args)
   const input = { trust, policy: null, dangerousAllowSimulated: true, bodies }
   const verdict = await judged(receiptSteps, (steps) => verifyReceipt(file, input, steps))
   const simulated = verdict.ok && verdict.value.node.platform === 'simulated'

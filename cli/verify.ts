@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
+import * as bundle from '#cli/bundle-verify.js'
 import { renderCard, renderSteps } from '#cli/card.js'
-import { clientPolicy, describePolicy, type PolicyArguments } from '#cli/client-policy.js'
+import { clientPolicy, describePolicy, type PolicyArguments, refusePolicy } from '#cli/client-policy.js'
 import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import * as receipt from '#cli/receipt.js'
@@ -13,6 +14,7 @@ import { nodeSteps, type VerifiedNode, verifyNode } from '#client/verify-node.js
 import { toBase64Url } from '#core/bytes/bytes.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
 import { nodeDocumentShape } from '#core/wire/node-document.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -20,7 +22,7 @@ import type { Trust } from '#core/wire/trust-file.js'
 export type VerifyCommandCode = 'verify/trust-needed' | 'verify/kind'
 
 export interface VerifyArguments extends PolicyArguments {
-  /** URL of a node, or path of a node document or receipt */
+  /** URL of a node, or path of a node document, receipt or decision bundle */
   readonly target: string
   readonly trust?: string | undefined
   readonly json?: boolean | undefined
@@ -46,16 +48,24 @@ function trustNeeded(): Failure {
   )
 }
 
-/** Verifies a node by its URL, or a node document or receipt in a file. Exit 0 only when every step passed on hardware. */
+/** Verifies a node by its URL, or a node document, receipt or decision bundle in a file. Exit 0 only when every step passed on hardware. */
 export async function run(args: VerifyArguments, io: Io): Promise<number> {
   if (/^https?:\/\//.test(args.target)) return runNode(args, io)
-  const document = parseJson(await readInput(args.target, 'document'))
+  const document = parseJson(await readInput(args.target, 'document'), 16 * MiB)
   const type = typeOf(document)
   if (type === 'claviger/node/v1') return runDocument(args, document, null, io)
-  if (type === 'claviger/receipt-file/v1') return receipt.run({ ...args, file: args.target }, io)
-  throw new Failure<VerifyCommandCode>('verify/kind', `${args.target} is neither a node document nor a receipt`, {
-    detail: { hint: 'for a decision bundle: ./claviger bundle verify FILE --trust trust.json' },
-  })
+  if (type === 'claviger/receipt-file/v1') {
+    refusePolicy(args, 'a receipt: it is judged by the policy that it echoes')
+    return receipt.run({ ...args, file: args.target }, io)
+  }
+  if (type === 'claviger/bundle/v1') {
+    refusePolicy(args, 'a decision bundle')
+    return bundle.run({ ...args, file: args.target }, io)
+  }
+  throw new Failure<VerifyCommandCode>(
+    'verify/kind',
+    `${args.target} is neither a node document nor a receipt nor a decision bundle`,
+  )
 }
 
 async function runNode(args: VerifyArguments, io: Io): Promise<number> {
@@ -117,8 +127,8 @@ function report(
 export function describe(program: Command, io: Io): void {
   const command = program
     .command('verify')
-    .argument('<url|file>', 'URL of a node, or a node document or receipt in a file')
-    .description('verify a node or a receipt against your own trust file')
+    .argument('<url|file>', 'URL of a node, or a node document, receipt or decision bundle in a file')
+    .description('verify a node, a receipt or a decision against your own trust file')
     .option('--trust <file>', 'your trust file')
     .option('--json', 'print the verdict as JSON')
     .addHelpText(
