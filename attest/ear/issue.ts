@@ -1,10 +1,10 @@
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
 import type { AttestationResult } from '#attest/result.js'
 import { assert } from '#core/assert.js'
-import { toBase64Url, utf8 } from '#core/bytes/bytes.js'
-import { type SigningKey, sign } from '#core/crypto/sign.js'
+import type { SigningKey } from '#core/crypto/sign.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
-import { type EarPayload, earLifetimeSeconds, earPayloadShape, earProfile, joseAlgorithm } from '#core/wire/ear.js'
+import { signJws } from '#core/jws.js'
+import { type EarPayload, earLifetimeSeconds, earPayloadShape, earProfile } from '#core/wire/ear.js'
 
 /** What an EAR says beyond the attestation result. */
 export interface EarInput {
@@ -36,9 +36,7 @@ export async function issueEar(result: AttestationResult, input: EarInput, key: 
   assert(result.skipped.length === 0, 'only results in which every step counts are issued')
   const payload = canonicalJson(payloadOf(result, input))
   earPayloadShape(parseJson(payload), 'ear')
-  const header = canonicalJson({ typ: 'JWT', alg: joseAlgorithm(key.publicKey), kid: key.id })
-  const signed = `${toBase64Url(header)}.${toBase64Url(payload)}`
-  return `${signed}.${toBase64Url(await sign(key, utf8(signed)))}`
+  return signJws(key, payload)
 }
 
 function payloadOf(result: AttestationResult, input: EarInput): EarPayload {

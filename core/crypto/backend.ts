@@ -18,9 +18,13 @@ export type SignatureAlgorithm =
   /** RSASSA-PKCS1-v1_5 with SHA-256: certificates and TPM quotes */
   | 'RSA-SHA256'
 
-/** A private signing key that can be moved about as PKCS#8, or stay where it was made. */
+/**
+ * A private signing key that can be moved about as PKCS#8, or stay where it was made. `key` is the platform's reference
+ * to it, a KeyObject (node) or a CryptoKey that cannot be exported (browser), for libraries that sign with such a one.
+ */
 export interface PrivateKeyHandle {
   readonly algorithm: SignatureAlgorithm
+  readonly key: { readonly type: string }
 }
 
 /** A hash that takes its message in pieces. `digest` ends it. */

@@ -1,9 +1,9 @@
-import { equal, fromBase64Url, utf8 } from '#core/bytes/bytes.js'
-import { type SignatureJwk, thumbprint, thumbprintShape } from '#core/crypto/jwk.js'
-import { verifySignature } from '#core/crypto/sign.js'
+import { equal } from '#core/bytes/bytes.js'
+import { type SignatureJwk, thumbprintShape } from '#core/crypto/jwk.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { hex, integer, json, list, literal, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { type JwsCode, verifyJws } from '#core/jws.js'
 import { clockSkewSeconds, KiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { timeShape } from '#core/wire/names.js'
@@ -123,7 +123,6 @@ export const earPayloadShape = object({
   claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
 })
 export type EarPayload = Shaped<typeof earPayloadShape>
-const headerShape = object({ typ: literal('JWT'), alg: oneOf('EdDSA', 'ES256'), kid: thumbprintShape })
 
 /** A verified attestation result. That it was verified says nothing about its `status`: the reader decides on that. */
 export interface Ear {
@@ -156,11 +155,6 @@ function refuse(code: EarCode, message: string, cause?: unknown): Failure<EarCod
   return new Failure<EarCode>(code, message, { cause })
 }
 
-/** JOSE's name of the algorithm that a key signs with. */
-export function joseAlgorithm(key: SignatureJwk): 'EdDSA' | 'ES256' {
-  return key.kty === 'EC' ? 'ES256' : 'EdDSA'
-}
-
 /**
  * The attestation result that one of `verifierKeys` signed for `audience`, current at `at` (60 seconds forgiven).
  *
@@ -188,37 +182,27 @@ export async function verifyEar(
   return toEar(signer, payload)
 }
 
+const earCodes: { readonly [code in JwsCode]: EarCode } = {
+  'jws/form': 'ear/form',
+  'jws/key': 'ear/key',
+  'jws/algorithm': 'ear/algorithm',
+  'jws/signature': 'ear/signature',
+  'jws/payload': 'ear/claims',
+}
+
 async function verifyToken(
   token: string,
   keys: readonly SignatureJwk[],
 ): Promise<{ readonly signer: string; readonly payload: EarPayload }> {
   if (token.length > earSizeMax) throw refuse('ear/form', `result has ${token.length} characters`)
-  const parts = token.split('.', 4)
-  const [head, body, tail] = parts
-  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
-    throw refuse('ear/form', 'result is not a compact JWS of three parts')
-  const header = read('ear/form', 'header', () => headerShape(parseJson(fromBase64Url(head)), 'header'))
-  const key = keys.find((one) => thumbprint(one) === header.kid)
-  if (!key) throw refuse('ear/key', `result is signed by key ${header.kid}, which is not one of the verifier's`)
-  // Invariant: the key decides the algorithm; the header may only agree with it.
-  if (joseAlgorithm(key) !== header.alg) throw refuse('ear/algorithm', `algorithm ${header.alg} is not that of the key`)
-  const signature = read('ear/form', 'signature', () => fromBase64Url(tail, 64))
   try {
-    await verifySignature(key, utf8(`${head}.${body}`), signature, 'result')
+    const { signer, payload } = await verifyJws(token, keys, 'result')
+    return { signer, payload: earPayloadShape(parseJson(payload, earSizeMax), '') }
   } catch (cause) {
     if (!isFailure(cause)) throw cause
-    throw refuse('ear/signature', 'result was not signed by the key that it names', cause)
-  }
-  const payload = read('ear/claims', 'claims', () => earPayloadShape(parseJson(fromBase64Url(body), earSizeMax), ''))
-  return { signer: header.kid, payload }
-}
-
-function read<T>(code: EarCode, what: string, parse: () => T): T {
-  try {
-    return parse()
-  } catch (cause) {
-    if (!isFailure(cause)) throw cause
-    throw refuse(code, `${what} of the result: ${cause.message}`, cause)
+    const code = earCodes[cause.code as JwsCode]
+    if (code !== undefined) throw refuse(code, cause.message, cause)
+    throw refuse('ear/claims', `claims of the result: ${cause.message}`, cause)
   }
 }
 

@@ -1,9 +1,10 @@
-import { fromBase64Url, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
+import { toHex } from '#core/bytes/bytes.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
-import { type SigningKey, sign, verifySignature } from '#core/crypto/sign.js'
+import type { SigningKey } from '#core/crypto/sign.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { hex, json, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { signJws, verifyJws } from '#core/jws.js'
 import { KiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { timeShape } from '#core/wire/names.js'
@@ -47,7 +48,6 @@ const payloadShape = object({
   submods: object({ cpu0: submodShape }),
   claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
 })
-const headerShape = object({ typ: literal('JWT'), alg: oneOf('ES256', 'EdDSA'), kid: string() })
 
 /** A token of ours that was verified. */
 export interface KbsToken {
@@ -58,7 +58,6 @@ export interface KbsToken {
 function refuse(message: string, cause?: unknown): Failure<KbsCode> {
   return new Failure<KbsCode>('kbs/token', message, { cause })
 }
-const algorithmOf = (key: SignatureJwk) => (key.kty === 'EC' ? 'ES256' : 'EdDSA')
 
 /**
  * The token of an attested guest, in the profile that KBS clients carry about, compact: device evidence stays out, since
@@ -78,7 +77,6 @@ export async function issueToken(
   },
 ): Promise<string> {
   const { result, data } = about
-  const header = { typ: 'JWT', alg: algorithmOf(signer.publicKey), kid: signer.id }
   const payload: Shaped<typeof payloadShape> = {
     eat_profile: profile,
     iss: signer.id,
@@ -102,8 +100,7 @@ export async function issueToken(
     },
     claviger_hardware: result.platform === 'hardware' ? 'hardware' : 'NOT HARDWARE',
   }
-  const signed = `${toBase64Url(utf8(JSON.stringify(header)))}.${toBase64Url(canonicalJson(payload))}`
-  return `${signed}.${toBase64Url(await sign(signer, utf8(signed)))}`
+  return signJws(signer, canonicalJson(payload))
 }
 
 /**
@@ -114,16 +111,10 @@ export async function issueToken(
  */
 export async function verifyToken(token: string, key: SignatureJwk, at: UnixSeconds): Promise<KbsToken> {
   if (token.length > tokenSizeMax) throw refuse(`token has ${token.length} characters, at most ${tokenSizeMax}`)
-  const parts = token.split('.', 4)
-  const [head, body, tail] = parts
-  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
-    throw refuse('token is not a compact JWS of three parts')
   const own = thumbprint(key)
   try {
-    const header = headerShape(parseJson(fromBase64Url(head)), 'header')
-    if (header.kid !== own || header.alg !== algorithmOf(key)) throw refuse('token is not signed by this broker')
-    await verifySignature(key, utf8(`${head}.${body}`), fromBase64Url(tail, 64), 'token')
-    const claims = payloadShape(parseJson(fromBase64Url(body)), '')
+    const { payload } = await verifyJws(token, [key], 'token')
+    const claims = payloadShape(parseJson(payload), '')
     if (claims.iss !== own || claims.aud !== own) throw refuse('token is of or for another broker')
     // No skew is forgiven: issuer and reader are one broker.
     if (at < claims.iat || at >= claims.exp) throw refuse(`token is valid from ${claims.iat} until ${claims.exp}`)
