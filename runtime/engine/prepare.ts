@@ -16,6 +16,8 @@ export const preparedBy = `onnxruntime ${runtimeVersion}`
  * throws     engine/prepare
  */
 export async function prepareForm(graphPath: string, outPath: string): Promise<void> {
+  // Read when the first session of a process is made: without it ONNX Runtime records the model and reports to its maker.
+  process.env.ORT_DISABLE_TELEMETRY = '1'
   try {
     const session = await ort.InferenceSession.create(graphPath, {
       executionProviders: ['cpu'],

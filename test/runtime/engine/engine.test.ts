@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -8,6 +8,14 @@ import { type Engine, type EngineOptions, startEngine } from '#runtime/engine/st
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { type ModelKind, writeModelFolder } from '#test/fakes/graphs.js'
 import { type SealedFixture, sealFixture } from '#test/fakes/sealed-model.js'
+
+const linkOf = (path: string): string => {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return '' // closed meanwhile
+  }
+}
 
 const work = mkdtempSync(join(tmpdir(), 'engine-'))
 const engines: Engine[] = []
@@ -79,6 +87,9 @@ describe('an engine', () => {
     const plain = join(work, `plain-${++folders}`)
     const written = writeModelFolder(plain, 'external')
     await prepareForm(join(plain, 'model.onnx'), join(plain, 'model.ort'))
+    // The owner's plaintext is on record nowhere else: left to itself, ONNX Runtime would keep one and report it.
+    const open = readdirSync('/proc/self/fd').map((fd) => linkOf(`/proc/self/fd/${fd}`))
+    expect(open.filter((path) => /mat-debug|onnxruntime\.db/.test(path))).toEqual([])
     writeFileSync(join(plain, 'weights.bin'), new Uint8Array(256 * 256 * 4))
     return { written, sealed: await sealFixture(plain, join(work, `sealed-${folders}`), null, preparedBy) }
   }

@@ -107,6 +107,9 @@ describe('memory of an engine that may be inspected', () => {
     expect(scanMemory([chain.engine, chain.parent.pid!], dek)).toEqual([])
     expect(scanMemory([chain.parent.pid!], weights)).toEqual([])
     expect(namelessFilesOf(chain.engine)).toEqual([])
+    // ONNX Runtime, left to itself, records models and runs in files of its own and reports to its maker.
+    const open = readdirSync(`/proc/${chain.engine}/fd`).map((fd) => linkOf(`/proc/${chain.engine}/fd/${fd}`))
+    expect(open.filter((target) => target.startsWith('/') && target !== '/dev/null')).toEqual([])
 
     const engine = chain.engine
     await chain.ask({ do: 'unload' })
