@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -181,6 +182,14 @@ describe('claviger receipt verify', () => {
       expect([code, err.includes('(usage/bodies)')]).toEqual([2, true])
     }
   })
+})
+
+test('a minus reads standard input, and the process ends as the command says', () => {
+  const input = readFileSync(files.receipt)
+  const env = { PATH: process.env.PATH, XDG_STATE_HOME: join(work, 'state') }
+  const { status, stdout } = spawnSync(process.execPath, ['claviger', 'receipt', 'verify', '-'], { input, env })
+  expect(stdout.toString()).toContain('consistent, not verified')
+  expect(status).toBe(3)
 })
 
 describe('claviger bundle verify', () => {
