@@ -18,6 +18,7 @@ import { apiVersion, hostDeclarationShape, type ReleaseRequest } from '#core/wir
 import type { RuntimeConfig } from '#core/wire/runtime-config.js'
 import { payloadDigest } from '#core/wire/statements.js'
 import { createLog } from '#host/log.js'
+import type { Attester } from '#runtime/ports.js'
 import type { TestChain } from '#test/e2e/fixtures.js'
 import { nowSeconds, openOwner, post } from '#test/invariants/fixtures.js'
 
@@ -33,10 +34,18 @@ export interface Asking {
   release(request: unknown): ReturnType<typeof post>
 }
 
-export async function asking({ chain, options }: TestChain): Promise<Asking> {
-  const { stack, attester } = chain
-  const at = chainPlaces(options.folder)
-  const owner = await openOwner(options.folder, stack.url)
+export function asking({ chain, options }: TestChain): Promise<Asking> {
+  return askingAt(options.folder, { url: chain.stack.url, broker: chain.stack.broker }, chain.attester)
+}
+
+/** The same at the chain of another process, with the machine whose keys lie in that chain's folder. */
+export async function askingAt(
+  folder: string,
+  stack: { readonly url: string; readonly broker: string },
+  attester: Attester,
+): Promise<Asking> {
+  const at = chainPlaces(folder)
+  const owner = await openOwner(folder, stack.url)
   const host = hostDeclarationShape(parseJson(await readFile(at.host)), 'host')
   const digest = manifestDigest(new Uint8Array(await readFile(join(at.sealed, manifestName))))
   const trust = (await owner.heads()).find((one) => one.kind === 'trust')!
