@@ -40,6 +40,7 @@ export type ClientCode =
   | 'client/bundle-splice'
   | 'client/bundle-verdict'
   | 'client/request-size'
+  | 'client/browser'
   | 'client/unreachable'
   | 'client/answer'
 

@@ -21,6 +21,22 @@ async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
 }
 
 /**
+ * Only programs of this machine's user speak here, never a page in a browser: a page of anybody's could otherwise spend
+ * the user's credential, and read answers by a name that resolves to this machine (DNS rebinding).
+ *
+ * throws  client/browser
+ */
+function verifyNotBrowser(request: Request): void {
+  const { hostname } = new URL(request.url)
+  const isAddress = hostname === 'localhost' || /^[0-9.]+$/.test(hostname) || /^\[[0-9a-f:.]+\]$/.test(hostname)
+  const fromPage = request.headers.has('origin') || (request.headers.get('sec-fetch-site') ?? 'none') !== 'none'
+  if (isAddress && !fromPage) return
+  throw new Failure<ClientCode>('client/browser', 'the proxy answers programs by its address, not pages in a browser')
+}
+
+const statuses: Readonly<Record<string, 403 | 413>> = { 'client/browser': 403, 'client/request-size': 413 }
+
+/**
  * A local HTTP server that any OpenAI client can be pointed at: it seals every request to the verified node and hands
  * out an answer only after its receipt was verified. A request that cannot be sealed is refused, never passed on plain.
  */
@@ -28,6 +44,7 @@ export function createProxy(options: CreateFetchOptions): Hono {
   const sealedFetch = createFetch(options)
   const app = new Hono()
   app.all('*', async (context) => {
+    verifyNotBrowser(context.req.raw)
     const { method, url, headers } = context.req.raw
     const body = await readBody(context.req.raw)
     const fields = new Headers(headers)
@@ -41,7 +58,7 @@ export function createProxy(options: CreateFetchOptions): Hono {
     const body = { message: error.message, type: 'claviger_refused', param: null, code: error.code }
     // A refusal is no hiccup: clients that try again by themselves would only have it refused again, and pay again.
     const again = error.code === 'client/unreachable' ? 'true' : 'false'
-    return context.json({ error: body }, error.code === 'client/request-size' ? 413 : 502, { 'x-should-retry': again })
+    return context.json({ error: body }, statuses[error.code] ?? 502, { 'x-should-retry': again })
   })
   return app
 }

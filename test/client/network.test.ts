@@ -280,6 +280,16 @@ describe('the proxy', () => {
     const response = await proxy.request('http://127.0.0.1/v1/models', { headers })
     expect(response.status).toBe(200)
   })
+  test.each([
+    ['a page of another site', 'http://127.0.0.1/v1/models', { origin: 'https://evil.example' }],
+    ['a page without an origin', 'http://127.0.0.1/v1/models', { 'sec-fetch-site': 'cross-site' }],
+    ['a name that resolves to this machine', 'http://evil.example/v1/models', {}],
+  ])('refuses %s and sends nothing', async (_, url, headers) => {
+    const response = await createProxy(network.options()).request(url, { headers })
+    expect(response.status).toBe(403)
+    expect(await response.json()).toMatchObject({ error: { code: 'client/browser' } })
+    expect(network.seen.length).toBe(0)
+  })
   test('answers a request that is too large with 413 and sends nothing', async () => {
     const body = new Uint8Array(40 * 1024 * 1024)
     const response = await createProxy(network.options()).request('http://127.0.0.1/v1/x', { method: 'POST', body })
