@@ -14,6 +14,7 @@ import type { KbsCode } from '#keybroker/kbs/failures.js'
 import type { EvidenceStore, KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
 import type { ModelKeyPath } from '#keybroker/kbs/resource.js'
 import type { KbsToken } from '#keybroker/kbs/token.js'
+import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
 import type { NewEntry, StoredModelKey } from '#keybroker/ports.js'
@@ -157,8 +158,10 @@ async function release(
     const recorded = await recordModel(broker, { key, token, evidence, verdict, standing, at })
     if (recorded === 'pending') await publishPending(broker, standing.tenant.id)
     if (recorded === 'pending' || recorded === 'changed') continue
-    await publish(broker, recorded.entry)
+    const { proof } = await publish(broker, recorded.entry)
     if (!verdict.allow) return null
+    // As on our own route: a log that the owner does not name is no log, whatever the client can check (I3).
+    await verifyLogged(broker, proof, recorded.entry.leaf, verdict.statements.trust.value)
     return await broker.kek.unwrapDek(
       recorded.key.wrapped,
       modelKeyAad(keyContextOf(verdict.statements)),

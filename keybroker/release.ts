@@ -2,10 +2,7 @@ import { fromBase64Url, toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { clockSkewSeconds } from '#core/limits.js'
-import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
-import { verifyTlogProof } from '#core/tlog/verify.js'
 import { releaseKeyThumbprint } from '#core/wire/keyset.js'
 import { type Lease, signLease } from '#core/wire/lease.js'
 import {
@@ -20,6 +17,7 @@ import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { type Judged, type Recorded, recordDecision } from '#keybroker/grant.js'
 import { makeBeat } from '#keybroker/lease.js'
+import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
 import type { StoredModelKey } from '#keybroker/ports.js'
@@ -74,33 +72,6 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
   throw new Failure<BrokerCode>('broker/changing', "the owner's statements kept changing; ask again")
 }
 
-/**
- * The proof is one that the owner's nodes accept, and this broker's clock is that of the witnesses: a broker whose clock
- * was set back would find leases alive that have ended (TRUST 15).
- */
-async function verifyLogged(
-  broker: Broker,
-  proof: string,
-  leaf: Uint8Array,
-  verdict: Decided<Appraised>,
-): Promise<void> {
-  const { logs, witnessPolicy } = verdict.statements.trust.value
-  let times: readonly UnixSeconds[]
-  try {
-    const { cosigners } = await verifyTlogProof(proof, leaf, { logVkeys: logs, policy: witnessPolicy })
-    times = cosigners.map((one) => one.time).toSorted((a, b) => a - b)
-  } catch (cause) {
-    if (!isFailure(cause)) throw cause
-    const message = `the log's proof is not one that the owner's trust statement accepts: ${cause.message}`
-    throw new Failure<BrokerCode>('broker/log-proof', message, { cause })
-  }
-  const median = times[Math.floor(times.length / 2)]
-  const at = broker.clock()
-  if (median !== undefined && Math.abs(median - at) > clockSkewSeconds) {
-    throw new Failure<BrokerCode>('broker/clock', `this broker's clock says ${at}, the witnesses say ${median}`)
-  }
-}
-
 function issueEar(broker: Broker, verdict: Decided<IssuableResult>, request: ReleaseRequest): Promise<string> {
   return verdict.result.issueEar({
     audience: broker.signer.id,
@@ -129,7 +100,7 @@ async function answer(
   const { verdict, request } = judged
   const { lease, key, written } = recorded
   const { proof } = await publish(broker, written.entry) // 5 in the log, cosigned (I3)
-  await verifyLogged(broker, proof, written.entry.leaf, verdict) // 6 as the owner asks for
+  await verifyLogged(broker, proof, written.entry.leaf, verdict.statements.trust.value) // 6 as the owner asks for
   const wrapped = request.lease === null ? await wrapKey(broker, verdict, request, written.entry.leaf, key) : null
   return {
     version: apiVersion,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { kbsVerifier } from '#cli/kbs-verifier.js'
 import { fromBase64, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
 import type { KbsBundle } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
 import { parseEntry } from '#core/wire/entries.js'
@@ -10,7 +11,8 @@ import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
 import { clientKey, openJwe } from '#test/fakes/kbs-client.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
-import { change, type Registered, registered, registrationBody } from '../fixtures.js'
+import { vkeyOf } from '#test/transparency/fixtures.js'
+import { change, type Registered, registered, registrationBody, trustBody } from '../fixtures.js'
 import { adminToken, attested, errorOf, kbsApp } from './fixtures.js'
 
 const both = { registration: { delivery: ['v1', 'kbs'] as const } }
@@ -51,6 +53,21 @@ async function decisions(chain: Registered) {
 const databases = databasesUnderTest()
 
 describe.each(databases)('model keys on the KBS route, on $name', ({ open }) => {
+  test('do not leave under a log that the owner does not name, nor by a clock that the witnesses contradict', async () => {
+    const chain = await registered(await open(), both)
+    const other = await generateSigningKey('Ed25519')
+    const body = trustBody(chain.test, chain.platform)
+    await change(chain, 'trust', { ...body, logs: [vkeyOf('log.example/other', other.key)] })
+    const strange = await guest(chain)
+    expect((await strange.get(pathOf(chain))).status).not.toBe(200)
+    await change(chain, 'trust', body)
+    const { get } = await guest(chain)
+    chain.test.clock.now -= 90
+    expect((await get(pathOf(chain))).status).not.toBe(200)
+    chain.test.clock.now += 90
+    expect((await get(pathOf(chain))).status).toBe(200)
+    await chain.test.close()
+  })
   test('leave when their owner lists it, behind an entry of the log', async () => {
     const chain = await registered(await open(), both)
     const { key, get } = await guest(chain)
