@@ -75,7 +75,9 @@ test('a file that is not there, and bytes that are no text', async () => {
 test('the library is listed with what each policy does, and printed to the letter', () => {
   const { io, written } = terminal()
   expect(runLibrary(undefined, {}, io)).toBe(0)
-  expect(written.out).toMatch(/^any-affirming +Any node .*\ndevelopment +For .*\neu-development +For .*\neu-only +Only nodes .*\n$/)
+  expect(written.out).toMatch(
+    /^any-affirming +Any node .*\ndevelopment +For .*\neu-development +For .*\neu-only +Only nodes .*\n$/,
+  )
   const one = terminal()
   expect(runLibrary('development', {}, one.io)).toBe(0)
   expect(one.written.out).toBe(libraryPolicy('development').text)
