@@ -16,6 +16,7 @@ import type { KeyUseCode } from '#runtime/key-use.js'
 import type { SessionCode } from '#runtime/ports.js'
 import type { ReplayCode, ReplayWindow } from '#runtime/replay-window.js'
 import type { Session } from '#runtime/session.js'
+import { type Grant, leafHashHex } from '#runtime/verify-grant.js'
 
 /** Answers a route, from the pure handlers of runtime/api. A refusal is an answer; what it throws is a bug. */
 export type Handler = (request: ApiRequest) => Promise<ApiResponse>
@@ -70,6 +71,8 @@ const late = (): Failure<AdmissionCode> =>
   new Failure<AdmissionCode>('admission/deadline', 'the answer was not ready by its deadline')
 
 interface Outcome {
+  /** the grant under which the request was admitted: a renewal during the work is not what its receipt is about */
+  readonly grant: Grant
   readonly response: ApiResponse
   readonly caller: string | null
   /** whether the budget was debited */
@@ -98,10 +101,11 @@ async function serve(
   session: Session,
   ports: ExchangePorts,
 ): Promise<Outcome> {
+  const { grant } = session
+  const { lease } = grant
   let caller: string | null = null
   let paid = false
   try {
-    const { lease } = session.grant
     verifyClientPolicy(request, lease)
     verifyDeadline(request.deadlineMs, ports.nowMs())
     caller = identifyCaller(request.credential, lease, Math.floor(ports.nowMs() / 1000))
@@ -111,10 +115,10 @@ async function serve(
     paid = true
     const response = await work(request, ports)
     session.verifyAlive() // no answer leaves after the right to use the key is over
-    return { response, caller, paid }
+    return { grant, response, caller, paid }
   } catch (error) {
     if (!isFailure(error)) throw error
-    return { response: refusal(error, request.path), caller, paid }
+    return { grant, response: refusal(error, request.path), caller, paid }
   }
 }
 
@@ -124,9 +128,9 @@ async function makeReceipt(
   session: Session,
   random: ExchangePorts['random'],
 ): Promise<CarriedReceipt> {
-  const { grant, beat, own } = session
+  const { beat, own } = session
+  const { grant, response } = outcome
   const { lease } = grant
-  const { response } = outcome
   const openings = { request: toBase64Url(random(32)), response: toBase64Url(random(32)) }
   const receipt: Receipt = {
     type: 'claviger/receipt/v1',
@@ -138,7 +142,7 @@ async function makeReceipt(
     keysetDigest: lease.keysetDigest,
     trustDigest: lease.trustDigest,
     policyDigest: lease.policy.digest,
-    leafHash: session.leafHash,
+    leafHash: leafHashHex(grant),
     entryIndex: grant.index,
     leaseId: lease.id,
     beatAt: beat.beat.at,

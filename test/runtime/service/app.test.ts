@@ -20,7 +20,7 @@ import { type Receipt, verifyReceiptSignature } from '#core/wire/receipt.js'
 import type { App } from '#host/http.js'
 import type { Log, LogValue } from '#host/log.js'
 import { type ApiRequest, jsonAnswer } from '#runtime/api/answer.js'
-import { answerSealed } from '#runtime/exchange.js'
+import { answerInner, answerSealed } from '#runtime/exchange.js'
 import { ReplayWindow } from '#runtime/replay-window.js'
 import { createNodeApp } from '#runtime/service/app.js'
 import type { Session } from '#runtime/session.js'
@@ -412,4 +412,25 @@ test('a handler is never reached without a debit: the budget is paid before the 
   const { body } = await sealRequest(session.own.keyset.request, encodeInnerRequest(inner()))
   for await (const _ of await answerSealed(body, session, ports)) void _
   expect(left).toBe(99)
+})
+
+test('a renewal during the work leaves the receipt on the grant under which the request was admitted', async () => {
+  await open()
+  const admitted = { leafHash: session.leafHash, entryIndex: session.grant.index }
+  const ports = {
+    replays: new ReplayWindow(),
+    nowMs: () => testTime * 1000,
+    random: randomBytes,
+    after: () => ({ passed: new Promise<void>(() => {}), cancel: () => {} }),
+    handler: async () => {
+      for (let i = 0; i < 20 && session.leafHash === admitted.leafHash; i++) {
+        node.pass(20)
+        await session.tick()
+      }
+      return jsonAnswer(200, '{}')
+    },
+  }
+  const { receipt } = await answerInner(inner(), randomBytes(32), session, ports)
+  expect(session.leafHash).not.toBe(admitted.leafHash)
+  expect(await verifyReceiptSignature(receipt.receipt, session.own.keyset.receipt)).toMatchObject(admitted)
 })
