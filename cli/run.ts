@@ -17,6 +17,7 @@ import type { SessionEvent } from '#runtime/ports.js'
 /** Failures of what was typed, and of this machine. */
 export type RunCode =
   | 'run/listen'
+  | 'run/model'
   | 'run/threads'
   /** no attestation device was found, and a simulated one was not allowed */
   | 'run/attester'
@@ -62,9 +63,19 @@ function parseThreads(text: string): number {
   throw new Failure<RunCode>('run/threads', `--threads is ${text}, expected a number from 1 to 256`)
 }
 
-/** The full id, by the trust file where there is one; without it the alias stands for nobody, and the name must fit. */
+/** The full id, by the trust file where there is one. @throws run/model */
 async function modelOf(args: RunArguments, io: Io): Promise<string> {
-  if (args.trust === undefined) return args.model
+  if (args.trust === undefined) {
+    // Without a trust file an alias names nobody: any owner's model of that name would do.
+    if (/^[A-Za-z0-9_-]{43}\//.test(args.model)) return args.model
+    throw new Failure<RunCode>(
+      'run/model',
+      `${args.model} names an owner by an alias, and no trust file says who that is`,
+      {
+        detail: { hint: 'add --trust trust.json, or give the full model id that `claviger inspect` prints' },
+      },
+    )
+  }
   return resolveModel(args.model, (await loadTrust(args.trust, io.now())).trust)
 }
 

@@ -11,7 +11,7 @@ import type { ClientPolicy } from '#core/wire/client-policy.js'
 import { encodeInnerRequest, type InnerResponse, parseInnerResponse } from '#core/wire/inner.js'
 import { requestType, responseType, sealRequest } from '#core/wire/ohttp.js'
 import { claimedReceipt, type ReceiptFile } from '#core/wire/receipt.js'
-import type { Trust } from '#core/wire/trust-file.js'
+import type { Trust, TrustFileCode } from '#core/wire/trust-file.js'
 
 /** How a node is reached. */
 export type NodeAddress = Pick<NodeClientOptions, 'url' | 'fetch' | 'timeoutMs'>
@@ -141,6 +141,9 @@ export class NodeClient {
   async node(): Promise<VerifiedNode> {
     const known = this.#node
     const now = this.#options.now()
+    const { expiresAt } = this.#options.trust
+    // A trust file is judged when it is read; a client that lives longer than its file must notice too (I19).
+    if (now > expiresAt) throw new Failure<TrustFileCode>('trust-file/expired', 'the trust file has expired meanwhile')
     if (known && now - known.beat.at <= this.#options.policy.beatAgeSecondsMax / 2 && now < known.lease.expiresAt)
       return known
     const verdict = await judgeNode(this.#options)

@@ -121,7 +121,7 @@ class TestIo implements Io {
 }
 
 const args = (changes: Partial<RunArguments> = {}): RunArguments => ({
-  model: 'acme/whisper',
+  model: broker.model,
   broker: brokerUrl,
   sealed: sealed.folder,
   listen: '127.0.0.1:0',
@@ -297,7 +297,8 @@ describe('claviger run', () => {
 
   test.each<[string, () => Partial<RunArguments>, string]>([
     ['a simulated machine that nobody allowed', () => ({ dangerousAllowSimulated: false }), 'run/attester'],
-    ['another model than the folder holds', () => ({ model: 'acme/other' }), 'node/model'],
+    ['another model than the folder holds', () => ({ model: broker.model.replace(/[^/]+$/, 'other') }), 'node/model'],
+    ['an alias that no trust file explains', () => ({ model: 'acme/whisper' }), 'run/model'],
     ['another owner than the folder names', () => ({ model: `${'A'.repeat(43)}/whisper` }), 'node/model'],
     ['a broker that is away', () => ({ broker: 'http://127.0.0.1:9' }), 'broker/unreachable'],
     ['a broker whom the owner does not trust', () => ({ brokerKey: 'A'.repeat(43) }), 'own/broker'],

@@ -18,7 +18,11 @@ const places: Readonly<Record<OutsideName, () => string | undefined>> = {
   postgres: () => process.env.CLAVIGER_TEST_DATABASE_URL ?? postgresBinaries(),
   chromium: () => onPath('chromium', 'chromium-browser', 'google-chrome'),
   softhsm2: () => ['/usr/lib/softhsm/libsofthsm2.so', '/usr/local/lib/softhsm/libsofthsm2.so'].find(existsSync),
-  model: () => [join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'claviger', 'models')].find(existsSync),
+  // A fetch that was cut short leaves the folder of models without the model in it.
+  model: () =>
+    [join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'claviger', 'models')].find((folder) =>
+      existsSync(join(folder, 'moonshine-tiny', 'config.json')),
+    ),
   // The only two places looked at.
   vectors: () => [process.env.CLAVIGER_VECTORS_DIR ?? join(root, '../shared/vectors')].find(existsSync),
 }
