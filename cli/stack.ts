@@ -2,7 +2,9 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
-import { createKeyFolder, type KeySet, loadKeySet } from '#attest/service/keys.js'
+import { authorizeByToken } from '#attest/service/authorize.js'
+import { createKeyFolder, followKeySet, type KeySet } from '#attest/service/keys.js'
+import { attestStatuses, makeAttestRoutes } from '#attest/service/routes.js'
 import { kbsVerifier } from '#cli/kbs-verifier.js'
 import { toBase64Url } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
@@ -109,13 +111,13 @@ export async function createStack(options: StackOptions): Promise<void> {
 }
 
 /** The verifier in this process: the same code as its service, without a network between. */
-function verifierPort(keys: KeySet): Broker['appraise'] {
+function verifierPort(keys: () => Promise<KeySet>): Broker['appraise'] {
   return async (evidence, anchors, input) => {
     const result = await appraiseEvidence(evidence, anchors, input)
     return {
       ...result,
-      issueEar: (about) =>
-        issueEar(result, { ...about, issuer, build, id: toBase64Url(randomBytes(16)) }, keys.current),
+      issueEar: async (about) =>
+        issueEar(result, { ...about, issuer, build, id: toBase64Url(randomBytes(16)) }, (await keys()).current),
     }
   }
 }
@@ -123,7 +125,8 @@ function verifierPort(keys: KeySet): Broker['appraise'] {
 async function openParts(options: StackOptions) {
   const at = places(options.folder)
   const signer = await loadSigningKeyFile(at.logKey)
-  const verifierKeys = await loadKeySet(at.verifier)
+  const verifierKeys = followKeySet(at.verifier)
+  await verifierKeys() // absent or malformed keys are known now, not at the first release
   const keys = await openBrokerKeys(at.broker)
   const db = await database(options)
   return { at, signer, verifierKeys, keys, db }
@@ -163,7 +166,7 @@ export async function openStack(options: StackOptions, listenOn: { host: string;
       keys,
       log,
       appraise: verifierPort(verifierKeys),
-      verifiers: verifierKeys.publicKeys,
+      verifiers: async () => (await verifierKeys()).publicKeys,
       logs: [vkey],
       witnessPolicy,
       clock: options.now,
@@ -171,7 +174,7 @@ export async function openStack(options: StackOptions, listenOn: { host: string;
     closers.push(startHousekeeping({ broker, database: db, log: options.log }))
     const listening = await serve(
       options,
-      { broker, document, adminTokenDigest: keys.adminTokenDigest, log, database: db },
+      { broker, document, adminTokenDigest: keys.adminTokenDigest, log, database: db, verifierKeys },
       listenOn,
     )
     closers.push(() => listening.close())
@@ -191,7 +194,11 @@ export async function openStack(options: StackOptions, listenOn: { host: string;
   }
 }
 
-type Served = Parameters<typeof makeBrokerRoutes>[0] & { readonly log: Log; readonly database: Database }
+type Served = Parameters<typeof makeBrokerRoutes>[0] & {
+  readonly log: Log
+  readonly database: Database
+  readonly verifierKeys: () => Promise<KeySet>
+}
 
 /** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
 function kbs({ broker, database, adminTokenDigest }: Served) {
@@ -203,6 +210,18 @@ function kbs({ broker, database, adminTokenDigest }: Served) {
   return kbsRoutes(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: ['affirming'] }))
 }
 
+/** The verifier for whoever holds the operator's token: evidence under development tenants' roots stays NOT HARDWARE. */
+function verifier({ broker, database, verifierKeys, adminTokenDigest }: Served, now: () => number) {
+  return makeAttestRoutes({
+    issuer,
+    build,
+    keys: verifierKeys,
+    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
+    authorize: authorizeByToken([adminTokenDigest]),
+    now,
+  })
+}
+
 function serve(
   options: StackOptions,
   parts: Served,
@@ -210,13 +229,14 @@ function serve(
 ): Promise<Listening> {
   const app = createApp({
     log: options.log,
-    statuses: { ...brokerStatuses, ...logStatuses, ...kbsStatuses },
+    statuses: { ...attestStatuses, ...brokerStatuses, ...logStatuses, ...kbsStatuses },
     limits: { bodySizeMax: Math.max(registerBodyMax, MiB), timeoutMs: 30_000 },
     encodeFailure: (failure, status, path) =>
       path.startsWith(`${kbsPrefix}/`) ? encodeKbsFailure(failure, status) : problemResponse(failure, status),
   })
   app.hono.route('/', makeBrokerRoutes(parts))
   app.hono.route('/', makeLogRoutes(parts.log))
+  app.hono.route('/', verifier(parts, options.now))
   app.hono.route(kbsPrefix, kbs(parts))
   return listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax })
 }

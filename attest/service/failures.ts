@@ -10,4 +10,10 @@ export type AttestServiceCode =
   | 'attest/keyset'
 
 /** Failures of the folder of signing keys. */
-export type KeyFolderCode = 'attest-keys/form' | 'attest-keys/current' | 'attest-keys/unknown' | 'attest-keys/count'
+export type KeyFolderCode =
+  | 'attest-keys/form'
+  | 'attest-keys/current'
+  | 'attest-keys/unknown'
+  | 'attest-keys/count'
+  /** there is an announced key already */
+  | 'attest-keys/announced'

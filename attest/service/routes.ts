@@ -1,3 +1,5 @@
+import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
 import type { Anchors } from '#attest/anchors.js'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
@@ -18,8 +20,8 @@ import { bindingShape, reportDataOf } from '#core/wire/binding.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { keysetDigest, keysetShape, releaseKeyThumbprint } from '#core/wire/keyset.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
-import { type App, createApp, readJsonBody } from '#host/http.js'
-import { inputStatuses } from '#host/http-failures.js'
+import { type App, createApp, type Env, readJsonBody } from '#host/http.js'
+import { type HttpCode, inputStatuses } from '#host/http-failures.js'
 import type { Log } from '#host/log.js'
 
 /** What is asked of the verifier: evidence, what it must bind, and what the owner accepts. */
@@ -31,31 +33,43 @@ const requestShape = object({
   tenantClass: oneOf('production', 'development'),
 })
 
-const statuses: Readonly<Record<AttestServiceCode | BytesCode | JsonCode | ShapeCode, number>> = {
+/** Failures of the verifier as HTTP statuses, for the application that the routes are mounted in. */
+export const attestStatuses: Readonly<Record<AttestServiceCode | BytesCode | JsonCode | ShapeCode, number>> = {
   'attest/unauthorized': 401,
   'attest/keyset': 422,
   ...inputStatuses,
 }
 
-export interface AttestServiceOptions {
+export interface AttestRoutesOptions {
   readonly issuer: string
   readonly build: string
-  readonly keys: () => KeySet
-  readonly anchors: Anchors
+  /** asked for each time, so that a key that was rolled or retired counts from the next request on */
+  readonly keys: () => Promise<KeySet>
+  /** asked for each time: owners of development tenants may name roots while the service runs */
+  readonly anchors: () => Promise<Anchors>
   readonly authorize: Authorize
   readonly now: () => UnixSeconds
-  readonly log: Log
 }
+
+const bodySizeMax = 512 * KiB
 
 /**
  * `POST /v1/attest` (evidence and what it must bind to EAR) and `GET /.well-known/jwks.json`. The caller says what the
  * owner accepts; what the evidence has to carry is rebuilt here from binding and keyset, so that no caller can have an
  * EAR name a key, nonce or audience that the evidence does not bind.
+ *
+ * Mount them in an application that bounds rate, time and concurrency, and whose table of statuses holds `attestStatuses`.
  */
-export function createAttestApp(options: AttestServiceOptions): App {
-  const app = createApp({ log: options.log, statuses, limits: { bodySizeMax: 512 * KiB, timeoutMs: 10_000 } })
+export function makeAttestRoutes(options: AttestRoutesOptions): Hono<Env> {
+  const routes = new Hono<Env>()
+  const limitBody = bodyLimit({
+    maxSize: bodySizeMax,
+    onError: () => {
+      throw new Failure<HttpCode>('http/body-size', `body has more than ${bodySizeMax} bytes`)
+    },
+  })
 
-  app.hono.post('/v1/attest', async (c) => {
+  routes.post('/v1/attest', limitBody, async (c) => {
     options.authorize(c.req.header('authorization'))
     const request = await readJsonBody(c, requestShape)
     const { binding, keyset } = request
@@ -65,7 +79,7 @@ export function createAttestApp(options: AttestServiceOptions): App {
         'attest/keyset',
         `keyset is ${digest}, binding names ${binding.keyset_digest}`,
       )
-    const result = await appraiseEvidence(request.evidence, options.anchors, {
+    const result = await appraiseEvidence(request.evidence, await options.anchors(), {
       expectedReportData: reportDataOf(binding),
       referenceValues: request.referenceValues,
       tenantClass: request.tenantClass,
@@ -80,12 +94,12 @@ export function createAttestApp(options: AttestServiceOptions): App {
       keysetDigest: digest,
       build: options.build,
     }
-    const ear = await issueEar(result, input, options.keys().current)
+    const ear = await issueEar(result, input, (await options.keys()).current)
     return c.json({ ear }, 200, { 'cache-control': 'no-store' })
   })
 
-  app.hono.get('/.well-known/jwks.json', (c) => {
-    const keys = options.keys().publicKeys.map((key) => ({
+  routes.get('/.well-known/jwks.json', async (c) => {
+    const keys = (await options.keys()).publicKeys.map((key) => ({
       ...key,
       kid: thumbprint(key),
       alg: joseAlgorithm(key),
@@ -93,5 +107,13 @@ export function createAttestApp(options: AttestServiceOptions): App {
     }))
     return c.json({ keys }, 200, { 'cache-control': 'max-age=300' })
   })
+  return routes
+}
+
+/** The verifier as an application of its own. */
+export function createAttestApp(options: AttestRoutesOptions & { readonly log: Log }): App {
+  const limits = { bodySizeMax, timeoutMs: 10_000 }
+  const app = createApp({ log: options.log, statuses: attestStatuses, limits })
+  app.hono.route('/', makeAttestRoutes(options))
   return app
 }

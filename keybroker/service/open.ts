@@ -18,7 +18,7 @@ export interface OpenBrokerOptions {
   readonly log: Log
   /** the verifier, and the keys that its results are signed with */
   readonly appraise: Broker['appraise']
-  readonly verifiers: readonly SignatureJwk[]
+  readonly verifiers: () => Promise<readonly SignatureJwk[]>
   /** verifier keys of the logs, and the witness policy that this broker proposes to owners */
   readonly logs: readonly string[]
   readonly witnessPolicy: string
@@ -33,8 +33,8 @@ const rateDefaults = { perTenant: 3000, perMachine: 120 }
 /** A broker that is ready: its tables are there, and no entry of the time before waits for the log. */
 export interface OpenedBroker {
   readonly broker: Broker
-  /** what it says of itself at `/v1/broker`, signed */
-  readonly document: Envelope
+  /** what it says of itself at `/v1/broker`, signed: with the verifier's keys of now */
+  document(): Promise<Envelope>
   /** entries that a crash had kept from the log */
   readonly recovered: number
 }
@@ -57,19 +57,20 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   const admit: Broker['admit'] = (tenant, machine) => machines.allow(`${tenant} ${machine}`) && tenants.allow(tenant)
   const broker: Broker = { admit, ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
   const recovered = await publishPending(broker, null)
-  const document = await signBrokerDocument(
-    {
-      type: 'claviger/broker/v1',
-      key: signer.publicKey as Ed25519Jwk,
-      wrapping: wrapping.publicKey,
-      verifiers: options.verifiers,
-      logs: options.logs,
-      witnessPolicy: options.witnessPolicy,
-      standing: 'UNATTESTED BROKER',
-      kek: 'KEK HELD BY OPERATOR',
-      issuedAt: clock(),
-    },
-    signer,
-  )
+  const document = async () =>
+    signBrokerDocument(
+      {
+        type: 'claviger/broker/v1',
+        key: signer.publicKey as Ed25519Jwk,
+        wrapping: wrapping.publicKey,
+        verifiers: await options.verifiers(),
+        logs: options.logs,
+        witnessPolicy: options.witnessPolicy,
+        standing: 'UNATTESTED BROKER',
+        kek: 'KEK HELD BY OPERATOR',
+        issuedAt: clock(),
+      },
+      signer,
+    )
   return { broker, document, recovered }
 }

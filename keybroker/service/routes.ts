@@ -25,8 +25,8 @@ import { type ApiCode, brokerStatuses } from '#keybroker/service/statuses.js'
 
 export interface BrokerRoutesOptions {
   readonly broker: Broker
-  /** the broker's signed document */
-  readonly document: Envelope
+  /** the broker's signed document, of now */
+  document(): Promise<Envelope>
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
 }
@@ -48,7 +48,7 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   const admin = (c: Context<Env>) => verifyAdminToken(c.req.header('authorization'), adminTokenDigest)
   routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitBody(c, next)))
 
-  routes.get('/v1/broker', (c) => json(c, options.document))
+  routes.get('/v1/broker', async (c) => json(c, await options.document()))
   routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
   routes.post('/v1/challenges', async (c) => {
     const { model } = await readRequest(c, challengeRequestShape)

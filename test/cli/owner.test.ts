@@ -80,7 +80,7 @@ beforeAll(async () => {
     keys: { ...made.broker, adminTokenDigest, close: () => undefined } as never,
     log: made.broker.log,
     appraise: made.broker.appraise,
-    verifiers: [made.verifier.publicKey],
+    verifiers: async () => [made.verifier.publicKey],
     logs: [made.testLog.vkey],
     witnessPolicy: made.testLog.quorumPolicy,
     clock: () => made.clock.now,

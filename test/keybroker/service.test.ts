@@ -56,7 +56,7 @@ async function served(): Promise<{ chain: Registered; call: Call }> {
     const parsed = (await answer.json()) as { code?: string }
     return { status: answer.status, code: parsed.code, body: parsed as never }
   }
-  expect(document.signatures).toHaveLength(1)
+  expect((await document()).signatures).toHaveLength(1)
   const chain = { test: made, owner: await testOwner(), platform: await testPlatform({ at: startTime }) }
   return { chain, call }
 }
@@ -67,7 +67,7 @@ async function application(made: Awaited<ReturnType<typeof testBroker>>) {
   const options = { database, keys, log: broker.log, appraise: broker.appraise, clock: () => clock.now }
   const { document } = await openBroker({
     ...options,
-    verifiers: [verifier.publicKey],
+    verifiers: async () => [verifier.publicKey],
     logs: [testLog.vkey],
     witnessPolicy: testLog.quorumPolicy,
   })

@@ -36,7 +36,7 @@ class Node {
       statuses: { ...brokerStatuses, ...logStatuses },
       limits: { bodySizeMax: registerBodyMax, ratePerMinute: 0 },
     })
-    const document = { payloadType: 'x', payload: '', signatures: [] }
+    const document = async () => ({ payloadType: 'x', payload: '', signatures: [] })
     app.hono.route(
       '/',
       makeBrokerRoutes({ broker: chain.test.broker, document, adminTokenDigest: sha256(utf8('nobody')) }),

@@ -3,12 +3,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { authorizeByToken } from '#attest/service/authorize.js'
-import { createKeyFolder, type KeySet, loadKeySet, retireKey, rollKeys } from '#attest/service/keys.js'
+import {
+  announceKey,
+  createKeyFolder,
+  followKeySet,
+  type KeySet,
+  loadKeySet,
+  retireKey,
+  rollKeys,
+} from '#attest/service/keys.js'
 import { createAttestApp } from '#attest/service/routes.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { generateRecipientKey } from '#core/crypto/hpke.js'
-import { signatureJwk } from '#core/crypto/jwk.js'
+import { signatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { type Binding, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
 import { verifyEar } from '#core/wire/ear.js'
@@ -53,8 +61,8 @@ function app(roots: readonly string[] = [testRootDigest]) {
   return createAttestApp({
     issuer: 'https://verifier.example',
     build: 'test',
-    keys: () => keys,
-    anchors: { simulatedRoots: roots },
+    keys: async () => keys,
+    anchors: async () => ({ simulatedRoots: roots }),
     authorize: authorizeByToken([sha256(utf8(token))]),
     now: () => testTime,
     log: createLog('attest', 'silent'),
@@ -187,6 +195,26 @@ describe('the folder of keys', () => {
     await expect(retireKey(path, 'Z'.repeat(43))).rejects.toMatchObject({ code: 'attest-keys/unknown' })
     const third = await retireKey(path, first.current.id)
     expect(third.publicKeys).toEqual([second.current.publicKey])
+  })
+
+  test('shows an announced key before it signs: rolling makes it the one that does', async () => {
+    const path = join(folder, 'announced')
+    const first = await createKeyFolder(path, testTime)
+    const follow = followKeySet(path)
+    expect((await follow()).publicKeys).toHaveLength(1)
+    const announced = await announceKey(path, testTime + 1)
+    expect(announced.current.id).toBe(first.current.id)
+    expect(announced.publicKeys).toHaveLength(2)
+    await expect(announceKey(path, testTime + 2)).rejects.toMatchObject({ code: 'attest-keys/announced' })
+    expect(await follow()).toEqual(announced)
+    const rolled = await rollKeys(path, testTime + 2)
+    expect(rolled.current.publicKey).toEqual(announced.publicKeys[0])
+    expect(rolled.publicKeys).toEqual(announced.publicKeys)
+    expect((await follow()).current.id).toBe(rolled.current.id)
+    // One that was announced and is not wanted any more goes, with its private part.
+    const unwanted = await announceKey(path, testTime + 3)
+    expect((await retireKey(path, thumbprint(unwanted.publicKeys[0]!))).publicKeys).toEqual(rolled.publicKeys)
+    expect(readdirSync(path).filter((name) => name.endsWith('.pk8'))).toEqual([`${rolled.current.id}.pk8`])
   })
 
   test('keeps a bounded number of keys', async () => {
