@@ -1,3 +1,4 @@
+import type { CollateralFloor } from '#core/wire/trust-file.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
 
 /**
@@ -5,9 +6,11 @@ import type { VerifiedLinks } from '#core/x509/chain.js'
  *
  * simulatedRoots  SHA-256 of the DER SubjectPublicKeyInfo of throwaway roots, lowercase hex. Evidence under one of
  *                 them is `simulated`, whatever it says of itself (I6).
+ * collateralFloors  the oldest that a vendor's lists may be, where the caller knows of newer ones
  * links           signatures of certificates that were found good before; dates and CRLs are read again each time
  */
 export interface Anchors {
   readonly simulatedRoots: readonly string[]
+  readonly collateralFloors?: readonly CollateralFloor[]
   readonly links?: VerifiedLinks
 }

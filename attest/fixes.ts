@@ -26,6 +26,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'snp/unknown-root': 'send the chain of a genuine AMD processor; simulated roots are for development tenants only',
   'snp/endorsement-key': certificates,
   'snp/certificate': certificates,
+  'snp/crl-floor': 'fetch the newest CRL of the vendor root and send it with the evidence',
   'snp/product': certificates,
   'snp/endorser-name': certificates,
   'snp/signing-key': 'send the certificate of the kind of key that signed: VCEK or VLEK',

@@ -14,7 +14,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
 import { nameShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
-import { signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
+import { type CollateralFloor, signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
 import { writeFileDurably } from '#host/files.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 
@@ -24,6 +24,8 @@ export type InitCode =
   | 'init/unconfirmed'
   | 'init/owner'
   | 'init/runtime'
+  /** not `SHA256=TIME` */
+  | 'init/floor'
   /** the trust file that stands there was signed by another key */
   | 'init/author'
 
@@ -38,6 +40,10 @@ export interface InitArguments {
   readonly runtime: readonly string[]
   readonly simulatedRoot: readonly string[]
   readonly independentWitness: readonly string[]
+  readonly runtimePublisher?: readonly string[] | undefined
+  readonly registry?: readonly string[] | undefined
+  readonly issuer?: readonly string[] | undefined
+  readonly crlFloor?: readonly string[] | undefined
   readonly yes?: boolean | undefined
   readonly json?: boolean | undefined
 }
@@ -62,21 +68,36 @@ async function confirmBroker(args: InitArguments, io: Io): Promise<BrokerDocumen
 }
 
 /**
- * An owner: `PATH`, or `NAME=PATH` to call it by a name. The path is a folder of `claviger keys new`, or a PEM file.
+ * A key: `PATH`, or `NAME=PATH` to call it by a name. The path is a folder of `claviger keys new`, or a PEM file.
  *
  * throws  init/owner, keys/..., pem/..., shape/...
  */
-async function namedOwner(text: string): Promise<{ readonly alias: string | null; readonly key: SignatureJwk }> {
+async function namedKey(text: string): Promise<{ readonly alias: string | null; readonly key: SignatureJwk }> {
   const named = /^([a-z0-9][a-z0-9._-]*)=(.+)$/.exec(text)
   const path = named?.[2] ?? text
   let isFolder: boolean
   try {
     isFolder = (await stat(path)).isDirectory()
   } catch (cause) {
-    throw new Failure<InitCode>('init/owner', `there is no owner's key at ${path}`, { cause })
+    throw new Failure<InitCode>('init/owner', `there is no key at ${path}`, { cause })
   }
   const key = await loadOwnerPublicKey(isFolder ? join(path, ownerKeyFiles.public) : path)
   return { alias: named === null ? null : nameShape(named[1], 'alias'), key }
+}
+
+/** Keys by the names given, or by what they are for and their number. */
+async function namedKeys(texts: readonly string[] | undefined, kind: string): Promise<Trust['issuers']> {
+  const keys = await Promise.all((texts ?? []).map(namedKey))
+  return keys.map(({ alias, key }, i) => ({ alias: alias ?? (i === 0 ? kind : `${kind}-${i + 1}`), key }))
+}
+
+/** `SHA256=2026-11-25T00:00:00Z`: lists of this issuer from before that time are refused. @throws init/floor */
+function crlFloor(text: string): CollateralFloor {
+  const [, issuer, time] = /^([0-9a-f]{64})=(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z)$/.exec(text) ?? []
+  const issuedAtMin = Date.parse(time ?? '') / 1000
+  if (issuer === undefined || !Number.isInteger(issuedAtMin))
+    throw new Failure<InitCode>('init/floor', `expected SHA256=YYYY-MM-DDThh:mm:ssZ, found ${JSON.stringify(text)}`)
+  return { kind: 'crl', issuer, issuedAtMin }
 }
 
 const runtimeShape = object({ title: titleShape, values: referenceValuesShape })
@@ -119,7 +140,6 @@ async function nextVersion(args: InitArguments, key: SigningKey): Promise<number
 /** Makes the reader's trust file: whom they believe, signed by themselves. */
 export async function run(args: InitArguments, io: Io): Promise<number> {
   const document = await confirmBroker(args, io)
-  const owners = await Promise.all(args.owner.map(namedOwner))
   const key = await readersKey(args.key ?? `${args.out}.key`, io)
   const at = io.now()
   const trust: Trust = {
@@ -128,13 +148,17 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
     version: await nextVersion(args, key),
     issuedAt: at,
     expiresAt: at + args.days * daySeconds,
-    owners: owners.map((one, i) => ({ alias: one.alias ?? (i === 0 ? 'owner' : `owner-${i + 1}`), key: one.key })),
+    owners: await namedKeys(args.owner, 'owner'),
     brokers: [{ alias: 'broker', key: document.key }],
     verifiers: document.verifiers.map((one, i) => ({ alias: `verifier-${i + 1}`, key: one })),
     logs: document.logs,
     witnessPolicy: document.witnessPolicy,
     independentWitnesses: args.independentWitness,
     runtimes: await Promise.all(args.runtime.map(runtime)),
+    runtimePublishers: await namedKeys(args.runtimePublisher, 'publisher'),
+    registries: await namedKeys(args.registry, 'registry'),
+    issuers: await namedKeys(args.issuer, 'issuer'),
+    collateralFloors: (args.crlFloor ?? []).map(crlFloor),
     simulatedRoots: args.simulatedRoot.map((root) => hex(32)(root, 'simulated root')),
   }
   const file = await signTrust(trust, key)
@@ -175,6 +199,15 @@ export function describe(program: Command, io: Io): void {
     .option('--runtime <file>', 'title and reference values of a runtime that you accept; repeat for more', many, [])
     .option('--simulated-root <sha256>', 'root of simulated evidence: NOT HARDWARE; repeat for more', many, [])
     .option('--independent-witness <name>', 'a witness of nobody who runs broker, log or host', many, [])
+    .option(
+      '--runtime-publisher <name=path>',
+      'key of one whose lists of runtimes you accept; repeat for more',
+      many,
+      [],
+    )
+    .option('--registry <name=path>', 'key of a registry of countries and companies; repeat for more', many, [])
+    .option('--issuer <name=path>', 'key of an issuer of credentials; repeat for more', many, [])
+    .option('--crl-floor <sha256=time>', 'revocation lists of this root older than this are refused', many, [])
     .option('--yes', 'take the key that a broker on this machine shows, unseen')
     .option('--json', 'print what was made as JSON')
     .addHelpText(

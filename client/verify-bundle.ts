@@ -72,7 +72,7 @@ async function replay(bundle: Bundle, trust: Trust): Promise<Decided<Attestation
       // Roots that came with the bundle count only where the reader has them too (I19).
       appraise: (evidence, anchors, input) => {
         const simulatedRoots = anchors.simulatedRoots.filter((root) => trust.simulatedRoots.includes(root))
-        return appraiseEvidence(evidence, { simulatedRoots }, input)
+        return appraiseEvidence(evidence, { simulatedRoots, collateralFloors: trust.collateralFloors }, input)
       },
     },
   )

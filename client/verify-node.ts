@@ -131,7 +131,7 @@ async function appraiseByReader(
   for (const runtime of input.trust.runtimes) {
     const result = await appraiseEvidence(
       bound.evidence,
-      { simulatedRoots: input.trust.simulatedRoots },
+      { simulatedRoots: input.trust.simulatedRoots, collateralFloors: input.trust.collateralFloors },
       // Simulated evidence is judged like any other, and then refused by `node/policy` unless the caller allows it.
       { expectedReportData, referenceValues: runtime.values, tenantClass: 'development', at: input.at },
     )

@@ -12,6 +12,8 @@ export type SnpCode =
   | 'snp/host-requested'
   | 'snp/unknown-root'
   | 'snp/endorsement-key'
+  /** the caller knows of a newer revocation list than the one that came along, or none came */
+  | 'snp/crl-floor'
   | 'snp/certificate'
   | 'snp/product'
   | 'snp/endorser-name'

@@ -10,7 +10,7 @@ import { equal, fromBase64, isZero, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { verifySpkiSignature } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
-import type { UnixSeconds } from '#core/time.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
 import { verifyChain } from '#core/x509/chain.js'
@@ -64,6 +64,7 @@ export async function verifySnp(
   await verifyChain([chain.vek, chain.ask, chain.ark], names, at, anchors.links)
   trace('snp/chain')
   const crl = await verifyRevocation(evidence.crl, chain, at)
+  verifyCrlFloor(crl, chain.ark, anchors, at)
   if (crl) trace('snp/crl')
   const endorsement = readEndorsement(chain.vek)
   const product = verifyProduct(root.product, endorsement, report, chain.ask)
@@ -108,6 +109,20 @@ async function verifyRevocation(der: string | null, chain: Chain, at: UnixSecond
   verifyNotRevoked(chain.ark, crl, 'root certificate')
   // The CRL is the ARK's, and every VCEK has serial number 0: an entry 0 would name none of the ARK's own.
   return crl
+}
+
+/**
+ * Whoever sends evidence chooses the CRL that comes along, so one that is older than the caller's floor is none. A floor
+ * of a later time than `at` does not count: what was decided before it was decided by the lists of then.
+ */
+function verifyCrlFloor(crl: Crl | null, ark: Certificate, anchors: Anchors, at: UnixSeconds): void {
+  const issuer = toHex(sha256(ark.spki))
+  for (const floor of anchors.collateralFloors ?? []) {
+    if (floor.issuer !== issuer || floor.issuedAtMin > at) continue
+    if (crl !== null && crl.thisUpdate >= floor.issuedAtMin) continue
+    const found = crl === null ? 'there is no CRL of the root' : `CRL of the root is from ${formatTime(crl.thisUpdate)}`
+    throw refuse('snp/crl-floor', `${found}, expected one from ${formatTime(floor.issuedAtMin)} or later`)
+  }
 }
 
 /** Root, certificate, intermediate's name and CPUID must all speak of one product. */

@@ -20,6 +20,7 @@ import {
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
+import { type CollateralFloor, collateralFloorsShape } from '#core/wire/trust-file.js'
 
 /** Failures of reading a case. */
 export type CaseCode = 'case/form' | 'case/file' | 'case/variant'
@@ -56,8 +57,9 @@ const variantShape = reading({
 export type Variant = Shaped<typeof variantShape>
 
 /**
- * One case. `code`, `simulatedRoots` and `tenantClass` stand in our own minted cases only: the failure code or the
- * check that must decide, the throwaway roots it is minted under, and the class of the tenant it is appraised for.
+ * One case. `code`, `simulatedRoots`, `collateralFloors` and `tenantClass` stand in our own minted cases only: the
+ * failure code or the check that must decide, the throwaway roots it is minted under, the oldest lists that the reader
+ * takes, and the class of the tenant it is appraised for.
  */
 const caseShape = reading({
   tee: string(),
@@ -69,6 +71,7 @@ const caseShape = reading({
   expectCrypto: optional(outcome),
   code: optional(string()),
   simulatedRoots: optional(list(hex(32), { max: 4 })),
+  collateralFloors: optional(collateralFloorsShape),
   tenantClass: optional(oneOf('production', 'development')),
   expected: optional((value) => value ?? null),
   variants: optional(list(variantShape, { max: 100 })),
@@ -99,6 +102,7 @@ export interface CaseInput {
   readonly at: number
   readonly reportData: Uint8Array | null
   readonly simulatedRoots: readonly string[]
+  readonly collateralFloors: readonly CollateralFloor[]
   readonly tenantClass: 'production' | 'development'
   readonly policy: AppraisalPolicy
 }

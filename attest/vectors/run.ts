@@ -79,6 +79,7 @@ function inputOf(one: Case, files: CaseFiles): CaseInput {
     at: one.validAt,
     reportData: one.reportData === null ? null : fromHex(one.reportData, 64),
     simulatedRoots: one.simulatedRoots ?? [],
+    collateralFloors: one.collateralFloors ?? [],
     tenantClass: one.tenantClass ?? (one.simulatedRoots ? 'development' : 'production'),
     policy: policyFor(one),
   }

@@ -38,7 +38,8 @@ function evidenceOf(input: CaseInput) {
 export async function judgeSnp(input: CaseInput): Promise<Judgement> {
   let verified: VerifiedEvidence
   try {
-    verified = await verifyEvidence(evidenceOf(input), { simulatedRoots: input.simulatedRoots }, input.at)
+    const { simulatedRoots, collateralFloors } = input
+    verified = await verifyEvidence(evidenceOf(input), { simulatedRoots, collateralFloors }, input.at)
   } catch (error) {
     if (!isFailure(error)) throw error
     return { crypto: 'fail', overall: 'fail', code: error.code }

@@ -13,6 +13,22 @@ import { referenceValuesShape } from '#core/wire/reference-values.js'
 /** Failures of a trust file. */
 export type TrustFileCode = 'trust-file/expired' | 'trust-file/rollback' | 'trust-file/author'
 
+/** A key by the name that the reader calls it by. */
+const namedKey = object({ alias: nameShape, key: signatureJwk })
+
+/**
+ * The oldest that a vendor's collateral may be, by the key that signs it: the holder of evidence chooses which of two
+ * lists that are both in their time it sends along, and sends the one that does not revoke it.
+ */
+const collateralFloorShape = object({
+  kind: literal('crl'),
+  /** SHA-256 of the DER SubjectPublicKeyInfo of the key that signs the list */
+  issuer: hex(32),
+  issuedAtMin: timeShape,
+})
+export type CollateralFloor = Shaped<typeof collateralFloorShape>
+export const collateralFloorsShape = list(collateralFloorShape, { max: 256 })
+
 /**
  * The reader's own anchors (I19). Vendor roots are compiled into the verifier and cannot be added here; a root listed
  * in `simulatedRoots` makes evidence consistent, never hardware.
@@ -24,9 +40,9 @@ const trustShape = object({
   version: integer({ min: 1 }),
   issuedAt: timeShape,
   expiresAt: timeShape,
-  owners: list(object({ alias: nameShape, key: signatureJwk }), { max: 1000 }),
+  owners: list(namedKey, { max: 1000 }),
   brokers: list(object({ alias: nameShape, key: ed25519Jwk }), { max: 100 }),
-  verifiers: list(object({ alias: nameShape, key: signatureJwk }), { max: 100 }),
+  verifiers: list(namedKey, { max: 100 }),
   /** C2SP signed-note verifier keys of logs */
   logs: list(string({ max: 300 }), { max: 32 }),
   /** C2SP tlog-policy text */
@@ -35,6 +51,13 @@ const trustShape = object({
   independentWitnesses: list(string(), { max: 64 }),
   /** runtimes that the reader accepts, by its own judgement */
   runtimes: list(object({ title: titleShape, values: referenceValuesShape }), { max: 100 }),
+  /** whose signed lists of runtimes the reader accepts */
+  runtimePublishers: list(namedKey, { max: 100 }),
+  /** whose registries of countries and companies the reader believes */
+  registries: list(namedKey, { max: 100 }),
+  /** whose credentials of operators, sites and chips the reader believes */
+  issuers: list(namedKey, { max: 1000 }),
+  collateralFloors: collateralFloorsShape,
   simulatedRoots: list(hex(32), { max: 16 }),
 })
 export type Trust = Shaped<typeof trustShape>

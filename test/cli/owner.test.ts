@@ -119,11 +119,20 @@ describe('an owner at a terminal', () => {
     const first = await type(initCommand, `${init} --broker-key ${broker} --json`)
     expect(JSON.parse(first.out)).toMatchObject({ version: 1, broker })
     expect(first.err).toContain('UNATTESTED BROKER, KEK HELD BY OPERATOR')
-    const second = await type(initCommand, init, 'yes')
+    const floor = '00'.repeat(32)
+    const more = `--registry ${at('keys')} --issuer tuev=${at('keys')} --crl-floor ${floor}=2026-11-25T00:00:00Z`
+    const second = await type(initCommand, `${init} ${more}`, 'yes')
+    expect(await codeOfPromise(type(initCommand, `${init} --yes --crl-floor ${floor}=2026-13-01T00:00:00Z`))).toBe(
+      'init/floor',
+    )
     expect(second.out).toContain('version 2')
     const file = trustFileShape(parseJson(await readFile(at('trust.json'))), '')
     const { trust } = await verifyTrustFile(file, null, made.clock.now)
     expect(trust.owners).toEqual([{ alias: 'acme', key: signingKey.publicKey }])
+    expect(trust.registries).toEqual([{ alias: 'registry', key: signingKey.publicKey }])
+    expect(trust.issuers).toEqual([{ alias: 'tuev', key: signingKey.publicKey }])
+    expect(trust.collateralFloors).toEqual([{ kind: 'crl', issuer: floor, issuedAtMin: 1_795_564_800 }])
+    expect(trust.runtimePublishers).toEqual([])
 
     const register = `register ${at('sealed')} --broker ${url} --policy ${at('policy.cedar')} --trust ${at('trust.json')} --keys ${at('keys')} --class development`
     expect((await type(registerCommand, `${register} --dry-run`)).out).toContain('would register whisper version 1')

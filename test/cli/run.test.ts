@@ -168,6 +168,10 @@ const trust = (): Trust => ({
   witnessPolicy: broker.log.policy,
   independentWitnesses: [],
   runtimes: [{ title: 'this build', values: testReferenceValues({ measurements: [measurement] }) }],
+  runtimePublishers: [],
+  registries: [],
+  issuers: [],
+  collateralFloors: [],
   simulatedRoots: [testRootDigest],
 })
 const policy = (changes: Partial<ClientPolicy> = {}): ClientPolicy => ({

@@ -33,6 +33,10 @@ function trustIn({ test: { broker, testLog }, owner, platform }: Registered): Tr
     witnessPolicy: testLog.quorumPolicy,
     independentWitnesses: [],
     runtimes: [],
+    runtimePublishers: [],
+    registries: [],
+    issuers: [],
+    collateralFloors: [],
     simulatedRoots: [platform.rootDigest],
   }
 }

@@ -58,6 +58,10 @@ export function trustIn(broker: BrokerDouble, changes: Partial<Trust> = {}): Tru
     witnessPolicy: broker.log.policy,
     independentWitnesses: ['w1'],
     runtimes: [{ title: 'the test runtime', values: testReferenceValues() }],
+    runtimePublishers: [],
+    registries: [],
+    issuers: [],
+    collateralFloors: [],
     simulatedRoots: [testRootDigest],
     ...changes,
   }

@@ -1,10 +1,11 @@
 import { extensionOid, field } from '#attest/snp/layout.js'
 import { fromHex, toHex } from '#core/bytes/bytes.js'
 import type { SnpReferenceValues } from '#core/wire/reference-values.js'
+import type { CollateralFloor } from '#core/wire/trust-file.js'
 import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certificate.js'
 import { ia5, integer, octets, sequence } from '#runtime/attester/simulated/der.js'
 import { defaultPolicy, productDefaults } from '#runtime/attester/simulated/report.js'
-import { testTime, throwawayKeys } from './platform.js'
+import { testRootDigest, testTime, throwawayKeys } from './platform.js'
 import { type Breakage, goodExtensions } from './snp.js'
 
 /**
@@ -20,6 +21,17 @@ export interface SnpCase {
   readonly reportData?: Uint8Array
   readonly tenantClass?: 'production'
   readonly unknownRoot?: true
+  /** the reader knows of a list of this time */
+  readonly floorAt?: number
+}
+
+/** What the reader of a case believes beyond vendor roots. */
+export function anchorsOf({ unknownRoot, floorAt }: SnpCase) {
+  const floor: CollateralFloor = { kind: 'crl', issuer: testRootDigest, issuedAtMin: floorAt ?? 0 }
+  return {
+    simulatedRoots: unknownRoot ? [] : [testRootDigest],
+    ...(floorAt === undefined ? {} : { collateralFloors: [floor] }),
+  }
 }
 
 const day = 86_400
@@ -74,6 +86,8 @@ const good: readonly SnpCase[] = [
   ),
   passes('unknown-platform-bit', { report: { platformInfo: 0x24n | (1n << 40n) } }),
   passes('no-crl-when-given', { crl: null }, { crl: 'when-given' }),
+  { ...passes('crl-of-the-floor', { crl: { thisUpdate: testTime } }), floorAt: testTime },
+  { ...passes('floor-of-a-later-time', { crl: { thisUpdate: testTime - day } }), floorAt: testTime + 1 },
 ]
 
 const reports: readonly SnpCase[] = [
@@ -185,6 +199,11 @@ const chains: readonly SnpCase[] = [
   unverified('crl/signature', 'crl-signed-by-another-key', { crlSigner: throwawayKeys.other }),
   unverified('crl/revoked', 'intermediate-revoked', { crl: { revoked: [1, 0x20002] } }),
   unverified('crl/revoked', 'root-revoked', { crl: { revoked: [0x20000] } }),
+  {
+    ...unverified('snp/crl-floor', 'crl-older-than-the-floor', { crl: { thisUpdate: testTime - day } }),
+    floorAt: testTime,
+  },
+  { ...unverified('snp/crl-floor', 'no-crl-where-a-floor-stands', { crl: null }), floorAt: testTime },
 ]
 
 const floor = { ...tcb, microcode: tcb.microcode + 1 }

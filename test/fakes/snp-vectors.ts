@@ -3,9 +3,9 @@ import { sha256 } from '#core/crypto/hash.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { formatTime } from '#core/time.js'
-import { testReferenceValues, testRootDigest, testTime } from './platform.js'
+import { testReferenceValues, testTime } from './platform.js'
 import { mintEvidence, mintedReportData } from './snp.js'
-import { type SnpCase, snpCases } from './snp-cases.js'
+import { anchorsOf, type SnpCase, snpCases } from './snp-cases.js'
 
 /** The files of one minted case, as in a published one. */
 async function filesOf(one: SnpCase): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -63,7 +63,7 @@ function caseJson(one: SnpCase, files: Readonly<Record<string, string>>): unknow
     expect: one.code === null ? 'pass' : 'fail',
     expectCrypto: one.crypto,
     ...(one.code === null ? {} : { code: one.code }),
-    simulatedRoots: one.unknownRoot ? [] : [testRootDigest],
+    ...anchorsOf(one),
     tenantClass: one.tenantClass ?? 'development',
   }
 }

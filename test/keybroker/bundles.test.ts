@@ -34,6 +34,10 @@ function readersTrust({ test, owner, platform }: Registered): Trust {
     witnessPolicy: test.testLog.quorumPolicy,
     independentWitnesses: [],
     runtimes: [],
+    runtimePublishers: [],
+    registries: [],
+    issuers: [],
+    collateralFloors: [],
     simulatedRoots: [platform.rootDigest],
   }
 }
