@@ -1,14 +1,19 @@
+import type { DcapCode } from '#attest/dcap/codes.js'
+import type { SgxCode } from '#attest/sgx/codes.js'
 import type { SnpCode } from '#attest/snp/codes.js'
+import type { TdxCode } from '#attest/tdx/codes.js'
 import type { X509Code } from '#core/x509/certificate.js'
 import type { ChainCode } from '#core/x509/chain.js'
 import type { CrlCode } from '#core/x509/crl.js'
 
 /** Every failure that a verification can raise. */
-export type VerificationCode = SnpCode | X509Code | ChainCode | CrlCode
+export type VerificationCode = SnpCode | DcapCode | TdxCode | SgxCode | X509Code | ChainCode | CrlCode
 
 const report = 'fetch the report again from the guest device and send its 1184 bytes unchanged'
 const certificates = 'fetch the certificates of this chip and TCB again from the vendor and send them unchanged'
 const crl = 'fetch the CRL of the vendor root again and send it unchanged'
+const quote = 'fetch the quote again from the guest device, cut it to its own length and send it unchanged'
+const collateral = 'fetch TCB info, QE identity and both CRLs again from the vendor and send them byte for byte'
 const clock = 'compare the clocks of both machines, then fetch the certificates again'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
@@ -36,6 +41,38 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'snp/tcb-order': 'commit the firmware update on the host, then start the guest again',
   'snp/chip-id': 'send the certificate of this chip, and unmask the chip id on the host',
   'snp/csp-id': certificates,
+  'dcap/size': quote,
+  'dcap/version': 'this machine writes a quote version that the verifier does not know; update one of the two',
+  'dcap/key-type': 'use the quoting enclave that signs with ECDSA on P-256',
+  'dcap/tee-type': quote,
+  'dcap/qe-vendor': "use Intel's quoting enclave",
+  'dcap/body': 'this machine writes a report version that the verifier does not know; update one of the two',
+  'dcap/length': quote,
+  'dcap/certification-data': 'set the machine up so that its quotes carry the PCK certificate chain',
+  'dcap/certificates': quote,
+  'dcap/unknown-root': 'send a quote of a genuine Intel machine; simulated roots are for development tenants only',
+  'dcap/certificate-name': quote,
+  'dcap/pck-certificate': 'fetch the PCK certificate of this machine again and let it quote anew',
+  'dcap/collateral-form': collateral,
+  'dcap/collateral-signature': collateral,
+  'dcap/collateral-not-yet-valid': clock,
+  'dcap/collateral-expired': collateral,
+  'dcap/collateral-kind': 'send the collateral of the kind of the quote: that of TDX differs from that of SGX',
+  'dcap/collateral-floor': collateral,
+  'dcap/fmspc': 'fetch the TCB info for the FMSPC of this machine',
+  'dcap/pce-id': 'fetch the TCB info for the FMSPC of this machine',
+  'dcap/qe-signature': quote,
+  'dcap/attestation-key': quote,
+  'dcap/qe-identity': "use Intel's quoting enclave of the current release",
+  'dcap/signature': quote,
+  'tdx/body': 'send the evidence under the kind that it is: sgx for an enclave',
+  'tdx/module-identity': 'update the TDX module of the host, and fetch the TCB info again',
+  'tdx/module-signer': "run Intel's TDX module",
+  'tdx/module-attributes': "run Intel's TDX module of the production release",
+  'tdx/event-log-form': 'send the event log as the guest holds it, or none',
+  'tdx/event-log-replay': 'read the event log and the quote at the same time, with nothing measured in between',
+  'sgx/body': 'send the evidence under the kind that it is: tdx for a TD',
+  'sgx/quote-version': 'let the enclave ask for a quote of version 3',
   'x509/size': certificates,
   'x509/form': certificates,
   'x509/version': certificates,

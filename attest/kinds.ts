@@ -1,8 +1,14 @@
 import type { Anchors } from '#attest/anchors.js'
 import type { Claims } from '#attest/result.js'
+import { appraiseSgx } from '#attest/sgx/appraise.js'
+import { type SgxClaims, sgxClaims } from '#attest/sgx/claims.js'
+import { verifySgx } from '#attest/sgx/verify.js'
 import { appraiseSnp, type SnpAppraisal } from '#attest/snp/appraise.js'
-import { snpClaims } from '#attest/snp/claims.js'
+import { type SnpClaims, snpClaims } from '#attest/snp/claims.js'
 import { verifySnp } from '#attest/snp/verify.js'
+import { appraiseTdx } from '#attest/tdx/appraise.js'
+import { type TdxClaims, tdxClaims } from '#attest/tdx/claims.js'
+import { verifyTdx } from '#attest/tdx/verify.js'
 import { noTrace, type Trace } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
@@ -27,39 +33,82 @@ export interface VerifiedEvidence {
 /** What an appraisal of any kind is given; reference values are narrowed to the kind's own. */
 export type Appraisal = Omit<SnpAppraisal, 'values'> & { readonly values: ReferenceValues | null }
 
+/** What the verifier of a kind is; `C` are its claims, `R` its reference values. */
+interface KindOf<E extends Evidence, C extends Claims, R> {
+  verify(
+    evidence: E,
+    anchors: Anchors,
+    at: UnixSeconds,
+    trace: Trace,
+  ): Promise<{ readonly platform: 'hardware' | 'simulated'; readonly claims: C }>
+  /** the part of the evidence that a vendor signed apart from this machine */
+  collateral(evidence: E): unknown
+  /** `values` null: the appraisal policy leaves them out */
+  appraise(claims: C, input: Omit<Appraisal, 'values'> & { readonly values: R | null }): readonly Check[]
+}
+
+/** One kind with the types of its own kept inside: evidence says which kind it is, and claims come from that kind. */
 interface Kind {
   verify(
     evidence: Evidence,
     anchors: Anchors,
     at: UnixSeconds,
     trace: Trace,
-  ): Promise<{ readonly platform: 'hardware' | 'simulated'; readonly claims: Claims }>
-  /** the part of the evidence that a vendor signed apart from this machine */
+  ): ReturnType<KindOf<Evidence, Claims, never>['verify']>
   collateral(evidence: Evidence): unknown
   /** null when the owner has no reference values for this kind */
   appraise(claims: Claims, input: Appraisal): readonly Check[] | null
 }
 
-/** The closed table of kinds. Adding one is a folder, a line here and a folder of vectors. */
+function kind<K extends Evidence['kind'], C extends Claims>(
+  name: K,
+  one: KindOf<Extract<Evidence, { readonly kind: K }>, C, NonNullable<ReferenceValues[K]>>,
+): Kind {
+  type E = Extract<Evidence, { readonly kind: K }>
+  return {
+    verify: (evidence, anchors, at, trace) => one.verify(evidence as E, anchors, at, trace),
+    collateral: (evidence) => one.collateral(evidence as E),
+    appraise(claims, input) {
+      if (input.values === null) return one.appraise(claims as C, { ...input, values: null })
+      const values = input.values[name]
+      return values ? one.appraise(claims as C, { ...input, values: values as NonNullable<ReferenceValues[K]> }) : null
+    },
+  }
+}
+
+/** The closed table of kinds. Adding one is a folder, an entry here and a folder of vectors. */
 const kinds: Readonly<Record<Evidence['kind'], Kind>> = {
-  snp: {
+  snp: kind<'snp', SnpClaims>('snp', {
     async verify(evidence, anchors, at, trace) {
       const snp = await verifySnp(evidence, anchors, at, trace)
       return { platform: snp.platform, claims: snpClaims(snp) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
-    appraise(claims, input) {
-      if (input.values === null) return appraiseSnp(claims, { ...input, values: null })
-      return input.values.snp ? appraiseSnp(claims, { ...input, values: input.values.snp }) : null
+    appraise: appraiseSnp,
+  }),
+  tdx: kind<'tdx', TdxClaims>('tdx', {
+    async verify(evidence, anchors, at, trace) {
+      const tdx = await verifyTdx(evidence, anchors, at, trace)
+      return { platform: tdx.platform, claims: tdxClaims(tdx) }
     },
-  },
+    collateral: ({ collateral }) => collateral,
+    appraise: appraiseTdx,
+  }),
+  sgx: kind<'sgx', SgxClaims>('sgx', {
+    async verify(evidence, anchors, at, trace) {
+      const sgx = await verifySgx(evidence, anchors, at, trace)
+      return { platform: sgx.platform, claims: sgxClaims(sgx) }
+    },
+    collateral: ({ collateral }) => collateral,
+    appraise: appraiseSgx,
+  }),
 }
 
 /**
  * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
  *
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
- * throws  the codes of the kind (snp/...), and x509/..., chain/..., crl/...
+ * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...), and x509/..., chain/..., crl/...
  */
 export async function verifyEvidence(
   evidence: Evidence,

@@ -4,19 +4,22 @@
  * release and knows no key broker.
  */
 
+import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
+import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Check, type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/ear.js'
+import type { Evidence } from '#core/wire/evidence.js'
 
 export type TenantClass = 'production' | 'development'
 /** `unverified` when verification failed: such evidence says nothing about its platform. */
 export type Platform = 'hardware' | 'simulated' | 'unverified'
 /** The neutral claims of each kind of evidence. */
-export type Claims = SnpClaims
+export type Claims = SnpClaims | TdxClaims | SgxClaims
 
 /** A verdict on evidence. It is a value: evidence that is bad is a normal outcome. */
 export interface AttestationResult {
-  readonly kind: 'snp'
+  readonly kind: Evidence['kind']
   readonly platform: Platform
   readonly tenantClass: TenantClass
   /** the worst tier of the vector; release nothing on `contraindicated` or `none` */

@@ -5,6 +5,8 @@ import { appraiseEvidence } from '#attest/appraise.js'
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { type Claims, type TenantClass, trust } from '#attest/result.js'
+import type { SnpClaims } from '#attest/snp/claims.js'
+import { assert } from '#core/assert.js'
 import { equal, fromHex, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import type { Json } from '#core/encoding/json.js'
 import { parsePem } from '#core/encoding/pem.js'
@@ -85,7 +87,7 @@ async function appraised(
       worst === undefined ? 'nothing was compared' : `${worst.id}: expected ${worst.expected}, found ${worst.found}`
     throw new Failure<KbsCode>('kbs/attestation', why)
   }
-  return { status, platform, vector, policyId: policy, claims: snpClaims(claims), hostData: claims.hostData }
+  return { status, platform, vector, policyId: policy, ...claimed(claims) }
 }
 
 /**
@@ -98,7 +100,8 @@ async function verifiedOnly(
   anchors: Anchors,
   input: Input,
 ): Promise<Verified & Claimed> {
-  const { claims, platform } = await verifyEvidence(evidence, anchors, input.at)
+  const { claims: found, platform } = await verifyEvidence(evidence, anchors, input.at)
+  const claims = ofSnp(found)
   const refuse = (why: string) => new Failure<KbsCode>('kbs/attestation', why)
   if (!equal(fromHex(claims.reportData), input.expectedReportData))
     throw refuse('report data is not that of this session')
@@ -107,7 +110,7 @@ async function verifiedOnly(
   if (tenantClass === 'production' && platform !== 'hardware') throw refuse('the evidence is NOT HARDWARE')
   const vector = { hardware: platform === 'hardware' ? trust.approved : trust.knownVulnerabilities }
   const policyId = 'claviger.kbs.verified-only.1'
-  return { status: 'warning', platform, vector, policyId, claims: snpClaims(claims), hostData: claims.hostData }
+  return { status: 'warning', platform, vector, policyId, ...claimed(claims) }
 }
 
 interface Input {
@@ -117,7 +120,14 @@ interface Input {
 interface Claimed {
   readonly hostData: string
 }
-const snpClaims = (claims: Claims): Json => (deployedClaims(claims) as { readonly snp: Json }).snp
+/** This route takes SEV-SNP evidence alone, so its claims can be of no other kind. */
+function ofSnp(claims: Claims): SnpClaims {
+  assert(claims.product !== 'TDX' && claims.product !== 'SGX', 'evidence of the KBS route is SEV-SNP')
+  return claims
+}
+function claimed(claims: Claims): { readonly claims: Json; readonly hostData: string } {
+  return { claims: (deployedClaims(claims) as { readonly snp: Json }).snp, hostData: ofSnp(claims).hostData }
+}
 
 /**
  * Verifies evidence of the KBS route with the verifier of all other routes. Here the two are joined; the broker knows

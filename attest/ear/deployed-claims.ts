@@ -1,12 +1,24 @@
+import type { DcapClaims } from '#attest/dcap/claims.js'
+import type { Claims } from '#attest/result.js'
+import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
+import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { Json } from '#core/encoding/json.js'
 
 /**
- * Claims under the names that deployed policies read as `input.snp`, beside `init_data` and `report_data`.
+ * Claims under the names that deployed policies read as `input.snp`, `input.tdx` or `input.sgx`, beside `init_data` and
+ * `report_data`.
  *
- * source  confidential-containers/trustee, attestation-service, "SNP" claims of the default CPU policy
+ * source  confidential-containers/trustee, attestation-service, claims of the default CPU policy; deps/verifier,
+ *         "claims" of tdx, sgx and intel_dcap
  */
-export function deployedClaims(claims: SnpClaims): Json {
+export function deployedClaims(claims: Claims): Json {
+  if (claims.product === 'TDX') return tdx(claims)
+  if (claims.product === 'SGX') return sgx(claims)
+  return snp(claims)
+}
+
+function snp(claims: SnpClaims): Json {
   const { policy, platformInfo, tcb } = claims
   return {
     init_data: claims.hostData,
@@ -26,6 +38,77 @@ export function deployedClaims(claims: SnpClaims): Json {
       reported_tcb_tee: tcb.reported.tee,
       reported_tcb_snp: tcb.reported.snp,
       reported_tcb_microcode: tcb.reported.microcode,
+    },
+  }
+}
+
+/** What the names of TDX and SGX have in common. */
+function dcap(claims: DcapClaims): { readonly [name: string]: Json } {
+  return {
+    tcb_status: claims.tcbStatus,
+    tcb_eval_num: claims.tcbEvaluationDataNumber,
+    advisory_ids: claims.advisories,
+    platform_provider_id: claims.chipId,
+  }
+}
+
+function tdx(claims: TdxClaims): Json {
+  const { attributes, rtmrs } = claims
+  return {
+    init_data: claims.mrConfigId,
+    report_data: claims.reportData,
+    tdx: {
+      ...dcap(claims),
+      quote: {
+        header: { version: claims.quoteVersion, tee_type: '81000000' },
+        body: {
+          tcb_svn: claims.teeTcbSvn,
+          mr_seam: claims.mrSeam,
+          mrsigner_seam: claims.mrSignerSeam,
+          td_attributes: attributes.raw,
+          xfam: claims.xfam,
+          mr_td: claims.measurement,
+          mr_config_id: claims.mrConfigId,
+          mr_owner: claims.mrOwner,
+          mr_owner_config: claims.mrOwnerConfig,
+          rtmr_0: rtmrs[0]!,
+          rtmr_1: rtmrs[1]!,
+          rtmr_2: rtmrs[2]!,
+          rtmr_3: rtmrs[3]!,
+          report_data: claims.reportData,
+        },
+      },
+      td_attributes: {
+        debug: claims.debug,
+        septve_disable: attributes.septVeDisable,
+        protection_keys: attributes.protectionKeys,
+        key_locker: attributes.keyLocker,
+        perfmon: attributes.perfmon,
+      },
+    },
+  }
+}
+
+function sgx(claims: SgxClaims): Json {
+  return {
+    init_data: claims.configId,
+    report_data: claims.reportData,
+    sgx: {
+      ...dcap(claims),
+      header: { version: claims.quoteVersion },
+      body: {
+        cpu_svn: claims.cpuSvn,
+        misc_select: claims.miscSelect,
+        mr_enclave: claims.measurement,
+        mr_signer: claims.mrSigner,
+        isv_prod_id: claims.isvProdId,
+        isv_svn: claims.isvSvn,
+        isv_ext_prod_id: claims.isvExtProdId,
+        isv_family_id: claims.isvFamilyId,
+        config_id: claims.configId,
+        config_svn: claims.configSvn,
+        report_data: claims.reportData,
+      },
     },
   }
 }

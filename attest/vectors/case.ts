@@ -6,6 +6,7 @@
 import type { AppraisalPolicy } from '#attest/appraise-under.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import {
+  either,
   hex,
   integer,
   list,
@@ -46,12 +47,14 @@ function reading<const M extends { readonly [name: string]: Shape<unknown> }>(me
   }
 }
 
+const byteChange = object({ file: string(), offset: integer({ max: 2 ** 24 }), xor: hex(1) })
+const textChange = object({ file: string(), replace: list(string(), { min: 2, max: 2 }) })
 const variantShape = reading({
   name: string(),
   expect: outcome,
   code: optional(string()),
   validAt: optional(time),
-  mutate: optional(object({ file: string(), offset: integer({ max: 2 ** 24 }), xor: hex(1) })),
+  mutate: optional(either(byteChange, textChange)),
   replaceFile: optional(record(replacement, { max: 8 })),
 })
 export type Variant = Shaped<typeof variantShape>

@@ -8,8 +8,9 @@ import {
   parseCase,
   type Variant,
 } from '#attest/vectors/case.js'
+import { dcapDifferences, judgeDcap } from '#attest/vectors/dcap.js'
 import { judgeSnp, snpDifferences } from '#attest/vectors/snp.js'
-import { fromHex } from '#core/bytes/bytes.js'
+import { fromHex, fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
 
 /** The files of one case: bytes of a file of its folder, or undefined. */
@@ -27,9 +28,13 @@ export type CaseReport =
 
 interface Kind {
   judge(input: CaseInput): Promise<Judgement>
-  differences(expected: unknown, input: CaseInput): readonly string[]
+  differences(expected: unknown, input: CaseInput): readonly string[] | Promise<readonly string[]>
 }
-const kinds: Readonly<Record<string, Kind>> = { 'sev-snp': { judge: judgeSnp, differences: snpDifferences } }
+const kinds: Readonly<Record<string, Kind>> = {
+  'sev-snp': { judge: judgeSnp, differences: snpDifferences },
+  tdx: { judge: judgeDcap('tdx'), differences: dcapDifferences('tdx') },
+  sgx: { judge: judgeDcap('sgx'), differences: dcapDifferences('sgx') },
+}
 
 /** The policy `vectors`: leaves out exactly the steps for which the case supplies nothing. */
 function policyFor(one: Case): AppraisalPolicy {
@@ -93,7 +98,7 @@ async function baseLine(name: string, one: Case, kind: Kind, input: CaseInput): 
       ? []
       : [`cryptography: expected ${one.expectCrypto}, is ${judged.crypto}${because(judged)}`]),
     ...codeProblem(one.code, judged),
-    ...(one.expected === undefined || one.expected === null ? [] : kind.differences(one.expected, input)),
+    ...(one.expected === undefined || one.expected === null ? [] : await kind.differences(one.expected, input)),
   ]
   const skipped = input.policy.skips.length > 0 ? `, skipped: ${input.policy.skips.join(', ')}` : ''
   return line(name, problems, `${one.expect}${because(judged)}${skipped}`)
@@ -143,13 +148,7 @@ function applyVariant(
   const roles = new Map(input.roles)
   let changes = variant.validAt === undefined ? 0 : 1
   if (variant.mutate) {
-    const { file, offset, xor } = variant.mutate
-    const bytes = roles.get(file)?.slice()
-    const mask = fromHex(xor, 1)[0]!
-    if (!bytes || offset >= bytes.length || mask === 0)
-      throw new Failure<CaseCode>('case/variant', `cannot change byte ${offset} of ${file}`)
-    bytes[offset]! ^= mask
-    roles.set(file, bytes)
+    roles.set(variant.mutate.file, mutated(roles.get(variant.mutate.file), variant.mutate))
     changes++
   }
   for (const [role, wanted] of Object.entries(variant.replaceFile ?? {})) {
@@ -158,6 +157,24 @@ function applyVariant(
   }
   if (changes === 0) throw new Failure<CaseCode>('case/variant', 'variant changes nothing that the runner knows')
   return { ...input, roles, at: variant.validAt ?? input.at }
+}
+
+/** One byte changed, or one text replaced by another. */
+function mutated(original: Uint8Array | undefined, mutate: NonNullable<Variant['mutate']>): Uint8Array {
+  if ('replace' in mutate) {
+    const [from, to] = mutate.replace
+    const text = original && fromUtf8(original)
+    const changed = text?.replace(from!, () => to!)
+    if (changed === undefined || changed === text)
+      throw new Failure<CaseCode>('case/variant', `cannot replace ${JSON.stringify(from)} in ${mutate.file}`)
+    return utf8(changed)
+  }
+  const bytes = original?.slice()
+  const mask = fromHex(mutate.xor, 1)[0]!
+  if (!bytes || mutate.offset >= bytes.length || mask === 0)
+    throw new Failure<CaseCode>('case/variant', `cannot change byte ${mutate.offset} of ${mutate.file}`)
+  bytes[mutate.offset]! ^= mask
+  return bytes
 }
 
 function replacementFor(

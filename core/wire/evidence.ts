@@ -23,6 +23,56 @@ const snpEvidenceShape = object({
 })
 export type SnpEvidence = Shaped<typeof snpEvidenceShape>
 
+/** A quote, TCB info, QE identity and an event log: far above what is seen (5, 7, 2 and 256 KiB with its filler). */
+const quoteSizeMax = 16 * KiB
+const tcbInfoSizeMax = 64 * KiB
+const identitySizeMax = 16 * KiB
+const eventLogSizeMax = 512 * KiB
+
+/**
+ * What Intel signs apart from one machine, as its service gives it out. The PCK chain is in the quote.
+ *
+ * tcbInfo, qeIdentity  the whole responses, JSON with its signature, byte for byte: a signature is over exact bytes
+ * ...Signer            the TCB signing certificate of each, DER; their root is that of the quote
+ * pckCrl, rootCrl      of the authority that issued the PCK certificate, and of the root, DER
+ */
+const dcapCollateralShape = object({
+  tcbInfo: base64(undefined, inBase64(tcbInfoSizeMax)),
+  tcbInfoSigner: certificate,
+  qeIdentity: base64(undefined, inBase64(identitySizeMax)),
+  qeIdentitySigner: certificate,
+  pckCrl: base64(undefined, inBase64(evidenceCrlSizeMax)),
+  rootCrl: base64(undefined, inBase64(evidenceCrlSizeMax)),
+})
+export type DcapCollateral = Shaped<typeof dcapCollateralShape>
+
+/** Intel TDX evidence. `eventLog` is a CCEL or the JSON of a runtime event log, or null. */
+const tdxEvidenceShape = object({
+  kind: literal('tdx'),
+  quote: base64(undefined, inBase64(quoteSizeMax)),
+  collateral: dcapCollateralShape,
+  eventLog: nullable(base64(undefined, inBase64(eventLogSizeMax))),
+})
+export type TdxEvidence = Shaped<typeof tdxEvidenceShape>
+
+/** Intel SGX evidence. */
+const sgxEvidenceShape = object({
+  kind: literal('sgx'),
+  quote: base64(undefined, inBase64(quoteSizeMax)),
+  collateral: dcapCollateralShape,
+})
+export type SgxEvidence = Shaped<typeof sgxEvidenceShape>
+
 /** Evidence of every kind that the verifier knows. Each kind adds a shape with its own `kind`. */
-export type Evidence = SnpEvidence
-export const evidenceShape: Shape<Evidence> = snpEvidenceShape
+export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence
+
+/** Decides by `kind`, never by trying one shape and then the other. */
+export const evidenceShape: Shape<Evidence> = (value, path) => {
+  const kind =
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? (value as { readonly kind?: unknown }).kind
+      : undefined
+  if (kind === 'tdx') return tdxEvidenceShape(value, path)
+  if (kind === 'sgx') return sgxEvidenceShape(value, path)
+  return snpEvidenceShape(value, path)
+}

@@ -1,4 +1,15 @@
-import { boolean, hex, integer, list, object, oneOf, optional, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  boolean,
+  hex,
+  integer,
+  list,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 
 const svn = integer({ max: 255 })
 
@@ -40,6 +51,86 @@ export const snpReferenceValuesShape = object({
 })
 export type SnpReferenceValues = Shaped<typeof snpReferenceValuesShape>
 
+/** TCB statuses that an owner can live with. `Revoked`, and a TCB that Intel does not list, are never accepted. */
+const acceptableTcbStatuses = [
+  'UpToDate',
+  'SWHardeningNeeded',
+  'ConfigurationNeeded',
+  'ConfigurationAndSWHardeningNeeded',
+  'OutOfDate',
+  'OutOfDateConfigurationNeeded',
+  'TDRelaunchAdvised',
+  'TDRelaunchAdvisedConfigurationNeeded',
+] as const
+
+/**
+ * What TDX and SGX have in common.
+ *
+ * tcbStatuses                absent accepts `UpToDate` only; any other status that is accepted stays a warning
+ * advisories                 ids of advisories that may stand against the TCB; absent accepts those of an accepted status
+ * tcbEvaluationDataNumberMin least edition of Intel's TCB info and QE identity
+ * fmspcs                     platform families; absent accepts any
+ * platformIds                PPIDs of single machines; absent accepts any
+ */
+const dcapMembers = {
+  tcbStatuses: optional(list(oneOf(...acceptableTcbStatuses), { min: 1, max: acceptableTcbStatuses.length })),
+  advisories: optional(list(string({ max: 40 }), { max: 256 })),
+  tcbEvaluationDataNumberMin: integer({ max: 0xffff_ffff }),
+  fmspcs: anyOf(hex(6)),
+  platformIds: anyOf(hex(16), 1000),
+}
+
+/**
+ * What an owner accepts from a TDX node. A list that is absent accepts any value, but for `mrServiceTds`: without it no
+ * service TD may be bound, since one may migrate the TD.
+ *
+ * eventLog  `required` refuses evidence without a log that replays to the four registers
+ */
+const tdxReferenceValuesShape = object({
+  ...dcapMembers,
+  mrTds: list(hex(48), { min: 1, max: 256 }),
+  rtmr0: anyOf(hex(48)),
+  rtmr1: anyOf(hex(48)),
+  rtmr2: anyOf(hex(48)),
+  rtmr3: anyOf(hex(48)),
+  mrSeams: anyOf(hex(48)),
+  mrConfigIds: anyOf(hex(48)),
+  mrOwners: anyOf(hex(48)),
+  mrOwnerConfigs: anyOf(hex(48)),
+  mrServiceTds: anyOf(hex(48)),
+  xfams: anyOf(hex(8)),
+  composeHashes: anyOf(hex(32)),
+  requireSeptVeDisable: boolean,
+  allowMigration: boolean,
+  allowPerfmon: boolean,
+  eventLog: oneOf('required', 'when-given'),
+})
+export type TdxReferenceValues = Shaped<typeof tdxReferenceValuesShape>
+
+/** A line of enclaves by who signed them, instead of one enclave by its measurement. */
+const signedEnclave = object({
+  mrSigner: hex(32),
+  isvProdId: integer({ max: 65_535 }),
+  isvSvnMin: integer({ max: 65_535 }),
+})
+
+/** What an owner accepts from an SGX enclave: by measurement, by signer, or either. One of the two must be there. */
+const sgxReferenceValuesShape = object({
+  ...dcapMembers,
+  mrEnclaves: anyOf(hex(32)),
+  signers: anyOf(signedEnclave),
+  configIds: anyOf(hex(64)),
+})
+export type SgxReferenceValues = Shaped<typeof sgxReferenceValuesShape>
+
 /** The owner's reference values, one member for each accepted kind of evidence. A kind that is absent is refused. */
-export const referenceValuesShape = object({ snp: optional(snpReferenceValuesShape) })
-export type ReferenceValues = Shaped<typeof referenceValuesShape>
+export interface ReferenceValues {
+  readonly snp?: SnpReferenceValues | undefined
+  readonly tdx?: TdxReferenceValues | undefined
+  readonly sgx?: SgxReferenceValues | undefined
+}
+export const referenceValuesShape: Shape<ReferenceValues> = object({
+  snp: optional(snpReferenceValuesShape),
+  tdx: optional(tdxReferenceValuesShape),
+  sgx: optional(sgxReferenceValuesShape),
+})

@@ -23,7 +23,8 @@ export interface AppraisalClaims {
   readonly chipId: string | null
   readonly debug: boolean
   readonly product: string
-  readonly tcb: { readonly reported: Svns }
+  /** what the kind does not count in such numbers is left out */
+  readonly tcb?: { readonly reported: Svns }
 }
 
 /** What is used of an attestation result, whatever kind of evidence it is about. */
@@ -39,14 +40,17 @@ export interface Appraised {
 }
 
 /** Comparisons whose expected side is an owner's list of accepted values: not for a host to read (TRUST 14). */
-const ownersLists = new Set(['measurement', 'host-data', 'id-key', 'author-key', 'chip-id', 'csp-id'])
+const ownersLists = new Set([
+  ...['measurement', 'host-data', 'id-key', 'author-key', 'chip-id', 'csp-id'],
+  ...['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3', 'mr-seam', 'mr-config-id', 'mr-owner', 'mr-owner-config', 'compose-hash'],
+  ...['xfam', 'fmspc', 'config-id', 'advisories'],
+])
 const checkPrefix = 'attest/'
 
 /** What a verified result says, in words that belong to no vendor. */
 export function attestedClaims(
   result: Appraised & { readonly claims: AppraisalClaims; readonly platform: 'hardware' | 'simulated' },
 ): AttestedClaims {
-  const { fmc, ...reported } = result.claims.tcb.reported
   return {
     kind: result.kind,
     platform: result.platform,
@@ -55,9 +59,15 @@ export function attestedClaims(
     measurement: result.claims.measurement,
     debug: result.claims.debug,
     product: result.claims.product,
-    tcb: { ...reported, ...(fmc === null ? {} : { fmc }) },
+    tcb: reportedTcb(result.claims),
     verifiedAt: result.at,
   }
+}
+
+function reportedTcb({ tcb }: AppraisalClaims): AttestedClaims['tcb'] {
+  if (tcb === undefined) return {}
+  const { fmc, ...reported } = tcb.reported
+  return { ...reported, ...(fmc === null ? {} : { fmc }) }
 }
 
 /** Every comparison that refuses, as a reason. */

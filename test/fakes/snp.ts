@@ -2,7 +2,7 @@ import { extensionOid, hwIdSize, type Product } from '#attest/snp/layout.js'
 import { concat, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import { rootName, serials, vcekExtensions } from '#runtime/attester/simulated/authority.js'
 import {
   basicConstraints,
@@ -123,7 +123,7 @@ function once(fields: unknown, signer: MintKey, mint: () => Promise<Uint8Array>)
 }
 
 /** Evidence of a simulated machine with one thing broken. With no argument it is good. */
-export async function mintEvidence(broken: Breakage = {}): Promise<Evidence> {
+export async function mintEvidence(broken: Breakage = {}): Promise<SnpEvidence> {
   const { product = 'Genoa', at = testTime, cspId } = broken
   const good = goodCertificates(product, at, cspId)
   const signed = encodeReport({ ...goodReport(product, cspId), ...broken.report })

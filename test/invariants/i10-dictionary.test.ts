@@ -12,6 +12,7 @@ import { afterAll, expect, test } from 'vitest'
 import { chainPlaces } from '#cli/chain.js'
 import { fromUtf8, toHex } from '#core/bytes/bytes.js'
 import { canonicalJson } from '#core/encoding/json.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import { openDatabase } from '#host/database.js'
 import { inferRequest } from '#test/e2e/fixtures.js'
 import { clientOf, openOwner, post, prepareChain, spawnChain } from '#test/invariants/fixtures.js'
@@ -105,7 +106,7 @@ test('prompts, outputs, chips and names: nowhere in what is logged, stored or pu
     }
   }
 
-  const report = Buffer.from(document.release.evidence.report, 'base64')
+  const report = Buffer.from((document.release.evidence as SnpEvidence).report, 'base64')
   const chip = report.subarray(0x1a0, 0x1e0)
   expect(toHex(chip)).not.toMatch(/^0*$/)
   const names = ['acme', 'matmul', owner.model, owner.key.id, 'DE', 'Example Hosting GmbH', 'demo-node']

@@ -490,7 +490,7 @@ describe('renewal', () => {
     expect(session.grant.lease.expiresAt).toBe(first.lease.expiresAt + 360)
     expect(session.grant.asked.binding).toMatchObject({ purpose: 'claviger.renew.v1' })
     expect(session.grant.asked.binding.nonce).not.toBe(first.asked.binding.nonce)
-    expect(session.grant.asked.evidence.report).not.toBe(first.asked.evidence.report)
+    expect(session.grant.asked.evidence).not.toEqual(first.asked.evidence)
     expect(session.grant.entry.kind).toBe('renewal')
     expect(session.requestsLeft).toBe(100)
     node.pass(500)

@@ -33,8 +33,8 @@ test('a policy that leaves steps out is within reach of the runner of vectors on
   expect(importers('attest/appraise-under.js')).toEqual([
     'attest/appraise.ts',
     'attest/vectors/case.ts',
+    'attest/vectors/judge.ts',
     'attest/vectors/run.ts',
-    'attest/vectors/snp.ts',
   ])
   expect(importers('attest/vectors/').filter((file) => !file.startsWith('attest/vectors/'))).toEqual(['cli/vectors.ts'])
   // `npm run vectors` starts cli/vectors.ts itself: no command of the product leads there.

@@ -5,7 +5,7 @@ import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { base64, integer, literal, object, oneOf, optional, type Shape, type Shaped } from '#core/encoding/shape.js'
 import { KiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import {
   createAuthority,
   issueCrl,
@@ -57,7 +57,7 @@ export interface SimulatedPlatform {
   /** everything that the next report says, but for its report data */
   readonly guest: Omit<MintReport, 'reportData' | 'reportId'>
   /** Evidence that binds 64 bytes. */
-  attest(reportData: Uint8Array): Promise<Evidence>
+  attest(reportData: Uint8Array): Promise<SnpEvidence>
 }
 
 /** A new simulated machine with a chip of its own. */
@@ -118,7 +118,7 @@ export function evidenceOf(
   vek: Uint8Array,
   authority: SimulatedAuthority,
   crl: Uint8Array | null,
-): Evidence {
+): SnpEvidence {
   return {
     kind: 'snp',
     report: toBase64(report),

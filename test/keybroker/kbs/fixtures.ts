@@ -6,7 +6,7 @@ import { kbsVerifier } from '#cli/kbs-verifier.js'
 import { fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import type { Database } from '#host/database.js'
 import { type App, createApp } from '#host/http.js'
 import { inputStatuses } from '#host/http-failures.js'
@@ -105,7 +105,7 @@ export async function auth(kbs: Pick<TestKbs, 'ask'>): Promise<Opened> {
   return { nonce, cookie: answer.headers.get('set-cookie')!.split(';')[0]! }
 }
 
-export function certificatesOf(evidence: Evidence): Certificates {
+export function certificatesOf(evidence: SnpEvidence): Certificates {
   const { vek, ask, ark, crl } = evidence
   return {
     VCEK: fromBase64(vek),

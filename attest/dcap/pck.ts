@@ -1,0 +1,86 @@
+import type { DcapCode } from '#attest/dcap/codes.js'
+import { componentCount, componentOid, pckOid } from '#attest/dcap/layout.js'
+import { equal } from '#core/bytes/bytes.js'
+import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
+import { Failure } from '#core/failure.js'
+import { type Certificate, withCode } from '#core/x509/certificate.js'
+
+/** What Intel says of a machine in its PCK certificate. Bytes are views. */
+export interface Pck {
+  /** 16 bytes, the same for a machine through all its TCBs */
+  readonly ppid: Uint8Array
+  /** 16 security versions. The raw CPUSVN is not compared: its meaning differs between products. */
+  readonly components: readonly number[]
+  readonly pceSvn: number
+  /** 16 bytes */
+  readonly cpuSvn: Uint8Array
+  /** 2 bytes */
+  readonly pceId: Uint8Array
+  /** 6 bytes */
+  readonly fmspc: Uint8Array
+}
+
+function refuse(message: string): Failure<DcapCode> {
+  return new Failure<DcapCode>('dcap/pck-certificate', message)
+}
+
+/** SubjectPublicKeyInfo of an uncompressed P-256 point. source: RFC 5480, "Subject Public Key Information Fields" */
+export const p256Prefix = new Uint8Array([
+  0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+  0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+])
+
+/**
+ * What a PCK certificate says: a P-256 key, no authority, and Intel's extension, complete and with nothing twice.
+ *
+ * trusts  nothing: the caller verifies the chain
+ * throws  dcap/pck-certificate
+ * source  Intel SGX PCK Certificate and CRL Profile, "PCK Certificate"
+ */
+export function readPck(certificate: Certificate): Pck {
+  if (certificate.isCa) throw refuse('PCK certificate is that of an authority')
+  if (certificate.spki.length !== 91 || !equal(certificate.spki.subarray(0, 27), p256Prefix))
+    throw refuse('PCK is not a key on P-256')
+  const extension = certificate.extensions.get(pckOid.extension)
+  if (!extension) throw refuse('PCK certificate has no SGX extension')
+  return withCode<DcapCode, Pck>('dcap/pck-certificate', 'PCK certificate', () => {
+    const members = readPairs(parseDer(extension.value, derTag.sequence, 'SGX extension'))
+    const tcb = readPairs(take(members, pckOid.tcb, derTag.sequence))
+    const svn = (oid: string, max: number) => derInteger(take(tcb, oid, derTag.integer), max, oid)
+    return {
+      ppid: octets(members, pckOid.ppid, 16),
+      components: Array.from({ length: componentCount }, (_, i) => svn(componentOid(i + 1), 255)),
+      pceSvn: svn(pckOid.pceSvn, 65_535),
+      cpuSvn: octets(tcb, pckOid.cpuSvn, 16),
+      pceId: octets(members, pckOid.pceId, 2),
+      fmspc: octets(members, pckOid.fmspc, 6),
+    }
+  })
+}
+
+/** A sequence of (OID, value), none twice. Members that are not read here may be of any type. */
+function readPairs(sequence: Der): ReadonlyMap<string, Der> {
+  const out = new Map<string, Der>()
+  const reader = new DerReader(sequence.body)
+  while (!reader.done) {
+    const pair = new DerReader(reader.next(derTag.sequence, 'SGX extension member').body)
+    const oid = derOid(pair.next(derTag.oid, 'SGX extension id'), 'SGX extension id')
+    const value = pair.next(pair.tag ?? 0, oid)
+    pair.end(oid)
+    if (out.has(oid)) throw refuse(`PCK certificate has ${oid} twice`)
+    out.set(oid, value)
+  }
+  return out
+}
+
+function take(members: ReadonlyMap<string, Der>, oid: string, tag: number): Der {
+  const value = members.get(oid)
+  if (value?.tag !== tag) throw refuse(`PCK certificate lacks ${oid}, or has it with another type`)
+  return value
+}
+
+function octets(members: ReadonlyMap<string, Der>, oid: string, size: number): Uint8Array {
+  const { body } = take(members, oid, derTag.octetString)
+  if (body.length !== size) throw refuse(`${oid} of the PCK certificate has ${body.length} bytes, expected ${size}`)
+  return body
+}

@@ -1,0 +1,208 @@
+import type { Anchors } from '#attest/anchors.js'
+import type { DcapCode } from '#attest/dcap/codes.js'
+import { type QeIdentity, type TcbInfo, verifyQeIdentity, verifyTcbInfo } from '#attest/dcap/collateral.js'
+import { certificateNames, sgxFlag } from '#attest/dcap/layout.js'
+import { type Pck, p256Prefix, readPck } from '#attest/dcap/pck.js'
+import type { Quote } from '#attest/dcap/quote.js'
+import { intelRoot } from '#attest/dcap/roots.js'
+import { readSgxReport } from '#attest/dcap/sgx-report.js'
+import { concat, equal, fromBase64, fromHex, isZero, toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { verifySpkiSignature } from '#core/crypto/sign.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
+import type { DcapCollateral } from '#core/wire/evidence.js'
+import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
+import { verifyChain } from '#core/x509/chain.js'
+import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
+
+/** The machine behind a quote, once its chain is verified. */
+export interface Machine {
+  readonly platform: 'hardware' | 'simulated'
+  readonly certificate: Certificate
+  readonly ca: Certificate
+  readonly root: Certificate
+  readonly pck: Pck
+}
+
+/** What Intel says of machines of this family, verified. */
+export interface Collateral {
+  readonly tcbInfo: TcbInfo
+  readonly qeIdentity: QeIdentity
+  /** the first time at which any part of it has to be fetched anew */
+  readonly validUntil: UnixSeconds
+}
+
+function refuse(code: DcapCode, message: string, cause?: unknown): Failure<DcapCode> {
+  return new Failure<DcapCode>(code, message, { cause })
+}
+
+function verifyName(certificate: Certificate, names: readonly string[], what: string): void {
+  const found = commonName(certificate.subject)
+  if (found === undefined || !names.includes(found))
+    throw refuse('dcap/certificate-name', `${what} is not named ${names.join(' or ')}`)
+  if (certificate.algorithm !== 'ES256' || !equal(certificate.spki.subarray(0, p256Prefix.length), p256Prefix))
+    throw refuse('dcap/certificate-name', `${what} does not sign with ECDSA on P-256`)
+}
+
+/**
+ * Step 1: the PCK certificate chains to Intel's root, or to a simulated one that the caller named.
+ *
+ * throws  dcap/unknown-root, dcap/certificate-name, dcap/pck-certificate, x509/..., chain/...
+ * source  Intel Quote Verification Library, "PckCertVerifier"
+ */
+export async function verifyPckChain(quote: Quote, anchors: Anchors, at: UnixSeconds): Promise<Machine> {
+  const [leaf, intermediate, top] = quote.chain
+  const certificate = parseCertificate(leaf, 'PCK certificate')
+  const ca = parseCertificate(intermediate, 'PCK CA certificate')
+  const root = parseCertificate(top, 'root certificate')
+  const platform = findRoot(root, anchors)
+  verifyName(certificate, certificateNames.pck, 'PCK certificate')
+  verifyName(ca, certificateNames.ca, 'PCK CA certificate')
+  verifyName(root, certificateNames.root, 'root certificate')
+  const names = ['PCK certificate', 'PCK CA certificate', 'root certificate']
+  await verifyChain([certificate, ca, root], names, at, anchors.links)
+  return { platform, certificate, ca, root, pck: readPck(certificate) }
+}
+
+/** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
+function findRoot(root: Certificate, anchors: Anchors): 'hardware' | 'simulated' {
+  const digest = toHex(sha256(root.spki))
+  if (digest === intelRoot) return 'hardware'
+  if (anchors.simulatedRoots.includes(digest)) return 'simulated'
+  throw refuse(
+    'dcap/unknown-root',
+    `root key ${digest} is neither Intel's nor a simulated root that this caller accepts`,
+  )
+}
+
+/**
+ * Steps 2 and 3: both CRLs and both signed documents are Intel's and current, and neither CRL lists a certificate that
+ * was relied upon.
+ *
+ * throws  dcap/collateral-..., dcap/certificate-name, x509/..., chain/..., crl/...
+ */
+export async function verifyCollateral(
+  collateral: DcapCollateral,
+  quote: Quote,
+  machine: Machine,
+  anchors: Anchors,
+  at: UnixSeconds,
+): Promise<Collateral> {
+  const signers = await Promise.all(
+    [collateral.tcbInfoSigner, collateral.qeIdentitySigner].map((der) => verifySigner(der, machine, anchors, at)),
+  )
+  const crls = await verifyRevocation(collateral, machine, signers, at)
+  const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), quote.tee, signers[0]!, at)
+  const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), quote.tee, signers[1]!, at)
+  const [pckCrl, rootCrl] = crls
+  verifyFloor('PCK CRL', machine.ca, pckCrl.thisUpdate, anchors, at)
+  verifyFloor('root CRL', machine.root, rootCrl.thisUpdate, anchors, at)
+  verifyFloor('TCB info', signers[0]!, tcbInfo.issueDate, anchors, at)
+  verifyFloor('QE identity', signers[1]!, qeIdentity.issueDate, anchors, at)
+  const validUntil = Math.min(...[tcbInfo, qeIdentity, ...crls].map((one) => one.nextUpdate))
+  return { tcbInfo, qeIdentity, validUntil }
+}
+
+/**
+ * Whoever sends evidence chooses the collateral that comes along, so what is older than the caller's floor for its issuer
+ * is refused. A floor of a later time than `at` does not count: what was decided before it was decided by what was then.
+ */
+function verifyFloor(
+  what: string,
+  issuer: Certificate,
+  issuedAt: UnixSeconds,
+  anchors: Anchors,
+  at: UnixSeconds,
+): void {
+  const digest = toHex(sha256(issuer.spki))
+  for (const floor of anchors.collateralFloors ?? []) {
+    if (floor.issuer !== digest || floor.issuedAtMin > at || issuedAt >= floor.issuedAtMin) continue
+    throw refuse(
+      'dcap/collateral-floor',
+      `${what} is from ${formatTime(issuedAt)}, expected one from ${formatTime(floor.issuedAtMin)} or later`,
+    )
+  }
+}
+
+async function verifySigner(der: string, machine: Machine, anchors: Anchors, at: UnixSeconds): Promise<Certificate> {
+  const signer = parseCertificate(fromBase64(der), 'TCB signing certificate')
+  verifyName(signer, certificateNames.signer, 'TCB signing certificate')
+  await verifyChain([signer, machine.root], ['TCB signing certificate', 'root certificate'], at, anchors.links)
+  return signer
+}
+
+async function verifyRevocation(
+  collateral: DcapCollateral,
+  machine: Machine,
+  signers: readonly Certificate[],
+  at: UnixSeconds,
+): Promise<readonly [pck: Crl, root: Crl]> {
+  const pckCrl = parseCrl(fromBase64(collateral.pckCrl), 'PCK CRL')
+  await verifyCrl(pckCrl, machine.ca, at, 'PCK CRL')
+  const rootCrl = parseCrl(fromBase64(collateral.rootCrl), 'root CRL')
+  await verifyCrl(rootCrl, machine.root, at, 'root CRL')
+  // Serial numbers are an issuer's own: each certificate is looked up in the list of its own issuer.
+  verifyNotRevoked(machine.certificate, pckCrl, 'PCK certificate')
+  verifyNotRevoked(machine.ca, rootCrl, 'PCK CA certificate')
+  for (const signer of signers) verifyNotRevoked(signer, rootCrl, 'TCB signing certificate')
+  return [pckCrl, rootCrl]
+}
+
+/** Step 4: the TCB info is for this family of machines. @throws dcap/fmspc, dcap/pce-id */
+export function verifyFamily({ pck }: Machine, { tcbInfo }: Collateral): void {
+  if (tcbInfo.fmspc !== toHex(pck.fmspc))
+    throw refuse('dcap/fmspc', `TCB info is for FMSPC ${tcbInfo.fmspc}, the machine's is ${toHex(pck.fmspc)}`)
+  if (tcbInfo.pceId !== toHex(pck.pceId))
+    throw refuse('dcap/pce-id', `TCB info is for PCEID ${tcbInfo.pceId}, the machine's is ${toHex(pck.pceId)}`)
+}
+
+/** Step 6: the machine's provisioning certification enclave signed the report of the QE. @throws dcap/qe-signature */
+export async function verifyQeReport(quote: Quote, { certificate }: Machine): Promise<void> {
+  try {
+    await verifySpkiSignature('ES256', certificate.spki, quote.qeReport, quote.qeReportSignature, 'QE report')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw refuse('dcap/qe-signature', 'report of the quoting enclave was not signed by the PCK', cause)
+  }
+}
+
+/** Step 7: the quoting enclave vouches for the attestation key. @throws dcap/attestation-key */
+export function verifyAttestationKey(quote: Quote): void {
+  const { reportData } = readSgxReport(quote.qeReport)
+  const digest = sha256(concat(quote.attestationKey, quote.qeAuth))
+  if (!equal(reportData.subarray(0, 32), digest) || !isZero(reportData.subarray(32)))
+    throw refuse('dcap/attestation-key', 'report of the quoting enclave does not name this attestation key')
+}
+
+/** Step 8: the quoting enclave is Intel's, and no debug enclave. @throws dcap/qe-identity */
+export function verifyQe(quote: Quote, { qeIdentity }: Collateral): { readonly isvSvn: number } {
+  const report = readSgxReport(quote.qeReport)
+  const differs = (what: string) => refuse('dcap/qe-identity', `quoting enclave is not Intel's: ${what} differs`)
+  const masked = (found: Uint8Array, value: string, mask: string) => equal(and(found, fromHex(mask)), fromHex(value))
+  // A little-endian number in the report, spelled as a number in the identity. Only zero has been seen.
+  if (!masked(report.miscSelect.toReversed(), qeIdentity.miscselect, qeIdentity.miscselectMask))
+    throw differs('miscselect')
+  if (!masked(report.attributes, qeIdentity.attributes, qeIdentity.attributesMask)) throw differs('attributes')
+  if (toHex(report.mrSigner) !== qeIdentity.mrsigner) throw differs('mrsigner')
+  if (report.isvProdId !== qeIdentity.isvprodid) throw differs('isvprodid')
+  // Whatever the mask lets through: memory of a debug enclave, and so the attestation key, is the host's to read.
+  if ((report.flags >> BigInt(sgxFlag.debug)) & 1n)
+    throw refuse('dcap/qe-identity', 'quoting enclave is a debug enclave')
+  return report
+}
+
+function and(bytes: Uint8Array, mask: Uint8Array): Uint8Array {
+  return bytes.map((byte, i) => byte & mask[i]!)
+}
+
+/** Step 9: the attestation key signed header and body. @throws dcap/signature */
+export async function verifyQuoteSignature(quote: Quote): Promise<void> {
+  const spki = concat(p256Prefix, quote.attestationKey)
+  try {
+    await verifySpkiSignature('ES256', spki, quote.signed, quote.signature, 'quote')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw refuse('dcap/signature', 'quote was not signed by the attestation key', cause)
+  }
+}

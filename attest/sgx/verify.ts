@@ -1,0 +1,71 @@
+import type { Anchors } from '#attest/anchors.js'
+import { parseQuote, type Quote } from '#attest/dcap/quote.js'
+import type { SgxReport } from '#attest/dcap/sgx-report.js'
+import { converge, enclaveLevel, platformLevel, type TcbResult, tcbResult } from '#attest/dcap/tcb.js'
+import {
+  type Collateral,
+  type Machine,
+  verifyAttestationKey,
+  verifyCollateral,
+  verifyFamily,
+  verifyPckChain,
+  verifyQe,
+  verifyQeReport,
+  verifyQuoteSignature,
+} from '#attest/dcap/verify.js'
+import { parseEnclaveReport } from '#attest/sgx/parse.js'
+import type { Trace } from '#attest/trace.js'
+import { fromBase64 } from '#core/bytes/bytes.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { SgxEvidence } from '#core/wire/evidence.js'
+
+declare const verified: unique symbol
+
+/** A report that a genuine machine signed for an enclave, and what Intel says of its TCB. Only verifySgx makes one. */
+export interface VerifiedSgx {
+  readonly [verified]: true
+  readonly platform: 'hardware' | 'simulated'
+  readonly quote: Quote
+  readonly report: SgxReport
+  readonly machine: Machine
+  readonly collateral: Collateral
+  readonly tcb: TcbResult
+}
+
+/**
+ * Verifies that a genuine Intel machine, or a simulated one under a root that the caller named, made this quote, and
+ * says where its TCB stands. What the report and the TCB say is not judged here: the appraisal does.
+ *
+ * at      the time at which certificates, CRLs, TCB info and QE identity must be valid
+ * throws  DcapCode, SgxCode, and those of core/x509: x509/..., chain/..., crl/...
+ * source  Intel Quote Verification Library, "sgxAttestationVerifyQuote"
+ */
+export async function verifySgx(
+  evidence: SgxEvidence,
+  anchors: Anchors,
+  at: UnixSeconds,
+  trace: Trace,
+): Promise<VerifiedSgx> {
+  const quote = parseQuote(fromBase64(evidence.quote))
+  const report = parseEnclaveReport(quote)
+  trace('sgx/structure')
+  const machine = await verifyPckChain(quote, anchors, at)
+  trace('sgx/pck-chain')
+  const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at)
+  trace('sgx/collateral')
+  verifyFamily(machine, collateral)
+  trace('sgx/family')
+  await verifyQeReport(quote, machine)
+  trace('sgx/qe-report')
+  verifyAttestationKey(quote)
+  trace('sgx/attestation-key')
+  const qe = verifyQe(quote, collateral)
+  trace('sgx/qe-identity')
+  await verifyQuoteSignature(quote)
+  trace('sgx/signature')
+  const platform = platformLevel(collateral.tcbInfo, machine.pck, null)
+  const qeLevel = enclaveLevel(collateral.qeIdentity.tcbLevels, qe.isvSvn)
+  const tcb = tcbResult(converge(platform, null, qeLevel), platform, null, qeLevel)
+  trace('sgx/tcb')
+  return { platform: machine.platform, quote, report, machine, collateral, tcb } as VerifiedSgx
+}
