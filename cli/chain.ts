@@ -7,8 +7,9 @@ import { formatDuration, type Io, paint } from '#cli/output.js'
 import { simulatedRuntime } from '#cli/reference-values.js'
 import * as registerCommand from '#cli/register.js'
 import * as sealCommand from '#cli/seal.js'
+import { adminTokenPath, createServices, isCreated } from '#cli/service-state.js'
 import { openSimulatedAttester, type SimulatedAttester } from '#cli/simulated-attester.js'
-import { adminTokenPath, createStack, isCreated, openStack, type Stack, type StackOptions } from '#cli/stack.js'
+import { openStack, type Stack } from '#cli/stack.js'
 import { type RunningNode, startNode } from '#cli/start-node.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
@@ -110,18 +111,10 @@ async function sealOnce(options: ChainOptions): Promise<void> {
 
 async function openServices(options: ChainOptions): Promise<Stack> {
   const { io, folder, databaseUrl } = options
-  const stackOptions: StackOptions = {
-    folder: chainPlaces(folder).services,
-    databaseUrl,
-    origin: 'claviger.invalid/dev',
-    log: createLog('services', 'warn'),
-    now: io.now,
-  }
+  const at = { folder: chainPlaces(folder).services, databaseUrl }
   return timed(io, 'broker, verifier, log and witness start', async () => {
-    if (!(await isCreated(stackOptions.folder))) {
-      await mkdir(stackOptions.folder, { recursive: true, mode: 0o700 })
-      await createStack(stackOptions)
-    }
+    if (!(await isCreated(at.folder))) await createServices({ ...at, origin: 'claviger.invalid/dev', at: io.now() })
+    const stackOptions = { ...at, log: createLog('services', 'warn'), now: io.now }
     const stack = await openStack(stackOptions, { host: '127.0.0.1', port: options.brokerPort })
     return [stack, `${stack.url} (UNATTESTED BROKER)`]
   })

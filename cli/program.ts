@@ -14,6 +14,7 @@ import * as receipt from '#cli/receipt.js'
 import * as register from '#cli/register.js'
 import * as runNode from '#cli/run.js'
 import * as seal from '#cli/seal.js'
+import * as serve from '#cli/serve.js'
 import * as unseal from '#cli/unseal.js'
 import * as verify from '#cli/verify.js'
 
@@ -32,6 +33,7 @@ const commands = [
   policy,
   proxy,
   model,
+  serve,
   dev,
   demo,
 ]

@@ -1,113 +1,74 @@
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
-import { authorizeByToken } from '#attest/service/authorize.js'
-import { createKeyFolder, followKeySet, type KeySet } from '#attest/service/keys.js'
-import { attestStatuses, makeAttestRoutes } from '#attest/service/routes.js'
-import { kbsVerifier } from '#cli/kbs-verifier.js'
+import { followKeySet, type KeySet } from '#attest/service/keys.js'
+import { brokerApp, build, issuer } from '#cli/service-apps.js'
+import {
+  loadServices,
+  openServiceDatabase,
+  type ServiceState,
+  type StateOptions,
+  servicePlaces,
+} from '#cli/service-state.js'
 import { toBase64Url } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { object, string } from '#core/encoding/shape.js'
-import { Failure } from '#core/failure.js'
-import { MiB } from '#core/limits.js'
-import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
-import { type Database, describeDurability, openDatabase } from '#host/database.js'
-import { writeFileDurably } from '#host/files.js'
-import { createApp, problemResponse } from '#host/http.js'
-import { type Listening, listen } from '#host/listen.js'
+import { describeDurability } from '#host/database.js'
+import { listen } from '#host/listen.js'
 import type { Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
-import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
+import { loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { Broker } from '#keybroker/broker.js'
-import { kbsStatuses } from '#keybroker/kbs/failures.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
-import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
-import { encodeKbsFailure, kbsHeaderSizeMax, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
-import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
+import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
+import { openBrokerKeys } from '#keybroker/service/keys.js'
 import { openBroker } from '#keybroker/service/open.js'
-import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
-import { brokerStatuses } from '#keybroker/service/statuses.js'
-import type { Log } from '#transparency/log.js'
-import { logStatuses, makeLogRoutes } from '#transparency/service/routes.js'
 import { httpWitness } from '#transparency/service/witness-client.js'
-import { createLog, openLog } from '#transparency/storage/open.js'
+import { openLog } from '#transparency/storage/open.js'
+import type { WitnessClient } from '#transparency/witnesses.js'
 
-/** Failures of creating the services. */
-export type StackCode = 'stack/witness'
-
-/** Where the broker's services keep what they are. `create` is the explicit act that makes it. */
-export interface StackOptions {
-  /** keys and, without `databaseUrl`, the database */
-  readonly folder: string
-  readonly databaseUrl: string | null
-  /** the log's name, first line of every checkpoint */
-  readonly origin: string
+/** What the services are opened with, beside what `createServices` made. */
+export interface StackOptions extends StateOptions {
   readonly log: ServiceLog
   readonly now: () => number
 }
 
-/** Broker, verifier and log in this process, and the witness as a child. */
-export interface Stack {
+export interface ListenOn {
+  readonly host: string
+  /** 0 takes any free one */
+  readonly port: number
+}
+
+/** A running broker with its verifier and its log's writer. */
+export interface RunningBroker {
   readonly url: string
   readonly broker: string
   readonly logVkey: string
-  readonly witnessVkey: string
-  readonly witness: Service
+  /** what a commit of its database survives, in words */
   readonly durability: string
+  /** entries that an earlier process had not logged any more */
   readonly recovered: number
   close(): Promise<void>
 }
 
-const issuer = 'claviger'
-const build = '0.1.0'
-const witnessMain = 'transparency/witness/service/main.js'
-const witnessReady = object({ url: string(), vkey: string({ max: 300 }) })
-
-const places = (folder: string) => ({
-  broker: join(folder, 'broker'),
-  verifier: join(folder, 'verifier'),
-  logKey: join(folder, 'log.key'),
-  witness: join(folder, 'witness'),
-  database: join(folder, 'database'),
-  adminToken: join(folder, 'admin-token'),
-})
-
-function database(options: StackOptions): Promise<Database> {
-  const { databaseUrl, folder } = options
-  return openDatabase(databaseUrl === null ? { folder: places(folder).database } : { url: databaseUrl })
+/** Broker, verifier and log in this process, and the witness as a child. */
+export interface Stack extends RunningBroker {
+  readonly witnessVkey: string
+  readonly witness: Service
 }
 
-/** Whether `createStack` was run to its end here: the admin token is the last thing that it writes. */
-export async function isCreated(folder: string): Promise<boolean> {
-  return (await stat(places(folder).adminToken).catch(() => null)) !== null
+/** Who cosigns, and what must have cosigned before an entry counts as logged. */
+export interface WitnessSetup {
+  readonly clients: readonly WitnessClient[]
+  /** C2SP tlog-policy; owners are offered it as their own */
+  readonly policy: string
 }
 
-/** Path of the operator's admin token. */
-export function adminTokenPath(folder: string): string {
-  return places(folder).adminToken
-}
-
-/**
- * New keys, an empty log and a witness that starts at it. The operator's explicit act, done once.
- *
- * throws  file/exists, log/exists, database/...
- */
-export async function createStack(options: StackOptions): Promise<void> {
-  const at = places(options.folder)
-  const { adminToken } = await createBroker(at.broker)
-  await createKeyFolder(at.verifier, options.now())
-  const signer = await createSigningKeyFile(at.logKey)
-  const db = await database(options)
-  try {
-    const vkey = await createLog({ database: db, origin: options.origin, signer })
-    const args = ['create', '--state', at.witness, '--name', `${options.origin}/witness`, '--log', vkey]
-    const made = await spawnService(witnessMain, { args })
-    if ((await made.ended) !== 0) throw new Failure<StackCode>('stack/witness', 'the witness could not be created')
-  } finally {
-    await db.close()
+/** The witness that `createServices` made, as the only one that is asked. */
+export function ownWitness(state: ServiceState, url: string): WitnessSetup {
+  return {
+    clients: [httpWitness({ url, vkey: state.witness })],
+    policy: `log ${state.log}\nwitness own ${state.witness}\nquorum own\n`,
   }
-  await writeFileDurably(at.adminToken, new TextEncoder().encode(`${adminToken}\n`), { mode: 0o600 })
 }
 
 /** The verifier in this process: the same code as its service, without a network between. */
@@ -122,121 +83,110 @@ function verifierPort(keys: () => Promise<KeySet>): Broker['appraise'] {
   }
 }
 
-async function openParts(options: StackOptions) {
-  const at = places(options.folder)
-  const signer = await loadSigningKeyFile(at.logKey)
-  const verifierKeys = followKeySet(at.verifier)
+type Closers = (() => Promise<void> | void)[]
+
+async function closeAll(closers: Closers): Promise<void> {
+  for (const close of closers.splice(0).reverse()) await close()
+}
+
+/** Keys and database: whoever has the folder already is known here, before any witness is asked. */
+async function openBase(options: StackOptions, closers: Closers) {
+  const state = await loadServices(options.folder)
+  const places = servicePlaces(options.folder)
+  const signer = await loadSigningKeyFile(places.logKey)
+  const verifierKeys = followKeySet(places.verifier)
   await verifierKeys() // absent or malformed keys are known now, not at the first release
-  const keys = await openBrokerKeys(at.broker)
-  const db = await database(options)
-  return { at, signer, verifierKeys, keys, db }
+  const keys = await openBrokerKeys(places.broker)
+  closers.push(() => keys.close())
+  const database = await openServiceDatabase(options, state)
+  closers.push(() => database.close())
+  return { state, signer, verifierKeys, keys, database }
+}
+type Base = Awaited<ReturnType<typeof openBase>>
+
+async function openParts(options: StackOptions, base: Base, witnesses: WitnessSetup, closers: Closers) {
+  const { state, signer, verifierKeys, keys, database } = base
+  const { clients, policy } = witnesses
+  const log = await openLog({ database, origin: state.origin, signer, witnesses: clients, quorumPolicy: policy })
+  closers.push(() => log.close())
+  const opened = await openBroker({
+    database,
+    keys,
+    log,
+    appraise: verifierPort(verifierKeys),
+    verifiers: async () => (await verifierKeys()).publicKeys,
+    logs: [state.log],
+    witnessPolicy: policy,
+    clock: options.now,
+  })
+  closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log }))
+  return { ...opened, log, database, verifierKeys, adminTokenDigest: keys.adminTokenDigest, now: options.now }
+}
+
+async function openListening(
+  options: StackOptions,
+  base: Base,
+  witnesses: WitnessSetup,
+  listenOn: ListenOn,
+  mounted: 'all' | 'broker',
+  closers: Closers,
+): Promise<RunningBroker> {
+  const parts = await openParts(options, base, witnesses, closers)
+  const app = brokerApp(parts, mounted === 'all' ? parts.log : null, options.log)
+  const listening = await listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax })
+  closers.push(() => listening.close())
+  return {
+    url: listening.url,
+    broker: base.state.broker,
+    logVkey: base.state.log,
+    durability: await describeDurability(parts.database),
+    recovered: parts.recovered,
+    close: () => closeAll(closers),
+  }
 }
 
 /**
- * Everything that `createStack` made, running on loopback.
+ * The broker with the log's writer, whose witnesses are elsewhere. Log and verifier are read at services of their own.
  *
- * listenOn  port 0 takes any free one
- * throws    file/..., log/..., database/..., process/..., listen/...
+ * throws  serve/absent, serve/database, file/..., log/..., database/..., listen/...
  */
-export async function openStack(options: StackOptions, listenOn: { host: string; port: number }): Promise<Stack> {
-  const { at, signer, verifierKeys, keys, db } = await openParts(options)
-  const closers: (() => Promise<void> | void)[] = [() => keys.close(), () => db.close()]
-  const closeAll = async () => {
-    for (const close of closers.reverse()) await close()
-  }
+export async function openKeybroker(
+  options: StackOptions,
+  witnesses: (state: ServiceState) => WitnessSetup,
+  listenOn: ListenOn,
+): Promise<RunningBroker> {
+  const closers: Closers = []
   try {
-    const vkey = encodeVkey(makeNoteSigner(options.origin, 'log', signer).verifier)
-    const witness = await spawnService(witnessMain, {
-      args: ['--state', at.witness, '--listen', '127.0.0.1:0', '--log', vkey],
-      onLogLine: (line) => options.log.info({ witness: line.slice(0, 300) }, 'witness'),
-    })
-    closers.push(() => witness.stop())
-    const ready = witnessReady(witness.ready, 'witness')
-    const witnessPolicy = `log ${vkey}\nwitness own ${ready.vkey}\nquorum own\n`
-    const log: Log = await openLog({
-      database: db,
-      origin: options.origin,
-      signer,
-      witnesses: [httpWitness(ready)],
-      quorumPolicy: witnessPolicy,
-    })
-    closers.push(() => log.close())
-    const { broker, document, recovered } = await openBroker({
-      database: db,
-      keys,
-      log,
-      appraise: verifierPort(verifierKeys),
-      verifiers: async () => (await verifierKeys()).publicKeys,
-      logs: [vkey],
-      witnessPolicy,
-      clock: options.now,
-    })
-    closers.push(startHousekeeping({ broker, database: db, log: options.log }))
-    const listening = await serve(
-      options,
-      { broker, document, adminTokenDigest: keys.adminTokenDigest, log, database: db, verifierKeys },
-      listenOn,
-    )
-    closers.push(() => listening.close())
-    return {
-      url: listening.url,
-      broker: keys.signer.id,
-      logVkey: vkey,
-      witnessVkey: ready.vkey,
-      witness,
-      durability: await describeDurability(db),
-      recovered,
-      close: closeAll,
-    }
+    const base = await openBase(options, closers)
+    return await openListening(options, base, witnesses(base.state), listenOn, 'broker', closers)
   } catch (error) {
-    await closeAll()
+    await closeAll(closers)
     throw error
   }
 }
 
-type Served = Parameters<typeof makeBrokerRoutes>[0] & {
-  readonly log: Log
-  readonly database: Database
-  readonly verifierKeys: () => Promise<KeySet>
-}
+const witnessReady = object({ url: string(), vkey: string({ max: 300 }) })
 
-/** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
-function kbs({ broker, database, adminTokenDigest }: Served) {
-  const verifyEvidence = kbsVerifier({
-    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
-    referenceValues: null,
-    tenantClass: 'development',
-  })
-  return kbsRoutes(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: ['affirming'] }))
-}
-
-/** The verifier for whoever holds the operator's token: evidence under development tenants' roots stays NOT HARDWARE. */
-function verifier({ broker, database, verifierKeys, adminTokenDigest }: Served, now: () => number) {
-  return makeAttestRoutes({
-    issuer,
-    build,
-    keys: verifierKeys,
-    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
-    authorize: authorizeByToken([adminTokenDigest]),
-    now,
-  })
-}
-
-function serve(
-  options: StackOptions,
-  parts: Served,
-  listenOn: { readonly host: string; readonly port: number },
-): Promise<Listening> {
-  const app = createApp({
-    log: options.log,
-    statuses: { ...attestStatuses, ...brokerStatuses, ...logStatuses, ...kbsStatuses },
-    limits: { bodySizeMax: Math.max(registerBodyMax, MiB), timeoutMs: 30_000 },
-    encodeFailure: (failure, status, path) =>
-      path.startsWith(`${kbsPrefix}/`) ? encodeKbsFailure(failure, status) : problemResponse(failure, status),
-  })
-  app.hono.route('/', makeBrokerRoutes(parts))
-  app.hono.route('/', makeLogRoutes(parts.log))
-  app.hono.route('/', verifier(parts, options.now))
-  app.hono.route(kbsPrefix, kbs(parts))
-  return listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax })
+/**
+ * Everything that `createServices` made, at one address; the witness is a child process.
+ *
+ * throws  serve/absent, serve/database, file/..., log/..., database/..., process/..., listen/...
+ */
+export async function openStack(options: StackOptions, listenOn: ListenOn): Promise<Stack> {
+  const closers: Closers = []
+  try {
+    const base = await openBase(options, closers)
+    const { state } = base
+    const witness = await spawnService('transparency/witness/service/main.js', {
+      args: ['--state', servicePlaces(options.folder).witness, '--listen', '127.0.0.1:0', '--log', state.log],
+      onLogLine: (line) => options.log.info({ witness: line.slice(0, 300) }, 'witness'),
+    })
+    closers.push(() => witness.stop())
+    const { url } = witnessReady(witness.ready, 'witness')
+    const running = await openListening(options, base, ownWitness(state, url), listenOn, 'all', closers)
+    return { ...running, witnessVkey: state.witness, witness }
+  } catch (error) {
+    await closeAll(closers)
+    throw error
+  }
 }

@@ -10,6 +10,8 @@ import { parseVkey, type VerifierKey } from '#core/tlog/vkey.js'
 export interface PolicyWitness {
   readonly name: string
   readonly key: VerifierKey
+  /** prefix of its submission address, as the policy spells it; null where the policy names none */
+  readonly url: string | null
 }
 
 interface Group {
@@ -77,7 +79,7 @@ function readWitness(draft: Draft, items: readonly string[], line: number): void
   verifyNewName(draft, name, line)
   const key = keyOf(items[1]!, 'cosigner', line)
   if (draft.witnesses.some((one) => isSameKey(one.key, key))) throw refuse(line, `key of ${name} stands there twice`)
-  draft.witnesses.push({ name, key })
+  draft.witnesses.push({ name, key, url: items[2] ?? null })
 }
 
 function readGroup(draft: Draft, items: readonly string[], line: number): void {

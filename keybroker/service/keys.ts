@@ -74,8 +74,7 @@ export async function openBrokerKeys(folder: string): Promise<BrokerKeys> {
   const signer = await loadSigningKeyFile(join(folder, names.signing))
   const wrapping = await readWrappingKey(join(folder, names.wrapping))
   const callerSecret = await readSized(join(folder, names.callerSecret), 32)
-  const digest = await readSized(join(folder, names.admin), 65)
-  const adminTokenDigest = fromHex(fromUtf8(digest.subarray(0, 64)), 32)
+  const adminTokenDigest = await readAdminTokenDigest(folder)
   const kek = await openKekFile(join(folder, names.kek))
   return {
     signer,
@@ -88,6 +87,12 @@ export async function openBrokerKeys(folder: string): Promise<BrokerKeys> {
       wipe(callerSecret)
     },
   }
+}
+
+/** SHA-256 of the text of the admin token of the broker in `folder`: for a service beside it. @throws file/..., bytes/hex */
+export async function readAdminTokenDigest(folder: string): Promise<Uint8Array> {
+  const digest = await readSized(join(folder, names.admin), 65)
+  return fromHex(fromUtf8(digest.subarray(0, 64)), 32)
 }
 
 async function readSized(path: string, size: number): Promise<Uint8Array> {

@@ -1,0 +1,96 @@
+import { authorizeByToken } from '#attest/service/authorize.js'
+import type { KeySet } from '#attest/service/keys.js'
+import { attestStatuses, createAttestApp, makeAttestRoutes } from '#attest/service/routes.js'
+import { kbsVerifier } from '#cli/kbs-verifier.js'
+import { MiB } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { Database } from '#host/database.js'
+import { type App, createApp, problemResponse } from '#host/http.js'
+import type { Log as ServiceLog } from '#host/log.js'
+import type { Broker } from '#keybroker/broker.js'
+import { kbsStatuses } from '#keybroker/kbs/failures.js'
+import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
+import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
+import type { OpenedBroker } from '#keybroker/service/open.js'
+import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
+import { brokerStatuses } from '#keybroker/service/statuses.js'
+import type { LogReader } from '#transparency/log.js'
+import { logStatuses, makeLogRoutes } from '#transparency/service/routes.js'
+
+/** What attestation results say of who made them. */
+export const issuer = 'claviger'
+export const build = '0.1.0'
+
+/** A broker with what stands around it, as its HTTP application needs it. */
+export interface ServedBroker {
+  readonly broker: Broker
+  document: OpenedBroker['document']
+  readonly adminTokenDigest: Uint8Array
+  readonly database: Database
+  readonly verifierKeys: () => Promise<KeySet>
+  readonly now: () => UnixSeconds
+}
+
+/** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
+function kbs({ broker, database, adminTokenDigest }: ServedBroker) {
+  const verifyEvidence = kbsVerifier({
+    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
+    referenceValues: null,
+    tenantClass: 'development',
+  })
+  return kbsRoutes(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: ['affirming'] }))
+}
+
+/** The verifier for whoever holds the operator's token: evidence under development tenants' roots stays NOT HARDWARE. */
+function verifier({ broker, database, verifierKeys, adminTokenDigest, now }: ServedBroker) {
+  return makeAttestRoutes({
+    issuer,
+    build,
+    keys: verifierKeys,
+    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
+    authorize: authorizeByToken([adminTokenDigest]),
+    now,
+  })
+}
+
+/**
+ * The broker's own API and its KBS route.
+ *
+ * reader  the log and the verifier are mounted beside them; null when each has a service of its own
+ */
+export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: ServiceLog): App {
+  const app = createApp({
+    log,
+    statuses: { ...attestStatuses, ...brokerStatuses, ...logStatuses, ...kbsStatuses },
+    limits: { bodySizeMax: Math.max(registerBodyMax, MiB), timeoutMs: 30_000 },
+    encodeFailure: (failure, status, path) =>
+      path.startsWith(`${kbsPrefix}/`) ? encodeKbsFailure(failure, status) : problemResponse(failure, status),
+  })
+  app.hono.route('/', makeBrokerRoutes(parts))
+  app.hono.route(kbsPrefix, kbs(parts))
+  if (reader !== null) {
+    app.hono.route('/', makeLogRoutes(reader))
+    app.hono.route('/', verifier(parts))
+  }
+  return app
+}
+
+/** The read side of a log, for a process that does not write it. */
+export function logApp(reader: LogReader, log: ServiceLog): App {
+  const app = createApp({ log, statuses: logStatuses })
+  app.hono.route('/', makeLogRoutes(reader))
+  return app
+}
+
+/** The verifier as a service of its own. */
+export function verifierApp(options: {
+  readonly keys: () => Promise<KeySet>
+  readonly tokenDigest: Uint8Array
+  readonly simulatedRoots: readonly string[]
+  readonly now: () => UnixSeconds
+  readonly log: ServiceLog
+}): App {
+  const { keys, simulatedRoots, now, log } = options
+  const authorize = authorizeByToken([options.tokenDigest])
+  return createAttestApp({ issuer, build, keys, anchors: async () => ({ simulatedRoots }), authorize, now, log })
+}
