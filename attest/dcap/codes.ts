@@ -17,7 +17,7 @@ export type DcapCode =
   | 'dcap/collateral-not-yet-valid'
   | 'dcap/collateral-expired'
   | 'dcap/collateral-kind'
-  | 'dcap/collateral-floor'
+  | 'dcap/crl-floor'
   | 'dcap/fmspc'
   | 'dcap/pce-id'
   | 'dcap/qe-signature'

@@ -98,15 +98,13 @@ export async function verifyCollateral(
   const [pckCrl, rootCrl] = crls
   verifyFloor('PCK CRL', machine.ca, pckCrl.thisUpdate, anchors, at)
   verifyFloor('root CRL', machine.root, rootCrl.thisUpdate, anchors, at)
-  verifyFloor('TCB info', signers[0]!, tcbInfo.issueDate, anchors, at)
-  verifyFloor('QE identity', signers[1]!, qeIdentity.issueDate, anchors, at)
   const validUntil = Math.min(...[tcbInfo, qeIdentity, ...crls].map((one) => one.nextUpdate))
   return { tcbInfo, qeIdentity, validUntil }
 }
 
 /**
- * Whoever sends evidence chooses the collateral that comes along, so what is older than the caller's floor for its issuer
- * is refused. A floor of a later time than `at` does not count: what was decided before it was decided by what was then.
+ * Whoever sends evidence chooses the CRLs that come along, so one that is older than the caller's floor for its issuer is
+ * refused. A floor of a later time than `at` does not count: what was decided before it was decided by the lists of then.
  */
 function verifyFloor(
   what: string,
@@ -119,7 +117,7 @@ function verifyFloor(
   for (const floor of anchors.collateralFloors ?? []) {
     if (floor.issuer !== digest || floor.issuedAtMin > at || issuedAt >= floor.issuedAtMin) continue
     throw refuse(
-      'dcap/collateral-floor',
+      'dcap/crl-floor',
       `${what} is from ${formatTime(issuedAt)}, expected one from ${formatTime(floor.issuedAtMin)} or later`,
     )
   }
