@@ -87,7 +87,6 @@ const moduleIdentity = reading({
   ...moduleMembers,
   tcbLevels: list(enclaveLevel, { min: 1, max: 100 }),
 })
-export type TdxModule = Shaped<typeof tdxModule>
 export type TdxModuleIdentity = Shaped<typeof moduleIdentity>
 
 const validity = { issueDate: time, nextUpdate: time, tcbEvaluationDataNumber: integer({ max: 0xffff_ffff }) }

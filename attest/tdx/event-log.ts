@@ -11,7 +11,7 @@ import { Failure } from '#core/failure.js'
 export interface VerifiedEventLog {
   readonly format: 'ccel' | 'runtime'
   readonly count: number
-  /** payloads, in hex, of the events that a guest's runtime adds, each by its first occurrence before `system-ready` */
+  /** payloads, in hex, of what a guest's runtime says of its boot, each by its first occurrence before `system-ready` */
   readonly runtime: Readonly<Record<string, string>>
 }
 
@@ -43,13 +43,21 @@ export function replay(
   return registers
 }
 
+const bootNames: readonly string[] = runtimeEvent.bootNames
+
 /** After `system-ready` the workload may add events of any name: they are not the boot's. */
 function runtimeEvents(events: readonly (CcelEvent | RuntimeEvent)[]): Readonly<Record<string, string>> {
   const out = new Map<string, string>()
   for (const event of events) {
     if (!('name' in event) || event.name === null || event.register !== runtimeEvent.register) continue
     if (event.name === runtimeEvent.endOfBoot) break
-    if (!out.has(event.name)) out.set(event.name, event.payload)
+    if (out.has(event.name) || !bootNames.includes(event.name)) continue
+    if (event.payload.length > 2 * runtimeEvent.bootPayloadMax)
+      throw new Failure<TdxCode>(
+        'tdx/event-log-form',
+        `payload of ${event.name} is beyond ${runtimeEvent.bootPayloadMax} bytes`,
+      )
+    out.set(event.name, event.payload)
   }
   return Object.fromEntries(out)
 }

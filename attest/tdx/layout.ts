@@ -56,4 +56,13 @@ export const ccel = {
 } as const
 
 /** Events that a guest's runtime adds to RTMR3. */
-export const runtimeEvent = { type: 0x0800_0001, register: 3, endOfBoot: 'system-ready', eventsMax: 4096 } as const
+export const runtimeEvent = {
+  type: 0x0800_0001,
+  register: 3,
+  endOfBoot: 'system-ready',
+  eventsMax: 4096,
+  /** what a boot says of itself; other names are counted, and not shown */
+  bootNames: ['app-id', 'compose-hash', 'instance-id', 'boot-mr-done', 'key-provider', 'os-image-hash'],
+  /** payload of one of these, in bytes */
+  bootPayloadMax: 1024,
+} as const

@@ -27,7 +27,7 @@ export type SnpEvidence = Shaped<typeof snpEvidenceShape>
 const quoteSizeMax = 16 * KiB
 const tcbInfoSizeMax = 64 * KiB
 const identitySizeMax = 16 * KiB
-const eventLogSizeMax = 512 * KiB
+const eventLogSizeMax = 288 * KiB
 
 /**
  * What Intel signs apart from one machine, as its service gives it out. The PCK chain is in the quote.

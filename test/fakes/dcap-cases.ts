@@ -2,7 +2,7 @@ import { sgxField } from '#attest/dcap/layout.js'
 import { replay } from '#attest/tdx/event-log.js'
 import { ccel, field, runtimeEvent } from '#attest/tdx/layout.js'
 import { runtimeDigest } from '#attest/tdx/runtime-log.js'
-import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
+import { concat, utf8 } from '#core/bytes/bytes.js'
 import { Writer } from '#core/bytes/writer.js'
 import { formatTime } from '#core/time.js'
 import type { SgxReferenceValues, TdxReferenceValues } from '#core/wire/reference-values.js'
@@ -321,5 +321,3 @@ export const sgxCases: readonly DcapCase[] = [
   refused('config-id', 'other-config-id', {}, { values: { configIds: ['11'.repeat(64)] } }),
   refused('platform', 'simulated-for-a-production-tenant', {}, { tenantClass: 'production' }),
 ].map(sgx)
-
-export const measuredMrTd = toHex(new Uint8Array(48).fill(0xab))

@@ -283,6 +283,19 @@ describe('tidy: imports', () => {
     expect(wrong).toEqual([])
   })
 
+  test('a kind of evidence knows no other; what TDX and SGX share knows neither', () => {
+    const kinds = ['snp', 'tdx', 'sgx', 'dcap']
+    const wrong = files.flatMap((file) => {
+      const own = kinds.find((kind) => below(file, `attest/${kind}`))
+      if (own === undefined) return []
+      const others = kinds.filter((kind) => kind !== own && !(kind === 'dcap' && own !== 'snp'))
+      return importsOf(file)
+        .filter((one) => others.some((kind) => one.startsWith(`#attest/${kind}/`)))
+        .map((one) => `${file} -> ${one}`)
+    })
+    expect(wrong).toEqual([])
+  })
+
   test('node-forge reads PKCS#12 and nothing else; nobody imports it yet', () => {
     expect(files.filter((file) => importsOf(file).includes('node-forge'))).toEqual([])
   })
