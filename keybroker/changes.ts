@@ -38,9 +38,10 @@ export interface Change<K extends StatementKind = StatementKind> {
 /**
  * The tenant exists, with the class and the keys that its owner signed, and everyone can see that it was made.
  *
- * Sending the same statement again changes nothing.
+ * Sending the same statement again changes nothing. A production tenant is taken in only where a commit survives a power
+ * failure: what is acknowledged to it, a revocation above all, must not be forgotten.
  * trusts  that the caller holds the broker's admin token: who may be a tenant is the operator's to say
- * throws  broker/tenant-exists, broker/tenant-statement, statement/tenant, dsse/..., crypto/signature, json/..., shape/...,
+ * throws  database/not-durable, broker/tenant-exists, broker/tenant-statement, statement/tenant, dsse/..., crypto/signature, json/..., shape/...,
  *         log/..., database/...
  */
 export async function createTenant(broker: Broker, envelope: Envelope): Promise<AcceptedChanges> {
@@ -48,6 +49,7 @@ export async function createTenant(broker: Broker, envelope: Envelope): Promise<
   const { tenant: id, keys, sequence, previous } = signed.value
   if (sequence !== 1 || previous !== null)
     throw new Failure<BrokerCode>('broker/tenant-statement', "a tenant's statement is made once and never replaced")
+  if (signed.value.class === 'production') await broker.store.verifyDurable()
   const at = broker.clock()
   await broker.store.transaction(async (tx) => {
     const [known] = (await tx.loadStatements(id, '')).filter((row) => row.kind === 'tenant')

@@ -142,6 +142,8 @@ export interface Store {
    * throws  what `work` throws; database/...
    */
   transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T>
+  /** Returns only when a commit survives a power failure. @throws database/not-durable, database/... */
+  verifyDurable(): Promise<void>
   countNonces(at: UnixSeconds): Promise<number>
   storeNonce(nonce: Uint8Array, context: string, expiresAt: UnixSeconds): Promise<void>
   /** The nonce is spent for ever, in a transaction of its own; exactly one caller returns (I12). @throws store/nonce-unknown */

@@ -2,7 +2,7 @@ import { randomBytes } from '#core/crypto/hash.js'
 import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { signBrokerDocument } from '#core/wire/broker-document.js'
-import type { Database } from '#host/database.js'
+import { type Database, verifyDurable } from '#host/database.js'
 import { createRateLimit } from '#host/rate-limit.js'
 import type { Broker } from '#keybroker/broker.js'
 import { HeadMemory } from '#keybroker/heads.js'
@@ -11,6 +11,7 @@ import type { Clock, Log } from '#keybroker/ports.js'
 import type { BrokerKeys } from '#keybroker/service/keys.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
+import { listTenants } from '#keybroker/store/tenants.js'
 
 export interface OpenBrokerOptions {
   readonly database: Database
@@ -39,11 +40,17 @@ export interface OpenedBroker {
   readonly recovered: number
 }
 
+/** What acknowledged production tenants rely on is still so. @throws database/not-durable, database/... */
+async function verifyFitForTenants(database: Database): Promise<void> {
+  const tenants = await database.read((db) => listTenants(db))
+  if (tenants.some((tenant) => tenant.class === 'production')) await verifyDurable(database)
+}
+
 /**
  * Opens a broker over its keys, database and log. What an earlier process stored and could not log any more is logged
  * before anything new is decided.
  *
- * throws  log/..., database/...
+ * throws  database/not-durable when it has production tenants, log/..., database/...
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBroker> {
   const { database, keys, log, appraise, clock } = options
@@ -55,6 +62,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   const tenants = createRateLimit({ perMinute: perTenant, nowMs })
   const machines = createRateLimit({ perMinute: perMachine, nowMs })
   const admit: Broker['admit'] = (tenant, machine) => machines.allow(`${tenant} ${machine}`) && tenants.allow(tenant)
+  await verifyFitForTenants(database)
   const broker: Broker = { admit, ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
   const recovered = await publishPending(broker, null)
   const document = async () =>

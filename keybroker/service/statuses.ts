@@ -45,6 +45,8 @@ export type BrokerServiceCode =
 export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   ...inputStatuses,
   ...databaseStatuses,
+  // Asking again does not help, as it may with the other failures of a database.
+  'database/not-durable': 409,
   'api/version': 400,
   'broker/unknown-tenant': 404,
   'broker/unknown-model': 404,

@@ -4,7 +4,7 @@ import { envelopeShape } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { statementKindShape } from '#core/wire/statements.js'
-import { type Connection, type Database, rowsOf } from '#host/database.js'
+import { type Connection, type Database, rowsOf, verifyDurable } from '#host/database.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type {
   StateMark,
@@ -55,6 +55,7 @@ export function brokerStore(database: Database): Store {
   return {
     read: (work) => database.read((db) => work(readerOf(db))),
     transaction: (work) => database.transaction((tx) => work(transactionOf(tx)), { isolation: 'serializable' }),
+    verifyDurable: () => verifyDurable(database),
     countNonces: (at) => database.read((db) => countNonces(db, at)),
     storeNonce: (nonce, context, expiresAt) =>
       database.read((db) => storeNonce(db, { nonce, purpose: noncePurpose, context: utf8(context), expiresAt })),

@@ -155,7 +155,7 @@ describe('serve all, as a process', () => {
     })
 
   test('says in one line that it is ready, keeps a second one off its folder, and ends when it is asked to', async () => {
-    const { broker, log, witness } = await createAt(at('all'))
+    const { broker, log, witness, adminToken } = await createAt(at('all'))
     const child = start(['serve', 'all', '--state', at('all'), '--listen', anyPort])
     const line = await firstLine(child)
     const ready = JSON.parse(line)
@@ -163,6 +163,14 @@ describe('serve all, as a process', () => {
     expect((await fetch(new URL('/readyz', ready.url))).status).toBe(200)
     expect((await fetch(new URL('/checkpoint', ready.url))).status).toBe(200)
     expect(thumbprint((await new OwnerClient(ready.url).document(broker)).key)).toBe(broker)
+
+    // PGlite may lose what it acknowledged in a power failure: production tenants are not taken in.
+    const { key: owner } = await generateSigningKey('ES256')
+    const body = { name: 'acme', class: 'production' as const, keys: [owner.publicKey] }
+    const { envelope } = await compose('tenant', body, owner, [], Math.floor(Date.now() / 1000))
+    const token = (await readFile(adminToken, 'utf8')).trim()
+    const refused = await new OwnerClient(ready.url).createTenant(envelope, token).catch((error: unknown) => error)
+    expect(refused).toMatchObject({ code: 'owner/refused', detail: { code: 'database/not-durable', status: 409 } })
 
     const second = await launch(['serve', 'all', '--state', at('all'), '--listen', anyPort])
     expect([second.code, second.out]).toEqual([1, ''])

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { toBase64 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
@@ -5,8 +6,10 @@ import { hpkeSeal } from '#core/crypto/hpke.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
 import { registerInfo } from '#core/wire/release.js'
+import { openDatabase } from '#host/database.js'
 import { acceptStatement, createTenant } from '#keybroker/changes.js'
 import { registerModel } from '#keybroker/register.js'
+import { openBroker } from '#keybroker/service/open.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
@@ -31,7 +34,8 @@ import {
   trustBody,
 } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const databases = databasesUnderTest()
+const [{ open }] = databases as [(typeof databases)[number]]
 
 describe('a tenant', () => {
   test('is made once, and the same statement again changes nothing', async () => {
@@ -47,6 +51,42 @@ describe('a tenant', () => {
     expect(await codeOfPromise(acceptStatement(made.broker, 'tenant', other))).toBe('broker/tenant-statement')
     await made.close()
   })
+
+  test('of class production is taken in only where a commit survives a power failure', async () => {
+    const made = await testBroker(await open(), { store: (store) => store })
+    const owner = await testOwner()
+    const production = await tenantStatement(owner, 'production')
+    expect(await codeOfPromise(createTenant(made.broker, production))).toBe('database/not-durable')
+    owner.heads.clear()
+    expect(await createTenant(made.broker, await tenantStatement(owner, 'development'))).toHaveLength(1)
+    await made.close()
+  })
+
+  test.skipIf(databases.length === 1)(
+    'of class production is taken in by Postgres, unless its commits are lax',
+    async () => {
+      const { database, url } = await databases[1]!.openWithUrl!()
+      const made = await testBroker(database, { store: (store) => store })
+      const [owner, late] = [await testOwner(), await testOwner()]
+      expect(await createTenant(made.broker, await tenantStatement(owner, 'production'))).toHaveLength(1)
+      await database.db.execute(
+        sql`do $$ begin execute format('alter database %I set synchronous_commit = off', current_database()); end $$`,
+      )
+      const lax = await openDatabase({ url })
+      const broker = { ...made.broker, store: brokerStore(lax) }
+      expect(await codeOfPromise(createTenant(broker, await tenantStatement(late, 'production')))).toBe(
+        'database/not-durable',
+      )
+      // Nor does a broker with production tenants open there any more.
+      const keys = { ...made.broker, adminTokenDigest: new Uint8Array(32), close: () => undefined } as never
+      const { log, appraise, clock } = made.broker
+      const none = { logs: [], witnessPolicy: '', verifiers: async () => [] }
+      const opening = openBroker({ database: lax, keys, log, appraise, clock, ...none })
+      expect(await codeOfPromise(opening)).toBe('database/not-durable')
+      await lax.close()
+      await made.close()
+    },
+  )
 
   test('is named after the key that made it', async () => {
     const made = await testBroker(await open())
