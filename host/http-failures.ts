@@ -9,6 +9,8 @@ export type HttpCode =
   | 'http/media-type'
   /** the body is larger than the route takes */
   | 'http/body-size'
+  /** the connection ended before the body did */
+  | 'http/aborted'
   /** the answer took longer than the route allows */
   | 'http/timeout'
   /** too many requests from this address */
@@ -22,6 +24,7 @@ export const httpStatuses: Readonly<Record<HttpCode, number>> = {
   'http/not-found': 404,
   'http/media-type': 415,
   'http/body-size': 413,
+  'http/aborted': 400,
   'http/timeout': 503,
   'http/rate': 429,
   'http/busy': 503,

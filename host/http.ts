@@ -115,6 +115,17 @@ function addHealth<Code extends string>(hono: Hono<Env>, options: AppOptions<Cod
   })
 }
 
+/** What reading a body ends with when the connection does: by node, by a web stream over it, by our HTTP adaptor. */
+function isAborted(error: unknown): boolean {
+  const { code, message, name } = error as NodeJS.ErrnoException
+  return (
+    name === 'AbortError' ||
+    (code === 'ECONNRESET' && message === 'aborted') ||
+    code === 'ERR_STREAM_PREMATURE_CLOSE' ||
+    message === 'Client connection prematurely closed.'
+  )
+}
+
 function withTimeout(work: Promise<void>, timeoutMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
@@ -150,6 +161,10 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   hono.onError((error, c) => {
     const known = isFailure(error) ? statusOf(error.code) : undefined
     if (known !== undefined && isFailure(error)) return encode(error, known, c.req.path)
+    // Nobody is left to hear it, and nobody's bug: strangers must not be able to fill the log with them.
+    if (isAborted(error)) {
+      return encode(new Failure<HttpCode>('http/aborted', 'the body ended too early'), 400, c.req.path)
+    }
     // A code outside of the table is a bug as much as an exception is: nothing of it goes out.
     options.log.error({ path: c.req.routePath, ...describeError(error) }, 'a request ended in a bug')
     return encode(new Failure<HttpCode>('http/internal', 'internal error'), 500, c.req.path)

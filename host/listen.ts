@@ -25,6 +25,8 @@ export interface ListenOptions {
 }
 
 const drainMs = 10_000
+/** For a client that still sends to read its answer: a connection reset at once would take it away. */
+const unreadMs = 1000
 
 /** Node does not count a connection as idle before its first request; here it is. */
 function watchConnections(server: Server): { closeIdle(): void } {
@@ -48,6 +50,18 @@ function watchConnections(server: Server): { closeIdle(): void } {
 }
 
 /**
+ * A request that was answered before its body had come is over. Node tells nobody when its connection closes after the
+ * answer: whoever still reads the body would wait for ever, and count as a request under way.
+ */
+function endUnread(server: Server): void {
+  server.on('request', (incoming: IncomingMessage, response: ServerResponse) => {
+    response.once('close', () => {
+      if (!incoming.complete) setTimeout(() => incoming.destroy(), unreadMs)
+    })
+  })
+}
+
+/**
  * The application answers at `url`.
  *
  * throws  listen/in-use, listen/denied, listen/address
@@ -67,6 +81,7 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
   }) as Server
   server.maxConnections = options.connectionsMax ?? 1024
   const connections = watchConnections(server)
+  endUnread(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const place = `${options.host}:${options.port}`

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -202,6 +203,37 @@ describe('a listening application', () => {
     expect(await head(large.port, 200 * 1024)).toBe(403)
     expect(await head(large.port, 300 * 1024)).toBe(431)
     await Promise.all([small.close(), large.close()])
+  })
+
+  // A stranger who stops in the middle of a body holds a place only as long as a request may take.
+  test.each([
+    ['of a length said in advance', 'Content-Length: 1000\r\n\r\n{'],
+    ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n'],
+  ])('an unfinished body %s gives its place back', async (_name, rest) => {
+    logged.length = 0
+    const app = appWith({ concurrencyMax: 1, timeoutMs: 100 })
+    const listening = await listen(app, { host: '127.0.0.1', port: 0 })
+    const held = connect(listening.port, '127.0.0.1')
+    held.write(`POST /echo HTTP/1.1\r\nHost: x\r\n${rest}`)
+    const [answer] = (await once(held, 'data')) as [Buffer]
+    expect(answer.toString()).toContain('503')
+    held.destroy()
+    const again = async () => (await fetch(`${listening.url}/echo`, { method: 'POST', body: 'x' })).status
+    await expect.poll(again, { timeout: 10_000 }).toBe(200)
+    expect(logged).toEqual([])
+    await listening.close()
+  })
+
+  test('a client that goes away in the middle of its body is no bug', async () => {
+    logged.length = 0
+    const listening = await listen(appWith({ concurrencyMax: 1 }), { host: '127.0.0.1', port: 0 })
+    const held = connect(listening.port, '127.0.0.1')
+    held.write('POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{')
+    await expect.poll(async () => (await fetch(`${listening.url}/refused`)).status).toBe(503)
+    held.destroy()
+    await expect.poll(async () => (await fetch(`${listening.url}/refused`)).status).toBe(403)
+    expect(logged).toEqual([])
+    await listening.close()
   })
 
   test('answers what is under way before it closes, and nothing after', async () => {
