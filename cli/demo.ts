@@ -1,6 +1,6 @@
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { renderCard } from '#cli/card.js'
 import { type Chain, openChain, timed } from '#cli/chain.js'
@@ -21,7 +21,10 @@ import { packageRoot } from '#host/process.js'
 import { closeProcess } from '#runtime/engine/closed.js'
 
 /** Failures of the demo. */
-export type DemoCode = 'demo/answer'
+export type DemoCode =
+  | 'demo/answer'
+  /** the folder holds something else than a demo, and would be emptied */
+  | 'demo/folder'
 
 export interface DemoArguments {
   /** where the demo keeps its files; emptied at the start */
@@ -58,10 +61,30 @@ async function transcribe(chain: Chain, audioPath: string, io: Io) {
   return { text: body.text, answer, trust }
 }
 
+/** Says that a folder is a demo's, and may be emptied by the next one. */
+const markName = '.demo'
+
+/** The folder is there and holds nothing. One that holds something else than a demo stays. @throws demo/folder */
+async function emptyFolder(folder: string, isOurs: boolean): Promise<void> {
+  const found: readonly string[] = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  if (found.length > 0 && !isOurs && !found.includes(markName)) {
+    throw new Failure<DemoCode>('demo/folder', `${folder} holds no demo, and a demo begins by emptying its folder`, {
+      detail: { hint: 'name a folder that is new or empty' },
+    })
+  }
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await writeFile(join(folder, markName), '')
+}
+
 /** Runs the whole chain once on this machine, with a real model, and ends with the answer card. */
 export async function run(args: DemoArguments, io: Io): Promise<number> {
-  const folder = args.folder ?? join(stateFolder(), 'demo')
+  const folder = resolve(args.folder ?? join(stateFolder(), 'demo'))
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine in this demo is simulated; all else is real')}\n`)
+  await emptyFolder(folder, args.folder === undefined)
   const modelFolder = await timed(io, 'model is in the cache', async () => {
     const { folder: found } = await withProgress(io, (onProgress) =>
       fetchModel({ cacheFolder: modelCacheFolder(), onProgress }),
@@ -69,8 +92,6 @@ export async function run(args: DemoArguments, io: Io): Promise<number> {
     return [found, found]
   })
   const start = performance.now()
-  await rm(folder, { recursive: true, force: true })
-  await mkdir(folder, { recursive: true, mode: 0o700 })
   const chain = await openChain({
     folder,
     modelFolder,
@@ -116,7 +137,7 @@ export function describe(program: Command, io: Io): void {
     .description(
       'the whole chain once on this machine: seal, attest, decide, log, release, infer, verify (NOT HARDWARE)',
     )
-    .option('--folder <folder>', 'where to keep its files; emptied at the start')
+    .option('--folder <folder>', 'where to keep its files; one of an earlier demo is emptied at the start')
     .option('--audio <file>', 'another recording: WAV, PCM of 16 bits')
     .addHelpText('after', '\nExample:\n  npm run demo')
     .action(async (args: DemoArguments) => {

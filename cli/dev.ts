@@ -1,5 +1,5 @@
 import { homedir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
@@ -32,7 +32,7 @@ function port(text: string | undefined, fallback: number): number {
 /** Keeps the whole chain running on loopback until it is told to stop; what it made is used again the next time. */
 export async function run(args: DevArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
   const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state')
-  const folder = args.folder ?? join(state, 'claviger/dev')
+  const folder = resolve(args.folder ?? join(state, 'claviger/dev')) // its processes stand in other folders
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine is simulated; all else is real')}\n`)
   const modelFolder =
     args.model ??

@@ -25,8 +25,9 @@ async function hostKey(path: string, io: Io): Promise<SigningKey> {
   } catch (error) {
     if (!isFailure(error) || error.code !== 'file/absent') throw error
   }
+  const key = await createSigningKeyFile(path)
   io.stderr(`made a host key at ${path}\n`)
-  return createSigningKeyFile(path)
+  return key
 }
 
 /** Writes a statement on place and operator, signed with the host's key: basis `declared`, grade L0. */

@@ -53,8 +53,22 @@ export function paint(io: Io, colour: Colour, text: string): string {
   return io.isTerminal ? styleText(colour, text, { validateStream: false }) : text
 }
 
+/** `ENOSPC` and the like: what the operating system refused, such as a folder that may not be written, is no bug. */
+function systemCode(error: unknown): string | null {
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return null
+  return typeof error.code === 'string' ? error.code : null
+}
+
+/** Failures of what was typed whose codes are named after their command. */
+const typed: readonly string[] = ['run/listen', 'run/threads', 'dev/port', 'verify/trust-needed']
+
 /** `error:` and `hint:` lines for whatever ended a command, and its exit code. Bugs keep their stack. */
 export function reportError(io: Io, error: unknown): number {
+  const system = systemCode(error)
+  if (system !== null) {
+    io.stderr(`${paint(io, 'red', 'error:')} ${(error as Error).message} (${system})\n`)
+    return exitCodes.failure
+  }
   if (!isFailure(error)) {
     io.stderr(
       `${paint(io, 'red', 'bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
@@ -64,7 +78,7 @@ export function reportError(io: Io, error: unknown): number {
   io.stderr(`${paint(io, 'red', 'error:')} ${error.message} (${error.code})\n`)
   const hint = error.detail?.hint
   if (typeof hint === 'string') io.stderr(`${paint(io, 'cyan', 'hint:')} ${hint}\n`)
-  return error.code.startsWith('usage/') ? exitCodes.usage : exitCodes.failure
+  return error.code.startsWith('usage/') || typed.includes(error.code) ? exitCodes.usage : exitCodes.failure
 }
 
 /** `1.2 s`, `35 ms`. */

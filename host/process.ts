@@ -71,12 +71,14 @@ function watchExit(): void {
 
 function readyLine(child: ChildProcess, readyMs: number): Promise<Json> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Failure<ProcessCode>('process/late', `the program was not ready within ${readyMs} ms`))
-    }, readyMs)
-    child.once('error', (cause) => reject(new Failure<ProcessCode>('process/absent', 'it does not start', { cause })))
+    const refuse = (code: ProcessCode, message: string, cause?: Error) => {
+      clearTimeout(timer) // it would keep this process from ending
+      reject(new Failure<ProcessCode>(code, message, { cause }))
+    }
+    const timer = setTimeout(() => refuse('process/late', `the program was not ready within ${readyMs} ms`), readyMs)
+    child.once('error', (cause) => refuse('process/absent', 'it does not start', cause))
     child.once('close', (code, signal) =>
-      reject(new Failure<ProcessCode>('process/ended', `the program ended (${code ?? signal}) before it was ready`)),
+      refuse('process/ended', `the program ended (${code ?? signal}) before it was ready`),
     )
     let text = ''
     const read = (piece: Buffer) => {

@@ -1,0 +1,65 @@
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import * as demo from '#cli/demo.js'
+import * as host from '#cli/host.js'
+import { exitCodes, reportError } from '#cli/output.js'
+import { Failure } from '#core/failure.js'
+import { packageRoot } from '#host/process.js'
+import { launch, testIo } from '#test/e2e/fixtures.js'
+
+const work = mkdtempSync(join(tmpdir(), 'claviger-trouble-'))
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+describe('what the machine refuses', () => {
+  test('is an error with its path and no bug', async () => {
+    const file = join(work, 'file')
+    writeFileSync(file, '')
+    const { code, out, err } = await launch(['keys', 'new', '--name', 'a', '--out', join(file, 'keys')])
+    expect({ code, out }).toEqual({ code: 1, out: '' })
+    expect(err).toMatch(/^error: .*file\/keys.*\(ENOTDIR\)\n$/)
+  })
+
+  test('is not said to have been made', async () => {
+    const io = testIo()
+    const out = join(work, 'nowhere', 'host.json')
+    await expect(host.run({ name: 'n', out }, io)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(io.err()).toBe('')
+  })
+
+  test('a bug keeps its stack', () => {
+    const io = testIo()
+    expect(reportError(io, new TypeError('x'))).toBe(exitCodes.failure)
+    expect(io.err()).toContain('bug: TypeError: x\n    at ')
+  })
+
+  test.each(['run/listen', 'run/threads', 'dev/port', 'verify/trust-needed', 'usage/number'])(
+    '%s ends with the code of usage',
+    (code) => {
+      expect(reportError(testIo(), new Failure(code, 'typed wrongly'))).toBe(exitCodes.usage)
+    },
+  )
+})
+
+describe('a folder of somebody', () => {
+  test('is not emptied by a demo', async () => {
+    const folder = join(work, 'mine')
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'letter'), 'dear')
+    await expect(demo.run({ folder }, testIo())).rejects.toMatchObject({ code: 'demo/folder' })
+    expect(await readFile(join(folder, 'letter'), 'utf8')).toBe('dear')
+    expect(existsSync(join(folder, 'keys'))).toBe(false)
+  })
+})
+
+test('a process whose child ended early ends too, at once', async () => {
+  const program = `
+    const { spawnService } = await import(${JSON.stringify(join(packageRoot(), 'dist/host/process.js'))})
+    await spawnService('test/processes/service.js', { args: ['exit'], readyMs: 600_000 }).catch(() => undefined)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'ignore' })
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  expect(code).toBe(0)
+})
