@@ -32,10 +32,10 @@ function reading<const M extends { readonly [name: string]: Shape<unknown> }>(me
 }
 
 /** Bytes in hex of either case: Intel's files differ. Kept in lower case. */
-const hexOf =
-  (size: number): Shape<string> =>
-  (value, path) =>
-    string({ form: new RegExp(`^[0-9a-fA-F]{${size * 2}}$`) })(value, path).toLowerCase()
+function hexOf(size: number): Shape<string> {
+  const text = string({ form: new RegExp(`^[0-9a-fA-F]{${size * 2}}$`) })
+  return (value, path) => text(value, path).toLowerCase()
+}
 
 const time: Shape<UnixSeconds> = (value, path) => {
   const text = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/ })(value, path)

@@ -13,7 +13,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { DcapCollateral } from '#core/wire/evidence.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
-import { verifyChain } from '#core/x509/chain.js'
+import { type VerifiedLinks, verifyChain } from '#core/x509/chain.js'
 import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
 
 /** The machine behind a quote, once its chain is verified. */
@@ -89,12 +89,13 @@ export async function verifyCollateral(
   anchors: Anchors,
   at: UnixSeconds,
 ): Promise<Collateral> {
-  const signers = await Promise.all(
-    [collateral.tcbInfoSigner, collateral.qeIdentitySigner].map((der) => verifySigner(der, machine, anchors, at)),
-  )
-  const crls = await verifyRevocation(collateral, machine, signers, at)
-  const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), quote.tee, signers[0]!, at)
-  const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), quote.tee, signers[1]!, at)
+  // Both are usually one certificate under one root: without a caller's memory, one for this run alone.
+  const links = anchors.links ?? new Set<string>()
+  const tcbInfoSigner = await verifySigner(collateral.tcbInfoSigner, machine, links, at)
+  const qeIdentitySigner = await verifySigner(collateral.qeIdentitySigner, machine, links, at)
+  const crls = await verifyRevocation(collateral, machine, [tcbInfoSigner, qeIdentitySigner], at)
+  const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), quote.tee, tcbInfoSigner, at)
+  const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), quote.tee, qeIdentitySigner, at)
   const [pckCrl, rootCrl] = crls
   verifyFloor('PCK CRL', machine.ca, pckCrl.thisUpdate, anchors, at)
   verifyFloor('root CRL', machine.root, rootCrl.thisUpdate, anchors, at)
@@ -123,10 +124,15 @@ function verifyFloor(
   }
 }
 
-async function verifySigner(der: string, machine: Machine, anchors: Anchors, at: UnixSeconds): Promise<Certificate> {
+async function verifySigner(
+  der: string,
+  machine: Machine,
+  links: VerifiedLinks,
+  at: UnixSeconds,
+): Promise<Certificate> {
   const signer = parseCertificate(fromBase64(der), 'TCB signing certificate')
   verifyName(signer, certificateNames.signer, 'TCB signing certificate')
-  await verifyChain([signer, machine.root], ['TCB signing certificate', 'root certificate'], at, anchors.links)
+  await verifyChain([signer, machine.root], ['TCB signing certificate', 'root certificate'], at, links)
   return signer
 }
 

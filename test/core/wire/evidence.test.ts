@@ -40,3 +40,34 @@ describe.each([
     expect(outcome(shape, Object.fromEntries(members))).toBe(expected)
   })
 })
+
+describe('envelopes of TDX and SGX', () => {
+  const bytes = 'AAAA'
+  const collateral = {
+    tcbInfo: bytes,
+    tcbInfoSigner: bytes,
+    qeIdentity: bytes,
+    qeIdentitySigner: bytes,
+    pckCrl: bytes,
+    rootCrl: bytes,
+  }
+  const tdx = { kind: 'tdx', quote: bytes, collateral, eventLog: null }
+  const sgx = { kind: 'sgx', quote: bytes, collateral }
+  const { rootCrl: _, ...withoutCrl } = collateral
+
+  test.each<[string, Json, string]>([
+    ['a TD', tdx, 'ok'],
+    ['a TD with an event log', { ...tdx, eventLog: bytes }, 'ok'],
+    ['an enclave', sgx, 'ok'],
+    ['a TD without a word on its event log', { kind: 'tdx', quote: bytes, collateral }, 'shape/missing'],
+    ['an enclave with an event log', { ...sgx, eventLog: null }, 'shape/unknown'],
+    ['collateral without the CRL of the root', { ...sgx, collateral: withoutCrl }, 'shape/missing'],
+    ['a CRL that is null', { ...sgx, collateral: { ...collateral, pckCrl: null } }, 'shape/type'],
+    ['members of another kind', { ...tdx, vek: bytes }, 'shape/unknown'],
+    ['base64 that is not canonical', { ...sgx, quote: 'AAB=' }, 'shape/form'],
+    ['a quote beyond its bound', { ...sgx, quote: 'AAAA'.repeat(6000) }, 'shape/range'],
+    ['a kind that nobody knows', { ...sgx, kind: 'SGX' }, 'shape/unknown'],
+  ])('%s', (_, value, expected) => {
+    expect(outcome(evidenceShape as Shape<unknown>, value)).toBe(expected)
+  })
+})
