@@ -135,7 +135,7 @@ async function trustAndRegister(options: ChainOptions, stack: Stack, attester: S
       name: `local-${toHex(randomBytes(6))}`,
       days: 90,
       runtime: [at.runtime],
-      simulatedRoot: [attester.rootDigest],
+      simulatedRoot: [],
       independentWitness: [],
     }
     await quietly(io, 'init', (quiet) => initCommand.run(args, quiet))

@@ -3,17 +3,17 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { OwnerClient } from '#cli/owner-client.js'
+import { runtimeFileShape } from '#cli/reference-values.js'
 import { readTrustFile } from '#cli/trust-store.js'
 import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
-import { hex, object } from '#core/encoding/shape.js'
+import { hex } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
-import { nameShape, titleShape } from '#core/wire/names.js'
-import { referenceValuesShape } from '#core/wire/reference-values.js'
+import { nameShape } from '#core/wire/names.js'
 import { type CollateralFloor, signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
 import { writeFileDurably } from '#host/files.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
@@ -100,16 +100,14 @@ function crlFloor(text: string): CollateralFloor {
   return { kind: 'crl', issuer, issuedAtMin }
 }
 
-const runtimeShape = object({ title: titleShape, values: referenceValuesShape })
-
-async function runtime(path: string): Promise<Trust['runtimes'][number]> {
+async function runtimeFile(path: string) {
   let bytes: Uint8Array
   try {
     bytes = await readFile(path)
   } catch (cause) {
     throw new Failure<InitCode>('init/runtime', `cannot read runtime values from ${path}`, { cause })
   }
-  return runtimeShape(parseJson(bytes), 'runtime')
+  return runtimeFileShape(parseJson(bytes), 'runtime')
 }
 
 async function readersKey(path: string, io: Io): Promise<SigningKey> {
@@ -142,6 +140,8 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
   const document = await confirmBroker(args, io)
   const key = await readersKey(args.key ?? `${args.out}.key`, io)
   const at = io.now()
+  const runtimes = await Promise.all(args.runtime.map(runtimeFile))
+  const simulatedRoots = [...args.simulatedRoot, ...runtimes.flatMap((one) => one.simulatedRoots ?? [])]
   const trust: Trust = {
     type: 'claviger/trust/v1',
     name: args.name,
@@ -154,12 +154,12 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
     logs: document.logs,
     witnessPolicy: document.witnessPolicy,
     independentWitnesses: args.independentWitness,
-    runtimes: await Promise.all(args.runtime.map(runtime)),
+    runtimes: runtimes.map(({ title, values }) => ({ title, values })),
     runtimePublishers: await namedKeys(args.runtimePublisher, 'publisher'),
     registries: await namedKeys(args.registry, 'registry'),
     issuers: await namedKeys(args.issuer, 'issuer'),
     collateralFloors: (args.crlFloor ?? []).map(crlFloor),
-    simulatedRoots: args.simulatedRoot.map((root) => hex(32)(root, 'simulated root')),
+    simulatedRoots: [...new Set(simulatedRoots)].map((root) => hex(32)(root, 'simulated root')),
   }
   const file = await signTrust(trust, key)
   await writeFileDurably(args.out, utf8(`${JSON.stringify(file, null, 2)}\n`))
@@ -196,7 +196,12 @@ export function describe(program: Command, io: Io): void {
     .option('--name <name>', 'name of the line of versions', 'trust')
     .option('--key <file>', 'your own key; made on first use (default: beside the trust file)')
     .option('--days <n>', 'days until the file expires', (text) => Number.parseInt(text, 10), 90)
-    .option('--runtime <file>', 'title and reference values of a runtime that you accept; repeat for more', many, [])
+    .option(
+      '--runtime <file>',
+      'values of a runtime that you accept, as `claviger runtime values` writes them; repeat for more',
+      many,
+      [],
+    )
     .option('--simulated-root <sha256>', 'root of simulated evidence: NOT HARDWARE; repeat for more', many, [])
     .option('--independent-witness <name>', 'a witness of nobody who runs broker, log or host', many, [])
     .option(

@@ -13,6 +13,7 @@ import * as proxy from '#cli/proxy.js'
 import * as receipt from '#cli/receipt.js'
 import * as register from '#cli/register.js'
 import * as runNode from '#cli/run.js'
+import * as runtime from '#cli/runtime.js'
 import * as seal from '#cli/seal.js'
 import * as serve from '#cli/serve.js'
 import * as unseal from '#cli/unseal.js'
@@ -23,6 +24,7 @@ const commands = [
   seal,
   inspect,
   unseal,
+  runtime,
   init,
   register,
   host,

@@ -1,10 +1,21 @@
 import type { SimulatedAttester } from '#cli/simulated-attester.js'
-import type { Trust } from '#core/wire/trust-file.js'
+import { hex, list, object, optional, type Shaped } from '#core/encoding/shape.js'
+import { titleShape } from '#core/wire/names.js'
+import { referenceValuesShape } from '#core/wire/reference-values.js'
+
+/** A runtime's file, as its reader gives it to `claviger init`. */
+export const runtimeFileShape = object({
+  title: titleShape,
+  values: referenceValuesShape,
+  /** SHA-256 of the roots of the simulated machines that these values are of; absent for hardware */
+  simulatedRoots: optional(list(hex(32), { min: 1, max: 16 })),
+})
 
 /** What a reader accepts of the simulated machine of this computer: the runtime as it is built here, and nothing else. */
-export function simulatedRuntime(attester: SimulatedAttester): Trust['runtimes'][number] {
+export function simulatedRuntime(attester: SimulatedAttester): Shaped<typeof runtimeFileShape> {
   const least = { bootLoader: 0, tee: 0, snp: 0, microcode: 0 }
   return {
+    simulatedRoots: [attester.rootDigest],
     title: 'claviger runtime as built on this machine (simulated: NOT HARDWARE)',
     values: {
       snp: {

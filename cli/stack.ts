@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { followKeySet, type KeySet } from '#attest/service/keys.js'
@@ -12,6 +13,7 @@ import {
 import { toBase64Url } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { object, string } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { describeDurability } from '#host/database.js'
 import { listen } from '#host/listen.js'
 import type { Log as ServiceLog } from '#host/log.js'
@@ -165,6 +167,24 @@ export async function openKeybroker(
   }
 }
 
+/** The witness as a child, which starts in a folder of its own. What it says last explains why it did not start. */
+async function spawnWitness(options: StackOptions, log: string): Promise<Service> {
+  const folder = resolve(servicePlaces(options.folder).witness)
+  let last = 'it said nothing'
+  try {
+    return await spawnService('transparency/witness/service/main.js', {
+      args: ['--state', folder, '--listen', '127.0.0.1:0', '--log', log],
+      onLogLine(line) {
+        last = line.slice(0, 300)
+        options.log.info({ witness: last }, 'witness')
+      },
+    })
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    throw new Failure(error.code, `the witness does not start: ${error.message}: ${last}`, { cause: error })
+  }
+}
+
 const witnessReady = object({ url: string(), vkey: string({ max: 300 }) })
 
 /**
@@ -177,10 +197,7 @@ export async function openStack(options: StackOptions, listenOn: ListenOn): Prom
   try {
     const base = await openBase(options, closers)
     const { state } = base
-    const witness = await spawnService('transparency/witness/service/main.js', {
-      args: ['--state', servicePlaces(options.folder).witness, '--listen', '127.0.0.1:0', '--log', state.log],
-      onLogLine: (line) => options.log.info({ witness: line.slice(0, 300) }, 'witness'),
-    })
+    const witness = await spawnWitness(options, state.log)
     closers.push(() => witness.stop())
     const { url } = witnessReady(witness.ready, 'witness')
     const running = await openListening(options, base, ownWitness(state, url), listenOn, 'all', closers)

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as bundleCommand from '#cli/bundle.js'
 import * as bundleVerify from '#cli/bundle-verify.js'
@@ -106,17 +107,17 @@ describe('the command line', () => {
   test('every command has help with an example', () => {
     const program = createProgram(testIo())
     expect(program.commands.length).toBeGreaterThan(14)
-    for (const command of program.commands) {
-      for (const leaf of command.commands.length > 0 ? command.commands : [command]) {
-        let help = ''
-        leaf.configureOutput({
-          writeOut: (text) => {
-            help += text
-          },
-        })
-        leaf.outputHelp()
-        expect(help, leaf.name()).toContain('Example:')
-      }
+    const leavesOf = (command: Command): Command[] =>
+      command.commands.length > 0 ? command.commands.flatMap(leavesOf) : [command]
+    for (const leaf of leavesOf(program)) {
+      let help = ''
+      leaf.configureOutput({
+        writeOut: (text) => {
+          help += text
+        },
+      })
+      leaf.outputHelp()
+      expect(help, leaf.name()).toContain('Example:')
     }
   })
 })
