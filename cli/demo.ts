@@ -1,5 +1,4 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { renderCard } from '#cli/card.js'
@@ -8,6 +7,7 @@ import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
 import { modelCacheFolder, withProgress } from '#cli/model.js'
 import { exitCodes, formatDuration, type Io, paint } from '#cli/output.js'
+import { stateFolder } from '#cli/places.js'
 import * as receiptCommand from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { answerCard } from '#client/card.js'
@@ -31,8 +31,6 @@ export interface DemoArguments {
   readonly folder?: string | undefined
   readonly audio?: string | undefined
 }
-
-const stateFolder = () => join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'claviger')
 
 /** The recording that ships with the package. */
 export const speechPath = () => join(packageRoot(), 'cli/assets/ask-not.wav')

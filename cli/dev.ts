@@ -1,10 +1,10 @@
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
 import { modelCacheFolder, withProgress } from '#cli/model.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
+import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/proxy.js'
 import { fetchModel } from '#convert/model/fetch.js'
 import { Failure } from '#core/failure.js'
@@ -31,8 +31,7 @@ function port(text: string | undefined, fallback: number): number {
 
 /** Keeps the whole chain running on loopback until it is told to stop; what it made is used again the next time. */
 export async function run(args: DevArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
-  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state')
-  const folder = resolve(args.folder ?? join(state, 'claviger/dev')) // its processes stand in other folders
+  const folder = resolve(args.folder ?? join(stateFolder(), 'dev')) // its processes stand in other folders
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine is simulated; all else is real')}\n`)
   const modelFolder =
     args.model ??

@@ -1,16 +1,24 @@
-import { readFile } from 'node:fs/promises'
-import { buffer } from 'node:stream/consumers'
-import { Failure } from '#core/failure.js'
+import { createReadStream } from 'node:fs'
+import { Failure, isFailure } from '#core/failure.js'
+import { responseSizeMax } from '#core/limits.js'
 
 /** Failures of a file that was named on the command line. */
-export type InputCode = 'input/unreadable'
+export type InputCode = 'input/unreadable' | 'input/size'
 
-/** The bytes of a file that was named on the command line, `-` for standard input; `what` names its purpose. @throws input/unreadable */
+/** The bytes of a file that was named on the command line, `-` for standard input; `what` names its purpose. @throws input/unreadable, input/size for more than 64 MiB */
 export async function readInput(path: string, what: string): Promise<Uint8Array> {
   try {
-    if (path === '-') return new Uint8Array(await buffer(process.stdin))
-    return new Uint8Array(await readFile(path))
+    const parts: Uint8Array[] = []
+    let size = 0
+    for await (const part of path === '-' ? process.stdin : createReadStream(path)) {
+      size += (part as Uint8Array).length
+      if (size > responseSizeMax)
+        throw new Failure<InputCode>('input/size', `${what} ${path} has more than ${responseSizeMax} bytes`)
+      parts.push(part as Uint8Array)
+    }
+    return new Uint8Array(Buffer.concat(parts))
   } catch (cause) {
+    if (isFailure(cause)) throw cause
     const reason = (cause as { code?: string }).code ?? 'unknown'
     throw new Failure<InputCode>('input/unreadable', `cannot read ${what} ${path}: ${reason}`, {
       cause,

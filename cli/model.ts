@@ -1,7 +1,7 @@
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { exitCodes, type Io } from '#cli/output.js'
+import { cacheFolder } from '#cli/places.js'
 import { progressBar } from '#cli/progress.js'
 import { fetchModel } from '#convert/model/fetch.js'
 import type { OnProgress } from '#convert/progress.js'
@@ -13,7 +13,7 @@ export interface ModelArguments {
 
 /** Where models are kept between runs. */
 export function modelCacheFolder(): string {
-  return join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'claviger/models')
+  return join(cacheFolder(), 'models')
 }
 
 /** Shows on a terminal how far `work` has come; the bar is gone when it ends. */

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { stateFolder } from '#cli/places.js'
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { createSecretFile, readSecretFile } from '#host/files.js'
@@ -20,7 +20,7 @@ export interface SimulatedAttester extends Attester {
 
 /** Where a simulated machine's keys lie when no other place is named. */
 export function simulatedPlatformPath(): string {
-  return join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'claviger/simulated-platform.json')
+  return join(stateFolder(), 'simulated-platform.json')
 }
 
 async function readState(path: string): Promise<Uint8Array | null> {

@@ -1,6 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { stateFolder } from '#cli/places.js'
 import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { integer, object, record, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -15,8 +15,7 @@ const memoryShape = record(object({ author: string(), version: integer(), digest
 
 /** Where this user remembers the newest version of each trust file used: protection against an older one. */
 export function trustMemoryPath(): string {
-  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state')
-  return join(state, 'claviger/trust-memory.json')
+  return join(stateFolder(), 'trust-memory.json')
 }
 
 async function readMemory(path: string) {

@@ -1,5 +1,5 @@
-import { lstat, mkdir, open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { lstat, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { dirname, join, sep } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { ageSeal } from '#convert/keys/age.js'
 import type { OnProgress } from '#convert/progress.js'
@@ -194,6 +194,13 @@ async function writeRim(
   await writeFileDurably(join(target, signatureName), signature)
 }
 
+/** What is sealed into the model's own folder would be a part of the model from then on. @throws seal/output */
+async function verifyOutside(folder: string, out: string): Promise<void> {
+  const [model, above] = await Promise.all([folder, dirname(out)].map((path) => realpath(path).catch(() => null)))
+  if (model && above && (above === model || above.startsWith(`${model}${sep}`)))
+    throw new Failure<SealCode>('seal/output', `${out} lies in the model's folder, which is what is sealed`)
+}
+
 /**
  * `out` is a sealed folder, whole, signed and durable. Before that moment it does not exist under that name: work goes
  * on in `<out>.sealing-…` beside it, which is removed on failure and, after a crash, is safe to remove: it holds no
@@ -206,6 +213,7 @@ export async function sealModel(options: SealOptions): Promise<SealResult> {
   if ((await lstat(out).catch(() => null)) !== null) {
     throw new Failure<SealCode>('seal/output', `${out} exists and is not written over`)
   }
+  await verifyOutside(folder, out)
   return withFolder(folder, options.preparedBy ?? null, async (open) => {
     const target = `${out}.sealing-${toHex(randomBytes(6))}`
     await mkdir(target).catch((cause: unknown) => {

@@ -203,6 +203,13 @@ describe('claviger seal', () => {
     expect(JSON.parse(done.out).files).toContainEqual(expect.objectContaining({ engine: 'onnxruntime 1.2.3' }))
   })
 
+  test('never seals into the folder that is sealed', async () => {
+    const before = contents(model)
+    const done = await claviger(...sealArgs(model, join(model, 'onnx/sealed')))
+    expect(done).toMatchObject({ code: exitCodes.failure, err: expect.stringContaining('seal/output') })
+    expect(contents(model)).toEqual(before)
+  })
+
   test('never writes over what is there', async () => {
     const before = contents(path('sealed'))
     const done = await claviger(...sealArgs(model, path('sealed')))

@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import * as demo from '#cli/demo.js'
 import * as host from '#cli/host.js'
+import { readInput } from '#cli/input.js'
 import { exitCodes, reportError } from '#cli/output.js'
+import { trustMemoryPath } from '#cli/trust-store.js'
 import { Failure } from '#core/failure.js'
 import { packageRoot } from '#host/process.js'
 import { launch, testIo } from '#test/e2e/fixtures.js'
@@ -42,6 +44,21 @@ describe('what the machine refuses', () => {
       expect(reportError(testIo(), new Failure(code, 'typed wrongly'))).toBe(exitCodes.usage)
     },
   )
+})
+
+test('a file without an end is refused before memory is', async () => {
+  await expect(readInput('/dev/zero', 'receipt')).rejects.toMatchObject({ code: 'input/size' })
+})
+
+test.each(['', 'relative'])('a state folder of %j counts as unset', (named) => {
+  const before = process.env.XDG_STATE_HOME
+  process.env.XDG_STATE_HOME = named
+  try {
+    expect(trustMemoryPath()).toBe(join(homedir(), '.local/state/claviger/trust-memory.json'))
+  } finally {
+    if (before === undefined) delete process.env.XDG_STATE_HOME
+    else process.env.XDG_STATE_HOME = before
+  }
 })
 
 describe('a folder of somebody', () => {

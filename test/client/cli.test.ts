@@ -117,7 +117,7 @@ describe('claviger verify', () => {
   })
   test('without a trust file nothing is sent, and a way to one is shown', async () => {
     const { code, err } = await run({ trust: undefined, target: 'http://127.0.0.1:9' })
-    expect(code).toBe(1)
+    expect(code).toBe(2)
     expect(err).toContain('(verify/trust-needed)')
     expect(err).toContain('hint: add --trust trust.json')
   })

@@ -94,6 +94,7 @@ describe('the broker over HTTP', () => {
     expect((await call('POST', '/v1/tenants', tenant, { authorization: `Bearer ${'B'.repeat(43)}` })).status).toBe(401)
     expect((await call('POST', '/v1/tenants', tenant, bearer)).status).toBe(200)
     expect((await call('GET', `/v1/owners/${owner.id}/trust`)).code).toBe('broker/unknown-tenant')
+    expect((await call('GET', '/v1/owners/%00/trust')).code).toBe('broker/unknown-tenant')
     const registered = await call('POST', '/v1/models', await registration(made, owner, platform))
     expect(acceptedShape(registered.body, '').accepted).toHaveLength(4)
     const trust = await call('GET', `/v1/owners/${owner.id}/trust`)
