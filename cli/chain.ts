@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as hostCommand from '#cli/host.js'
 import * as initCommand from '#cli/init.js'
@@ -11,8 +11,8 @@ import { adminTokenPath, createServices, isCreated } from '#cli/service-state.js
 import { openSimulatedAttester, type SimulatedAttester } from '#cli/simulated-attester.js'
 import { openStack, type Stack } from '#cli/stack.js'
 import { type RunningNode, startNode } from '#cli/start-node.js'
-import { toHex } from '#core/bytes/bytes.js'
-import { randomBytes } from '#core/crypto/hash.js'
+import { toHex, utf8 } from '#core/bytes/bytes.js'
+import { randomBytes, sha256 } from '#core/crypto/hash.js'
 import { parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { hostDeclarationShape } from '#core/wire/release.js'
@@ -109,11 +109,28 @@ async function sealOnce(options: ChainOptions): Promise<void> {
   })
 }
 
+/**
+ * Services under their own name are whole. A first start that was interrupted leaves a folder beside it that has answered
+ * nobody; one that it left under the name itself is the operator's to look at.
+ */
+async function createOnce(at: { readonly folder: string; readonly databaseUrl: string | null }, io: Io): Promise<void> {
+  if (await isCreated(at.folder)) return
+  const aside = `${at.folder}.new-${toHex(randomBytes(6))}`
+  const own = await readdir(at.folder).catch(() => [])
+  try {
+    const folder = own.length === 0 ? aside : at.folder
+    await createServices({ ...at, folder, origin: 'claviger.invalid/dev', at: io.now() })
+    if (folder === aside) await rename(aside, at.folder)
+  } finally {
+    await rm(aside, { recursive: true, force: true })
+  }
+}
+
 async function openServices(options: ChainOptions): Promise<Stack> {
   const { io, folder, databaseUrl } = options
   const at = { folder: chainPlaces(folder).services, databaseUrl }
   return timed(io, 'broker, verifier, log and witness start', async () => {
-    if (!(await isCreated(at.folder))) await createServices({ ...at, origin: 'claviger.invalid/dev', at: io.now() })
+    await createOnce(at, io)
     const stackOptions = { ...at, log: createLog('services', 'warn'), now: io.now }
     const stack = await openStack(stackOptions, { host: '127.0.0.1', port: options.brokerPort })
     return [stack, `${stack.url} (UNATTESTED BROKER)`]
@@ -123,7 +140,9 @@ async function openServices(options: ChainOptions): Promise<Stack> {
 async function trustAndRegister(options: ChainOptions, stack: Stack, attester: SimulatedAttester): Promise<void> {
   const { io, folder } = options
   const at = chainPlaces(folder)
-  if (await exists(at.registered)) return
+  // Other code has another measurement: the owner and the reader have to accept it anew, by a next version.
+  const measured = await readFile(at.registered, 'utf8').catch(() => null)
+  if (measured === attester.measurement) return
   await writeFile(at.runtime, JSON.stringify(simulatedRuntime(attester)))
   await timed(io, 'reader makes a trust file', async () => {
     const args = {
@@ -132,7 +151,7 @@ async function trustAndRegister(options: ChainOptions, stack: Stack, attester: S
       owner: [`${ownerAlias}=${at.keys}`],
       out: at.trust,
       // Each chain has its own line of versions: the file of another one is no older version of this one.
-      name: `local-${toHex(randomBytes(6))}`,
+      name: `local-${toHex(sha256(utf8(stack.broker))).slice(0, 12)}`,
       days: 90,
       runtime: [at.runtime],
       simulatedRoot: [],
@@ -158,7 +177,7 @@ async function trustAndRegister(options: ChainOptions, stack: Stack, attester: S
     await quietly(io, 'register', (quiet) => registerCommand.run(args, quiet))
     return [undefined, 'policy eu-development, development tenant']
   })
-  await writeFile(at.registered, '')
+  await writeFile(at.registered, attester.measurement)
 }
 
 async function openNode(options: ChainOptions, stack: Stack, attester: SimulatedAttester): Promise<RunningNode> {

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -8,8 +8,9 @@ import { chainPlaces, openChain } from '#cli/chain.js'
 import * as hostCommand from '#cli/host.js'
 import { createProgram } from '#cli/program.js'
 import * as receiptCommand from '#cli/receipt.js'
+import { readTrustFile } from '#cli/trust-store.js'
 import * as verifyCommand from '#cli/verify.js'
-import { fromUtf8 } from '#core/bytes/bytes.js'
+import { fromBase64, fromUtf8 } from '#core/bytes/bytes.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { inferRequest, launch, type TestChain, testChain, testClient, testIo } from '#test/e2e/fixtures.js'
 
@@ -100,6 +101,30 @@ describe('the chain, from a plain folder to a receipt that verifies offline', ()
     expect(await readFile(again.trustPath)).toEqual(before)
     const { client } = await testClient(again)
     expect((await client.request(inferRequest(one.width))).status).toBe(200)
+  }, 120_000)
+
+  test('other code is accepted anew: by a next version of the trust file and of what the owner signed', async () => {
+    await one.chain.close()
+    const versionOf = async () =>
+      JSON.parse(fromUtf8(fromBase64((await readTrustFile(one.chain.trustPath)).trust.payload)))
+    const before = await versionOf()
+    await writeFile(chainPlaces(one.options.folder).registered, 'ff'.repeat(48))
+    one = { ...one, chain: await openChain(one.options) }
+    expect(await versionOf()).toMatchObject({ name: before.name, version: before.version + 1 })
+    const { client } = await testClient(one.chain)
+    expect((await client.request(inferRequest(one.width))).status).toBe(200)
+  }, 120_000)
+
+  test('a first start that did not come to its end is begun again', async () => {
+    const folder = join(one.folder, 'broken')
+    await mkdir(folder)
+    await cp(chainPlaces(one.options.folder).platform, chainPlaces(folder).platform)
+    const options = { ...one.options, folder }
+    const nowhere = { ...options, databaseUrl: 'postgres://nobody@127.0.0.1:1/nothing' }
+    await expect(openChain(nowhere)).rejects.toMatchObject({ code: 'database/unreachable' })
+    const chain = await openChain(options)
+    expect((await readdir(folder)).filter((name) => name.startsWith('services'))).toEqual(['services'])
+    await chain.close()
   }, 120_000)
 })
 
