@@ -13,10 +13,13 @@ import {
   acceptedShape,
   type Head,
   headsAnswerShape,
+  type LeasesAnswer,
+  leasesAnswerShape,
   type OwnerQuery,
   signOwnerQuery,
 } from '#core/wire/owner-query.js'
 import { apiVersion } from '#core/wire/release.js'
+import type { StatementKind } from '#core/wire/statements.js'
 
 /** Failures of an owner's talk with a broker. A refusal of the broker's keeps the broker's own code in `detail.code`. */
 export type OwnerClientCode = 'owner/unreachable' | 'owner/refused' | 'owner/answer'
@@ -42,6 +45,16 @@ export class OwnerClient {
   createTenant(tenant: Envelope, adminToken: string): Promise<Accepted> {
     const headers = { authorization: `Bearer ${adminToken}` }
     return this.#call('/v1/tenants', { version: apiVersion, tenant }, acceptedShape, headers)
+  }
+
+  /** One statement of an owner's takes effect. A tenant's own goes to `createTenant`. */
+  sendStatement(kind: StatementKind, statement: Envelope): Promise<Accepted> {
+    return this.#call('/v1/statements', { version: apiVersion, kind, statement }, acceptedShape)
+  }
+
+  /** The leases of the owner that run now. */
+  async leases(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<LeasesAnswer['leases']> {
+    return (await this.#query({ ...query, ask: 'leases', entry: null }, key, leasesAnswerShape)).leases
   }
 
   registerModel(request: RegisterRequest): Promise<Accepted> {

@@ -6,14 +6,20 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Head } from '#core/wire/owner-query.js'
-import { type Statement, type StatementKind, signStatement, verifyStatement } from '#core/wire/statements.js'
+import {
+  type Signed,
+  type Statement,
+  type StatementKind,
+  signStatement,
+  verifyStatement,
+} from '#core/wire/statements.js'
 
 /** Failures of composing what an owner says next. */
 export type OwnerStatementCode =
   /** the broker shows a statement that the owner did not make */
   'owner/head'
 
-type Body<K extends StatementKind> = Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt'>
+export type Body<K extends StatementKind> = Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt'>
 
 /** A statement to send: the one that stands already, when it says the same, or the next of its chain. */
 export interface Composed {
@@ -37,10 +43,9 @@ export async function compose<K extends StatementKind>(
   at: UnixSeconds,
 ): Promise<Composed> {
   const model = 'model' in body ? (body.model as string) : null
-  const head = heads.find((one) => one.kind === kind && one.model === model)
-  const last = head && (await verifyHead(kind, head, owner.publicKey))
+  const last = await newest(kind, model, owner.publicKey, heads)
   if (last && says(last.value, body)) {
-    return { kind, envelope: head.statement, sequence: last.value.sequence, isNew: false }
+    return { kind, envelope: last.envelope, sequence: last.value.sequence, isNew: false }
   }
   const sequence = (last?.value.sequence ?? 0) + 1
   const statement = {
@@ -54,7 +59,20 @@ export async function compose<K extends StatementKind>(
   return { kind, envelope: await signStatement(kind, statement, owner), sequence, isNew: true }
 }
 
-async function verifyHead<K extends StatementKind>(kind: K, head: Head, key: SignatureJwk) {
+/**
+ * What the owner said last on a subject, as it was signed; null when nothing.
+ *
+ * model   null for a statement on the whole tenant
+ * throws  owner/head, dsse/..., crypto/signature, json/..., shape/...
+ */
+export async function newest<K extends StatementKind>(
+  kind: K,
+  model: string | null,
+  key: SignatureJwk,
+  heads: readonly Head[],
+): Promise<Signed<Statement<K>> | null> {
+  const head = heads.find((one) => one.kind === kind && one.model === model)
+  if (head === undefined) return null
   const signed = await verifyStatement(kind, head.statement, [key])
   if (signed.digest !== head.digest || signed.value.sequence !== head.sequence)
     throw new Failure<OwnerStatementCode>('owner/head', `the broker shows a ${kind} statement that is not what it says`)

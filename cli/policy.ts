@@ -1,32 +1,12 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { fromUtf8 } from '#core/bytes/bytes.js'
-import { Failure } from '#core/failure.js'
+import { describeSet } from '#cli/policy-set.js'
+import { policyText } from '#cli/policy-text.js'
 import { type Policy, policySchema, validatePolicy } from '#policies/index.js'
 import { libraryPolicy, listLibrary } from '#policies/library/read.js'
 
-/** Failures of the policy command. */
-export type PolicyCommandCode = 'policy-command/file'
-
 interface JsonOption {
   readonly json?: boolean | undefined
-}
-
-/** The text of a file, or of a policy of the library when there is no such file. */
-export async function policyText(nameOrFile: string): Promise<string> {
-  let bytes: Uint8Array
-  try {
-    bytes = new Uint8Array(await readFile(nameOrFile))
-  } catch (cause) {
-    const found = listLibrary().find((one) => one.name === nameOrFile.replace(/\.cedar$/, ''))
-    if (found) return found.text
-    throw new Failure<PolicyCommandCode>('policy-command/file', `cannot read ${nameOrFile}`, {
-      cause,
-      detail: { hint: 'give a file, or a name that `./claviger policy library` lists' },
-    })
-  }
-  return fromUtf8(bytes)
 }
 
 /** What a reader of a rule misses: nothing that a decision depends on. */
@@ -94,4 +74,5 @@ export function describe(program: Command, io: Io): void {
       io.stdout(policySchema)
       io.exit(exitCodes.ok)
     })
+  describeSet(policy, io)
 }

@@ -1,11 +1,13 @@
 import { Command } from 'commander'
 import * as bundle from '#cli/bundle.js'
+import * as caller from '#cli/caller.js'
 import * as demo from '#cli/demo.js'
 import * as dev from '#cli/dev.js'
 import * as host from '#cli/host.js'
 import * as init from '#cli/init.js'
 import * as inspect from '#cli/inspect.js'
 import * as keys from '#cli/keys.js'
+import * as lease from '#cli/lease.js'
 import * as model from '#cli/model.js'
 import type { Io } from '#cli/output.js'
 import * as policy from '#cli/policy.js'
@@ -16,6 +18,7 @@ import * as runNode from '#cli/run.js'
 import * as runtime from '#cli/runtime.js'
 import * as seal from '#cli/seal.js'
 import * as serve from '#cli/serve.js'
+import * as tenant from '#cli/tenant.js'
 import * as unseal from '#cli/unseal.js'
 import * as verify from '#cli/verify.js'
 
@@ -33,6 +36,9 @@ const commands = [
   receipt,
   bundle,
   policy,
+  lease,
+  caller,
+  tenant,
   proxy,
   model,
   serve,

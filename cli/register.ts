@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
+import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import { type Composed, compose } from '#cli/owner-statements.js'
-import { policyText } from '#cli/policy.js'
+import { policyName, policyText } from '#cli/policy-text.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
@@ -27,8 +28,6 @@ import { validatePolicy } from '#policies/index.js'
 /** Failures of registering a model. */
 export type RegisterCode =
   | 'register/file'
-  /** the trust file names no broker with the key that this one has */
-  | 'register/broker'
   /** the trust file holds no reference values, or several, and none were named */
   | 'register/reference-values'
   /** the broker does not know this owner yet, and no admin token was given */
@@ -45,6 +44,8 @@ export interface RegisterArguments {
   readonly referenceValues?: string | undefined
   readonly runtime?: string | undefined
   readonly callers: string
+  /** routes on which the key may leave the broker; absent: our own alone */
+  readonly delivery?: readonly ('v1' | 'kbs')[] | undefined
   readonly leaseSeconds: number
   readonly leaseRequests: number
   readonly nodes: number
@@ -80,20 +81,6 @@ async function readSealed(folder: string, owner: SigningKey): Promise<Sealed> {
   }
 }
 
-/** The broker at the URL, which the reader's own trust file names. @throws register/broker */
-async function pinnedBroker(client: OwnerClient, trust: Trust): Promise<BrokerDocument> {
-  const document = await client.document(null)
-  const key = thumbprint(document.key)
-  if (!trust.brokers.some((one) => thumbprint(one.key) === key)) {
-    throw new Failure<RegisterCode>('register/broker', `your trust file does not name the broker with key ${key}`, {
-      detail: {
-        hint: 'make one with: ./claviger init --broker URL --broker-key THUMBPRINT --owner KEYS --out trust.json',
-      },
-    })
-  }
-  return document
-}
-
 async function chooseValues(args: RegisterArguments, trust: Trust): Promise<ReferenceValues> {
   if (args.referenceValues !== undefined)
     return referenceValuesShape(parseJson(await readBytes(args.referenceValues)), 'reference values')
@@ -122,7 +109,7 @@ async function composeAll(
   const { id: model, version } = sealed.manifest.model
   const text = await policyText(args.policy)
   validatePolicy(text) // what the broker would refuse is refused here, before anything is signed
-  const name = (args.policy.split('/').at(-1) ?? 'policy').replace(/\.cedar$/, '').toLowerCase()
+  const name = policyName(args.policy)
   const { seconds, requests, nodes } = { seconds: args.leaseSeconds, requests: args.leaseRequests, nodes: args.nodes }
   const say = <K extends Parameters<typeof compose>[0]>(kind: K, body: Parameters<typeof compose<K>>[1]) =>
     compose(kind, body, owner, heads, at)
@@ -140,7 +127,7 @@ async function composeAll(
       version,
       manifestDigest: sealed.digest,
       versionFloor: args.versionFloor ?? version,
-      delivery: ['v1'],
+      delivery: args.delivery ?? ['v1'],
       lease: { seconds, requests, nodes },
       callers: await readCallers(args.callers),
     }),
@@ -246,6 +233,14 @@ function report(
     io.stdout(`  ${kind} statement ${sequence}${isNew ? '' : ' (unchanged)'}${place}\n`)
   }
   io.stdout(`  callers: ${args.callers}\n`)
+  if (args.delivery?.includes('kbs'))
+    io.stdout('  its key also leaves by the KBS route: no lease ends the use of a key that went there\n')
+}
+
+function delivery(text: string): readonly ('v1' | 'kbs')[] {
+  const routes = [...new Set(text.split(','))]
+  if (routes.every((one) => one === 'v1' || one === 'kbs')) return routes as ('v1' | 'kbs')[]
+  throw new InvalidArgumentError('expected v1, kbs or v1,kbs')
 }
 
 const number = (text: string) => (/^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN)
@@ -264,6 +259,11 @@ export function describe(program: Command, io: Io): void {
     .option('--reference-values <file>', 'what you accept of a node (default: of the runtime in your trust file)')
     .option('--runtime <title>', 'which runtime of your trust file')
     .option('--callers <any|file>', 'who may call the model: any, or a JSON list', 'any')
+    .option(
+      '--delivery <list>',
+      'routes on which the key may leave the broker: v1, kbs or v1,kbs; kbs has no lease that ends its use',
+      delivery,
+    )
     .option('--lease-seconds <n>', 'how long a node may use the key before it asks again', number, 3600)
     .option('--lease-requests <n>', 'how many requests it may answer before it asks again', number, 100_000)
     .option('--nodes <n>', 'how many nodes may hold the key at a time', number, 10)

@@ -1,0 +1,157 @@
+import type { Command } from 'commander'
+import { resolveModel } from '#cli/client-policy.js'
+import { exitCodes, type Io } from '#cli/output.js'
+import { OwnerClient, queryFrom } from '#cli/owner-client.js'
+import { type Body, compose, newest } from '#cli/owner-statements.js'
+import { loadTrust } from '#cli/trust-store.js'
+import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { Failure } from '#core/failure.js'
+import type { BrokerDocument } from '#core/wire/broker-document.js'
+import type { Head, LeasesAnswer } from '#core/wire/owner-query.js'
+import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
+import type { Trust } from '#core/wire/trust-file.js'
+
+/** Failures of an owner's commands, beside those of the talk with the broker. */
+export type OwnerCode =
+  /** the trust file names no broker with the key that this one has */
+  | 'owner/broker'
+  /** the broker does not know this owner */
+  | 'owner/tenant'
+  /** the model is another owner's, or was never registered at this broker */
+  | 'owner/model'
+
+/** What every command of an owner takes. */
+export interface OwnerArguments {
+  readonly broker: string
+  readonly trust: string
+  readonly keys: string
+  readonly dryRun?: boolean | undefined
+  readonly json?: boolean | undefined
+}
+
+/** The broker at the URL, which the reader's own trust file names. @throws owner/broker */
+export async function pinnedBroker(client: OwnerClient, trust: Trust): Promise<BrokerDocument> {
+  const document = await client.document(null)
+  const key = thumbprint(document.key)
+  if (!trust.brokers.some((one) => thumbprint(one.key) === key)) {
+    throw new Failure<OwnerCode>('owner/broker', `your trust file does not name the broker with key ${key}`, {
+      detail: {
+        hint: 'make one with: ./claviger init --broker URL --broker-key THUMBPRINT --owner KEYS --out trust.json',
+      },
+    })
+  }
+  return document
+}
+
+/** An owner at a broker that its trust file names, with what it said there last. */
+export interface Owner {
+  readonly client: OwnerClient
+  readonly key: SigningKey
+  readonly document: BrokerDocument
+  readonly heads: readonly Head[]
+  leases(): Promise<LeasesAnswer['leases']>
+  /** the full id: of a name, of alias and name, or of a full id of this owner's. @throws owner/model, usage/model */
+  modelId(text: string): string
+  /** what was said last, verified; null when nothing */
+  newest<K extends StatementKind>(kind: K, model: string | null): Promise<Signed<Statement<K>> | null>
+}
+
+/** @throws owner/broker, owner/tenant, keys/..., trust-file/..., and what OwnerClient throws */
+export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
+  const { trust } = await loadTrust(args.trust, io.now())
+  const { signingKey: key } = await loadOwnerKeys(args.keys)
+  const client = new OwnerClient(args.broker)
+  const document = await pinnedBroker(client, trust)
+  const query = () => queryFrom(key, thumbprint(document.key), io.now())
+  const heads = await client.heads(query(), key)
+  if (heads === null) {
+    throw new Failure<OwnerCode>('owner/tenant', 'the broker does not know you', {
+      detail: { hint: 'register a model first: ./claviger register' },
+    })
+  }
+  return {
+    client,
+    key,
+    document,
+    heads,
+    leases: () => client.leases(query(), key),
+    modelId(text) {
+      const id = text.includes('/') ? resolveModel(text, trust) : `${key.id}/${text}`
+      if (id.startsWith(`${key.id}/`)) return id
+      throw new Failure<OwnerCode>('owner/model', `model ${text} is another owner's`)
+    },
+    newest: (kind, model) => newest(kind, model, key.publicKey, heads),
+  }
+}
+
+/** The registration of a model, which its owner signed. @throws owner/model */
+export async function registrationOf(owner: Owner, model: string): Promise<Statement<'registration'>> {
+  const found = await owner.newest('registration', model)
+  if (found !== null) return found.value
+  throw new Failure<OwnerCode>('owner/model', `model ${model} is not registered at this broker`)
+}
+
+/** What of a statement its author decides: the rest is its place in its chain. */
+export function bodyOf<K extends StatementKind>(statement: Statement<K>): Body<K> {
+  const { type: _t, tenant: _o, sequence: _s, previous: _p, issuedAt: _i, ...body } = statement
+  return body as Body<K>
+}
+
+/** What a change came to, for machines. */
+export interface Said {
+  readonly kind: StatementKind
+  readonly sequence: number
+  /** false when the statement that stands says the same */
+  readonly isNew: boolean
+  readonly dryRun: boolean
+  /** index in the log; null when nothing was sent */
+  readonly entry: number | null
+}
+
+/** Signs what the owner says next and, unless it is a dry run, has it take effect. @throws owner/..., statement/... */
+export async function say<K extends StatementKind>(
+  owner: Owner,
+  kind: K,
+  body: Body<K>,
+  args: OwnerArguments,
+  io: Io,
+): Promise<Said> {
+  const { envelope, sequence, isNew } = await compose(kind, body, owner.key, owner.heads, io.now())
+  const dryRun = args.dryRun === true
+  if (dryRun || !isNew) return { kind, sequence, isNew, dryRun, entry: null }
+  const { accepted } = await owner.client.sendStatement(kind, envelope)
+  return { kind, sequence, isNew, dryRun, entry: accepted.find((one) => one.kind === kind)?.entry ?? null }
+}
+
+/** Prints what a change came to: one sentence, or JSON with what is particular to the command. */
+export function reportSaid(
+  said: Said,
+  sentence: string,
+  more: Readonly<Record<string, unknown>>,
+  args: OwnerArguments,
+  io: Io,
+): number {
+  if (args.json) io.stdout(`${JSON.stringify({ ...more, ...said })}\n`)
+  else {
+    const place = said.entry === null ? '' : `, log entry #${said.entry}`
+    const standing = said.isNew ? '' : ' (stands already)'
+    io.stdout(`${said.dryRun ? 'would say: ' : ''}${sentence}\n`)
+    io.stdout(`  ${said.kind} statement ${said.sequence}${standing}${place}\n`)
+  }
+  return exitCodes.ok
+}
+
+/** The options of every command of an owner. */
+export function describeOwner(command: Command, changes: boolean): Command {
+  command
+    .requiredOption('--broker <url>', 'the broker; your trust file must name its key')
+    .requiredOption('--trust <file>', 'your trust file')
+    .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
+  if (changes) command.option('--dry-run', 'sign and print, and change nothing')
+  return command.option('--json', 'print the result as JSON')
+}
+
+/** The options as they stand in an example. */
+export const ownerExample = '--broker https://broker.example --trust trust.json --keys keys'

@@ -1,0 +1,37 @@
+import type { Command } from 'commander'
+import type { Io } from '#cli/output.js'
+import {
+  describeOwner,
+  type OwnerArguments,
+  openOwner,
+  ownerExample,
+  registrationOf,
+  reportSaid,
+  say,
+} from '#cli/owner.js'
+import { policyName, policyText } from '#cli/policy-text.js'
+import { validatePolicy } from '#policies/index.js'
+
+export interface PolicySetArguments extends OwnerArguments {
+  readonly model: string
+}
+
+/** Another policy for a registered model: it decides from the next release and the next renewal on. */
+export async function runSet(nameOrFile: string, args: PolicySetArguments, io: Io): Promise<number> {
+  const text = await policyText(nameOrFile)
+  const { digest, policies } = validatePolicy(text) // what the broker would refuse is refused before it is signed
+  const owner = await openOwner(args, io)
+  const { model } = await registrationOf(owner, owner.modelId(args.model))
+  const name = policyName(nameOrFile)
+  const said = await say(owner, 'policy', { model, name, language: 'cedar', text }, args, io)
+  if (!policies.some((one) => one.effect === 'permit')) io.stderr('it permits nothing: every release is denied\n')
+  return reportSaid(said, `policy ${name} decides about ${model.slice(44)}`, { model, name, digest }, args, io)
+}
+
+export function describeSet(policy: Command, io: Io): void {
+  describeOwner(policy.command('set').description('signs another policy for a registered model of yours'), true)
+    .argument('<file>', 'a Cedar policy, or a name of the library')
+    .requiredOption('--model <name>', 'the model, as it is registered')
+    .addHelpText('after', `\nExample:\n  ./claviger policy set eu-only --model whisper ${ownerExample}`)
+    .action(async (file: string, args: PolicySetArguments) => io.exit(await runSet(file, args, io)))
+}
