@@ -34,7 +34,7 @@ async function registered(args: CallerArguments, io: Io) {
   return { owner, registration }
 }
 
-/** The registration with another list of callers takes effect: in the lease that a node gets with its next renewal. */
+/** The registration with another list of callers takes effect: nodes renew for it when they ask for a sign of life next. */
 async function sayCallers(
   { owner, registration }: Awaited<ReturnType<typeof registered>>,
   callers: Callers,
@@ -96,7 +96,7 @@ export async function runList(args: CallerArguments, io: Io): Promise<number> {
   return exitCodes.ok
 }
 
-/** A caller may call no more: from a node's next renewal on. */
+/** A caller may call no more: within a minute at every node. */
 export async function runRevoke(id: string, args: CallerArguments, io: Io): Promise<number> {
   const found = await registered(args, io)
   const { callers } = found.registration

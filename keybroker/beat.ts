@@ -1,8 +1,11 @@
+import { equal } from '#core/bytes/bytes.js'
 import type { Envelope } from '#core/dsse.js'
+import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
+import type { Statement } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { makeBeat, parseTerms } from '#keybroker/lease.js'
+import { callersOf, makeBeat, parseTerms } from '#keybroker/lease.js'
 import type { StoredLease } from '#keybroker/ports.js'
 import { readStanding, verifyTenantRow } from '#keybroker/standing.js'
 import type { Revocable } from '#policies/release/request.js'
@@ -14,7 +17,7 @@ import { verifyOwnerStatements } from '#policies/release/statements.js'
  * owner's statements are read and verified each time (I15, I18).
  *
  * nonce   base64url of 32 bytes, the runtime's
- * throws  broker/unknown-lease, broker/lease-over, broker/lease-revoked, broker/record, judge/..., database/...
+ * throws  broker/unknown-lease, broker/lease-over, broker/lease-revoked, broker/lease-stale, broker/record, judge/..., database/...
  */
 export async function beat(
   broker: Broker,
@@ -31,7 +34,20 @@ export async function beat(
   verifyTenantRow(standing.tenant, statements.tenant)
   const [refusal] = revocationRefusals(statements.revocation, revocableOf(row))
   if (refusal) throw new Failure<BrokerCode>('broker/lease-revoked', `lease is revoked (${refusal.policyId})`)
+  verifyCallers(row, statements.registration.value, broker.callerSecret)
   return makeBeat(row, asked.nonce, at, broker.signer)
+}
+
+/**
+ * The lease lists the callers whom the owner lists now. A node without a sign of life stops within a minute, so one that
+ * goes on with an older list does not serve whom the owner took off it.
+ *
+ * throws  broker/lease-stale
+ */
+function verifyCallers(row: StoredLease, registration: Statement<'registration'>, callerSecret: Uint8Array): void {
+  const now = canonicalJson(callersOf(registration, callerSecret))
+  if (equal(canonicalJson(parseTerms(row).lease.callers), now)) return
+  throw new Failure<BrokerCode>('broker/lease-stale', 'the owner changed who may call: ask for a renewal')
 }
 
 /** What an owner may revoke a stored lease by. */

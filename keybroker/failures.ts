@@ -35,4 +35,6 @@ export type BrokerCode =
   /** the lease expired, was given up, or was ended by a revocation */
   | 'broker/lease-over'
   | 'broker/lease-revoked'
+  /** the owner changed who may call since the lease was granted or last renewed: a renewal brings the list of now */
+  | 'broker/lease-stale'
   | 'broker/unknown-entry'

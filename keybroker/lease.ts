@@ -62,7 +62,7 @@ export function makeLease(
     trustDigest: trust.digest,
     ...granted.term,
     policy: { name: policy.value.name, sequence: policy.value.sequence, digest: verdict.decision.policyDigest },
-    callers: pseudonymous(registration.value, granted.callerSecret),
+    callers: callersOf(registration.value, granted.callerSecret),
     declared: verdict.declared,
     time: 'host-influenced',
     platform: verdict.result.platform,
@@ -70,8 +70,8 @@ export function makeLease(
   }
 }
 
-/** One salt a model, which never leaves here: a caller is the same pseudonym on all its nodes, and another one elsewhere. */
-function pseudonymous(registration: Statement<'registration'>, callerSecret: Uint8Array): Lease['callers'] {
+/** Who may call, as a lease says it. One salt a model, which never leaves here: a caller is the same pseudonym on all its nodes, and another one elsewhere. */
+export function callersOf(registration: Statement<'registration'>, callerSecret: Uint8Array): Lease['callers'] {
   const { callers, model } = registration
   if (callers === 'any') return callers
   const salt = toBase64Url(hmacSha256(callerSecret, labelled('claviger/caller-salt/v1', utf8(model))))

@@ -16,6 +16,8 @@ export type BrokerCode =
   | 'broker/unreachable'
   /** the broker decided against it; `detail.denial` holds its reasons, unread. Key use ends now */
   | 'broker/denied'
+  /** no sign of life for this lease as it is: the owner changed its terms, and a renewal brings those of now */
+  | 'broker/lease-stale'
   /** the broker refused the request as such */
   | 'broker/refused'
   /** the answer is not one */

@@ -161,6 +161,11 @@ export class Session {
     } catch (error) {
       if (!isFailure(error)) throw error
       if (error.code === 'broker/denied') return this.end(error)
+      // The owner changed the lease's terms: those of now are asked for at once, and their answer brings a sign of life.
+      if (what === 'beat' && error.code === 'broker/lease-stale') {
+        this.#retryAtMs.beat = this.#ports.elapsedMs() + retryMs
+        return this.#attempt('renewal', () => this.#renew())
+      }
       this.#ports.report({ kind: 'trouble', failure: error })
       this.#retryAtMs[what] = this.#ports.elapsedMs() + retryMs
       if (what === 'renewal') await this.#afterFailedRenewal(error)

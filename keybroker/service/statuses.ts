@@ -71,6 +71,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'broker/admin-token': 401,
   'broker/lease-over': 403,
   'broker/lease-revoked': 403,
+  'broker/lease-stale': 409,
   'judge/broker-not-trusted': 422,
   'judge/purpose': 422,
   'judge/audience': 422,

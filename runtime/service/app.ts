@@ -54,6 +54,7 @@ const statuses: Readonly<Record<NodeCode | OhttpCode | ChunkCode | KeyUseCode | 
   'broker/unreachable': 503,
   'broker/denied': 503,
   'broker/refused': 503,
+  'broker/lease-stale': 503,
   'broker/answer': 503,
 }
 

@@ -68,6 +68,7 @@ function refusalOf(bytes: Uint8Array, status: number): Failure<BrokerCode> {
   const { code, detail, hint, denial } = problemOf(bytes, status)
   if (status === 403) return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { denial } })
   if (status === 429 || status >= 500) return new Failure<BrokerCode>('broker/unreachable', `broker is busy: ${code}`)
+  if (code === 'broker/lease-stale') return new Failure<BrokerCode>('broker/lease-stale', detail)
   return new Failure<BrokerCode>('broker/refused', `${code}: ${detail}`, hint === undefined ? {} : { detail: { hint } })
 }
 

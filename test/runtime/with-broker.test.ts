@@ -15,7 +15,7 @@ import { startSession } from '#runtime/start-session.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 import { EngineDouble } from '#test/fakes/node-double.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
-import { change, type Registered, registered } from '#test/keybroker/fixtures.js'
+import { change, type Registered, registered, registrationBody } from '#test/keybroker/fixtures.js'
 import { logStatuses } from '#transparency/service/routes.js'
 
 const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
@@ -139,6 +139,23 @@ describe('a node and the true broker', () => {
     expect(reason.code).toBe('broker/denied')
     expect(reason.message).toMatch(/^broker\/lease-(over|revoked)/)
     expect(node.dek).toBe(undefined)
+  })
+
+  test('a changed list of callers is in the lease with the next sign of life, long before a renewal is due', async () => {
+    const callers = [{ id: 'alice', credentialHash: 'ab'.repeat(32), expiresAt: 2_000_000_000 }]
+    chain = await registered(await open(), { registration: { callers } })
+    const node = new Node()
+    const session = await node.start()
+    await change(chain, 'registration', registrationBody(chain.owner, { callers: [] }))
+    await pass(session, 30)
+    expect(session.grant.entry.kind).toBe('renewal')
+    expect(session.grant.lease.callers).toEqual([])
+    expect(node.troubles).toEqual([])
+    // The list stands: signs of life go on under it.
+    const { index } = session.grant
+    await pass(session, 60)
+    expect(session.grant.index).toBe(index)
+    expect(session.isServing).toBe(true)
   })
 
   test('a policy that changed ends key use with the next renewal', async () => {
