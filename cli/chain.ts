@@ -172,6 +172,8 @@ async function trustAndRegister(options: ChainOptions, stack: Stack, attester: S
       callers: 'any',
       leaseSeconds: options.leaseSeconds,
       leaseRequests: 100_000,
+      leaseBytes: 100_000_000_000,
+      leaseUnits: 1_000_000_000_000,
       nodes: 10,
     }
     await quietly(io, 'register', (quiet) => registerCommand.run(args, quiet))

@@ -8,12 +8,12 @@ import { type Composed, compose } from '#cli/owner-statements.js'
 import { policyName, policyText } from '#cli/policy-text.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
-import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { fromBase64, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
-import { parseJson } from '#core/encoding/json.js'
+import { parseCanonicalJson, parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { manifestDigest, modelName, type VerifiedManifest } from '#core/sealed/manifest.js'
 import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
@@ -21,7 +21,7 @@ import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document
 import type { Accepted, Head } from '#core/wire/owner-query.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
 import { apiVersion, registerInfo } from '#core/wire/release.js'
-import { type Callers, callersShape } from '#core/wire/statements.js'
+import { type Callers, callersShape, statementShapes } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { validatePolicy } from '#policies/index.js'
 
@@ -48,6 +48,8 @@ export interface RegisterArguments {
   readonly delivery?: readonly ('v1' | 'kbs')[] | undefined
   readonly leaseSeconds: number
   readonly leaseRequests: number
+  readonly leaseBytes: number
+  readonly leaseUnits: number
   readonly nodes: number
   readonly versionFloor?: number | undefined
   readonly dryRun?: boolean | undefined
@@ -96,6 +98,13 @@ async function readCallers(text: string): Promise<Callers> {
   return text === 'any' ? 'any' : callersShape(parseJson(await readBytes(text)), 'callers')
 }
 
+/** The class that was fixed when the broker first saw this owner; null before. */
+function classOf(heads: readonly Head[]): RegisterArguments['class'] | null {
+  const made = heads.find((one) => one.kind === 'tenant')
+  if (made === undefined) return null
+  return statementShapes.tenant(parseCanonicalJson(fromBase64(made.statement.payload)), 'tenant').class
+}
+
 /** What the owner says about this model, each statement after the one before it. */
 async function composeAll(
   args: RegisterArguments,
@@ -110,16 +119,18 @@ async function composeAll(
   const text = await policyText(args.policy)
   validatePolicy(text) // what the broker would refuse is refused here, before anything is signed
   const name = policyName(args.policy)
-  const { seconds, requests, nodes } = { seconds: args.leaseSeconds, requests: args.leaseRequests, nodes: args.nodes }
+  const budget = { requests: args.leaseRequests, inputBytes: args.leaseBytes, workUnits: args.leaseUnits }
+  const tenantClass = classOf(heads) ?? args.class
   const say = <K extends Parameters<typeof compose>[0]>(kind: K, body: Parameters<typeof compose<K>>[1]) =>
     compose(kind, body, owner, heads, at)
   return [
     await say('trust', {
+      class: tenantClass,
       brokers: trust.brokers.map((one) => one.key),
       verifiers: trust.verifiers.map((one) => one.key),
       logs: trust.logs,
       witnessPolicy: trust.witnessPolicy,
-      simulatedRoots: args.class === 'development' ? trust.simulatedRoots : [],
+      simulatedRoots: tenantClass === 'development' ? trust.simulatedRoots : [],
       independentWitnesses: trust.independentWitnesses,
     }),
     await say('registration', {
@@ -128,7 +139,7 @@ async function composeAll(
       manifestDigest: sealed.digest,
       versionFloor: args.versionFloor ?? version,
       delivery: args.delivery ?? ['v1'],
-      lease: { seconds, requests, nodes },
+      lease: { seconds: args.leaseSeconds, budget, nodes: args.nodes },
       callers: await readCallers(args.callers),
     }),
     await say('policy', { model, name, language: 'cedar', text }),
@@ -243,7 +254,7 @@ function delivery(text: string): readonly ('v1' | 'kbs')[] {
   throw new InvalidArgumentError('expected v1, kbs or v1,kbs')
 }
 
-const number = (text: string) => (/^[0-9]{1,9}$/.test(text) ? Number(text) : Number.NaN)
+const number = (text: string) => (/^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN)
 
 export function describe(program: Command, io: Io): void {
   program
@@ -266,6 +277,13 @@ export function describe(program: Command, io: Io): void {
     )
     .option('--lease-seconds <n>', 'how long a node may use the key before it asks again', number, 3600)
     .option('--lease-requests <n>', 'how many requests it may answer before it asks again', number, 100_000)
+    .option('--lease-bytes <n>', 'how many bytes of requests it may take in by then', number, 100_000_000_000)
+    .option(
+      '--lease-units <n>',
+      'how much work by then: bytes of tensors, ms of sound and tokens',
+      number,
+      1_000_000_000_000,
+    )
     .option('--nodes <n>', 'how many nodes may hold the key at a time', number, 10)
     .option('--version-floor <n>', 'versions below it are never released (default: this version)', number)
     .option('--dry-run', 'sign and print, and change nothing')
@@ -277,7 +295,8 @@ export function describe(program: Command, io: Io): void {
     .action(async (sealed: string, options: Omit<RegisterArguments, 'sealed'>, command: Command) => {
       if (options.class !== 'production' && options.class !== 'development')
         command.error('error: --class is production or development', { exitCode: exitCodes.usage })
-      const numbers = [options.leaseSeconds, options.leaseRequests, options.nodes, options.versionFloor ?? 1]
+      const { leaseSeconds, leaseRequests, leaseBytes, leaseUnits, nodes, versionFloor } = options
+      const numbers = [leaseSeconds, leaseRequests, leaseBytes, leaseUnits, nodes, versionFloor ?? 1]
       if (numbers.some((one) => Number.isNaN(one)))
         command.error('error: expected a whole number', { exitCode: exitCodes.usage })
       io.exit(await run({ ...options, sealed }, io))

@@ -9,12 +9,13 @@ import { ownerOf } from '#core/wire/names.js'
 import type { HostDeclaration } from '#core/wire/release.js'
 import { type Listening, listen } from '#host/listen.js'
 import type { Log } from '#host/log.js'
-import type { ApiRequest } from '#runtime/api/answer.js'
 import { answerOip } from '#runtime/api/oip.js'
 import { answerOpenAi } from '#runtime/api/openai.js'
+import { readHostState } from '#runtime/engine/host-state.js'
 import { startEngine } from '#runtime/engine/start.js'
 import { engineThreads } from '#runtime/engine/threads.js'
 import type { Handler } from '#runtime/exchange.js'
+import { findLeaks } from '#runtime/leaks.js'
 import type { Attester, SessionCode, SessionEvent } from '#runtime/ports.js'
 import { createNodeApp, keepSession } from '#runtime/service/app.js'
 import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
@@ -94,10 +95,10 @@ function handlerOf(session: Session, sealed: Sealed): Handler {
     loadedAt: Math.floor(Date.now() / 1000),
     metadata: session.metadata,
   }
-  return (request: ApiRequest) =>
+  return (request, engine) =>
     request.path === '/v2' || request.path.startsWith('/v2/')
-      ? answerOip(request, session.engine, model)
-      : answerOpenAi(request, session.engine, model)
+      ? answerOip(request, engine, model)
+      : answerOpenAi(request, engine, model)
 }
 
 async function openSession(options: StartNodeOptions, sealed: Sealed) {
@@ -119,6 +120,7 @@ async function openSession(options: StartNodeOptions, sealed: Sealed) {
         dangerousAllowPlain: options.dangerousAllowPlain,
         dangerousAllowSimulated: options.dangerousAllowSimulated,
         engineConfinement: 'unconfined',
+        leaks: findLeaks(await readHostState()),
       },
       folder,
       manifestBytes,

@@ -63,12 +63,12 @@ export async function runShow(args: OwnerArguments, io: Io): Promise<number> {
   if (trust !== null) io.stdout(`trust    statement ${trust.sequence}, log ${trust.logs.join(', ')}\n`)
   if ((trust?.simulatedRoots ?? 0) > 0) io.stdout(`         ${trust?.simulatedRoots} simulated roots: NOT HARDWARE\n`)
   for (const one of models) {
-    const { seconds, requests, nodes } = one.lease
+    const { seconds, budget, nodes } = one.lease
     io.stdout(`model    ${one.model.slice(44)} v${one.version}, not below v${one.versionFloor}\n`)
     io.stdout(
       `         policy ${one.policy?.name ?? 'none: nothing is released'}, delivery ${one.delivery.join(', ')}\n`,
     )
-    io.stdout(`         leases of ${seconds} s, ${requests} requests, at most ${nodes}; ${one.leases} run now\n`)
+    io.stdout(`         leases of ${seconds} s, ${budget.requests} requests, at most ${nodes}; ${one.leases} run now\n`)
     io.stdout(`         callers ${one.callers}, ${one.revoked.length} things taken back\n`)
   }
   return exitCodes.ok

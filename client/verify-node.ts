@@ -21,6 +21,7 @@ import { type BoundEvidence, type NodeDocument, nodeDocumentShape } from '#core/
 import { weakenings } from '#core/wire/runtime-config.js'
 import { type Signed, type Statement, verifyHostStatement, verifyStatement } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
+import { independentCosigners } from '#core/wire/witnesses.js'
 
 /** The steps of judging a node, in order; the ids are the same in CLI, JSON and documentation. */
 export const nodeSteps = [
@@ -320,9 +321,7 @@ export async function verifyNode(document: Json, input: NodeTrust, steps: Steps)
     entry,
     inclusion,
     leafHash: toHex(hashLeaf(leaf)),
-    independentWitnesses: inclusion.cosigners
-      .map((one) => one.name)
-      .filter((name) => input.trust.independentWitnesses.includes(name)),
+    independentWitnesses: independentCosigners(inclusion.cosigners, input.trust.independentWitnesses),
     declared,
     platform,
   }

@@ -6,6 +6,7 @@ import { canonicalJson, type Json, parseCanonicalJson } from '#core/encoding/jso
 import { Failure } from '#core/failure.js'
 import { statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
+import { parsePolicy } from '#core/tlog/policy.js'
 import type { Accepted } from '#core/wire/owner-query.js'
 import {
   ownerKeysDigest,
@@ -111,9 +112,20 @@ export async function verifyChange<K extends StatementKind>(
   const { value } = signed as Signed<Statement>
   // What cannot be read later would deny everyone: it is refused now, while its author is there.
   if (value.type === 'claviger/statement/policy/v1') validatePolicy(value.text)
-  if (value.type === 'claviger/statement/trust/v1')
+  if (value.type === 'claviger/statement/trust/v1') {
     verifyBrokerTrusted(signed as Signed<Statement<'trust'>>, broker.signer.id)
+    verifyWitnessable(value)
+  }
   return { kind, signed }
+}
+
+/** A production tenant's keys leave only with an independent cosignature: with nobody to give one, they never would. */
+function verifyWitnessable(trust: Statement<'trust'>): void {
+  if (trust.class === 'development') return
+  const { witnesses } = parsePolicy(trust.witnessPolicy)
+  if (witnesses.some(({ name }) => trust.independentWitnesses.includes(name))) return
+  const message = 'a production tenant has to name a witness of its policy that is independent of broker, log and host'
+  throw new Failure<BrokerCode>('broker/witnesses', message)
 }
 
 /**

@@ -14,6 +14,8 @@ export type BrokerCode =
   | 'broker/rate'
   /** the log answered with a proof that the owner's trust statement does not accept */
   | 'broker/log-proof'
+  /** a production tenant needs a witness that is independent by its owner's word, and there is none */
+  | 'broker/witnesses'
   /** this broker's clock is more than a minute from what the witnesses say */
   | 'broker/clock'
   /** too many challenges wait for an answer */

@@ -101,8 +101,8 @@ async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | {
   if ((await tx.countLiveLeases(of, at, held)) >= nodes)
     return refuse('broker/node-limit', `The owner allows ${nodes} nodes at a time now.`, 'ask the owner for more')
   if (before === null) return { held, term: newTerm(verdict, at) }
-  const { issuedAt, expiresAt, requests } = parseTerms(held).lease
-  return { held, term: { issuedAt, expiresAt, requests } }
+  const { issuedAt, expiresAt, budget } = parseTerms(held).lease
+  return { held, term: { issuedAt, expiresAt, budget } }
 }
 
 function refuse(code: BrokerDenial, explain: string, remedy: string): { readonly refusal: Reason } {

@@ -35,12 +35,12 @@ export function parseTerms(row: Pick<StoredLease, 'terms'>): Shaped<typeof terms
 }
 
 /** A lease's own times and work: fixed when it is granted or renewed, and not touched by a retry of the same request. */
-export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'requests'>
+export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'budget'>
 
 /** A fresh term by the owner's registration. */
 export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
-  const { seconds, requests } = verdict.statements.registration.value.lease
-  return { issuedAt: at, expiresAt: at + seconds, requests }
+  const { seconds, budget } = verdict.statements.registration.value.lease
+  return { issuedAt: at, expiresAt: at + seconds, budget }
 }
 
 /** The lease that a verdict grants for a term, as the owner's statements of now have it. */

@@ -12,14 +12,18 @@ import { openRequest } from '#core/wire/ohttp.js'
 import { type Receipt, signReceipt } from '#core/wire/receipt.js'
 import { type AdmissionCode, identifyCaller, verifyClientPolicy, verifyDeadline } from '#runtime/admission.js'
 import { type ApiRequest, type ApiResponse, jsonAnswer } from '#runtime/api/answer.js'
+import type { InferenceEngine } from '#runtime/api/engine.js'
 import type { KeyUseCode } from '#runtime/key-use.js'
 import type { SessionCode } from '#runtime/ports.js'
 import type { ReplayCode, ReplayWindow } from '#runtime/replay-window.js'
 import type { Session } from '#runtime/session.js'
 import { type Grant, leafHashHex } from '#runtime/verify-grant.js'
 
-/** Answers a route, from the pure handlers of runtime/api. A refusal is an answer; what it throws is a bug. */
-export type Handler = (request: ApiRequest) => Promise<ApiResponse>
+/**
+ * Answers a route, from the pure handlers of runtime/api. A refusal is an answer; what it throws is a bug, or what the
+ * engine's meter throws when the lease does not pay for the work.
+ */
+export type Handler = (request: ApiRequest, engine: InferenceEngine) => Promise<ApiResponse>
 
 /** What an exchange needs beside its session. */
 export interface ExchangePorts {
@@ -75,18 +79,18 @@ interface Outcome {
   readonly grant: Grant
   readonly response: ApiResponse
   readonly caller: string | null
-  /** whether the budget was debited */
-  readonly paid: boolean
+  /** what was debited */
+  readonly usage: Receipt['usage']
 }
 
 /** Runs the handler, for as long as somebody waits. */
-async function work(request: InnerRequest, ports: ExchangePorts): Promise<ApiResponse> {
+async function work(request: InnerRequest, engine: InferenceEngine, ports: ExchangePorts): Promise<ApiResponse> {
   const { method, headers, body } = request
   const wait = ports.after(request.deadlineMs - ports.nowMs())
   const path = request.path.split('?', 1)[0]!
   try {
     return await Promise.race([
-      ports.handler({ method, path, headers, body }),
+      ports.handler({ method, path, headers, body }, engine),
       wait.passed.then(() => refusal(late(), request.path)),
     ])
   } finally {
@@ -103,22 +107,27 @@ async function serve(
 ): Promise<Outcome> {
   const { grant } = session
   const { lease } = grant
+  const meter = session.meter()
   let caller: string | null = null
   let paid = false
+  const outcome = (response: ApiResponse): Outcome => {
+    const usage = { requests: paid ? 1 : 0, inputBytes: paid ? request.body.length : 0, ...meter.spent }
+    return { grant, response, caller, usage }
+  }
   try {
     verifyClientPolicy(request, lease)
     verifyDeadline(request.deadlineMs, ports.nowMs())
     caller = identifyCaller(request.credential, lease, Math.floor(ports.nowMs() / 1000))
     // Last before payment, so that only requests that somebody paid for fill the memory of what came before.
     if (enc !== null) ports.replays.take(enc)
-    session.debit() // Invariant: paid before any work (TRUST 16)
+    session.debit(request.body.length) // Invariant: paid before any work (TRUST 16)
     paid = true
-    const response = await work(request, ports)
+    const response = await work(request, meter, ports)
     session.verifyAlive() // no answer leaves after the right to use the key is over
-    return { grant, response, caller, paid }
+    return outcome(response)
   } catch (error) {
     if (!isFailure(error)) throw error
-    return { grant, response: refusal(error, request.path), caller, paid }
+    return outcome(refusal(error, request.path))
   }
 }
 
@@ -153,7 +162,7 @@ async function makeReceipt(
     response: commitBody('response', response.body, openings.response),
     clientPolicy: request.policy,
     caller: outcome.caller,
-    usage: { requests: outcome.paid ? 1 : 0, ...response.usage },
+    usage: outcome.usage,
     platform: own.platform,
     notHardware: own.platform !== 'hardware',
     weakenings: session.weakenings,

@@ -1,5 +1,6 @@
 import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
+import type { Budget } from '#core/wire/budget.js'
 import type { Beat } from '#core/wire/lease.js'
 import type { Clocks } from '#runtime/ports.js'
 import type { Grant } from '#runtime/verify-grant.js'
@@ -20,6 +21,9 @@ interface Until {
   readonly wall: number
 }
 
+const partNames = { requests: 'requests', inputBytes: 'bytes of input', workUnits: 'units of work' } as const
+const budgetParts = ['requests', 'inputBytes', 'workUnits'] as const satisfies readonly (keyof Budget)[]
+
 /** A beat as it was signed, beside what it says. */
 export interface HeldBeat {
   readonly beat: Beat
@@ -36,7 +40,7 @@ export class KeyUse {
   #leaseUntil: Until
   #beat: HeldBeat
   #beatUntil: Until
-  #left: number
+  #left: Budget
 
   /** askedAtMs: the monotonic clock before the grant was asked for, so that the way there and back counts as used */
   constructor(clocks: Clocks, grant: Grant, askedAtMs: number) {
@@ -45,7 +49,7 @@ export class KeyUse {
     this.#leaseUntil = until(grant.lease.issuedAt, grant.lease.expiresAt, askedAtMs)
     this.#beat = { beat: grant.beat, envelope: grant.answer.beat }
     this.#beatUntil = until(grant.beat.at, grant.beat.expiresAt, askedAtMs)
-    this.#left = grant.lease.requests
+    this.#left = grant.lease.budget
   }
 
   get grant(): Grant {
@@ -54,7 +58,7 @@ export class KeyUse {
   get beat(): HeldBeat {
     return this.#beat
   }
-  get requestsLeft(): number {
+  get left(): Budget {
     return this.#left
   }
 
@@ -62,7 +66,7 @@ export class KeyUse {
   renew(grant: Grant, askedAtMs: number): void {
     this.#grant = grant
     this.#leaseUntil = until(grant.lease.issuedAt, grant.lease.expiresAt, askedAtMs)
-    this.#left = grant.lease.requests
+    this.#left = grant.lease.budget
     this.hold({ beat: grant.beat, envelope: grant.answer.beat }, askedAtMs)
   }
 
@@ -101,16 +105,52 @@ export class KeyUse {
     }
   }
 
-  /** Pays for one request, before any work is done for it. @throws lease/expired, lease/beat-missed, lease/budget */
-  debit(): void {
+  /**
+   * Pays for one request and the bytes of its body, before any work is done for it. One that is refused costs nothing.
+   *
+   * throws  lease/expired, lease/beat-missed, lease/budget
+   */
+  debit(inputBytes: number): void {
     this.verifyAlive()
-    if (this.#left === 0) {
-      throw new Failure<KeyUseCode>(
-        'lease/budget',
-        `the ${this.#grant.lease.requests} requests of the lease are used up`,
-      )
-    }
-    this.#left--
+    this.#verifyLeft('requests', 1)
+    this.#verifyLeft('inputBytes', inputBytes)
+    const { requests, inputBytes: bytes } = this.#left
+    this.#left = { ...this.#left, requests: requests - 1, inputBytes: bytes - inputBytes }
+  }
+
+  /** Pays for work whose size is known before it is done. @throws lease/expired, lease/beat-missed, lease/budget */
+  pay(units: number): void {
+    this.verifyAlive()
+    // Work of no size is work too: nothing runs any more once nothing is left.
+    this.#verifyLeft('workUnits', Math.max(1, units))
+    this.#left = { ...this.#left, workUnits: this.#left.workUnits - units }
+  }
+
+  /** Takes the price of what came out of work that was done: all that is left, where that is less. */
+  owe(units: number): void {
+    this.#left = { ...this.#left, workUnits: Math.max(0, this.#left.workUnits - units) }
+  }
+
+  /** The smallest share that is left of any part of the budget. */
+  shareLeft(): number {
+    const { budget } = this.#grant.lease
+    return Math.min(...budgetParts.map((part) => this.#left[part] / budget[part]))
+  }
+
+  /** The first part of the budget that is used up; null while none is. */
+  findSpent(): Failure<KeyUseCode> | null {
+    const part = budgetParts.find((one) => this.#left[one] === 0)
+    return part === undefined ? null : this.#spent(part)
+  }
+
+  #verifyLeft(part: keyof Budget, wanted: number): void {
+    if (this.#left[part] < wanted) throw this.#spent(part)
+  }
+
+  #spent(part: keyof Budget): Failure<KeyUseCode> {
+    const { budget } = this.#grant.lease
+    const message = `${this.#left[part]} of the ${budget[part]} ${partNames[part]} of the lease are left, too few`
+    return new Failure<KeyUseCode>('lease/budget', message)
   }
 }
 

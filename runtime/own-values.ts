@@ -8,7 +8,7 @@ import { type Binding, documentDigest, noDevicesDigest } from '#core/wire/bindin
 import { type Keyset, keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { HostDeclaration } from '#core/wire/release.js'
-import type { RuntimeConfig } from '#core/wire/runtime-config.js'
+import type { Leak, RuntimeConfig } from '#core/wire/runtime-config.js'
 import { type Signed, type Statement, verifyHostStatement, verifyStatement } from '#core/wire/statements.js'
 import type { OwnHost, OwnValues } from '#runtime/verify-grant.js'
 
@@ -20,6 +20,8 @@ export type OwnCode =
   | 'own/broker'
   /** the attester makes simulated evidence, and nobody allowed that */
   | 'own/simulated'
+  /** memory could leave this machine, and the owner is a production tenant */
+  | 'own/leaks'
 
 /** What whoever starts a node chose. Everything that could weaken it enters the evidence (I14). */
 export interface NodeSettings {
@@ -37,6 +39,8 @@ export interface NodeSettings {
   readonly dangerousAllowPlain: boolean
   readonly dangerousAllowSimulated: boolean
   readonly engineConfinement: RuntimeConfig['engineConfinement']
+  /** what `findLeaks` found here */
+  readonly leaks: RuntimeConfig['leaks']
 }
 
 /** Keys that this node made. The release key is the engine's, whose private half this process never sees. */
@@ -71,7 +75,11 @@ export function verifyPlatformAllowed(settings: NodeSettings, platform: OwnValue
   })
 }
 
-/** The trust statement that the owner of the model signed, and nobody else's. @throws own/owner, dsse/..., shape/... */
+/**
+ * The trust statement that the owner of the model signed, and nobody else's, on a machine that is fit for the owner's class.
+ *
+ * throws  own/owner, own/leaks, dsse/..., shape/...
+ */
 export async function verifyOwnTrust(settings: NodeSettings): Promise<Signed<Statement<'trust'>>> {
   const owner = ownerOf(settings.model)
   if (thumbprint(settings.ownerKey) !== owner) {
@@ -79,7 +87,24 @@ export async function verifyOwnTrust(settings: NodeSettings): Promise<Signed<Sta
   }
   const trust = await verifyStatement('trust', settings.trust, [settings.ownerKey])
   if (trust.value.tenant !== owner) throw new Failure<OwnCode>('own/owner', 'trust statement is of another owner')
+  verifyMemoryStays(settings, trust.value)
   return trust
+}
+
+/** A production node does not start where plaintext could reach a disk (TRUST 22). @throws own/leaks */
+function verifyMemoryStays({ leaks }: NodeSettings, trust: Statement<'trust'>): void {
+  if (trust.class === 'development' || leaks.length === 0) return
+  throw new Failure<OwnCode>('own/leaks', `memory can leave this node: ${leaks.join(', ')}`, {
+    detail: { hint: leaks.map((leak) => remedies[leak]).join('; ') },
+  })
+}
+
+const remedies: Readonly<Record<Leak, string>> = {
+  swap: 'turn swap off (swapoff -a)',
+  'core-dump': 'let nobody get core dumps (sysctl kernel.core_pattern="|/bin/false")',
+  'diagnostic-report': 'start without --report flags',
+  'heap-snapshot': 'start without flags for heap snapshots and profiles',
+  inspector: 'start without an inspector',
 }
 
 /**
@@ -104,6 +129,7 @@ export async function composeOwnValues(
     dangerousAllowPlain: settings.dangerousAllowPlain,
     dangerousAllowSimulated: settings.dangerousAllowSimulated,
     engineConfinement: settings.engineConfinement,
+    leaks: settings.leaks,
     requestSizeMax,
   }
   const keyset: Keyset = {

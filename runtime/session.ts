@@ -3,16 +3,18 @@ import type { RecipientKey } from '#core/crypto/hpke.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { reportDataOf } from '#core/wire/binding.js'
+import type { Budget } from '#core/wire/budget.js'
 import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
 import { ask } from '#runtime/ask.js'
-import { KeyUse, type KeyUseCode } from '#runtime/key-use.js'
+import { KeyUse } from '#runtime/key-use.js'
+import { createMeter, type Meter } from '#runtime/meter.js'
 import { bindingOf } from '#runtime/own-values.js'
 import type { SessionCode, SessionEngine, SessionPorts } from '#runtime/ports.js'
 import { type Grant, leafHashHex, type OwnValues, verifyGrant, verifyOwnBeat } from '#runtime/verify-grant.js'
 
-/** Share of a lease's time, of its requests and of a beat's time after which the next one is asked for. */
+/** Share of a lease's time and of its budget, and of a beat's time, after which the next one is asked for. */
 const renewAfter = 0.6
 const renewBelow = 0.2
 const beatAfter = 0.4
@@ -77,8 +79,9 @@ export class Session {
   get grant(): Grant {
     return this.#use.grant
   }
-  get requestsLeft(): number {
-    return this.#use.requestsLeft
+  /** what is left of the lease's budget */
+  get left(): Budget {
+    return this.#use.left
   }
   /** Whether a request could be paid for now. */
   get isServing(): boolean {
@@ -101,9 +104,18 @@ export class Session {
   }
 
   /** Pays for one request before its work begins (I15). @throws what verifyAlive throws, lease/budget */
-  debit(): void {
+  debit(inputBytes: number): void {
     if (this.#ending) throw this.#ending
-    this.#use.debit()
+    this.#use.debit(inputBytes)
+  }
+
+  /** The engine as one request uses it: every unit of its work is debited (TRUST 16). */
+  meter(): Meter {
+    const pay = (units: number) => {
+      if (this.#ending) throw this.#ending
+      this.#use.pay(units)
+    }
+    return createMeter(this.engine, { pay, owe: (units) => this.#use.owe(units) })
   }
 
   /** Key use ends: the engine's process exits, and with it key and plaintext. The first reason stands. */
@@ -147,8 +159,8 @@ export class Session {
 
   async #keepUp(): Promise<void> {
     const use = this.#use
-    const isShort = () => use.requestsLeft <= Math.floor(use.grant.lease.requests * renewBelow)
-    if (use.leaseShareUsed() >= renewAfter || isShort()) await this.#attempt('renewal', () => this.#renew())
+    if (use.leaseShareUsed() >= renewAfter || use.shareLeft() <= renewBelow)
+      await this.#attempt('renewal', () => this.#renew())
     // A renewal that fails does not keep the beats from being taken.
     if (use.beatShareUsed() >= beatAfter) await this.#attempt('beat', () => this.#takeBeat())
   }
@@ -175,11 +187,8 @@ export class Session {
   async #afterFailedRenewal(cause: Failure): Promise<void> {
     // Whatever answered, the request was seen: only one that got no answer is asked again under its id.
     if (cause.code !== 'broker/unreachable') this.#pending = undefined
-    if (this.#use.requestsLeft > 0) return
-    const { requests } = this.#use.grant.lease
-    await this.end(
-      new Failure<KeyUseCode>('lease/budget', `the ${requests} requests of the lease are used up`, { cause }),
-    )
+    const spent = this.#use.findSpent()
+    if (spent !== null) await this.end(new Failure(spent.code, spent.message, { cause }))
   }
 
   async #renew(): Promise<void> {
@@ -238,7 +247,7 @@ export class Session {
       beat: this.#use.beat.envelope,
       host: this.own.host?.declaration ?? null,
       fresh,
-      requestsLeft: this.#use.requestsLeft,
+      budgetLeft: this.#use.left,
       weakenings: this.weakenings,
     }
   }

@@ -4,7 +4,7 @@ import { Failure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
-import { verifyTlogProof } from '#core/tlog/verify.js'
+import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
 import { type Binding, documentDigest } from '#core/wire/binding.js'
 import { type Ear, verifyEar } from '#core/wire/ear.js'
 import type { ReleaseEntry } from '#core/wire/entries.js'
@@ -16,6 +16,7 @@ import { ownerOf } from '#core/wire/names.js'
 import type { HostDeclaration, ReleaseAnswer } from '#core/wire/release.js'
 import type { RuntimeConfig } from '#core/wire/runtime-config.js'
 import type { HostStatement, Signed, Statement } from '#core/wire/statements.js'
+import { independentCosigners } from '#core/wire/witnesses.js'
 
 /** Failures of verifying what a broker granted. Every one of them means: the key is not used. */
 export type GrantCode =
@@ -28,6 +29,8 @@ export type GrantCode =
   | 'grant/ear-nonce'
   | 'grant/ear-status'
   | 'grant/platform'
+  /** the owner is a production tenant, and none of the cosigners is independent */
+  | 'grant/witnesses'
 type LeaseField =
   | 'broker'
   | 'tenant'
@@ -188,10 +191,21 @@ export async function verifyGrant(
     entry,
     leafHash: hashLeaf(leaf),
     index: inclusion.index,
-    independentWitnesses: inclusion.cosigners
-      .map((one) => one.name)
-      .filter((name) => trust.independentWitnesses.includes(name)),
+    independentWitnesses: verifyWitnessed(inclusion, trust), // 8 seen by somebody else
   }
+}
+
+/**
+ * The independent cosigners, of whom a production tenant's node needs one: a log that only its own operators saw can be a
+ * second log, for this node alone (TRUST 2).
+ */
+function verifyWitnessed({ cosigners }: VerifiedInclusion, trust: Statement<'trust'>): readonly string[] {
+  const independent = independentCosigners(cosigners, trust.independentWitnesses)
+  if (trust.class === 'production' && independent.length === 0) {
+    const names = cosigners.map((one) => one.name).join(', ') || 'nobody'
+    throw refuse('grant/witnesses', `cosigned by ${names}, of whom the owner holds none to be independent`)
+  }
+  return independent
 }
 
 /** Leaf hash as receipts spell it. */

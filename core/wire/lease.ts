@@ -14,6 +14,7 @@ import {
   oneOf,
   type Shaped,
 } from '#core/encoding/shape.js'
+import { budgetShape } from '#core/wire/budget.js'
 import {
   countryShape,
   idShape,
@@ -46,7 +47,7 @@ const leaseCallersShape = either(
   list(object({ pseudonym: hex(32), credentialHash: hex(32), expiresAt: timeShape }), { max: 1000 }),
 )
 
-/** The right to use a model key until `expiresAt`, for at most `requests` requests (I11, I15). Signed by the broker. */
+/** The right to use a model key until `expiresAt`, for as much work as `budget` says (I11, I15). Signed by the broker. */
 export const leaseShape = object({
   type: literal('claviger/lease/v1'),
   id: idShape,
@@ -60,7 +61,7 @@ export const leaseShape = object({
   issuedAt: timeShape,
   expiresAt: timeShape,
   /** the work that may be done under this lease: needs no clock */
-  requests: integer({ min: 1 }),
+  budget: budgetShape,
   policy: object({ name: nameShape, sequence: integer({ min: 1 }), digest: hex(32) }),
   callers: leaseCallersShape,
   declared: nullable(declaredShape),

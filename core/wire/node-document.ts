@@ -1,7 +1,8 @@
 import { envelopeShape } from '#core/dsse.js'
-import { base64, integer, json, list, literal, nullable, object, type Shaped, string } from '#core/encoding/shape.js'
+import { base64, json, list, literal, nullable, object, type Shaped, string } from '#core/encoding/shape.js'
 import { entrySizeMax } from '#core/limits.js'
 import { bindingShape } from '#core/wire/binding.js'
+import { budgetLeftShape } from '#core/wire/budget.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { keysetShape } from '#core/wire/keyset.js'
 import { hostDeclarationShape, openingsShape } from '#core/wire/release.js'
@@ -33,8 +34,8 @@ export const nodeDocumentShape = object({
   host: nullable(hostDeclarationShape),
   /** evidence for the caller's nonce; null when none was asked for */
   fresh: nullable(boundEvidenceShape),
-  /** requests left under the lease */
-  requestsLeft: integer(),
+  /** what is left of the lease's budget */
+  budgetLeft: budgetLeftShape,
   /** settings that weaken the node, by name; empty when there are none */
   weakenings: list(string(), { max: 32 }),
 })

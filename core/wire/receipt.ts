@@ -37,8 +37,17 @@ export const receiptShape = object({
   clientPolicy: clientPolicyShape,
   /** pseudonym of the caller under the lease's salt; null where anybody may call */
   caller: nullable(hex(32)),
-  /** `requests` is 0 for an answer that refused before any work was done: the budget was not debited */
-  usage: object({ requests: integer({ max: 1 }), inputUnits: integer(), outputUnits: integer(), unit: nameShape }),
+  /**
+   * What was debited: all 0 for an answer that refused before any work was done. `inputBytes` is the size of the body,
+   * `inputUnits` and `outputUnits` the work, in units of `unit`.
+   */
+  usage: object({
+    requests: integer({ max: 1 }),
+    inputBytes: integer(),
+    inputUnits: integer(),
+    outputUnits: integer(),
+    unit: nameShape,
+  }),
   platform: platformShape,
   notHardware: boolean,
   weakenings: list(string(), { max: 32 }),

@@ -1,6 +1,10 @@
 import { thumbprintShape } from '#core/crypto/jwk.js'
-import { boolean, hex, integer, literal, nullable, object, oneOf, type Shaped } from '#core/encoding/shape.js'
+import { boolean, hex, integer, list, literal, nullable, object, oneOf, type Shaped } from '#core/encoding/shape.js'
 import { modelIdShape } from '#core/wire/names.js'
+
+/** How memory of a node could leave it, beside being read: to a disk, or to whoever asks for it. */
+const leakShape = oneOf('swap', 'core-dump', 'diagnostic-report', 'heap-snapshot', 'inspector')
+export type Leak = Shaped<typeof leakShape>
 
 /**
  * Everything that the host chose for a node and that could weaken it (I14). Its digest is in the evidence, so a host
@@ -20,6 +24,8 @@ export const runtimeConfigShape = object({
   /** the node accepts simulated evidence of itself */
   dangerousAllowSimulated: boolean,
   engineConfinement: oneOf('confined', 'unconfined'),
+  /** what the node found on its machine when it started (I1) */
+  leaks: list(leakShape, { max: 8 }),
   requestSizeMax: integer(),
 })
 export type RuntimeConfig = Shaped<typeof runtimeConfigShape>
@@ -31,5 +37,6 @@ export function weakenings(config: RuntimeConfig): readonly string[] {
     ...(config.dangerousAllowPlain ? ['unsealed requests are answered'] : []),
     ...(config.dangerousAllowSimulated ? ['simulated evidence is accepted'] : []),
     ...(config.engineConfinement === 'unconfined' ? ['engine: unconfined'] : []),
+    ...config.leaks.map((leak) => `memory can leave the node: ${leak}`),
   ]
 }

@@ -19,6 +19,7 @@ import {
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import { policySizeMax } from '#core/limits.js'
+import { budgetShape } from '#core/wire/budget.js'
 import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 
@@ -38,6 +39,8 @@ const head = {
   previous: nullable(hex(32)),
   issuedAt: timeShape,
 }
+
+const classShape = oneOf('production', 'development')
 
 const callerShape = object({
   id: nameShape,
@@ -62,13 +65,15 @@ export const statementShapes = {
     type: literal('claviger/statement/tenant/v1'),
     ...head,
     name: nameShape,
-    class: oneOf('production', 'development'),
+    class: classShape,
     keys: list(signatureJwk, { min: 1, max: 16 }),
   }),
   /** Whom the owner's nodes and readers believe (TRUST 2). */
   trust: object({
     type: literal('claviger/statement/trust/v1'),
     ...head,
+    /** that of the tenant, for those who see this statement alone: a node, before it asks for anything */
+    class: classShape,
     brokers: list(ed25519Jwk, { min: 1, max: 16 }),
     verifiers: list(signatureJwk, { min: 1, max: 16 }),
     /** C2SP signed-note verifier keys */
@@ -92,7 +97,7 @@ export const statementShapes = {
     delivery: list(oneOf('v1', 'kbs'), { min: 1, max: 2 }),
     lease: object({
       seconds: integer({ min: 10, max: 86_400 }),
-      requests: integer({ min: 1 }),
+      budget: budgetShape,
       nodes: integer({ min: 1, max: 100_000 }),
     }),
     callers: callersShape,

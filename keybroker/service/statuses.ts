@@ -60,6 +60,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'broker/changing': 503,
   'broker/log-proof': 503,
   'broker/clock': 503,
+  'broker/witnesses': 422,
   'broker/rate': 429,
   'broker/challenges': 429,
   'broker/statements': 429,

@@ -35,6 +35,7 @@ export type DenialCode =
   | 'judge/config-plain'
   | 'judge/config-simulated'
   | 'judge/config-unconfined'
+  | 'judge/config-leaks'
   | 'judge/manifest'
   | 'judge/version'
   | 'judge/version-floor'

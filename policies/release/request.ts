@@ -125,6 +125,10 @@ export function configRefusals(
       config.engineConfinement,
     )
   }
+  if (config.leaks.length > 0) {
+    const why = 'Memory can leave this machine: a production lease is refused.'
+    refuse('judge/config-leaks', why, 'run the node where no memory reaches a disk', [], config.leaks)
+  }
   return reasons
 }
 

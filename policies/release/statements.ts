@@ -72,6 +72,9 @@ export async function verifyOne<K extends StatementKind>(
 ): Promise<Signed<Statement<K>>> {
   const signed = await truly(kind, () => verifyStatement(kind, envelope, tenant.value.keys))
   if (signed.value.tenant !== tenant.value.tenant) throw untrue(kind, 'it is of another tenant')
+  if ('class' in signed.value && signed.value.class !== tenant.value.class) {
+    throw untrue(kind, `it says class ${signed.value.class}`)
+  }
   if ('model' in signed.value && model !== null && signed.value.model !== model) {
     throw untrue(kind, `it is about ${signed.value.model}`)
   }

@@ -14,19 +14,10 @@ export interface ApiRequest {
   readonly body: Uint8Array
 }
 
-/** What the answer cost, as it goes into the receipt. */
-export interface Usage {
-  readonly inputUnits: number
-  readonly outputUnits: number
-  /** what one unit is: `tensor-bytes`; `audio-ms-and-tokens` counts milliseconds in and tokens out */
-  readonly unit: string
-}
-
 export interface ApiResponse {
   readonly status: number
   readonly headers: Fields
   readonly body: Uint8Array
-  readonly usage: Usage
 }
 
 /** Failures of the routes themselves. */
@@ -78,11 +69,9 @@ export function statusOfFailure(failure: Failure): number | undefined {
   return Object.hasOwn(statusOf, failure.code) ? statusOf[failure.code as keyof typeof statusOf] : undefined
 }
 
-export const noUsage: Usage = { inputUnits: 0, outputUnits: 0, unit: 'none' }
-
 /** An answer of JSON text. */
-export function jsonAnswer(status: number, json: string, usage: Usage = noUsage): ApiResponse {
-  return { status, headers: [['content-type', 'application/json']], body: utf8(json), usage }
+export function jsonAnswer(status: number, json: string): ApiResponse {
+  return { status, headers: [['content-type', 'application/json']], body: utf8(json) }
 }
 
 /** A header that occurs at most once. @throws api/request */

@@ -16,7 +16,6 @@ import {
   dataTypes,
   type InferenceEngine,
   type ServedModel,
-  sizeOf,
   type Tensor,
   tensorNameLengthMax,
   tensorRankMax,
@@ -118,11 +117,7 @@ async function infer(request: ApiRequest, engine: InferenceEngine, model: Served
     inputs,
     (parsed.outputs ?? []).map((output) => output.name),
   )
-  const bytesOf = (tensors: readonly Tensor[]) => tensors.reduce((sum, tensor) => sum + sizeOf(tensor), 0)
-  return {
-    ...answerOf(parsed, model, outputs),
-    usage: { inputUnits: bytesOf(inputs), outputUnits: bytesOf(outputs), unit: 'tensor-bytes' },
-  }
+  return answerOf(parsed, model, outputs)
 }
 
 function modelMetadata(model: ServedModel): string {

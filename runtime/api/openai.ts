@@ -8,7 +8,6 @@ import {
   jsonAnswer,
   segmentsOf,
   statusOfFailure,
-  type Usage,
 } from '#runtime/api/answer.js'
 import type { InferenceEngine, ServedModel } from '#runtime/api/engine.js'
 import { type FormPart, parseMultipart } from '#runtime/api/multipart.js'
@@ -80,17 +79,17 @@ function parseTranscription(request: ApiRequest, model: ServedModel): Transcript
   return { file: file.bytes, format: format as Format }
 }
 
-function transcriptionAnswer(format: Format, text: string, seconds: number, usage: Usage): ApiResponse {
+function transcriptionAnswer(format: Format, text: string, seconds: number): ApiResponse {
   if (format === 'text') {
     const { body } = jsonAnswer(200, `${text}\n`)
-    return { status: 200, headers: [['content-type', 'text/plain; charset=utf-8']], body, usage }
+    return { status: 200, headers: [['content-type', 'text/plain; charset=utf-8']], body }
   }
   const billed = { type: 'duration', seconds: Math.ceil(seconds) }
   const value =
     format === 'json'
       ? { text, usage: billed }
       : { task: 'transcribe', language: 'english', duration: seconds, text, segments: [], usage: billed }
-  return jsonAnswer(200, JSON.stringify(value), usage)
+  return jsonAnswer(200, JSON.stringify(value))
 }
 
 async function transcribe(request: ApiRequest, engine: InferenceEngine, model: ServedModel): Promise<ApiResponse> {
@@ -100,13 +99,8 @@ async function transcribe(request: ApiRequest, engine: InferenceEngine, model: S
   const seconds = sound.samples.length / sound.rate
   const samples = resample(sound, sampleRate)
   try {
-    const { text, tokens } = await engine.transcribe(samples)
-    const inputUnits = Math.round(seconds * 1000)
-    return transcriptionAnswer(format, text, seconds, {
-      inputUnits,
-      outputUnits: tokens,
-      unit: 'audio-ms-and-tokens',
-    })
+    const { text } = await engine.transcribe(samples)
+    return transcriptionAnswer(format, text, seconds)
   } finally {
     // What was said does not outlive the request in memory that is ours.
     samples.fill(0)

@@ -178,7 +178,7 @@ describe('an owner at a terminal', () => {
       class: 'development',
       callers: 'any',
     } as const
-    const terms = { leaseSeconds: 10, leaseRequests: 1, nodes: 1 }
+    const terms = { leaseSeconds: 10, leaseRequests: 1, leaseBytes: 1, leaseUnits: 1, nodes: 1 }
     const { io } = testIo()
     const code = (args: Partial<registerCommand.RegisterArguments>) =>
       codeOfPromise(registerCommand.run({ ...base, ...terms, policy: at('policy.cedar'), ...args }, io))

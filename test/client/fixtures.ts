@@ -21,7 +21,7 @@ import { type RuntimeConfig, weakenings } from '#core/wire/runtime-config.js'
 import { payloadDigest, signHostStatement } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
-import { BrokerDouble } from '#test/fakes/broker-double.js'
+import { BrokerDouble, budgetOf } from '#test/fakes/broker-double.js'
 import { testPlatform, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
 
 /** What a document of a node is made of, where a test wants something else than an honest node says. */
@@ -122,6 +122,7 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
     dangerousAllowPlain: false,
     dangerousAllowSimulated: true,
     engineConfinement: 'unconfined',
+    leaks: [],
     requestSizeMax: 1_000_000,
     ...options.config,
   }
@@ -159,7 +160,7 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
     release: { binding, evidence },
     ...{ ear, leaf, openings, decision, proof, lease, beat, host },
     fresh: null,
-    requestsLeft: 100,
+    budgetLeft: budgetOf(100),
     weakenings: weakenings(config),
   }
   return { document: nodeDocumentShape(asJson(document), 'node'), receiptKey, requestKey, platform }
@@ -214,7 +215,7 @@ export async function mintReceipt(
     response: commitBody('response', responseBody, openings.response),
     clientPolicy: policyFor(lease.model),
     caller: null,
-    usage: { requests: 1, inputUnits: 7, outputUnits: 3, unit: 'audio-ms-and-tokens' },
+    usage: { requests: 1, inputBytes: 14, inputUnits: 7, outputUnits: 3, unit: 'audio-ms-and-tokens' },
     platform: 'simulated',
     notHardware: true,
     weakenings: document.weakenings,

@@ -39,7 +39,15 @@ async function guest() {
 /** The model is registered again, as its owner types it. */
 async function register(policy: string, delivery?: readonly ('v1' | 'kbs')[]) {
   const { sealed, trust, keys } = chainPlaces(one.options.folder)
-  const terms = { callers: 'any', leaseSeconds: 60, leaseRequests: 1000, nodes: 10, class: 'development' as const }
+  const terms = {
+    callers: 'any',
+    leaseSeconds: 60,
+    leaseRequests: 1000,
+    leaseBytes: 1_000_000_000,
+    leaseUnits: 1_000_000_000,
+    nodes: 10,
+    class: 'development' as const,
+  }
   const io = testIo()
   const args = { sealed, trust, keys, broker: one.chain.stack.url, policy, delivery, ...terms }
   expect(await registerCommand.run(args, io), io.err()).toBe(0)

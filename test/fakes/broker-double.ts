@@ -15,6 +15,7 @@ import { encodeTlogProof } from '#core/tlog/proof.js'
 import { computeRoot, type NodeId, proveInclusion } from '#core/tlog/prove.js'
 import { encodeVkey, makeNoteSigner, type NoteSigner } from '#core/tlog/vkey.js'
 import { documentDigest, reportDataOf } from '#core/wire/binding.js'
+import type { Budget } from '#core/wire/budget.js'
 import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import { releaseKeyThumbprint } from '#core/wire/keyset.js'
@@ -75,6 +76,11 @@ export class LogDouble {
   }
 }
 
+/** A budget of so many requests, and of more bytes and units than they take. */
+export function budgetOf(requests: number): Budget {
+  return { requests, inputBytes: 1_000_000_000, workUnits: 1_000_000_000 }
+}
+
 /** Where a test reaches into an otherwise honest broker. Each is applied before its result is signed. */
 export interface Tampering {
   lease?: (lease: Lease) => Lease
@@ -108,7 +114,7 @@ export class BrokerDouble {
   readonly calls: string[] = []
   readonly requests: ReleaseRequest[] = []
   tampering: Tampering = {}
-  lease = { seconds: 600, requests: 100 }
+  lease = { seconds: 600, budget: budgetOf(100) }
   beatSeconds = 60
   callers: Lease['callers'] = 'any'
   referenceValues = testReferenceValues()
@@ -146,6 +152,7 @@ export class BrokerDouble {
       sequence: 1,
       previous: null,
       issuedAt: this.now(),
+      class: 'development',
       brokers: [publicOf(this.key)],
       verifiers: [this.verifier.publicKey],
       logs: [encodeVkey(this.log.signer.verifier)],
@@ -210,7 +217,7 @@ export class BrokerDouble {
       trustDigest: payloadDigest(this.trust),
       issuedAt: at,
       expiresAt: at + this.lease.seconds,
-      requests: this.lease.requests,
+      budget: this.lease.budget,
       policy: { name: 'open', sequence: 1, digest: 'ef'.repeat(32) },
       callers: this.callers,
       declared: await this.#declared(request),

@@ -111,6 +111,7 @@ export class NodeDouble {
         dangerousAllowPlain: false,
         dangerousAllowSimulated: true,
         engineConfinement: 'unconfined',
+        leaks: [],
         ...this.settings,
       },
       folder: '/nowhere',

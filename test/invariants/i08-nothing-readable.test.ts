@@ -35,7 +35,7 @@ test('who fails the verification has received no body at all', async () => {
   const cases: readonly [object, Change][] = [
     [{ countries: 'FR' }, (answer) => answer],
     [{ dangerousAllowSimulated: false }, (answer) => answer],
-    [{}, ({ status, text }) => ({ status, text: text.replace('"requestsLeft"', '"requests"') })],
+    [{}, ({ status, text }) => ({ status, text: text.replace('"budgetLeft"', '"budget"') })],
     [{}, ({ status, text }) => ({ status, text: text.replace(/"country":"DE"/g, '"country":"FR"') })],
   ]
   for (const [args, change] of cases) {

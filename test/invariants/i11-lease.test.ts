@@ -32,7 +32,7 @@ test('the owner revokes the lease: unloaded, requests refused, no beat and no wa
   // The client has verified the node a moment ago and would send: there is nobody any more.
   expect(await codeOfPromise(client.request(inferRequest(one.width)))).toBe('client/unreachable')
   // The session itself serves nothing either, for whoever still holds it.
-  expect(await codeOfPromise(Promise.resolve().then(() => node.session.debit()))).toBe('broker/denied')
+  expect(await codeOfPromise(Promise.resolve().then(() => node.session.debit(1)))).toBe('broker/denied')
 
   const again = await asking(one)
   const nonce = await again.challenge()

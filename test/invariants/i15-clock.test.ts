@@ -48,7 +48,7 @@ test('a node that is cut off from its broker does the requests that were paid fo
   const envelope = (await owner.heads()).find((head) => head.kind === 'registration')!.statement
   const said = JSON.parse(Buffer.from(envelope.payload, 'base64').toString())
   const { type: _t, tenant: _n, sequence: _s, previous: _p, issuedAt: _i, ...body } = said
-  const lease = { ...body.lease, requests: 3 }
+  const lease = { ...body.lease, budget: { ...body.lease.budget, requests: 3 } }
   expect((await owner.say('registration', { ...body, lease })).status).toBe(200)
 
   let cut = false
@@ -72,7 +72,7 @@ test('a node that is cut off from its broker does the requests that were paid fo
       )
     }
     expect(outcomes.filter((outcome) => outcome === 200)).toHaveLength(3)
-    expect(node.session.requestsLeft).toBe(0)
+    expect(node.session.left.requests).toBe(0)
     expect(outcomes.slice(3)).not.toContain(200)
   } finally {
     await node.close()

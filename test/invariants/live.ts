@@ -78,6 +78,7 @@ export async function askingAt(
         dangerousAllowPlain: false,
         dangerousAllowSimulated: true,
         engineConfinement: 'unconfined',
+        leaks: [],
         requestSizeMax: 1_000_000,
         ...part.config,
       }

@@ -14,6 +14,7 @@ import type { Trust } from '#core/wire/trust-file.js'
 import { answerOwner, bundleAt } from '#keybroker/queries.js'
 import { countRefusal, summariseRefusals } from '#keybroker/refusals.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { ask, change, granted, type Registered, registered, startTime, testNode, testOwner } from './fixtures.js'
@@ -56,7 +57,7 @@ describe('every decision can be made again from its bundle (I7)', () => {
   test('a release, a renewal, and denials by policy, by code and by count', async () => {
     const chain = await registered(await open(), {
       policy: country,
-      registration: { lease: { seconds: 300, requests: 5, nodes: 1 } },
+      registration: { lease: { seconds: 300, budget: budgetOf(5), nodes: 1 } },
     })
     const { broker } = chain.test
     const node = await testNode(chain, { host: { country: 'DE' } })

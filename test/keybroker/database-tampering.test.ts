@@ -207,8 +207,8 @@ describe('simulated evidence never satisfies a production tenant (I6)', () => {
       chain,
       sql`update keybroker.statements set envelope = ${asBytes(second)}, digest = ${payloadDigest(second)} where kind = 'tenant'`,
     )
-    // Decided as a development tenant's, and still no key: it was wrapped for a production tenant.
-    expect(await outcomeOf(restarted(chain))).toBe('broker/key')
+    // The trust statement says the class too; and beside it, the key was wrapped for a production tenant.
+    expect(await outcomeOf(restarted(chain))).toBe('judge/statement-false')
     await chain.test.close()
   })
 
@@ -233,6 +233,7 @@ describe('simulated evidence never satisfies a production tenant (I6)', () => {
     expect(await outcome({ dangerousAllowPlain: true })).toBe('judge/config-plain')
     expect(await outcome({ dangerousAllowInspection: true })).toBe('judge/config-inspection')
     expect(await outcome({ engineConfinement: 'unconfined' })).toBe('judge/config-unconfined')
+    expect(await outcome({ leaks: ['swap'] })).toBe('judge/config-leaks')
     await chain.test.close()
   })
 

@@ -10,6 +10,7 @@ import { publishPending } from '#keybroker/outbox.js'
 import type { Store } from '#keybroker/ports.js'
 import { release } from '#keybroker/release.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import {
@@ -110,7 +111,7 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     chain.test.clock.now += 5
     const second = granted(await ask(chain, node, { requestId }))
     const [a, b] = [await lease(chain, first), await lease(chain, second)]
-    expect([b.id, b.expiresAt, b.requests]).toEqual([a.id, a.expiresAt, a.requests])
+    expect([b.id, b.expiresAt, b.budget]).toEqual([a.id, a.expiresAt, a.budget])
     expect(second.leaf).not.toBe(first.leaf)
     expect(await openKey(chain.owner, node, second)).toEqual(chain.owner.dek)
     // Each key opens with its own entry only (TRUST 2).
@@ -141,7 +142,7 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     await change(
       chain,
       'registration',
-      registrationBody(chain.owner, { lease: { seconds: 300, requests: 1, nodes: 1 } }),
+      registrationBody(chain.owner, { lease: { seconds: 300, budget: budgetOf(1), nodes: 1 } }),
     )
     expect(gist(await ask(chain, late, { lease: last.id }))).toBe('broker/node-limit')
     expect(gist(await ask(chain, early, { lease: first.id }))).toBe('granted')
@@ -149,7 +150,9 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
   })
 
   test('no renewal stands in the log behind the revocation that forbids it', { timeout: 120_000 }, async () => {
-    const chain = await registered(await open(), { registration: { lease: { seconds: 300, requests: 9, nodes: 99 } } })
+    const chain = await registered(await open(), {
+      registration: { lease: { seconds: 300, budget: budgetOf(9), nodes: 99 } },
+    })
     const node = await testNode(chain)
     const { id } = await lease(chain, granted(await ask(chain, node)))
     // Three brokers over one database and one log, as replicas are.

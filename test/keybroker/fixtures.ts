@@ -41,6 +41,7 @@ import { type Outcome, release } from '#keybroker/release.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
 import { type TestLog, testLog } from '#test/transparency/fixtures.js'
 
@@ -223,14 +224,20 @@ export async function sign<K extends StatementKind>(
   return envelope
 }
 
-export function trustBody(test: TestBroker, platform: SimulatedPlatform | null): Body<'trust'> {
+export function trustBody(
+  test: TestBroker,
+  platform: SimulatedPlatform | null,
+  tenantClass: 'production' | 'development' = 'development',
+): Body<'trust'> {
   return {
+    class: tenantClass,
     brokers: [test.broker.signer.publicKey as Ed25519Jwk],
     verifiers: [test.verifier.publicKey],
     logs: [test.testLog.vkey],
     witnessPolicy: test.testLog.quorumPolicy,
     simulatedRoots: platform ? [platform.rootDigest] : [],
-    independentWitnesses: [],
+    // A test's one witness is nobody's: where a tenant needs an independent one, it stands for that.
+    independentWitnesses: tenantClass === 'production' ? ['w0'] : [],
   }
 }
 
@@ -243,10 +250,17 @@ export function registrationBody(
     manifestDigest: owner.manifestDigest,
     versionFloor: 1,
     delivery: ['v1'],
-    lease: { seconds: 300, requests: 100, nodes: 2 },
+    lease: { seconds: 300, budget: budgetOf(100), nodes: 2 },
     callers: 'any',
     ...overrides,
   }
+}
+
+export interface RegistrationOptions {
+  readonly class?: 'production' | 'development'
+  readonly policy?: string
+  readonly values?: ReferenceValues
+  readonly registration?: Partial<Body<'registration'>>
 }
 
 export interface Registered {
@@ -256,15 +270,7 @@ export interface Registered {
 }
 
 /** A broker at which an owner has registered a model. */
-export async function registered(
-  database: Database,
-  options: {
-    class?: 'production' | 'development'
-    policy?: string
-    values?: ReferenceValues
-    registration?: Partial<Body<'registration'>>
-  } = {},
-): Promise<Registered> {
+export async function registered(database: Database, options: RegistrationOptions = {}): Promise<Registered> {
   const test = await testBroker(database)
   const platform = await testPlatform({ at: startTime })
   const owner = await testOwner()
@@ -281,13 +287,13 @@ export async function registration(
   test: TestBroker,
   owner: TestOwner,
   platform: SimulatedPlatform | null,
-  options: { policy?: string; values?: ReferenceValues; registration?: Partial<Body<'registration'>> } = {},
+  options: RegistrationOptions = {},
 ): Promise<RegisterRequest> {
   const info = registerInfo(owner.manifestDigest)
   const wrapping = test.broker.wrapping.publicKey
   return {
     version: apiVersion,
-    trust: owner.heads.get('trust')?.envelope ?? (await sign(owner, 'trust', trustBody(test, platform))),
+    trust: owner.heads.get('trust')?.envelope ?? (await sign(owner, 'trust', trustBody(test, platform, options.class))),
     registration: await sign(owner, 'registration', registrationBody(owner, options.registration)),
     policy: await sign(owner, 'policy', { name: 'test', language: 'cedar', text: options.policy ?? permitAll }),
     referenceValues: await sign(owner, 'reference-values', { values: options.values ?? testReferenceValues() }),
@@ -336,6 +342,7 @@ export async function testNode(
     dangerousAllowPlain: false,
     dangerousAllowSimulated: true,
     engineConfinement: 'unconfined',
+    leaks: [],
     requestSizeMax: 1_000_000,
     ...options.config,
   }

@@ -7,6 +7,7 @@ import type { ReleaseRequest } from '#core/wire/release.js'
 import { beat } from '#keybroker/beat.js'
 import { challenge } from '#keybroker/challenge.js'
 import { release } from '#keybroker/release.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -205,7 +206,9 @@ describe('what is true now (I5)', () => {
   })
 
   test('a revocation, of each kind, at once for releases, renewals and beats', async () => {
-    const chain = await registered(await open(), { registration: { lease: { seconds: 300, requests: 5, nodes: 9 } } })
+    const chain = await registered(await open(), {
+      registration: { lease: { seconds: 300, budget: budgetOf(5), nodes: 9 } },
+    })
     const { broker } = chain.test
     const { payload } = { payload: (one: { payload: string }) => JSON.parse(atob(one.payload)) as { id: string } }
     const node = await testNode(chain)

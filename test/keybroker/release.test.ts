@@ -8,6 +8,7 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
 import { release } from '#keybroker/release.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import {
@@ -32,7 +33,7 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
     const answer = granted(await release(made.broker, asked))
     const brokers = [made.broker.signer.publicKey as Ed25519Jwk]
     const lease = await verifyLease(answer.lease, brokers)
-    expect(lease).toMatchObject({ requests: 100, declared: { place: { country: 'DE' }, grade: 'L0' } })
+    expect(lease).toMatchObject({ budget: budgetOf(100), declared: { place: { country: 'DE' }, grade: 'L0' } })
     expect((await verifyBeat(answer.beat, brokers)).nonce).toBe(asked.binding.nonce)
     const ear = await verifyEar(answer.ear, [made.verifier.publicKey], {
       audience: made.broker.signer.id,
@@ -49,7 +50,9 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
   })
 
   test('renews a lease under its id, without a key', async () => {
-    const chain = await registered(await open(), { registration: { lease: { seconds: 20, requests: 100, nodes: 2 } } })
+    const chain = await registered(await open(), {
+      registration: { lease: { seconds: 20, budget: budgetOf(100), nodes: 2 } },
+    })
     const node = await testNode(chain)
     const first = granted(await ask(chain, node))
     const brokers = [chain.test.broker.signer.publicKey as Ed25519Jwk]
@@ -58,7 +61,7 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
     const answer = granted(await ask(chain, node, { lease: lease.id }))
     const renewed = await verifyLease(answer.lease, brokers)
     expect(answer.wrapped).toBeNull()
-    expect(renewed).toMatchObject({ id: lease.id, expiresAt: lease.expiresAt + 10, requests: 100 })
+    expect(renewed).toMatchObject({ id: lease.id, expiresAt: lease.expiresAt + 10, budget: budgetOf(100) })
     const other = await testNode(chain)
     expect(gist(await ask(chain, other, { lease: lease.id }))).toBe('broker/lease-keyset')
     chain.test.clock.now = renewed.expiresAt
@@ -67,7 +70,9 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
   })
 
   test('is not given by a broker whose clock the witnesses contradict, nor under a log that the owner does not name', async () => {
-    const chain = await registered(await open(), { registration: { lease: { seconds: 20, requests: 1, nodes: 9 } } })
+    const chain = await registered(await open(), {
+      registration: { lease: { seconds: 20, budget: budgetOf(1), nodes: 9 } },
+    })
     const { clock, testLog, broker } = chain.test
     const node = await testNode(chain)
     clock.now -= 90

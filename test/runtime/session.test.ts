@@ -12,7 +12,7 @@ import { nodeDocumentShape } from '#core/wire/node-document.js'
 import type { ReleaseAnswer } from '#core/wire/release.js'
 import { signHostStatement } from '#core/wire/statements.js'
 import type { Session } from '#runtime/session.js'
-import { BrokerDouble, LogDouble, type Tampering } from '../fakes/broker-double.js'
+import { BrokerDouble, budgetOf, LogDouble, type Tampering } from '../fakes/broker-double.js'
 import { codeOf, codeOfPromise } from '../fakes/code-of.js'
 import { NodeDouble } from '../fakes/node-double.js'
 import { testTime } from '../fakes/platform.js'
@@ -44,7 +44,7 @@ describe('a session that an honest broker grants', () => {
     expect(node.holdsKey).toBe(true)
     expect(node.steps).toEqual(['engine', 'keyset', 'evidence', 'release', 'verify', 'load'])
     expect(session.isServing).toBe(true)
-    expect(session.requestsLeft).toBe(100)
+    expect(session.left.requests).toBe(100)
   })
 
   test('shows a node document that has its form', async () => {
@@ -370,13 +370,13 @@ describe('the end of key use', () => {
     away()
     node.pass(599)
     expect(await isOverAfterTick()).toBe(false)
-    session.debit()
+    session.debit(1)
     node.pass(1)
     // Refused at once, before any tick has noticed.
-    expect(codeOf(() => session.debit())).toBe('lease/expired')
+    expect(codeOf(() => session.debit(1))).toBe('lease/expired')
     expect(await isOverAfterTick()).toBe(true)
     expect((await session.ended).code).toBe('lease/expired')
-    expect(codeOf(() => session.debit())).toBe('lease/expired')
+    expect(codeOf(() => session.debit(1))).toBe('lease/expired')
   })
 
   test('the wall clock is stopped: time that passed ends the lease', async () => {
@@ -407,11 +407,11 @@ describe('the end of key use', () => {
   })
 
   test('both clocks are stopped: the budget ends the work', async () => {
-    broker.lease = { seconds: 600, requests: 3 }
+    broker.lease = { seconds: 600, budget: budgetOf(3) }
     session = await node.start()
     away()
-    for (let i = 0; i < 3; i++) session.debit()
-    expect(codeOf(() => session.debit())).toBe('lease/budget')
+    for (let i = 0; i < 3; i++) session.debit(1)
+    expect(codeOf(() => session.debit(1))).toBe('lease/budget')
     expect(await isOverAfterTick()).toBe(true)
     expect((await session.ended).code).toBe('lease/budget')
   })
@@ -422,7 +422,7 @@ describe('the end of key use', () => {
     node.pass(59)
     expect(await isOverAfterTick()).toBe(false)
     node.pass(1)
-    expect(codeOf(() => session.debit())).toBe('lease/beat-missed')
+    expect(codeOf(() => session.debit(1))).toBe('lease/beat-missed')
     expect(await isOverAfterTick()).toBe(true)
   })
 
@@ -449,7 +449,7 @@ describe('the end of key use', () => {
     session = await node.start()
     node.engine.crash()
     expect((await session.ended).code).toBe('session/engine')
-    expect(codeOf(() => session.debit())).toBe('session/engine')
+    expect(codeOf(() => session.debit(1))).toBe('session/engine')
   })
 
   test('the keyset ends it, whatever the lease says', async () => {
@@ -483,7 +483,7 @@ describe('renewal', () => {
     broker.beatSeconds = 10_000
     const session = await node.start()
     const first = session.grant
-    for (let i = 0; i < 10; i++) session.debit()
+    for (let i = 0; i < 10; i++) session.debit(1)
     node.pass(360)
     await session.tick()
     expect(session.grant.lease.id).toBe(first.lease.id)
@@ -492,17 +492,17 @@ describe('renewal', () => {
     expect(session.grant.asked.binding.nonce).not.toBe(first.asked.binding.nonce)
     expect(session.grant.asked.evidence).not.toEqual(first.asked.evidence)
     expect(session.grant.entry.kind).toBe('renewal')
-    expect(session.requestsLeft).toBe(100)
+    expect(session.left.requests).toBe(100)
     node.pass(500)
     expect(session.isServing).toBe(true)
   })
 
   test('happens when the budget runs low', async () => {
-    broker.lease = { seconds: 600, requests: 10 }
+    broker.lease = { seconds: 600, budget: budgetOf(10) }
     const session = await node.start()
-    for (let i = 0; i < 8; i++) session.debit()
+    for (let i = 0; i < 8; i++) session.debit(1)
     await session.tick()
-    expect(session.requestsLeft).toBe(10)
+    expect(session.left.requests).toBe(10)
     expect(broker.requests.length).toBe(2)
   })
 
@@ -565,7 +565,7 @@ describe('renewal', () => {
     expect(again!.binding.nonce).not.toBe(lost!.binding.nonce)
     broker.tampering = { fails: new Failure('broker/unreachable', 'away') }
     node.elapsed += 590_000
-    expect(codeOf(() => session.debit())).toBe('lease/expired')
+    expect(codeOf(() => session.debit(1))).toBe('lease/expired')
   })
 
   test('by a broker whose challenge names another is refused', async () => {

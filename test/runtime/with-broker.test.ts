@@ -12,6 +12,7 @@ import type { SessionEvent } from '#runtime/ports.js'
 import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
 import type { Session } from '#runtime/session.js'
 import { startSession } from '#runtime/start-session.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 import { EngineDouble } from '#test/fakes/node-double.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -61,6 +62,7 @@ class Node {
       dangerousAllowPlain: false,
       dangerousAllowSimulated: this.dangerousAllowSimulated,
       engineConfinement: 'unconfined',
+      leaks: [],
     }
     return startSession(
       { settings, folder: '/nowhere', manifestBytes: owner.manifest, threads: 1 },
@@ -88,7 +90,7 @@ class Node {
 }
 
 /** A lease so short that several of them pass within the minute that the witnesses' own clock forgives. */
-const short = { lease: { seconds: 20, requests: 100, nodes: 2 } }
+const short = { lease: { seconds: 20, budget: budgetOf(100), nodes: 2 } }
 
 /** Seconds pass for both, with a tick of the node at every other. */
 async function pass(session: Session, seconds: number): Promise<void> {
@@ -105,7 +107,7 @@ describe('a node and the true broker', () => {
     const session = await node.start()
     expect(node.dek).toEqual(chain.owner.dek)
     const { lease } = session.grant
-    session.debit()
+    session.debit(1)
     await pass(session, 46)
     expect(node.troubles).toEqual([])
     expect(session.grant.lease).toMatchObject({ id: lease.id })
@@ -167,7 +169,7 @@ describe('a node and the true broker', () => {
     await pass(session, 14)
     expect((await session.ended).code).toBe('broker/denied')
     expect(node.dek).toBe(undefined)
-    expect(codeOf(() => session.debit())).toBe('broker/denied')
+    expect(codeOf(() => session.debit(1))).toBe('broker/denied')
   })
 
   test('a denial brings its reasons and its log entry', async () => {
@@ -192,7 +194,9 @@ describe('a node and the true broker', () => {
   })
 
   test('a second lease beyond those that the owner allows is denied', async () => {
-    chain = await registered(await open(), { registration: { lease: { seconds: 300, requests: 10, nodes: 1 } } })
+    chain = await registered(await open(), {
+      registration: { lease: { seconds: 300, budget: budgetOf(10), nodes: 1 } },
+    })
     await new Node().start()
     expect(await codeOfPromise(new Node().start())).toBe('broker/denied')
   })

@@ -24,7 +24,7 @@ import { answerInner, answerSealed } from '#runtime/exchange.js'
 import { ReplayWindow } from '#runtime/replay-window.js'
 import { createNodeApp } from '#runtime/service/app.js'
 import type { Session } from '#runtime/session.js'
-import { BrokerDouble } from '../../fakes/broker-double.js'
+import { BrokerDouble, budgetOf } from '../../fakes/broker-double.js'
 import { codeOf, codeOfPromise } from '../../fakes/code-of.js'
 import { NodeDouble } from '../../fakes/node-double.js'
 import { testTime } from '../../fakes/platform.js'
@@ -65,11 +65,11 @@ async function open(): Promise<void> {
     session,
     log,
     ratePerMinute: 0,
-    async handler(request) {
+    async handler(request, engine) {
       handled.push(request)
       await work()
-      const usage = { inputUnits: 7, outputUnits: 3, unit: 'audio-ms-and-tokens' }
-      return jsonAnswer(200, JSON.stringify({ text: outputCanary }), usage)
+      await engine.transcribe(new Float32Array(7 * 16))
+      return jsonAnswer(200, JSON.stringify({ text: outputCanary }))
     },
   })
 }
@@ -137,12 +137,22 @@ describe('a sealed exchange', () => {
       status: 200,
       clientPolicy: request.policy,
       caller: null,
-      usage: { requests: 1, inputUnits: 7, outputUnits: 3, unit: 'audio-ms-and-tokens' },
+      usage: {
+        requests: 1,
+        inputBytes: request.body.length,
+        inputUnits: 7,
+        outputUnits: 3,
+        unit: 'audio-ms-and-tokens',
+      },
       notHardware: true,
       request: commitBody('request', request.body, openings.request),
       response: commitBody('response', response.body, openings.response),
     })
-    expect(session.requestsLeft).toBe(99)
+    expect(session.left).toEqual({
+      requests: 99,
+      inputBytes: 1_000_000_000 - request.body.length,
+      workUnits: 1_000_000_000 - 10,
+    })
   })
 
   test('is executed once: the same bytes again are refused', async () => {
@@ -154,7 +164,7 @@ describe('a sealed exchange', () => {
     expect(answer.status).toBe(409)
     expect(text(answer.body)).toContain('channel/replayed')
     expect(handled.length).toBe(1)
-    expect(session.requestsLeft).toBe(99)
+    expect(session.left.requests).toBe(99)
   })
 
   test('is not executed when the memory of earlier ones is full', async () => {
@@ -206,11 +216,11 @@ describe('what the node refuses inside the seal, with a receipt and without pay'
     const receipt = await receiptOf(response)
     expect(receipt).toMatchObject({ status, usage: { requests: 0 } })
     expect(handled).toEqual([])
-    expect(session.requestsLeft).toBe(100)
+    expect(session.left.requests).toBe(100)
   })
 
   test('a request that came after the lease, and one beyond its budget', async () => {
-    broker.lease = { seconds: 600, requests: 1 }
+    broker.lease = { seconds: 600, budget: budgetOf(1) }
     await open()
     await exchange(inner())
     const response = await exchange(inner({ path: '/v2/models/whisper/infer' }))
@@ -397,7 +407,7 @@ test('a handler is never reached without a debit: the budget is paid before the 
   await open()
   let left = 0
   work = async () => {
-    left = session.requestsLeft
+    left = session.left.requests
   }
   const ports = {
     replays: new ReplayWindow(),

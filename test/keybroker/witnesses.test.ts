@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest'
+import { generateSigningKey } from '#core/crypto/sign.js'
+import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
+import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { ask, change, gist, type Registered, registered, testNode, trustBody } from './fixtures.js'
+
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+
+/** The chain, with a verifier that takes the simulated machine for hardware: what is refused is refused for its witnesses. */
+function asHardware(chain: Registered): Registered {
+  const { broker } = chain.test
+  const appraise = async (...[evidence, , input]: Parameters<typeof broker.appraise>) => {
+    const believed = { ...input, tenantClass: 'development' as const }
+    const result = await broker.appraise(evidence, { simulatedRoots: [chain.platform.rootDigest] }, believed)
+    return { ...result, platform: 'hardware' as const, status: 'affirming' as const }
+  }
+  return { ...chain, test: { ...chain.test, broker: { ...broker, appraise } } }
+}
+
+async function outcome(chain: Registered): Promise<string> {
+  const config = { dangerousAllowSimulated: false, engineConfinement: 'confined' } as const
+  const asked = ask(asHardware(chain), await testNode(chain, { config }))
+  const code = await codeOfPromise(asked)
+  return code === 'ok' ? gist(await asked) : code
+}
+
+test('a key of a production tenant leaves only with the cosignature of an independent witness', async () => {
+  const chain = await registered(await open(), {
+    class: 'production',
+    registration: { lease: { seconds: 300, budget: budgetOf(10), nodes: 9 } },
+  })
+  expect(await outcome(chain)).toBe('granted')
+  const body = trustBody(chain.test, chain.platform, 'production')
+  const absent = makeNoteSigner('witness.example/absent', 'cosigner', (await generateSigningKey('Ed25519')).key)
+  const witnessPolicy = `witness absent ${encodeVkey(absent.verifier)}\n${body.witnessPolicy}`
+  // The quorum is reached by the witness of the log's operator; the one who is independent saw nothing.
+  await change(chain, 'trust', { ...body, witnessPolicy, independentWitnesses: ['absent'] })
+  expect(await outcome(chain)).toBe('broker/witnesses')
+  await change(chain, 'trust', { ...body, witnessPolicy, independentWitnesses: ['absent', 'w0'] })
+  expect(await outcome(chain)).toBe('granted')
+  await chain.test.close()
+})
+
+test('a production tenant that names nobody independent is told at once', async () => {
+  const chain = await registered(await open(), { class: 'production' })
+  const body = trustBody(chain.test, chain.platform, 'production')
+  for (const independentWitnesses of [[], ['nobody']]) {
+    expect(await codeOfPromise(change(chain, 'trust', { ...body, independentWitnesses }))).toBe('broker/witnesses')
+  }
+  await chain.test.close()
+})
+
+test('a trust statement says the class of its tenant, which is fixed for ever', async () => {
+  for (const [made, said] of [
+    ['production', 'development'],
+    ['development', 'production'],
+  ] as const) {
+    const chain = await registered(await open(), { class: made })
+    const statement = { ...trustBody(chain.test, chain.platform, 'production'), class: said }
+    expect(await codeOfPromise(change(chain, 'trust', statement))).toBe('judge/statement-false')
+    await chain.test.close()
+  }
+})
