@@ -311,7 +311,8 @@ describe('claviger run', () => {
     ['an address that is none', () => ({ listen: '127.0.0.1' }), 'run/listen'],
   ])('refuses %s', async (_, changes, code) => {
     const io = new TestIo()
-    expect(await run(args(changes()), io, new Promise(() => {}))).toBe(1)
+    const isUsage = code === 'run/threads' || code === 'run/listen'
+    expect(await run(args(changes()), io, new Promise(() => {}))).toBe(isUsage ? 2 : 1)
     expect(io.err).toContain(`(${code})`)
   })
 
