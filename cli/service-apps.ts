@@ -6,10 +6,11 @@ import { MiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Database } from '#host/database.js'
 import { type App, createApp, problemResponse } from '#host/http.js'
-import type { Log as ServiceLog } from '#host/log.js'
+import { describeError, type Log as ServiceLog } from '#host/log.js'
 import type { Broker } from '#keybroker/broker.js'
 import { kbsStatuses } from '#keybroker/kbs/failures.js'
-import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
+import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
+import { kbsPorts } from '#keybroker/service/kbs.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
 import type { OpenedBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
@@ -32,9 +33,9 @@ export interface ServedBroker {
 }
 
 /** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
-function kbs({ broker, database, adminTokenDigest }: ServedBroker) {
+function kbs({ broker, database, adminTokenDigest }: ServedBroker, roots: DevelopmentRoots) {
   const verifyEvidence = kbsVerifier({
-    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
+    anchors: async () => ({ simulatedRoots: await roots.read() }),
     referenceValues: null,
     tenantClass: 'development',
   })
@@ -42,12 +43,12 @@ function kbs({ broker, database, adminTokenDigest }: ServedBroker) {
 }
 
 /** The verifier for whoever holds the operator's token: evidence under development tenants' roots stays NOT HARDWARE. */
-function verifier({ broker, database, verifierKeys, adminTokenDigest, now }: ServedBroker) {
+function verifier({ verifierKeys, adminTokenDigest, now }: ServedBroker, roots: DevelopmentRoots) {
   return makeAttestRoutes({
     issuer,
     build,
     keys: verifierKeys,
-    anchors: async () => ({ simulatedRoots: await developmentRoots(broker, database) }),
+    anchors: async () => ({ simulatedRoots: await roots.read() }),
     authorize: authorizeByToken([adminTokenDigest]),
     now,
   })
@@ -66,11 +67,14 @@ export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: Se
     encodeFailure: (failure, status, path) =>
       path.startsWith(`${kbsPrefix}/`) ? encodeKbsFailure(failure, status) : problemResponse(failure, status),
   })
+  const roots = new DevelopmentRoots(parts.broker, parts.database, (tenant, failure) =>
+    log.warn({ tenant, ...describeError(failure) }, 'a development tenant is passed over: its records are false'),
+  )
   app.hono.route('/', makeBrokerRoutes(parts))
-  app.hono.route(kbsPrefix, kbs(parts))
+  app.hono.route(kbsPrefix, kbs(parts, roots))
   if (reader !== null) {
     app.hono.route('/', makeLogRoutes(reader))
-    app.hono.route('/', verifier(parts))
+    app.hono.route('/', verifier(parts, roots))
   }
   return app
 }

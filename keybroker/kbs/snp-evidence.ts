@@ -138,6 +138,9 @@ export function parseSnpEvidence(primary: Json): SnpKbsEvidence {
   }
 }
 
+/** It travels in the token, and says nothing: evidence of devices is refused. */
+const additionalEvidenceMax = 4096
+
 /**
  * Returns only when no device's evidence came along: `""`, or an object without members. Evidence that nobody here
  * verifies is not passed over.
@@ -146,6 +149,8 @@ export function parseSnpEvidence(primary: Json): SnpKbsEvidence {
  */
 export function verifyNoDevices(additionalEvidence: string): void {
   if (additionalEvidence === '') return
+  if (additionalEvidence.length > additionalEvidenceMax)
+    throw new Failure<KbsCode>('kbs/evidence', `additional evidence has more than ${additionalEvidenceMax} characters`)
   let devices: Json
   try {
     devices = parseJson(utf8(additionalEvidence))

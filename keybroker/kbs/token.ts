@@ -2,12 +2,11 @@ import { toHex } from '#core/bytes/bytes.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
-import { hex, json, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { signJws, verifyJws } from '#core/jws.js'
 import { KiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
-import { timeShape } from '#core/wire/names.js'
+import { type KbsTokenClaims, kbsTokenProfile, kbsTokenShape } from '#core/wire/kbs-token.js'
 import type { RuntimeData } from '#keybroker/kbs/binding.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import { parseTeeKey, type TeeKey } from '#keybroker/kbs/tee-key.js'
@@ -24,35 +23,13 @@ export interface KbsResult {
 /** From issue to expiry. Clients ask again before. */
 export const tokenLifetimeSeconds = 300
 const tokenSizeMax = 128 * KiB
-const profile = 'tag:github.com,2024:confidential-containers/Trustee'
-
-const submodShape = object({
-  'ear.status': oneOf('affirming', 'warning'),
-  'ear.trustworthiness-vector': json,
-  'ear.appraisal-policy-id': string(),
-  'ear.veraison.annotated-evidence': object({
-    init_data: nullable(hex(32)),
-    report_data: hex(64),
-    runtime_data_claims: object({ nonce: string(), 'tee-pubkey': json }),
-    snp: json,
-  }),
-})
-const payloadShape = object({
-  eat_profile: literal(profile),
-  iss: string(),
-  aud: string(),
-  iat: timeShape,
-  exp: timeShape,
-  jti: string(),
-  'ear.verifier-id': object({ developer: string(), build: string() }),
-  submods: object({ cpu0: submodShape }),
-  claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
-})
+/** AR4SI, "hardware": hardware that is not recognised. */
+const unrecognised = 97
 
 /** A token of ours that was verified. */
 export interface KbsToken {
   readonly teeKey: TeeKey
-  readonly claims: Shaped<typeof payloadShape>
+  readonly claims: KbsTokenClaims
 }
 
 function refuse(message: string, cause?: unknown): Failure<KbsCode> {
@@ -77,8 +54,9 @@ export async function issueToken(
   },
 ): Promise<string> {
   const { result, data } = about
-  const payload: Shaped<typeof payloadShape> = {
-    eat_profile: profile,
+  const isHardware = result.platform === 'hardware'
+  const payload: KbsTokenClaims = {
+    eat_profile: kbsTokenProfile,
     iss: signer.id,
     aud: signer.id,
     iat: about.at,
@@ -87,18 +65,22 @@ export async function issueToken(
     'ear.verifier-id': { developer: 'claviger', build: 'claviger' },
     submods: {
       cpu0: {
-        'ear.status': result.status,
-        'ear.trustworthiness-vector': result.vector,
+        'ear.status': isHardware ? result.status : 'contraindicated',
+        'ear.trustworthiness-vector': isHardware ? result.vector : { ...result.vector, hardware: unrecognised },
         'ear.appraisal-policy-id': result.policyId,
         'ear.veraison.annotated-evidence': {
           init_data: about.hostData === null ? null : toHex(about.hostData),
           report_data: toHex(about.reportData),
-          runtime_data_claims: { nonce: data.nonce, 'tee-pubkey': data.teeKey },
+          runtime_data_claims: {
+            'additional-evidence': data.additionalEvidence,
+            nonce: data.nonce,
+            'tee-pubkey': data.teeKey,
+          },
           snp: result.claims,
         },
       },
     },
-    claviger_hardware: result.platform === 'hardware' ? 'hardware' : 'NOT HARDWARE',
+    claviger_hardware: isHardware ? 'hardware' : 'NOT HARDWARE',
   }
   return signJws(signer, canonicalJson(payload))
 }
@@ -114,7 +96,7 @@ export async function verifyToken(token: string, key: SignatureJwk, at: UnixSeco
   const own = thumbprint(key)
   try {
     const { payload } = await verifyJws(token, [key], 'token')
-    const claims = payloadShape(parseJson(payload), '')
+    const claims = kbsTokenShape(parseJson(payload), '')
     if (claims.iss !== own || claims.aud !== own) throw refuse('token is of or for another broker')
     // No skew is forgiven: issuer and reader are one broker.
     if (at < claims.iat || at >= claims.exp) throw refuse(`token is valid from ${claims.iat} until ${claims.exp}`)

@@ -1,4 +1,4 @@
-import { and, desc, eq } from 'drizzle-orm'
+import { and, desc, eq, sql } from 'drizzle-orm'
 import { Failure } from '#core/failure.js'
 import type { Connection } from '#host/database.js'
 import type { StoreCode } from '#keybroker/store/open.js'
@@ -31,6 +31,30 @@ export async function loadTenant(db: Connection, id: string): Promise<Tenant> {
 export async function listTenants(db: Connection): Promise<readonly Tenant[]> {
   return db.select().from(tenants).orderBy(tenants.id)
 }
+
+/** What names the state of a development tenant's own records: of its keys, and of its statements about itself. */
+export interface TrustHead {
+  readonly tenant: string
+  readonly ownerKeysDigest: string
+  /** digests of the tenant's and trust statements, newest first */
+  readonly statements: string
+}
+
+/** The oldest development tenants, at most so many, by what the database says of them: nothing here is verified. */
+export async function listDevelopmentTenants(db: Connection, max: number): Promise<readonly TrustHead[]> {
+  const rows = await db
+    .select({ tenant: tenants.id, ownerKeysDigest: tenants.ownerKeysDigest, statements: headsOfTenant })
+    .from(tenants)
+    .where(eq(tenants.class, 'development'))
+    .orderBy(tenants.createdAt, tenants.id)
+    .limit(max)
+  return rows
+}
+
+const headsOfTenant = sql<string>`coalesce((
+  select string_agg(${statements.kind} || ' ' || ${statements.digest}, ' ' order by ${statements.kind}, ${statements.sequence} desc)
+  from ${statements} where ${statements.tenant} = ${tenants.id} and ${statements.model} = ''
+), '')`
 
 function inChain(chain: StatementChain) {
   return and(eq(statements.tenant, chain.tenant), eq(statements.kind, chain.kind), eq(statements.model, chain.model))

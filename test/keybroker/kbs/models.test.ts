@@ -7,7 +7,8 @@ import type { KbsBundle } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
 import { parseEntry } from '#core/wire/entries.js'
 import { bundleAt } from '#keybroker/queries.js'
-import { developmentRoots, kbsPorts } from '#keybroker/service/kbs.js'
+import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
+import { kbsPorts, type ResourceTier } from '#keybroker/service/kbs.js'
 import { clientKey, openJwe } from '#test/fakes/kbs-client.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -18,10 +19,11 @@ import { adminToken, attested, errorOf, kbsApp } from './fixtures.js'
 const both = { registration: { delivery: ['v1', 'kbs'] as const } }
 
 /** The KBS route over a broker with a registered model. The route itself accepts any genuine evidence. */
-function route(chain: Registered, tiers: readonly ('affirming' | 'warning')[] = [], roots?: readonly string[]) {
+function route(chain: Registered, tiers: readonly ResourceTier[] = [], roots?: readonly string[]) {
   const { broker, database } = chain.test
+  const named = new DevelopmentRoots(broker, database, () => undefined)
   const verifyEvidence = kbsVerifier({
-    anchors: async () => ({ simulatedRoots: roots ?? (await developmentRoots(broker, database)) }),
+    anchors: async () => ({ simulatedRoots: roots ?? (await named.read()) }),
     referenceValues: null,
     tenantClass: 'development',
   })
@@ -161,7 +163,7 @@ describe.each(databases.slice(0, 1))('model keys on the KBS route', ({ open }) =
   test('of a production tenant never go to simulated evidence, whatever the route accepts (I6)', async () => {
     const chain = await registered(await open(), { ...both, class: 'production' })
     const { broker, database } = chain.test
-    expect(await developmentRoots(broker, database)).toEqual([])
+    expect(await new DevelopmentRoots(broker, database, () => undefined).read()).toEqual([])
     const { get } = await guest(chain, route(chain, [], [chain.platform.rootDigest]))
     expect((await get(pathOf(chain))).status).toBe(403)
     expect(await decisions(chain)).toEqual([])
@@ -188,12 +190,16 @@ describe.each(databases.slice(0, 1))('model keys on the KBS route', ({ open }) =
     await kbs.ask('POST', '/kbs/v0/resource/a/b/c', { body: 'x', headers: admin })
     const denied = await guest(chain, kbs)
     expect((await denied.get('/kbs/v0/resource/a/b/c')).status).toBe(403)
-    const allowed = await guest(chain, route(chain, ['warning']))
+    // Whatever status an operator lets in: what is simulated is listed by that name alone.
+    const listed = await guest(chain, route(chain, ['affirming', 'warning', 'contraindicated']))
+    expect((await listed.get('/kbs/v0/resource/a/b/c')).status).toBe(403)
+    const allowed = await guest(chain, route(chain, ['simulated']))
     const answer = await allowed.get('/kbs/v0/resource/a/b/c')
     expect(openJwe(allowed.key, await answer.text()).toString()).toBe('x')
     const made = await decisions(chain)
     expect(made.map(({ entry }) => [entry.allow, entry.tenant, entry.reasons])).toEqual([
-      [false, null, ['resource-tier/warning']],
+      [false, null, ['resource-tier/simulated']],
+      [false, null, ['resource-tier/simulated']],
       [true, null, []],
     ])
     expect(await bundleAt(chain.test.broker, made[0]!.index, null)).toMatchObject({ resource: 'a/b/c' })

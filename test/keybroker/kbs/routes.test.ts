@@ -188,9 +188,11 @@ describe.each(databases.slice(0, 1))('the KBS routes', ({ open }) => {
     expect(claims.exp - kbs.clock.now).toBe(300)
     expect(claims.claviger_hardware).toBe('NOT HARDWARE')
     const submod = claims.submods.cpu0
-    expect(submod['ear.status']).toBe('warning')
+    // A reader who knows the profile alone refuses what is NOT HARDWARE (I6).
+    expect(submod['ear.status']).toBe('contraindicated')
+    expect(submod['ear.trustworthiness-vector'].hardware).toBe(97)
     const evidence = submod['ear.veraison.annotated-evidence']
-    expect(evidence.runtime_data_claims).toEqual({ nonce, 'tee-pubkey': key.jwk })
+    expect(evidence.runtime_data_claims).toEqual({ 'additional-evidence': '', nonce, 'tee-pubkey': key.jwk })
     expect(evidence.snp.measurement).toHaveLength(96)
   })
 

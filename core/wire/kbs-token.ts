@@ -1,0 +1,41 @@
+import { hex, json, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import { timeShape } from '#core/wire/names.js'
+
+export const kbsTokenProfile = 'tag:github.com,2024:confidential-containers/Trustee'
+
+/**
+ * Claims of a token of the KBS route, in the profile that its clients carry about.
+ *
+ * source  trustee attestation-service, EAR token; draft-ietf-rats-ear
+ */
+export const kbsTokenShape = object({
+  eat_profile: literal(kbsTokenProfile),
+  /** thumbprint of the broker, which is issuer and reader */
+  iss: string(),
+  aud: string(),
+  iat: timeShape,
+  exp: timeShape,
+  jti: string(),
+  'ear.verifier-id': object({ developer: string(), build: string() }),
+  submods: object({
+    cpu0: object({
+      /** simulated evidence is contraindicated: a reader who knows nothing of `claviger_hardware` refuses it too (I6) */
+      'ear.status': oneOf('affirming', 'warning', 'contraindicated'),
+      'ear.trustworthiness-vector': json,
+      'ear.appraisal-policy-id': string(),
+      'ear.veraison.annotated-evidence': object({
+        init_data: nullable(hex(32)),
+        report_data: hex(64),
+        /** SHA-384 of the canonical JSON of exactly this, and 16 zero bytes, are `report_data` */
+        runtime_data_claims: object({
+          'additional-evidence': string({ max: 4096 }),
+          nonce: string(),
+          'tee-pubkey': json,
+        }),
+        snp: json,
+      }),
+    }),
+  }),
+  claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
+})
+export type KbsTokenClaims = Shaped<typeof kbsTokenShape>
