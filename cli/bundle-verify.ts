@@ -3,9 +3,10 @@ import { renderSteps } from '#cli/card.js'
 import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
-import { type Judged, judged } from '#client/steps.js'
-import { bundleSteps, type VerifiedBundle, verifyBundle } from '#client/verify-bundle.js'
-import { parseJson } from '#core/encoding/json.js'
+import { checkBundle, judgeBundle, type VerifiedAnyBundle } from '#client/any-bundle.js'
+import type { Judged, Step } from '#client/steps.js'
+import { type Json, parseJson } from '#core/encoding/json.js'
+import type { Failure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { formatTime } from '#core/time.js'
 
@@ -16,43 +17,98 @@ export interface BundleVerifyArguments {
   readonly dangerousAllowSimulated?: boolean | undefined
 }
 
-function sentence({ bundle, entry, inclusion, verdict }: VerifiedBundle): string {
-  const outcome =
-    entry.kind === 'denial' ? `DENIED (${entry.reasons.join(', ')})` : entry.kind === 'release' ? 'RELEASED' : 'RENEWED'
-  const platform = verdict.result.platform === 'hardware' ? 'AMD SEV-SNP' : 'SIMULATED SEV-SNP (NOT HARDWARE)'
-  return `${outcome} as log entry #${inclusion.index} at ${formatTime(bundle.at)}, on ${platform}, by an ${entry.broker}; judged again offline with the same outcome.`
+const machine = (platform: string) =>
+  platform === 'hardware' ? 'genuine hardware' : 'SIMULATED SEV-SNP (NOT HARDWARE)'
+
+function sentence(found: VerifiedAnyBundle): string {
+  const place = `log entry #${found.inclusion.index} at ${formatTime(found.bundle.at)}`
+  if (found.kind === 'state') {
+    const { value } = found.statement
+    const about = 'model' in value ? ` of ${value.model}` : ''
+    return `The owner’s ${found.entry.change} statement ${value.sequence}${about} took effect as ${place}.`
+  }
+  const again = 'judged again offline with the same outcome'
+  if (found.kind === 'decision') {
+    const { entry } = found
+    const denied = entry.kind === 'denial' ? `DENIED (${entry.reasons.join(', ')})` : null
+    const outcome = denied ?? (entry.kind === 'release' ? 'RELEASED' : 'RENEWED')
+    return `${outcome} as ${place}, on ${machine(entry.platform)}, by an ${entry.broker}; ${again}.`
+  }
+  const { entry } = found
+  const outcome = entry.allow ? `RELEASED to an ${entry.client}` : `DENIED (${entry.reasons.join(', ')})`
+  const how = found.verdict === null ? 'by the operator’s own rule, which is not in the bundle' : again
+  return `${found.bundle.resource}: ${outcome} by KBS as ${place}, on ${machine(entry.platform)}, by an ${entry.broker}; ${how}.`
 }
 
-/** Makes a logged decision again, offline. Exit 0 when the same verdict is reached on hardware, 3 otherwise. */
+/** What is shown of a bundle: in words, to machines, and as an exit code. */
+interface Outcome {
+  readonly word: string
+  readonly colour: 'green' | 'yellow' | 'red'
+  readonly accepted: boolean
+  readonly steps: readonly Step[]
+  readonly failure: Failure | null
+  readonly found: VerifiedAnyBundle | null
+}
+
+/** A bundle is judged by the reader's own anchors; those that came with it prove nothing (I19). */
+function outcomeOf(args: BundleVerifyArguments, verdict: Judged<VerifiedAnyBundle>): Outcome {
+  const { steps } = verdict
+  const not = { accepted: false, steps, failure: null }
+  if (!verdict.ok) {
+    return { ...not, word: 'NOT VERIFIED', colour: 'red', failure: verdict.failure, found: null }
+  }
+  const found = verdict.value
+  // What a step did not look at is not good: it is said, and the exit code says it too.
+  if (steps.some((step) => step.status === 'not checked'))
+    return { ...not, word: 'LOGGED, NOT JUDGED AGAIN', colour: 'yellow', found }
+  const simulated = found.kind !== 'state' && found.entry.platform === 'simulated'
+  if (simulated && args.dangerousAllowSimulated !== true)
+    return { ...not, word: 'SIMULATED: NOT HARDWARE', colour: 'red', found }
+  return {
+    word: simulated ? 'SIMULATED: NOT HARDWARE' : 'VERIFIED',
+    colour: 'green',
+    accepted: true,
+    steps,
+    failure: null,
+    found,
+  }
+}
+
+async function outcomeWithoutTrust(file: Json): Promise<Outcome> {
+  const checked = await checkBundle(file)
+  const failure = checked.ok ? null : checked.failure
+  const word = checked.ok ? 'consistent, not verified' : 'NOT VERIFIED'
+  const colour = checked.ok ? 'yellow' : 'red'
+  return { word, colour, accepted: false, steps: checked.steps, failure, found: null }
+}
+
+/** Judges a bundle of any kind, offline. Exit 0 when every step passed on hardware, 3 otherwise. */
 export async function run(args: BundleVerifyArguments, io: Io): Promise<number> {
   const file = parseJson(await readInput(args.file, 'bundle'), 16 * MiB)
   if (args.trust === undefined) {
-    // Anchors that came with a bundle prove nothing: there is no verdict without the reader's own (I19).
-    io.stdout(`${paint(io, 'yellow', 'consistent at most, not verified')}\n`)
+    const outcome = await outcomeWithoutTrust(file)
+    print(args, outcome, io)
     io.stderr('hint: add --trust trust.json: a bundle that brings its own anchors proves itself\n')
     return exitCodes.verdict
   }
   const { trust } = await loadTrust(args.trust, io.now())
-  const verdict = await judged(bundleSteps, (steps) => verifyBundle(file, trust, steps))
-  return report(args, verdict, io)
+  const outcome = outcomeOf(args, await judgeBundle(file, trust))
+  print(args, outcome, io)
+  if (outcome.word.startsWith('SIMULATED') && !outcome.accepted)
+    io.stderr('hint: add --dangerous-allow-simulated to accept simulated evidence, for development only\n')
+  return outcome.accepted ? exitCodes.ok : exitCodes.verdict
 }
 
-function report(args: BundleVerifyArguments, verdict: Judged<VerifiedBundle>, io: Io): number {
-  const simulated = verdict.ok && verdict.value.verdict.result.platform === 'simulated'
-  const accepted = verdict.ok && (!simulated || args.dangerousAllowSimulated === true)
-  const word = !verdict.ok ? 'NOT VERIFIED' : simulated ? 'SIMULATED: NOT HARDWARE' : 'VERIFIED'
+function print(args: BundleVerifyArguments, { word, colour, accepted, steps, failure, found }: Outcome, io: Io): void {
   if (args.json) {
-    const failure = verdict.ok ? null : { code: verdict.failure.code, message: verdict.failure.message }
-    const decision = verdict.ok ? { entry: verdict.value.entry, index: verdict.value.inclusion.index } : null
-    io.stdout(`${JSON.stringify({ verdict: word, accepted, failure, steps: verdict.steps, decision }, null, 2)}\n`)
-  } else {
-    io.stdout(renderSteps(verdict.steps, io))
-    if (verdict.ok) io.stdout(`${paint(io, 'bold', sentence(verdict.value))}\n`)
-    io.stdout(`${paint(io, accepted ? 'green' : 'red', word)}\n`)
+    const why = failure && { code: failure.code, message: failure.message }
+    const decision = found && { kind: found.kind, entry: found.entry, index: found.inclusion.index }
+    io.stdout(`${JSON.stringify({ verdict: word, accepted, failure: why, steps, decision }, null, 2)}\n`)
+    return
   }
-  if (simulated && !accepted)
-    io.stderr('hint: add --dangerous-allow-simulated to accept simulated evidence, for development only\n')
-  return accepted ? exitCodes.ok : exitCodes.verdict
+  io.stdout(renderSteps(steps, io))
+  if (found !== null) io.stdout(`${paint(io, 'bold', sentence(found))}\n`)
+  io.stdout(`${paint(io, colour, word)}\n`)
 }
 
 /** Adds `verify` to the command `bundle`. */
@@ -60,13 +116,13 @@ export function describeVerify(bundle: Command, io: Io): void {
   bundle
     .command('verify')
     .argument('<file>', 'the bundle: bundle.json')
-    .description('make a logged decision again, offline, against your own trust file')
+    .description('judge what stands in the log, offline, against your own trust file: decisions are made again')
     .option('--trust <file>', 'your trust file')
     .option('--json', 'print the verdict as JSON')
     .option('--dangerous-allow-simulated', 'accept simulated evidence: NOT HARDWARE, for development only')
     .addHelpText(
       'after',
-      '\nExample:\n  ./claviger bundle verify bundle.json --trust trust.json\n\nExit 0 same verdict, 3 verdict against or simulated.',
+      '\nExample:\n  ./claviger bundle verify bundle.json --trust trust.json\n\nExit 0 same verdict, 3 verdict against, not judged to the end, or simulated. Without --trust the parts are only compared with\neach other: that is no verdict, and exit 3.',
     )
     .action(async (file: string, options: Omit<BundleVerifyArguments, 'file'>) => {
       io.exit(await run({ ...options, file }, io))

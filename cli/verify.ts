@@ -7,6 +7,7 @@ import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import * as receipt from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
+import { isBundleType } from '#client/any-bundle.js'
 import { displayModel, nodeFacts } from '#client/card.js'
 import { fetchNodeDocument } from '#client/node-client.js'
 import { type Judged, judged } from '#client/steps.js'
@@ -58,13 +59,13 @@ export async function run(args: VerifyArguments, io: Io): Promise<number> {
     refusePolicy(args, 'a receipt: it is judged by the policy that it echoes')
     return receipt.run({ ...args, file: args.target }, io)
   }
-  if (type === 'claviger/bundle/v1') {
-    refusePolicy(args, 'a decision bundle')
+  if (isBundleType(type)) {
+    refusePolicy(args, 'a bundle of the log')
     return bundle.run({ ...args, file: args.target }, io)
   }
   throw new Failure<VerifyCommandCode>(
     'verify/kind',
-    `${args.target} is neither a node document nor a receipt nor a decision bundle`,
+    `${args.target} is neither a node document nor a receipt nor a bundle of the log`,
   )
 }
 
@@ -127,7 +128,7 @@ function report(
 export function describe(program: Command, io: Io): void {
   const command = program
     .command('verify')
-    .argument('<url|file>', 'URL of a node, or a node document, receipt or decision bundle in a file')
+    .argument('<url|file>', 'URL of a node, or a node document, receipt or bundle of the log in a file')
     .description('verify a node, a receipt or a decision against your own trust file')
     .option('--trust <file>', 'your trust file')
     .option('--json', 'print the verdict as JSON')

@@ -16,12 +16,12 @@ import type { DecisionRecord } from '#policies/record.js'
 import { type Decided, judgeRelease } from '#policies/release/judge.js'
 import { verifyReplay } from '#policies/release/replay.js'
 
-/** The steps of judging a decision again, in order. */
+/** The steps of judging a decision again, in order. The first two need nobody's anchors. */
 export const bundleSteps = [
   ['bundle/form', 'the file has exactly the form of claviger/bundle/v1'],
+  ['bundle/entry', 'the log entry is of this request and this owner: its commitments open to them'],
   ['bundle/anchors', 'owner and broker are in the trust file'],
   ['bundle/proof', 'the decision stands in a trusted log under a quorum of witnesses'],
-  ['bundle/entry', 'the log entry is of this request, this owner and these statements'],
   ['bundle/replay', 'statements, evidence and policy are judged again, offline, at the time of the decision'],
   ['bundle/verdict', 'the verdict reached now is the one that was logged'],
 ] as const satisfies readonly (readonly [string, string])[]
@@ -36,13 +36,13 @@ export interface VerifiedBundle {
 
 const refuse = (code: ClientCode, message: string) => new Failure<ClientCode>(code, message)
 
-function verifyAnchors(bundle: Bundle, trust: Trust): void {
-  const { model, audience } = bundle.request.binding
-  if (!trust.owners.some(({ key }) => thumbprint(key) === ownerOf(model))) {
+/** model: null where the decision is about nobody's. @throws client/owner-unknown, client/broker-unknown */
+export function verifyAnchors(model: string | null, broker: string, trust: Trust): void {
+  if (model !== null && !trust.owners.some(({ key }) => thumbprint(key) === ownerOf(model))) {
     throw refuse('client/owner-unknown', `no owner in the trust file has key ${ownerOf(model)}`)
   }
-  if (!trust.brokers.some(({ key }) => thumbprint(key) === audience)) {
-    throw refuse('client/broker-unknown', `no broker in the trust file has key ${audience}`)
+  if (!trust.brokers.some(({ key }) => thumbprint(key) === broker)) {
+    throw refuse('client/broker-unknown', `no broker in the trust file has key ${broker}`)
   }
 }
 
@@ -134,6 +134,18 @@ function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<At
   }
 }
 
+/** A decision that fits its entry; whose it is, where it stands and how it was reached is not judged. */
+export interface ReadBundle {
+  readonly bundle: Bundle
+  readonly entry: ReleaseEntry | DenialEntry
+}
+
+/** What the file alone shows. @throws client/bundle-splice, commitment/..., entry/..., shape/... */
+export async function readBundle(file: Json, steps: Steps): Promise<ReadBundle> {
+  const bundle = await steps.step('bundle/form', () => bundleShape(file, 'bundle'))
+  return { bundle, entry: await steps.step('bundle/entry', () => verifyEntry(bundle)) }
+}
+
 /**
  * A decision of a broker in the reader's trust file, made again offline from what it was made of, with the same outcome.
  *
@@ -141,12 +153,12 @@ function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<At
  * throws  client/..., and the codes of core, policies and attest for what they find wrong
  */
 export async function verifyBundle(file: Json, trust: Trust, steps: Steps): Promise<VerifiedBundle> {
-  const bundle = await steps.step('bundle/form', () => bundleShape(file, 'bundle'))
-  await steps.step('bundle/anchors', () => verifyAnchors(bundle, trust))
+  const { bundle, entry } = await readBundle(file, steps)
+  const { model, audience } = bundle.request.binding
+  await steps.step('bundle/anchors', () => verifyAnchors(model, audience, trust))
   const inclusion = await steps.step('bundle/proof', () =>
     verifyTlogProof(bundle.proof, fromBase64(bundle.leaf), { logVkeys: trust.logs, policy: trust.witnessPolicy }),
   )
-  const entry = await steps.step('bundle/entry', () => verifyEntry(bundle))
   const verdict = await steps.step('bundle/replay', () => replay(bundle, trust))
   await steps.step('bundle/verdict', () => verifyVerdict(bundle, entry, verdict))
   return { bundle, entry, inclusion, verdict }

@@ -18,7 +18,7 @@ import {
 } from '#core/wire/statements.js'
 import { revocableOf } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
-import { newOpening, writeState } from '#keybroker/entries.js'
+import { newOpening, type StatedChange, writeState } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publishPending } from '#keybroker/outbox.js'
@@ -64,7 +64,7 @@ export async function createTenant(broker: Broker, envelope: Envelope): Promise<
       opening: newOpening(broker.random),
     }
     await tx.createTenant(tenant, canonicalJson(keys), at)
-    await storeChange(tx, broker, tenant, { kind: 'tenant', signed }, at)
+    await storeChange(tx, broker, tenant, { kind: 'tenant', signed, made: signed, previous: null }, at)
   })
   return published(broker, id, [{ kind: 'tenant', signed }])
 }
@@ -150,7 +150,7 @@ export async function applyChanges(
     if (!head && (await tx.listStatements(tenant.id)).length >= statementChainsMax)
       throw new Failure<BrokerCode>('broker/statements', `an owner keeps at most ${statementChainsMax} chains here`)
     verifySuccession(head ? { value: head, digest: head.digest } : null, signed.value)
-    await storeChange(tx, broker, tenant, change, at)
+    await storeChange(tx, broker, tenant, { kind, signed, made, previous: head?.envelope ?? null }, at)
     if (kind === 'trust') await rewrapKeys(tx, broker, made, signed.digest, at)
     if (kind === 'revocation') await endRevoked(tx, signed as Signed<Statement<'revocation'>>, at)
   }
@@ -160,10 +160,11 @@ async function storeChange(
   tx: StoreTransaction,
   broker: Broker,
   tenant: StoredTenant,
-  { kind, signed }: Change,
+  change: StatedChange & { readonly kind: StatementKind },
   at: UnixSeconds,
 ): Promise<void> {
-  const entry = writeState(kind, signed, tenant, at, broker.random)
+  const { kind, signed } = change
+  const entry = writeState(kind, change, tenant, at, broker.random)
   const { value, digest, envelope } = signed
   await tx.appendEntry(entry)
   const model = 'model' in value ? value.model : ''

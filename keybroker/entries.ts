@@ -1,4 +1,5 @@
 import { toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
+import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Bundle, bundledRequestId, type StateBundle } from '#core/wire/bundle.js'
@@ -115,10 +116,19 @@ export function writeDecision(
   return { entry: pendingEntry(tenant.id, kind, false, leaf, bundle, at, random), openings, decision }
 }
 
+/** A statement with what shows that it is its owner's next. */
+export interface StatedChange<K extends StatementKind = StatementKind> {
+  readonly signed: Signed<Statement<K>>
+  /** the statement that made the tenant */
+  readonly made: Signed<Statement<'tenant'>>
+  /** what it replaces; null for the first of its chain */
+  readonly previous: Envelope | null
+}
+
 /** The entry of a change that the owner made, and the bundle with which the owner recognises it. */
 export function writeState<K extends StatementKind>(
   kind: K,
-  signed: Signed<Statement<K>>,
+  { signed, made, previous }: StatedChange<K>,
   tenant: StoredTenant,
   at: UnixSeconds,
   random: Random,
@@ -144,7 +154,9 @@ export function writeState<K extends StatementKind>(
     type: 'claviger/state-bundle/v1',
     at,
     change: kind,
+    tenant: made.envelope,
     statement: signed.envelope,
+    previous,
     openings,
     leaf: toBase64(leaf),
   }

@@ -81,7 +81,7 @@ function writeKbsEntry(parts: EntryParts, random: Broker['random']): NewEntry {
     type: 'claviger/kbs-bundle/v1',
     at,
     resource: path,
-    token: token.claims as unknown as Json,
+    token: token.claims,
     evidence: owned?.evidence ?? null,
     statements: owned?.statements ?? null,
     decision: parts.decision,

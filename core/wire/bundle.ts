@@ -3,6 +3,7 @@ import { base64, json, literal, nullable, object, type Shape, type Shaped, strin
 import { entrySizeMax, noteSizeMax } from '#core/limits.js'
 import { openingShape } from '#core/wire/commitment.js'
 import { evidenceShape } from '#core/wire/evidence.js'
+import { kbsTokenShape } from '#core/wire/kbs-token.js'
 import { timeShape } from '#core/wire/names.js'
 import { openingsShape, releaseRequestShape } from '#core/wire/release.js'
 import { statementKindShape } from '#core/wire/statements.js'
@@ -43,7 +44,11 @@ export const stateBundleShape = object({
   /** broker's clock when the statement was accepted */
   at: timeShape,
   change: statementKindShape,
+  /** the statement that made the tenant: it names the keys that may have signed */
+  tenant: envelopeShape,
   statement: envelopeShape,
+  /** the statement that it replaced; null for the first of its chain */
+  previous: nullable(envelopeShape),
   openings: object({ tenant: openingShape, model: nullable(openingShape), statement: openingShape }),
   leaf: base64(undefined, entrySizeMax * 2),
   proof: string({ max: noteSizeMax }),
@@ -57,7 +62,7 @@ export const kbsBundleShape = object({
   /** path of the resource */
   resource: string({ max: 400 }),
   /** claims of the guest's token, as the broker signed them */
-  token: json,
+  token: kbsTokenShape,
   /** what a model key was decided by; null, all of it, for a resource of the operator */
   evidence: nullable(evidenceShape),
   statements: nullable(statementsShape),

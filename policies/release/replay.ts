@@ -1,6 +1,7 @@
 import { equal } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
+import type { Decision } from '#policies/decide.js'
 import type { Reason } from '#policies/explain.js'
 import { type DecisionCode, type DecisionRecord, parseDecisionRecord, recordOf } from '#policies/record.js'
 import type { Appraised } from '#policies/release/appraised.js'
@@ -34,7 +35,7 @@ export function withRefusals<R extends Appraised>(verdict: Decided<R>, refusals:
  * recorded  the decision of a bundle or node document
  * throws    decision/policy, decision/replay, shape/..., facts/...
  */
-export function verifyReplay<R extends Appraised>(recorded: Json, again: Decided<R>): DecisionRecord {
+export function verifyReplay(recorded: Json, again: { readonly decision: Decision }): DecisionRecord {
   const record = parseDecisionRecord(recorded)
   if (record.policyDigest !== again.decision.policyDigest) {
     const message = `the decision was made under policy ${record.policyDigest}, this is ${again.decision.policyDigest}`

@@ -7,6 +7,7 @@ import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { type Bundle, bundleShape, type StateBundle } from '#core/wire/bundle.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { bundleAt } from '#keybroker/queries.js'
+import { another, memberAt, replaced, scalars } from '#test/fakes/members.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { ask, change, granted, type Registered, registered, startTime, testNode } from '#test/keybroker/fixtures.js'
@@ -77,40 +78,12 @@ test('release, renewal and denial are decided again with the same verdict (I7)',
   }
 })
 
-type Path = readonly (string | number)[]
-
-/** The path of every scalar in a value. */
-function scalars(value: Json, path: Path = []): Path[] {
-  if (value === null || typeof value !== 'object') return [path]
-  const members: readonly (readonly [string | number, Json])[] = Array.isArray(value)
-    ? value.map((item, i) => [i, item] as const)
-    : Object.entries(value as Record<string, Json>)
-  return members.flatMap(([name, item]) => scalars(item, [...path, name]))
-}
-const at = (value: Json, path: Path): Json =>
-  path.reduce<Json>((one, name) => (one as Record<string, Json>)[name]!, value)
-function changed(value: Json, path: Path, to: Json): Json {
-  const [name, ...rest] = path
-  if (name === undefined) return to
-  const copy = (Array.isArray(value) ? [...value] : { ...(value as object) }) as Record<string, Json>
-  copy[name] = changed(copy[name]!, rest, to)
-  return copy as Json
-}
-/** Something of the same kind that is not the same. */
-function another(value: Json): Json {
-  if (value === null) return 'x'
-  if (typeof value === 'boolean') return !value
-  if (typeof value === 'number') return value + 1
-  const last = value as string
-  return last === '' ? 'x' : (last[0] === 'a' ? 'b' : 'a') + last.slice(1)
-}
-
 describe('one changed member, anywhere', () => {
   test.each(['release', 'renewal', 'denial'] as const)('of a %s', async (name) => {
     const bundle = asJson(bundles[name])
     const passed: string[] = []
     for (const path of scalars(bundle)) {
-      const code = await judge(changed(bundle, path, another(at(bundle, path))))
+      const code = await judge(replaced(bundle, path, another(memberAt(bundle, path))))
       if (code === 'ok') passed.push(path.join('.'))
     }
     expect(passed).toEqual([])

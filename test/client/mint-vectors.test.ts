@@ -1,14 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { judged } from '#client/steps.js'
-import { bundleSteps, verifyBundle } from '#client/verify-bundle.js'
+import { judgeBundle } from '#client/any-bundle.js'
 import { toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, signEnvelope } from '#core/dsse.js'
 import { canonicalJson } from '#core/encoding/json.js'
-import type { Bundle } from '#core/wire/bundle.js'
+import type { Bundle, KbsBundle, StateBundle } from '#core/wire/bundle.js'
 import { callerPseudonym, commitBody, credentialHash } from '#core/wire/inner.js'
 import type { NodeDocument } from '#core/wire/node-document.js'
 import { signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
@@ -16,15 +15,16 @@ import { bundleAt } from '#keybroker/queries.js'
 import { writeBlocks } from '#test/fakes/pages.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
-import { ask, registered, startTime, testNode } from '#test/keybroker/fixtures.js'
+import { ask, change, permitAll, type Registered, registered, startTime, testNode } from '#test/keybroker/fixtures.js'
+import { guest, pathOf } from '#test/keybroker/kbs/fixtures.js'
 import { asJson, freshEvidence, mintNode, mintReceipt, newBroker, payloadOf, trustIn } from './fixtures.js'
 
-// With CLAVIGER_MINT_VECTORS set, what is minted here takes the place of what stands in the repository, pages included.
-const isKept = process.env.CLAVIGER_MINT_VECTORS !== undefined
+// What CLAVIGER_MINT_VECTORS names (`lease,receipt`) takes the place of what stands in the repository, pages included.
+const kept = (process.env.CLAVIGER_MINT_VECTORS ?? '').split(',')
 const path = (format: string) => `test/vectors/${format}/cases.json`
 const read = (format: string) => JSON.parse(readFileSync(path(format), 'utf8'))
 function write(format: string, value: unknown, ...blocks: readonly unknown[]): void {
-  if (!isKept) return
+  if (!kept.includes(format)) return
   writeFileSync(path(format), `${JSON.stringify(value, null, 1)}\n`)
   writeBlocks(format, blocks)
 }
@@ -217,20 +217,27 @@ test('statements whose form changed', async () => {
   write('statements', { ...file, cases: [...kept, ...added] })
 })
 
-test('a bundle of a denial, and the trust file under which it verifies', async () => {
-  const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
-  const policy = '@id("place") permit (principal, action, resource) when { context.place.country == "DE" };'
-  const chain = await registered(await open(), { policy })
-  await ask(chain, await testNode(chain, { host: { country: 'FR' } }))
-  const { broker, testLog, verifier } = chain.test
-  const bundle = (await bundleAt(broker, 5, null)) as Bundle
-  await chain.test.close()
-  const trust: Trust = {
+interface BundleVectors {
+  readonly description: string
+  readonly cases: readonly { readonly name: string; readonly change?: Members }[]
+}
+/** The cases that stand there, with the values that belong to another bundle. */
+function casesWith(format: string, values: Members): BundleVectors {
+  const { description, cases } = read(format) as BundleVectors
+  const renew = (one: BundleVectors['cases'][number]) =>
+    Object.hasOwn(values, one.name) ? { ...one, change: { ...one.change, value: values[one.name] } } : one
+  return { description, cases: cases.map(renew) }
+}
+
+/** A reader who believes this broker and owner. */
+async function readersTrust({ test, owner }: Registered): Promise<Trust> {
+  const { broker, testLog, verifier } = test
+  return {
     ...trustIn(await newBroker()),
     name: 'example',
     issuedAt: startTime,
     expiresAt: startTime + 90 * 86_400,
-    owners: [{ alias: 'acme', key: chain.owner.key.publicKey }],
+    owners: [{ alias: 'acme', key: owner.key.publicKey }],
     brokers: [{ alias: 'broker.example', key: broker.signer.publicKey as Ed25519Jwk }],
     verifiers: [{ alias: 'verifier.example', key: verifier.publicKey }],
     logs: [testLog.vkey],
@@ -238,26 +245,61 @@ test('a bundle of a denial, and the trust file under which it verifies', async (
     independentWitnesses: ['w0'],
     runtimes: [{ title: 'runtime 0.1.0', values: testReferenceValues() }],
   }
-  const verdict = await judged(bundleSteps, (steps) => verifyBundle(asJson(bundle), trust, steps))
+}
+
+async function verified(bundle: unknown, trust: Trust): Promise<void> {
+  const verdict = await judgeBundle(asJson(bundle), trust)
   if (!verdict.ok) throw verdict.failure
+}
+const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+
+test('a bundle of a denial, and the trust file under which it verifies', async () => {
+  const policy = '@id("place") permit (principal, action, resource) when { context.place.country == "DE" };'
+  const chain = await registered(await open(), { policy })
+  await ask(chain, await testNode(chain, { host: { country: 'FR' } }))
+  const bundle = (await bundleAt(chain.test.broker, 5, null)) as Bundle
+  await chain.test.close()
+  const trust = await readersTrust(chain)
+  await verified(bundle, trust)
   const report = Buffer.from((bundle.request.evidence as { report: string }).report, 'base64')
   report[0x90]! ^= 1
-  const values: Members = {
+  const { description, cases } = casesWith('bundle', {
     'another time': bundle.at + 1,
     'another opening': toBase64Url(randomBytes(32)),
     'evidence changed': report.toString('base64'),
     'another keyset': bundle.request.keyset.notAfter + 1,
     'request with an id': toHex(randomBytes(16)),
-  }
-  const { description, cases } = read('bundle') as { description: string; cases: { name: string; change?: Members }[] }
-  const renewed = cases.map((one) =>
-    Object.hasOwn(values, one.name) ? { ...one, change: { ...one.change, value: values[one.name] } } : one,
-  )
-  write('bundle', { description, trust, bundle, cases: renewed }, bundle)
+  })
+  write('bundle', { description, trust, bundle, cases }, bundle)
   const file = await signTrust(trust, (await generateSigningKey('ES256')).key)
   expect((await verifyTrustFile(file, null, trust.issuedAt)).trust).toEqual(trust)
   const old = read('trust-file') as { cases: { at: number }[]; file: { trust: Envelope } }
   const { issuedAt } = payloadOf(old.file.trust)
   const moved = old.cases.map((one) => ({ ...one, at: one.at - issuedAt + trust.issuedAt }))
   write('trust-file', { ...old, file, cases: moved }, file, trust)
+})
+
+test('bundles of a change and of a model key by KBS', async () => {
+  const chain = await registered(await open(), { registration: { delivery: ['v1', 'kbs'] } })
+  await change(chain, 'policy', { name: 'test', language: 'cedar', text: `${permitAll} // again` })
+  const { get } = await guest(chain)
+  expect((await get(pathOf(chain))).status).toBe(200)
+  const [state, kbs] = [await bundleAt(chain.test.broker, 5, null), await bundleAt(chain.test.broker, 6, null)]
+  await chain.test.close()
+  const trust = await readersTrust(chain)
+  const flipped = (text: string) => (text.startsWith('A') ? 'B' : 'A') + text.slice(1)
+  for (const [format, bundle] of [
+    ['state-bundle', state as StateBundle],
+    ['kbs-bundle', kbs as KbsBundle],
+  ] as const) {
+    await verified(bundle, trust)
+    const { description, cases } = casesWith(format, {
+      'another time': bundle.at + 1,
+      'another opening': toBase64Url(randomBytes(32)),
+      ...(bundle.type === 'claviger/state-bundle/v1'
+        ? { 'one bit of the signature changed': flipped(bundle.statement.signatures[0]!.sig) }
+        : { 'another version': bundle.resource.replace(/1$/, '2') }),
+    })
+    write(format, { description, trust, bundle, cases }, bundle)
+  }
 })

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { judged } from '#client/steps.js'
-import { bundleSteps, verifyBundle } from '#client/verify-bundle.js'
+import { judgeBundle } from '#client/any-bundle.js'
+import { bundleSteps } from '#client/verify-bundle.js'
+import { kbsBundleSteps } from '#client/verify-kbs-bundle.js'
+import { stateBundleSteps } from '#client/verify-state-bundle.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { Json } from '#core/encoding/json.js'
 import { type Trust, trustFileShape, verifyTrustFile } from '#core/wire/trust-file.js'
@@ -34,15 +36,21 @@ function changed<T>(file: T, name: string, { change }: Case): T {
   return copy
 }
 
-describe('vectors of the decision bundle', () => {
-  const { trust, bundle, cases } = read('bundle') as { trust: Trust; bundle: Json; cases: Case[] }
+describe.each(['bundle', 'state-bundle', 'kbs-bundle'])('vectors of the %s', (format) => {
+  const { trust, bundle, cases } = read(format) as { trust: Trust; bundle: Json; cases: Case[] }
   test.each(cases)('$name: $expected', async (one) => {
-    const verdict = await judged(bundleSteps, (steps) =>
-      verifyBundle(changed(bundle, 'bundle', one), changed(trust, 'trust', one), steps),
-    )
+    const verdict = await judgeBundle(changed(bundle, 'bundle', one), changed(trust, 'trust', one))
     expect(verdict.ok ? 'ok' : verdict.failure.code).toBe(one.expected)
   })
+
+  test('the page shows the bundle of the vectors, and every step in its order', () => {
+    const page = readFileSync(`docs/spec/${format}.md`, 'utf8')
+    expect(JSON.parse(/^```json\n([\s\S]*?)^```/m.exec(page)![1]!)).toEqual(bundle)
+    const named = [...page.matchAll(/^\d\. `([a-z]+\/[a-z]+)`/gm)].map((found) => found[1])
+    expect(named).toEqual(plans[format as keyof typeof plans].map(([id]) => id))
+  })
 })
+const plans = { bundle: bundleSteps, 'state-bundle': stateBundleSteps, 'kbs-bundle': kbsBundleSteps } as const
 
 describe('vectors of the trust file', () => {
   const { file, cases } = read('trust-file') as { file: Json; cases: TrustCase[] }

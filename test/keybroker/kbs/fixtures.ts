@@ -14,12 +14,15 @@ import { type KbsCode, kbsStatuses } from '#keybroker/kbs/failures.js'
 import type { KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
 import { createKekFile, openKekFile } from '#keybroker/kek/kek.js'
 import { bearerAdmin } from '#keybroker/service/admin.js'
+import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
+import { kbsPorts, type ResourceTier } from '#keybroker/service/kbs.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
 import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
 import { attestation, type Certificates, type ClientKey, clientKey, clientReportData } from '#test/fakes/kbs-client.js'
 import { testMeasurement, testPlatform, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
+import type { Registered } from '../fixtures.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'claviger-kbs-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -163,3 +166,23 @@ export async function attested(
 
 export const errorOf = async (answer: Response) =>
   (await answer.json()) as { type: string; detail: string; code: string; status: number }
+
+/** The KBS route over a broker with a registered model. The route itself accepts any genuine evidence. */
+export function route(chain: Registered, tiers: readonly ResourceTier[] = [], roots?: readonly string[]) {
+  const { broker, database } = chain.test
+  const named = new DevelopmentRoots(broker, database, () => undefined)
+  const verifyEvidence = kbsVerifier({
+    anchors: async () => ({ simulatedRoots: roots ?? (await named.read()) }),
+    referenceValues: null,
+    tenantClass: 'development',
+  })
+  const adminTokenDigest = sha256(utf8(adminToken))
+  return kbsApp(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: tiers }))
+}
+export const pathOf = (chain: Registered, version = 1) => `/kbs/v0/resource/${chain.owner.model}/${version}`
+
+export async function guest(chain: Registered, kbs = route(chain)) {
+  const { cookie, key, answer } = await attested(kbs, clientKey('P-256'), { platform: chain.platform })
+  const { token } = (await answer.json()) as { token: string }
+  return { kbs, key, token, get: (path: string) => kbs.ask('GET', path, { headers: { cookie } }) }
+}

@@ -1,42 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import { kbsVerifier } from '#cli/kbs-verifier.js'
-import { fromBase64, utf8 } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { fromBase64 } from '#core/bytes/bytes.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import type { KbsBundle } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
 import { parseEntry } from '#core/wire/entries.js'
 import { bundleAt } from '#keybroker/queries.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
-import { kbsPorts, type ResourceTier } from '#keybroker/service/kbs.js'
-import { clientKey, openJwe } from '#test/fakes/kbs-client.js'
+import { openJwe } from '#test/fakes/kbs-client.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { vkeyOf } from '#test/transparency/fixtures.js'
 import { change, type Registered, registered, registrationBody, trustBody } from '../fixtures.js'
-import { adminToken, attested, errorOf, kbsApp } from './fixtures.js'
+import { adminToken, errorOf, guest, pathOf, route } from './fixtures.js'
 
 const both = { registration: { delivery: ['v1', 'kbs'] as const } }
-
-/** The KBS route over a broker with a registered model. The route itself accepts any genuine evidence. */
-function route(chain: Registered, tiers: readonly ResourceTier[] = [], roots?: readonly string[]) {
-  const { broker, database } = chain.test
-  const named = new DevelopmentRoots(broker, database, () => undefined)
-  const verifyEvidence = kbsVerifier({
-    anchors: async () => ({ simulatedRoots: roots ?? (await named.read()) }),
-    referenceValues: null,
-    tenantClass: 'development',
-  })
-  const adminTokenDigest = sha256(utf8(adminToken))
-  return kbsApp(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: tiers }))
-}
-const pathOf = (chain: Registered, version = 1) => `/kbs/v0/resource/${chain.owner.model}/${version}`
-
-async function guest(chain: Registered, kbs = route(chain)) {
-  const { cookie, key, answer } = await attested(kbs, clientKey('P-256'), { platform: chain.platform })
-  const { token } = (await answer.json()) as { token: string }
-  return { kbs, key, token, get: (path: string) => kbs.ask('GET', path, { headers: { cookie } }) }
-}
 
 /** The newest entries of the log that are decisions of this route. */
 async function decisions(chain: Registered) {
