@@ -1,11 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
+import { createFetch, parseJson, thumbprint, trustFileShape, verifyTrustFile } from 'claviger'
 import OpenAI from 'openai'
-import { createFetch } from '#client/create-fetch.js'
-import { thumbprint } from '#core/crypto/jwk.js'
-import { parseJson } from '#core/encoding/json.js'
-import { trustFileShape, verifyTrustFile } from '#core/wire/trust-file.js'
 
 const now = () => Math.floor(Date.now() / 1000)
 
