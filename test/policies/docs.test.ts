@@ -18,6 +18,7 @@ import { factsWith, placed } from '#test/policies/worlds.js'
 const read = (name: string) => readFileSync(new URL(`../../docs/spec/${name}`, import.meta.url), 'utf8')
 const policyPage = read('policy.md')
 const factsPage = read('facts.md')
+const recordPage = read('decision-record.md')
 
 /** The fenced blocks of a language, in order. */
 function blocks(page: string, language: string): readonly string[] {
@@ -38,8 +39,9 @@ test('the page on facts lists every fact that a policy can read, and no other', 
   expect(factsPage.split('\n').filter((line) => line.startsWith('| `context.'))).toEqual(rows)
 })
 
-test('the page on policies opens with a policy, and shows what its denial and its record say', () => {
-  const [explanation, record] = blocks(policyPage, 'json')
+test('the page on policies opens with a policy, and shows what its denial says; that on records, its record', () => {
+  const [explanation] = blocks(policyPage, 'json')
+  const [record] = blocks(recordPage, 'json')
   expect(JSON.parse(explanation!)).toEqual(
     explainFor('host', decide({ policy: example, facts: placed('CH'), action: 'release' })),
   )
@@ -62,6 +64,7 @@ test('every failure code of policies stands on a page', () => {
     'decision/replay',
   ])
     expect(policyPage).toContain(`\`${code}\``)
+  for (const code of ['decision/policy', 'decision/replay']) expect(recordPage).toContain(`\`${code}\``)
   for (const code of ['facts/time', 'facts/country', 'facts/model', 'facts/order'])
     expect(factsPage).toContain(`\`${code}\``)
 })
