@@ -57,5 +57,7 @@ export const beatSecondsMax = 60
 /** How long a challenge waits for its answer, in seconds, and how many wait at the same time. */
 export const challengeSeconds = 120
 export const challengesMax = 100_000
+/** Of those, what one lease that runs may have for its renewals, in a pot that nobody else draws from. */
+export const challengesPerLeaseMax = 8
 /** Chains of statements (one a kind and model) that one owner keeps at a broker. */
 export const statementChainsMax = 5000

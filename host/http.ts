@@ -5,6 +5,7 @@ import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { type HttpCode, httpStatuses } from '#host/http-failures.js'
 import { describeError, type Log } from '#host/log.js'
+import { networkOf } from '#host/network-of.js'
 import { createRateLimit } from '#host/rate-limit.js'
 
 /** What hono hands to a handler: `address` is the peer's, for bounds, never for trust. */
@@ -19,7 +20,7 @@ export interface Limits {
   readonly timeoutMs?: number
   /** requests at the same time, default 128 */
   readonly concurrencyMax?: number
-  /** requests a minute from one address, default 1,200; 0 for no bound */
+  /** requests a minute from one IPv4 address or IPv6 /64, default 1,200; 0 for no bound */
   readonly ratePerMinute?: number
 }
 
@@ -179,7 +180,7 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   hono.use('*', async (c, next) => {
     if (ending) refuse('http/busy', 'the service is ending')
     const address = c.env?.address ?? c.env?.incoming?.socket.remoteAddress ?? 'unknown'
-    if (!rate.allow(address)) refuse('http/rate', `more than ${limits.ratePerMinute} requests a minute`)
+    if (!rate.allow(networkOf(address))) refuse('http/rate', `more than ${limits.ratePerMinute} requests a minute`)
     if (active >= limits.concurrencyMax) refuse('http/busy', `more than ${limits.concurrencyMax} requests at a time`)
     active++
     const work = next()

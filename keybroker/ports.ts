@@ -144,10 +144,11 @@ export interface Store {
   transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T>
   /** Returns only when a commit survives a power failure. @throws database/not-durable, database/... */
   verifyDurable(): Promise<void>
-  countNonces(at: UnixSeconds): Promise<number>
-  storeNonce(nonce: Uint8Array, context: string, expiresAt: UnixSeconds): Promise<void>
+  /** lease: whose pot it is; null for that of strangers */
+  countNonces(at: UnixSeconds, lease: string | null): Promise<number>
+  storeNonce(nonce: Uint8Array, context: string, expiresAt: UnixSeconds, lease: string | null): Promise<void>
   /** The nonce is spent for ever, in a transaction of its own; exactly one caller returns (I12). @throws store/nonce-unknown */
-  consumeNonce(nonce: Uint8Array, context: string, at: UnixSeconds): Promise<void>
+  consumeNonce(nonce: Uint8Array, context: string, at: UnixSeconds, lease: string | null): Promise<void>
   /** entries that the log has not confirmed, oldest first: of one tenant, or of all */
   loadPending(tenant: string | null, limit: number): Promise<readonly StoredEntry[]>
   /** @throws store/entry-index */

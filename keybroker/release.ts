@@ -14,6 +14,7 @@ import {
   releaseInfo,
 } from '#core/wire/release.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
+import { renewalToken } from '#keybroker/challenge.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { type Judged, type Recorded, recordDecision } from '#keybroker/grant.js'
 import { makeBeat } from '#keybroker/lease.js'
@@ -52,7 +53,7 @@ const roundsMax = 5
 export async function release(broker: Broker, request: ReleaseRequest): Promise<Outcome> {
   const { model, nonce } = request.binding
   // 1 the nonce is spent, whatever follows (I12)
-  await broker.store.consumeNonce(fromBase64Url(nonce, 32), model, broker.clock())
+  await broker.store.consumeNonce(fromBase64Url(nonce, 32), model, broker.clock(), request.lease)
   for (let round = 1; round <= roundsMax; round++) {
     const at = broker.clock()
     const standing = await broker.store.read((reader) => readStanding(reader, broker, model)) // 2 what is true now (I5)
@@ -111,6 +112,7 @@ async function answer(
     lease: await signLease(lease, broker.signer),
     beat: await beatFor(broker, lease, request.binding.nonce),
     ear: judged.ear,
+    renewalToken: renewalToken(broker.callerSecret, lease.id),
     wrapped,
   }
 }

@@ -2,7 +2,7 @@ import { Failure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
-import { apiVersion, type Challenge, type ReleaseRequest } from '#core/wire/release.js'
+import { apiVersion, type Challenge, type ReleaseRequest, type Renewal } from '#core/wire/release.js'
 import { bindingOf } from '#runtime/own-values.js'
 import type { SessionCode, SessionPorts } from '#runtime/ports.js'
 import type { Asked, OwnValues } from '#runtime/verify-grant.js'
@@ -22,14 +22,15 @@ function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds):
   }
 }
 
-/** Takes a challenge, makes evidence that answers it, and composes the request. leaseId: null for a first release */
+/** Takes a challenge, makes evidence that answers it, and composes the request. renewal: null for a first release */
 export async function ask(
   ports: SessionPorts,
   own: OwnValues,
   requestId: string,
-  leaseId: string | null,
+  renewal: Renewal | null,
 ): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
-  const challenge = await ports.broker.challenge(own.model)
+  const leaseId = renewal?.lease ?? null
+  const challenge = await ports.broker.challenge(own.model, renewal)
   verifyChallenge(challenge, own, ports.now())
   const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
   const binding = bindingOf(own, purpose, own.config.broker, challenge.nonce)

@@ -7,7 +7,7 @@ import type { Envelope } from '#core/dsse.js'
 import type { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
-import type { Challenge, ReleaseAnswer, ReleaseRequest } from '#core/wire/release.js'
+import type { Challenge, ReleaseAnswer, ReleaseRequest, Renewal } from '#core/wire/release.js'
 import type { InferenceEngine, ModelMetadata } from '#runtime/api/engine.js'
 
 /** Failures of speaking with the broker. */
@@ -39,7 +39,8 @@ export type SessionCode =
 
 /** The key broker as a node sees it. @throws Failure<BrokerCode> */
 export interface Broker {
-  challenge(model: string): Promise<Challenge>
+  /** renewal: of the lease that is to be renewed; null for a first release */
+  challenge(model: string, renewal: Renewal | null): Promise<Challenge>
   release(request: ReleaseRequest): Promise<ReleaseAnswer>
   renew(request: ReleaseRequest): Promise<ReleaseAnswer>
   /** nonce: base64url of 32 bytes, the node's own */

@@ -197,7 +197,9 @@ export class Session {
       requestId: toHex(ports.random(16)),
       askedAtMs: ports.elapsedMs(),
     })
-    const { asked, request } = await ask(ports, this.own, requestId, this.#use.grant.lease.id)
+    const { lease, answer: before } = this.#use.grant
+    const renewal = { lease: lease.id, token: before.renewalToken }
+    const { asked, request } = await ask(ports, this.own, requestId, renewal)
     const answer = await ports.broker.renew(request)
     this.#pending = undefined
     if (answer.wrapped !== null) throw new Failure<SessionCode>('session/key', 'a renewal carries a key')

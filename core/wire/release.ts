@@ -27,8 +27,19 @@ import { runtimeConfigShape } from '#core/wire/runtime-config.js'
 /** The version of our own API that both sides must name. */
 export const apiVersion = 'claviger/v1'
 
-/** `POST /v1/challenges`: asks for a nonce. */
-export const challengeRequestShape = object({ version: literal(apiVersion), model: modelIdShape })
+/**
+ * What shows that a node holds a lease: the broker told it with the lease, and nobody else. It opens nothing and decides
+ * nothing; with it a renewal's challenge does not wait behind those of strangers.
+ */
+const renewalShape = object({ lease: idShape, token: base64Url(32) })
+export type Renewal = Shaped<typeof renewalShape>
+
+/** `POST /v1/challenges`: asks for a nonce. `renewal` is null for a first release. */
+export const challengeRequestShape = object({
+  version: literal(apiVersion),
+  model: modelIdShape,
+  renewal: nullable(renewalShape),
+})
 export const challengeShape = object({
   version: literal(apiVersion),
   /** thumbprint of the broker's signing key: the audience of the evidence */
@@ -80,6 +91,8 @@ export const releaseAnswerShape = object({
   lease: envelopeShape,
   beat: envelopeShape,
   ear: string({ max: 256 * 1024 }),
+  /** for challenges of this lease's renewals; it stays with the node */
+  renewalToken: base64Url(32),
   /** encapsulated key (32 bytes), then the ciphertext; null in a renewal */
   wrapped: nullable(base64(undefined, 4096)),
 })

@@ -51,8 +51,8 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   routes.get('/v1/broker', async (c) => json(c, await options.document()))
   routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
   routes.post('/v1/challenges', async (c) => {
-    const { model } = await readRequest(c, challengeRequestShape)
-    return json(c, await challenge(broker, model))
+    const { model, renewal } = await readRequest(c, challengeRequestShape)
+    return json(c, await challenge(broker, model, renewal))
   })
   routes.post('/v1/releases', (c) => decide(broker, c, (request) => request.lease === null))
   routes.post('/v1/renewals', (c) => decide(broker, c, (request) => request.lease !== null))

@@ -48,7 +48,8 @@ import {
   storeModelKey,
 } from '#keybroker/store/tenants.js'
 
-const noncePurpose = 'v1'
+/** The pot that a challenge is drawn from: that of strangers, or the one of a lease. */
+const noncePurpose = (lease: string | null) => (lease === null ? 'v1' : `v1 ${lease}`)
 
 /** The broker's port to its database. */
 export function brokerStore(database: Database): Store {
@@ -56,11 +57,14 @@ export function brokerStore(database: Database): Store {
     read: (work) => database.read((db) => work(readerOf(db))),
     transaction: (work) => database.transaction((tx) => work(transactionOf(tx)), { isolation: 'serializable' }),
     verifyDurable: () => verifyDurable(database),
-    countNonces: (at) => database.read((db) => countNonces(db, at)),
-    storeNonce: (nonce, context, expiresAt) =>
-      database.read((db) => storeNonce(db, { nonce, purpose: noncePurpose, context: utf8(context), expiresAt })),
-    consumeNonce: (nonce, context, at) =>
-      database.read((db) => consumeNonce(db, { nonce, purpose: noncePurpose, context: utf8(context) }, at)),
+    countNonces: (at, lease) => database.read((db) => countNonces(db, noncePurpose(lease), at)),
+    storeNonce: (nonce, context, expiresAt, lease) =>
+      database.read((db) => storeNonce(db, { nonce, purpose: noncePurpose(lease), context: utf8(context), expiresAt })),
+    // A renewal may answer a challenge of either pot; a release only one of the strangers'.
+    consumeNonce: (nonce, context, at, lease) => {
+      const purposes = [noncePurpose(null), noncePurpose(lease)]
+      return database.read((db) => consumeNonce(db, { nonce, purposes, context: utf8(context) }, at))
+    },
     loadPending: (tenant, limit) => database.read((db) => loadPending(db, tenant, limit)),
     recordIndex: (id, index) => database.read((db) => recordEntryIndex(db, id, index)),
     countRefusal: (code, periodStart) => database.read((db) => countRefusal(db, { tenant: '', code, periodStart })),

@@ -1,4 +1,4 @@
-import { and, eq, gt, lte } from 'drizzle-orm'
+import { and, eq, gt, inArray, lte } from 'drizzle-orm'
 import { equal } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -12,7 +12,7 @@ export async function storeNonce(db: Connection, row: typeof nonces.$inferInsert
 }
 
 /**
- * The nonce was ours, for this purpose and context, and can never be used again, whatever follows (I12).
+ * The nonce was ours, for one of these purposes and this context, and can never be used again, whatever follows (I12).
  * Of callers that present it at the same time exactly one returns.
  *
  * A nonce presented for another context is spent too: it has been seen.
@@ -21,12 +21,12 @@ export async function storeNonce(db: Connection, row: typeof nonces.$inferInsert
  */
 export async function consumeNonce(
   db: Connection,
-  wanted: { readonly nonce: Uint8Array; readonly purpose: string; readonly context: Uint8Array },
+  wanted: { readonly nonce: Uint8Array; readonly purposes: readonly string[]; readonly context: Uint8Array },
   at: UnixSeconds,
 ): Promise<void> {
   const [taken] = await db
     .delete(nonces)
-    .where(and(eq(nonces.nonce, wanted.nonce), eq(nonces.purpose, wanted.purpose)))
+    .where(and(eq(nonces.nonce, wanted.nonce), inArray(nonces.purpose, [...wanted.purposes])))
     .returning()
   if (!taken || taken.expiresAt <= at || !equal(taken.context, wanted.context)) {
     throw new Failure<StoreCode>('store/nonce-unknown', 'nonce was not given out for this, has expired, or was used')
@@ -38,7 +38,7 @@ export async function forgetExpiredNonces(db: Connection, at: UnixSeconds): Prom
   await db.delete(nonces).where(lte(nonces.expiresAt, at))
 }
 
-/** How many unused nonces wait, so that a service can bound them. */
-export async function countNonces(db: Connection, at: UnixSeconds): Promise<number> {
-  return db.$count(nonces, gt(nonces.expiresAt, at))
+/** How many unused nonces wait for a purpose, so that a service can bound them. */
+export async function countNonces(db: Connection, purpose: string, at: UnixSeconds): Promise<number> {
+  return db.$count(nonces, and(eq(nonces.purpose, purpose), gt(nonces.expiresAt, at)))
 }

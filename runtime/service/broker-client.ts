@@ -111,7 +111,8 @@ async function call<T>(options: BrokerClientOptions, path: string, body: unknown
 /** The broker at a URL. Nothing that it says is believed because of where it came from. */
 export function createBrokerClient(options: BrokerClientOptions): Broker {
   return {
-    challenge: (model) => call(options, '/v1/challenges', { version: apiVersion, model }, challengeShape),
+    challenge: (model, renewal) =>
+      call(options, '/v1/challenges', { version: apiVersion, model, renewal }, challengeShape),
     release: (request) => call(options, '/v1/releases', request, releaseAnswerShape),
     renew: (request) => call(options, '/v1/renewals', request, releaseAnswerShape),
     beat: (lease, nonce) => call(options, '/v1/beats', { version: apiVersion, lease, nonce }, envelopeShape),

@@ -54,9 +54,10 @@ function brokerApp(): Hono {
   })
   app.use('*', async (c, next) => (denial === null ? next() : c.json(denial, 403)))
   app.get('/v1/owners/:owner/trust', (c) => c.json(broker.trust))
-  app.post('/v1/challenges', async (c) =>
-    c.json(await port.challenge(challengeRequestShape(await c.req.json(), '').model)),
-  )
+  app.post('/v1/challenges', async (c) => {
+    const { model, renewal } = challengeRequestShape(await c.req.json(), '')
+    return c.json(await port.challenge(model, renewal))
+  })
   app.post('/v1/releases', async (c) => c.json(await port.release(releaseRequestShape(await c.req.json(), ''))))
   app.post('/v1/renewals', async (c) => c.json(await port.renew(releaseRequestShape(await c.req.json(), ''))))
   app.post('/v1/beats', async (c) => {

@@ -290,6 +290,7 @@ export class BrokerDouble {
       lease: await signLease(lease, this.tampering.leaseKey ?? this.key),
       beat: await this.#beat(lease, binding.nonce),
       ear,
+      renewalToken: toBase64Url(randomBytes(32)),
       wrapped,
     }
     return this.tampering.answer?.(answer) ?? answer

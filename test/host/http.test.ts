@@ -10,6 +10,7 @@ import { type App, createApp, type Limits, readBody, readJsonBody } from '#host/
 import { inputStatuses } from '#host/http-failures.js'
 import { listen } from '#host/listen.js'
 import type { Log } from '#host/log.js'
+import { networkOf } from '#host/network-of.js'
 import { createRateLimit } from '#host/rate-limit.js'
 
 type TestCode = 'test/refused' | keyof typeof inputStatuses
@@ -133,6 +134,15 @@ describe('an HTTP application', () => {
     expect([await statusOf('a'), await statusOf('a')]).toEqual([403, 429])
   })
 
+  test('counts all addresses of one IPv6 network together, and mapped IPv4 as IPv4', async () => {
+    const app = appWith({ ratePerMinute: 2 }, { nowMs: () => 0 })
+    const statusOf = async (address: string) => (await ask(app, '/refused', {}, address)).status
+    const one = ['2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', '2001:DB8:1:2:3::', '2001:db8:1:3::1']
+    expect(await Promise.all(one.map(statusOf))).toEqual([403, 403, 429, 403])
+    const mapped = ['192.0.2.7', '::ffff:192.0.2.7', '::ffff:c000:207', '192.0.2.8']
+    expect(await Promise.all(mapped.map(statusOf))).toEqual([403, 403, 429, 403])
+  })
+
   test('drains: what is under way is answered, what comes is refused', async () => {
     const app = appWith({}, { ready: async () => true })
     expect((await ask(app, '/readyz')).status).toBe(200)
@@ -149,6 +159,35 @@ describe('an HTTP application', () => {
   test('is not ready while its ready check fails', async () => {
     const app = appWith({}, { ready: () => Promise.reject(new Error('no')) })
     expect((await ask(app, '/readyz')).status).toBe(503)
+  })
+})
+
+describe('the network of an address', () => {
+  test.each([
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['fe80::1%eth0', 'fe80:0:0:0::/64'],
+    ['64:ff9b::192.0.2.33', '64:ff9b:0:0::/64'],
+    ['::ffff:192.0.2.33', '192.0.2.33'],
+    ['192.0.2.33', '192.0.2.33'],
+    ['unknown', 'unknown'],
+    ['1:2:3:4:5:6:7:8', '1:2:3:4::/64'],
+  ])('%s is %s', (address, network) => {
+    expect(networkOf(address)).toBe(network)
+  })
+
+  test('is the same for every spelling, and for every address of a /64', () => {
+    const groups = fc.array(fc.integer({ min: 0, max: 0xffff }), { minLength: 8, maxLength: 8 })
+    fc.assert(
+      fc.property(groups, groups, (one, other) => {
+        const text = (all: readonly number[]) => all.map((group) => group.toString(16)).join(':')
+        const both = [...one.slice(0, 4), ...other.slice(4)]
+        if (one.slice(0, 4).every((group) => group === 0)) return
+        expect(networkOf(text(both))).toBe(networkOf(text(one)))
+        expect(networkOf(new URL(`http://[${text(one)}]`).hostname.slice(1, -1))).toBe(networkOf(text(one)))
+        expect(networkOf(text(one).toUpperCase())).toBe(networkOf(text(one)))
+      }),
+    )
   })
 })
 

@@ -64,7 +64,8 @@ export async function askingAt(
   return {
     releaseKey,
     async challenge() {
-      const { status, body } = await post(stack.url, '/v1/challenges', { version: apiVersion, model: owner.model })
+      const asked = { version: apiVersion, model: owner.model, renewal: null }
+      const { status, body } = await post(stack.url, '/v1/challenges', asked)
       if (status !== 200) throw new Error(`no challenge: ${JSON.stringify(body)}`)
       return body.nonce as string
     },

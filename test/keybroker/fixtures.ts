@@ -374,7 +374,7 @@ export interface Ask {
 
 /** The request that a node makes for a challenge, with evidence that binds it. */
 export async function request({ test, owner }: Registered, node: TestNode, ask: Ask = {}): Promise<ReleaseRequest> {
-  const nonce = ask.nonce ?? (await challenge(test.broker, owner.model)).nonce
+  const nonce = ask.nonce ?? (await challenge(test.broker, owner.model, null)).nonce
   const binding: Binding = {
     purpose: ask.lease ? 'claviger.renew.v1' : 'claviger.release.v1',
     audience: test.broker.signer.id,

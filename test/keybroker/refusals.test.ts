@@ -95,7 +95,7 @@ describe('a nonce is used once (I12)', () => {
       { change: (one: ReleaseRequest) => ({ ...one, modelVersion: 9 }) },
       { binding: { audience: 'A'.repeat(43) } },
     ]) {
-      const { nonce } = await challenge(broker, chain.owner.model)
+      const { nonce } = await challenge(broker, chain.owner.model, null)
       await codeOfPromise(ask(chain, node, { ...options, nonce }))
       expect(await codeOfPromise(ask(chain, node, { nonce }))).toBe('store/nonce-unknown')
     }
@@ -115,9 +115,9 @@ describe('a nonce is used once (I12)', () => {
     const chain = await registered(await open())
     const { broker, clock } = chain.test
     const node = await testNode(chain)
-    const elsewhere = await challenge(broker, `${chain.owner.id}/other`)
+    const elsewhere = await challenge(broker, `${chain.owner.id}/other`, null)
     expect(await codeOfPromise(ask(chain, node, { nonce: elsewhere.nonce }))).toBe('store/nonce-unknown')
-    const late = await challenge(broker, chain.owner.model)
+    const late = await challenge(broker, chain.owner.model, null)
     clock.now = late.expiresAt
     expect(await codeOfPromise(ask(chain, node, { nonce: late.nonce }))).toBe('store/nonce-unknown')
     const invented = toBase64Url(randomBytes(32))

@@ -101,7 +101,7 @@ describe('the broker over HTTP', () => {
     expect(trust.body).toEqual(owner.heads.get('trust')!.envelope)
 
     const node = await testNode(chain)
-    const challenged = await call('POST', '/v1/challenges', { version: apiVersion, model: owner.model })
+    const challenged = await call('POST', '/v1/challenges', { version: apiVersion, model: owner.model, renewal: null })
     const { nonce } = challenged.body as { nonce: string }
     const answer = await call('POST', '/v1/releases', await request(chain, node, { nonce }))
     const release = releaseAnswerShape(answer.body, '')
@@ -149,7 +149,7 @@ describe('the broker over HTTP', () => {
   test('refuses what is no request, and counts what was refused', async () => {
     const { chain, call } = await served()
     const { owner, test: made } = chain
-    const asked = { version: apiVersion, model: owner.model }
+    const asked = { version: apiVersion, model: owner.model, renewal: null }
     expect(await call('POST', '/v1/challenges', { ...asked, version: 'claviger/v2' })).toMatchObject({
       status: 400,
       code: 'api/version',
