@@ -1,151 +1,28 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
+import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import { type Composed, compose } from '#cli/owner-statements.js'
-import { policyName, policyText } from '#cli/policy-text.js'
+import {
+  composeAll,
+  type RegisterArguments,
+  type RegisterCode,
+  readSealed,
+  type Sealed,
+} from '#cli/register-statements.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
-import { fromBase64, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
-import { parseCanonicalJson, parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import { manifestDigest, modelName, type VerifiedManifest } from '#core/sealed/manifest.js'
-import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
+import { modelName } from '#core/sealed/manifest.js'
 import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
 import type { Accepted, Head } from '#core/wire/owner-query.js'
-import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
 import { apiVersion, registerInfo } from '#core/wire/release.js'
-import { type Callers, callersShape, statementShapes } from '#core/wire/statements.js'
-import type { Trust } from '#core/wire/trust-file.js'
-import { validatePolicy } from '#policies/index.js'
-
-/** Failures of registering a model. */
-export type RegisterCode =
-  | 'register/file'
-  /** the trust file holds no reference values, or several, and none were named */
-  | 'register/reference-values'
-  /** the broker does not know this owner yet, and no admin token was given */
-  | 'register/token'
-
-export interface RegisterArguments {
-  readonly sealed: string
-  readonly broker: string
-  readonly policy: string
-  readonly trust: string
-  readonly keys: string
-  readonly token?: string | undefined
-  readonly class: 'production' | 'development'
-  readonly referenceValues?: string | undefined
-  readonly runtime?: string | undefined
-  readonly callers: string
-  /** routes on which the key may leave the broker; absent: our own alone */
-  readonly delivery?: readonly ('v1' | 'kbs')[] | undefined
-  readonly leaseSeconds: number
-  readonly leaseRequests: number
-  readonly leaseBytes: number
-  readonly leaseUnits: number
-  readonly nodes: number
-  readonly versionFloor?: number | undefined
-  readonly dryRun?: boolean | undefined
-  readonly json?: boolean | undefined
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return new Uint8Array(await readFile(path))
-  } catch (cause) {
-    throw new Failure<RegisterCode>('register/file', `cannot read ${path}`, { cause })
-  }
-}
-
-/** The model that is registered, as its owner sealed it. */
-interface Sealed {
-  readonly manifest: VerifiedManifest
-  readonly bytes: Uint8Array
-  readonly signature: Uint8Array
-  readonly digest: string
-}
-
-async function readSealed(folder: string, owner: SigningKey): Promise<Sealed> {
-  const bytes = await readBytes(join(folder, manifestName))
-  const signature = await readBytes(join(folder, signatureName))
-  return {
-    manifest: await verifyManifest(bytes, signature, owner.publicKey),
-    bytes,
-    signature,
-    digest: manifestDigest(bytes),
-  }
-}
-
-async function chooseValues(args: RegisterArguments, trust: Trust): Promise<ReferenceValues> {
-  if (args.referenceValues !== undefined)
-    return referenceValuesShape(parseJson(await readBytes(args.referenceValues)), 'reference values')
-  const found = trust.runtimes.filter((one) => args.runtime === undefined || one.title === args.runtime)
-  if (found.length === 1) return found[0]!.values
-  const titles = trust.runtimes.map((one) => JSON.stringify(one.title)).join(', ') || 'none'
-  throw new Failure<RegisterCode>('register/reference-values', `which runtime? your trust file holds ${titles}`, {
-    detail: { hint: 'name one with --runtime TITLE, or give --reference-values FILE' },
-  })
-}
-
-async function readCallers(text: string): Promise<Callers> {
-  return text === 'any' ? 'any' : callersShape(parseJson(await readBytes(text)), 'callers')
-}
-
-/** The class that was fixed when the broker first saw this owner; null before. */
-function classOf(heads: readonly Head[]): RegisterArguments['class'] | null {
-  const made = heads.find((one) => one.kind === 'tenant')
-  if (made === undefined) return null
-  return statementShapes.tenant(parseCanonicalJson(fromBase64(made.statement.payload)), 'tenant').class
-}
-
-/** What the owner says about this model, each statement after the one before it. */
-async function composeAll(
-  args: RegisterArguments,
-  owner: SigningKey,
-  sealed: Sealed,
-  trust: Trust,
-  heads: readonly Head[],
-  io: Io,
-): Promise<readonly Composed[]> {
-  const at = io.now()
-  const { id: model, version } = sealed.manifest.model
-  const text = await policyText(args.policy)
-  validatePolicy(text) // what the broker would refuse is refused here, before anything is signed
-  const name = policyName(args.policy)
-  const budget = { requests: args.leaseRequests, inputBytes: args.leaseBytes, workUnits: args.leaseUnits }
-  const tenantClass = classOf(heads) ?? args.class
-  const say = <K extends Parameters<typeof compose>[0]>(kind: K, body: Parameters<typeof compose<K>>[1]) =>
-    compose(kind, body, owner, heads, at)
-  return [
-    await say('trust', {
-      class: tenantClass,
-      brokers: trust.brokers.map((one) => one.key),
-      verifiers: trust.verifiers.map((one) => one.key),
-      logs: trust.logs,
-      witnessPolicy: trust.witnessPolicy,
-      simulatedRoots: tenantClass === 'development' ? trust.simulatedRoots : [],
-      independentWitnesses: trust.independentWitnesses,
-    }),
-    await say('registration', {
-      model,
-      version,
-      manifestDigest: sealed.digest,
-      versionFloor: args.versionFloor ?? version,
-      delivery: args.delivery ?? ['v1'],
-      lease: { seconds: args.leaseSeconds, budget, nodes: args.nodes },
-      callers: await readCallers(args.callers),
-    }),
-    await say('policy', { model, name, language: 'cedar', text }),
-    await say('reference-values', { model, values: await chooseValues(args, trust) }),
-  ]
-}
 
 async function wrapDek(args: RegisterArguments, sealed: Sealed, document: BrokerDocument): Promise<string> {
   const dek = await loadModelKey(args.keys, sealed.digest)
@@ -178,7 +55,7 @@ async function ensureTenant(
       detail: { hint: "give the operator's admin token in a file: --token FILE" },
     })
   }
-  const token = fromUtf8(await readBytes(args.token)).trim()
+  const token = fromUtf8(await readInput(args.token, 'admin token')).trim()
   await client.createTenant(tenant.envelope, token)
   io.stderr(`tenant ${owner.id} made, class ${args.class} for ever\n`)
   return []

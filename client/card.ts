@@ -1,4 +1,4 @@
-import type { VerifiedNode } from '#client/verify-node.js'
+import type { VerifiedNode } from '#client/node-trust.js'
 import type { VerifiedReceipt } from '#client/verify-receipt.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { formatTime } from '#core/time.js'

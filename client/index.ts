@@ -11,8 +11,9 @@ export {
   type PlainRequest,
   type VerifiedAnswer,
 } from '#client/node-client.js'
+export type { NodeTrust, VerifiedNode } from '#client/node-trust.js'
 export { type ClientCode, type Judged, judged, type Step, Steps } from '#client/steps.js'
-export { type NodeTrust, nodeSteps, type VerifiedNode, verifyNode } from '#client/verify-node.js'
+export { nodeSteps, verifyNode } from '#client/verify-node.js'
 export { type ReceiptTrust, receiptSteps, type VerifiedReceipt, verifyReceipt } from '#client/verify-receipt.js'
 export { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 export { type Json, parseJson } from '#core/encoding/json.js'

@@ -1,5 +1,6 @@
-import { type ClientCode, type Judged, judged, Steps } from '#client/steps.js'
-import { nodeSteps, type VerifiedNode, verifyNode } from '#client/verify-node.js'
+import type { VerifiedNode } from '#client/node-trust.js'
+import { type Judged, judged, refuse, Steps } from '#client/steps.js'
+import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import { receiptSteps, type VerifiedReceipt, verifyReceipt } from '#client/verify-receipt.js'
 import { toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
@@ -50,9 +51,6 @@ export interface VerifiedAnswer {
   readonly file: ReceiptFile
 }
 
-const refuse = (code: ClientCode, message: string, cause?: unknown) =>
-  new Failure<ClientCode>(code, message, cause === undefined ? {} : { cause })
-
 /** The body as it comes. A connection that ends early is a failure like any other, not a bug. */
 async function* readParts(response: Response, sizeMax: number): AsyncGenerator<Uint8Array> {
   let size = 0
@@ -64,7 +62,7 @@ async function* readParts(response: Response, sizeMax: number): AsyncGenerator<U
     }
   } catch (cause) {
     if (isFailure(cause)) throw cause
-    throw refuse('client/unreachable', 'the connection ended before the answer did', cause)
+    throw refuse('client/unreachable', 'the connection ended before the answer did', { cause })
   }
 }
 
@@ -94,7 +92,7 @@ async function call(options: NodeAddress, path: string, init: RequestInit): Prom
     const signal = init.signal ? AbortSignal.any([timeout, init.signal]) : timeout
     response = await options.fetch(new URL(path, options.url), { ...init, signal, redirect: 'error' })
   } catch (cause) {
-    throw refuse('client/unreachable', `no answer from ${options.url}`, cause)
+    throw refuse('client/unreachable', `no answer from ${options.url}`, { cause })
   }
   // A fetch that is not the platform's may follow all the same.
   if (response.redirected || (response.status >= 300 && response.status < 400))

@@ -2,7 +2,7 @@
  * What belongs in client: judging a node, a receipt, a bundle against the reader's own trust file, and talking to a
  * node that was judged. No anchors of its own, no network but the `fetch` that it is given, no clock but arguments.
  */
-import { type Failure, isFailure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 
 /** Failures of judging a node, a receipt or a bundle; what core and attest find wrong keeps its own code. */
 export type ClientCode =
@@ -43,6 +43,16 @@ export type ClientCode =
   | 'client/browser'
   | 'client/unreachable'
   | 'client/answer'
+
+/** A refusal of ours; `hint` says the way out. */
+export function refuse(
+  code: ClientCode,
+  message: string,
+  options: { readonly hint?: string; readonly cause?: unknown } = {},
+): Failure<ClientCode> {
+  const { hint, cause } = options
+  return new Failure<ClientCode>(code, message, { cause, ...(hint === undefined ? {} : { detail: { hint } }) })
+}
 
 /** One named step of a verification, as people and machines read it. The ids are the same on every surface. */
 export interface Step {

@@ -1,6 +1,7 @@
 import { appraiseEvidence } from '#attest/appraise.js'
 import type { AttestationResult } from '#attest/result.js'
 import type { ClientCode, Steps } from '#client/steps.js'
+import { refuse } from '#client/steps.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { Json } from '#core/encoding/json.js'
@@ -33,8 +34,6 @@ export interface VerifiedBundle {
   readonly inclusion: VerifiedInclusion
   readonly verdict: Decided<AttestationResult>
 }
-
-const refuse = (code: ClientCode, message: string) => new Failure<ClientCode>(code, message)
 
 /** model: null where the decision is about nobody's. @throws client/owner-unknown, client/broker-unknown */
 export function verifyAnchors(model: string | null, broker: string, trust: Trust): void {

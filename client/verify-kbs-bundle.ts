@@ -1,6 +1,7 @@
 import { appraiseEvidence } from '#attest/appraise.js'
 import type { AttestationResult } from '#attest/result.js'
 import type { ClientCode, Steps } from '#client/steps.js'
+import { refuse } from '#client/steps.js'
 import { verifyAnchors } from '#client/verify-bundle.js'
 import { concat, fromBase64, fromHex, toHex } from '#core/bytes/bytes.js'
 import { sha384 } from '#core/crypto/hash.js'
@@ -41,8 +42,6 @@ export interface VerifiedKbsBundle extends ReadKbsBundle {
   /** null for a resource of the operator: by what it was decided is not in the bundle */
   readonly verdict: Decided | null
 }
-
-const refuse = (code: ClientCode, message: string) => new Failure<ClientCode>(code, message)
 
 /** A decision about a resource of the operator: by the operator's own rule, which nobody signed. */
 const operatorDecisionShape = object({

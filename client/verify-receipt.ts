@@ -1,7 +1,8 @@
-import type { ClientCode, Steps } from '#client/steps.js'
-import { nodeSteps, type VerifiedNode, verifyNode } from '#client/verify-node.js'
+import type { VerifiedNode } from '#client/node-trust.js'
+import type { Steps } from '#client/steps.js'
+import { refuse } from '#client/steps.js'
+import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import type { Json } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { ClientPolicy } from '#core/wire/client-policy.js'
@@ -48,8 +49,6 @@ export interface ReceiptTrust {
   /** bodies as they were inside the sealed channel, where the reader has them */
   readonly bodies: { readonly request: Uint8Array; readonly response: Uint8Array } | null
 }
-
-const refuse = (code: ClientCode, message: string) => new Failure<ClientCode>(code, message)
 
 function verifyJoined(receipt: Receipt, node: VerifiedNode): void {
   const same =

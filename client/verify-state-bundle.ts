@@ -1,8 +1,8 @@
-import type { ClientCode, Steps } from '#client/steps.js'
+import type { Steps } from '#client/steps.js'
+import { refuse } from '#client/steps.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { Json } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
 import { type StateBundle, stateBundleShape } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
@@ -34,8 +34,6 @@ export interface ReadStateBundle {
 export interface VerifiedStateBundle extends ReadStateBundle {
   readonly inclusion: VerifiedInclusion
 }
-
-const refuse = (code: ClientCode, message: string) => new Failure<ClientCode>(code, message)
 
 /**
  * The statement as one of the tenant's keys signed it. The tenant's own statement names those keys and proves itself: the

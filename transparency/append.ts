@@ -1,64 +1,21 @@
 import { toHex } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { entrySizeMax } from '#core/limits.js'
-import type { UnixSeconds } from '#core/time.js'
 import { signCheckpoint } from '#core/tlog/checkpoint.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { encodeTlogProof } from '#core/tlog/proof.js'
 import { planInclusion, proveInclusion } from '#core/tlog/prove.js'
-import type { NoteSigner } from '#core/tlog/vkey.js'
+import { type Deferred, defer } from '#transparency/deferred.js'
 import type { LogCode } from '#transparency/failures.js'
-import { type LogStore, loadTree, type NewEntry, type Published } from '#transparency/store.js'
+import type { Appended, SequencerLimits, SequencerPorts } from '#transparency/ports.js'
+import { loadTree, type NewEntry, type Published } from '#transparency/store.js'
 import type { Tree } from '#transparency/tree.js'
-import type { Witnesses } from '#transparency/witnesses.js'
-
-/** Where an entry stands, and the proof of it under a checkpoint that a quorum cosigned (`.tlog-proof` text). */
-export interface Appended {
-  readonly index: number
-  readonly proof: string
-}
-
-/** What the sequencer needs from the world, and its bounds. Times in milliseconds. */
-export interface SequencerPorts {
-  readonly store: LogStore
-  readonly witnesses: Witnesses
-  readonly signer: NoteSigner
-  now(): UnixSeconds
-  /** resolves after that time, or as soon as the signal fires */
-  sleep(ms: number, signal: AbortSignal): Promise<void>
-}
-
-export interface SequencerLimits {
-  /** how long a batch waits for more entries when it is smaller than the last one */
-  readonly windowMs: number
-  readonly batchEntriesMax: number
-  readonly batchBytesMax: number
-  readonly pendingEntriesMax: number
-  readonly pendingBytesMax: number
-  /** how long a checkpoint may take to be cosigned */
-  readonly cosignMs: number
-  /** after a checkpoint that was not cosigned, how long until it is tried again by itself */
-  readonly retryMs: number
-}
 
 const triesMax = 5
 
 interface Pending extends NewEntry {
   readonly key: string
-  readonly done: PromiseWithResolvers<Appended>
-}
-
-interface PromiseWithResolvers<T> {
-  readonly promise: Promise<T>
-  resolve(value: T): void
-  reject(reason: unknown): void
-}
-
-function withResolvers<T>(): PromiseWithResolvers<T> {
-  const parts: Partial<PromiseWithResolvers<T>> = {}
-  const promise = new Promise<T>((resolve, reject) => Object.assign(parts, { resolve, reject }))
-  promise.catch(() => undefined) // whoever waits for it hears of it; nobody has to
-  return Object.assign(parts as PromiseWithResolvers<T>, { promise })
+  readonly done: Deferred<Appended>
 }
 
 /**
@@ -84,10 +41,10 @@ export class Sequencer {
   #published: Published | undefined
   /** whether a quorum has cosigned what storage held, since it was last loaded */
   #confirmed = false
-  #refreshes: PromiseWithResolvers<void>[] = []
+  #refreshes: Deferred<void>[] = []
   /** how many entries the last batch had */
   #lastCount = 0
-  #wake = withResolvers<void>()
+  #wake = defer<void>()
   readonly #closing = new AbortController()
   readonly #running: Promise<void>
 
@@ -117,7 +74,7 @@ export class Sequencer {
       throw new Failure<LogCode>('log/busy', `${this.#waiting.size} entries of ${this.#waitingBytes} bytes are waiting`)
     }
     // The caller may use its buffer again before the batch is written.
-    const entry: Pending = { leaf: leaf.slice(), leafHash, key, done: withResolvers() }
+    const entry: Pending = { leaf: leaf.slice(), leafHash, key, done: defer() }
     this.#waiting.set(key, entry)
     this.#waitingBytes += leaf.length
     this.#pending.push(entry)
@@ -128,7 +85,7 @@ export class Sequencer {
   /** A quorum has cosigned the current tree just now: this log is what its witnesses have seen. @throws as `append` */
   refresh(): Promise<void> {
     if (this.#closing.signal.aborted) throw closed()
-    const done = withResolvers<void>()
+    const done = defer<void>()
     this.#refreshes.push(done)
     this.#wake.resolve()
     return done.promise
@@ -176,7 +133,7 @@ export class Sequencer {
     const { signal } = this.#closing
     const isIdle = () => this.#pending.length === 0 && this.#refreshes.length === 0
     if (isIdle()) {
-      this.#wake = withResolvers()
+      this.#wake = defer()
       const unpublished = this.#tree !== undefined && this.#published?.size !== this.#tree.size
       const retry = unpublished ? [this.#ports.sleep(this.#limits.retryMs, signal)] : []
       await Promise.race([this.#wake.promise, ...retry])

@@ -7,6 +7,7 @@ import * as bundleCommand from '#cli/bundle.js'
 import * as initCommand from '#cli/init.js'
 import type { Io } from '#cli/output.js'
 import * as registerCommand from '#cli/register.js'
+import type { RegisterArguments } from '#cli/register-statements.js'
 import { createOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -180,9 +181,9 @@ describe('an owner at a terminal', () => {
     } as const
     const terms = { leaseSeconds: 10, leaseRequests: 1, leaseBytes: 1, leaseUnits: 1, nodes: 1 }
     const { io } = testIo()
-    const code = (args: Partial<registerCommand.RegisterArguments>) =>
+    const code = (args: Partial<RegisterArguments>) =>
       codeOfPromise(registerCommand.run({ ...base, ...terms, policy: at('policy.cedar'), ...args }, io))
-    expect(await code({ sealed: at('nothing') })).toBe('register/file')
+    expect(await code({ sealed: at('nothing') })).toBe('input/unreadable')
     expect(await code({ keys: at('nothing') })).toBe('keys/absent')
     expect(await code({ runtime: 'unknown' })).toBe('register/reference-values')
     await writeFile(at('open.cedar'), 'permit (principal, action, resource);')

@@ -1,0 +1,93 @@
+import { appraiseEvidence } from '#attest/appraise.js'
+import type { AttestationResult } from '#attest/result.js'
+import type { NodeTrust } from '#client/node-trust.js'
+import { refuse } from '#client/steps.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import { keysetDigest } from '#core/wire/keyset.js'
+import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
+import type { Signed, Statement } from '#core/wire/statements.js'
+
+/** What the evidence binds is this document's model, keyset, settings, trust statement and devices. @throws client/... */
+export function verifyBinding(
+  bound: Binding,
+  document: NodeDocument,
+  statement: Signed<Statement<'trust'>>,
+  input: NodeTrust,
+): void {
+  if (bound.model !== input.policy.model) throw refuse('client/model', 'evidence names another model')
+  if (bound.keyset_digest !== keysetDigest(document.keyset))
+    throw refuse('client/keyset-splice', 'evidence names another keyset')
+  if (bound.config_digest !== documentDigest(document.config))
+    throw refuse('client/config-splice', 'evidence names other settings')
+  if (bound.trust_digest !== statement.digest)
+    throw refuse('client/trust-splice', 'evidence names another trust statement')
+  if (bound.devices_digest !== noDevicesDigest)
+    throw refuse('client/devices', 'evidence names devices, the document has none')
+}
+
+/** The broker of the release must be one that the owner and the reader both believe. */
+export function verifyAudience(document: NodeDocument, statement: Signed<Statement<'trust'>>, input: NodeTrust): void {
+  const { binding } = document.release
+  if (binding.purpose === 'claviger.node.v1') throw refuse('client/purpose', 'evidence was not made for a release')
+  const audience = binding.audience
+  if (audience !== document.config.broker)
+    throw refuse('client/audience', 'evidence was made for another broker than the node obeys')
+  if (!statement.value.brokers.some((key) => thumbprint(key) === audience)) {
+    throw refuse('client/audience', 'evidence was made for a broker that the owner does not name')
+  }
+  if (!input.trust.brokers.some(({ key }) => thumbprint(key) === audience)) {
+    throw refuse('client/broker-unknown', `no broker in the trust file has key ${audience}`)
+  }
+}
+
+/** Judges evidence by the reader's own runtimes: an owner's approval is information, not the reader's verdict. */
+export async function appraiseByReader(
+  bound: BoundEvidence,
+  input: NodeTrust,
+): Promise<{
+  readonly result: AttestationResult
+  readonly title: string
+  readonly platform: 'hardware' | 'simulated'
+}> {
+  const expectedReportData = reportDataOf(bound.binding)
+  let last: AttestationResult | undefined
+  for (const runtime of input.trust.runtimes) {
+    const result = await appraiseEvidence(
+      bound.evidence,
+      { simulatedRoots: input.trust.simulatedRoots, collateralFloors: input.trust.collateralFloors },
+      // Simulated evidence is judged like any other, and then refused by `node/policy` unless the caller allows it.
+      { expectedReportData, referenceValues: runtime.values, tenantClass: 'development', at: input.at },
+    )
+    const { platform } = result
+    if (platform !== 'unverified' && (result.status === 'affirming' || result.status === 'warning')) {
+      return { result, title: runtime.title, platform }
+    }
+    last = result
+  }
+  const failed = last?.checks.find((check) => check.status === 'contraindicated' || check.status === 'none')
+  throw refuse(
+    failed?.id.includes('measurement') ? 'client/measurement' : 'client/evidence',
+    failed
+      ? `evidence is refused at ${failed.id}: expected ${failed.expected}, found ${failed.found}`
+      : 'no runtime in the trust file',
+    { hint: 'the trust file lists the runtimes that you accept; add one only if you know who built it and from what' },
+  )
+}
+
+/** Where a nonce was sent: evidence that answers it, for the same keyset. @throws client/fresh-missing, client/purpose, client/nonce, and what the two above throw */
+export async function verifyFresh(
+  document: NodeDocument,
+  statement: Signed<Statement<'trust'>>,
+  input: NodeTrust,
+): Promise<void> {
+  if (input.nonce === null) return
+  const { fresh } = document
+  if (fresh === null) throw refuse('client/fresh-missing', 'node sent no evidence for the nonce')
+  if (fresh.binding.purpose !== 'claviger.node.v1' || fresh.binding.audience !== 'client') {
+    throw refuse('client/purpose', 'fresh evidence was made for another purpose')
+  }
+  if (fresh.binding.nonce !== input.nonce) throw refuse('client/nonce', 'fresh evidence answers another nonce')
+  verifyBinding(fresh.binding, document, statement, input)
+  await appraiseByReader(fresh, input)
+}

@@ -1,0 +1,89 @@
+import type { NodeTrust } from '#client/node-trust.js'
+import { refuse } from '#client/steps.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import type { UnixSeconds } from '#core/time.js'
+import { documentDigest } from '#core/wire/binding.js'
+import { type Ear, verifyEar } from '#core/wire/ear.js'
+import { keysetDigest, releaseKeyThumbprint } from '#core/wire/keyset.js'
+import { evidenceDigest } from '#core/wire/leaf.js'
+import { type Beat, type Declared, type Lease, verifyBeat, verifyLease } from '#core/wire/lease.js'
+import { ownerOf } from '#core/wire/names.js'
+import type { NodeDocument } from '#core/wire/node-document.js'
+import { type Signed, type Statement, verifyHostStatement } from '#core/wire/statements.js'
+
+/** The one broker that the node obeys, where the reader believes it: another trusted broker cannot speak for it. */
+function brokerKeys(document: NodeDocument, { trust }: NodeTrust) {
+  return trust.brokers.map(({ key }) => key).filter((key) => thumbprint(key) === document.config.broker)
+}
+
+/** The lease of the broker that the node obeys, for this node and not over. @throws client/lease-splice, client/lease-expired, dsse/..., crypto/signature */
+export async function verifyLeaseOf(
+  document: NodeDocument,
+  statement: Signed<Statement<'trust'>>,
+  input: NodeTrust,
+): Promise<Lease> {
+  const lease = await verifyLease(document.lease, brokerKeys(document, input))
+  const same =
+    lease.broker === document.config.broker &&
+    lease.tenant === ownerOf(input.policy.model) &&
+    lease.model === input.policy.model &&
+    lease.keysetDigest === keysetDigest(document.keyset) &&
+    lease.trustDigest === statement.digest
+  if (!same) throw refuse('client/lease-splice', 'lease is for another broker, model, keyset or trust statement')
+  if (input.at > lease.expiresAt) throw refuse('client/lease-expired', 'lease has expired by this clock')
+  return lease
+}
+
+/** Place and operator as the host signed them; null where the host states nothing. @throws client/host-splice, dsse/..., crypto/signature */
+export async function verifyDeclared(document: NodeDocument, lease: Lease): Promise<Declared | null> {
+  const { host } = document
+  if (host === null) {
+    if (lease.declared !== null || document.config.hostStatement !== null) {
+      throw refuse('client/host-splice', 'lease or settings name a host statement that the document lacks')
+    }
+    return null
+  }
+  const statement = await verifyHostStatement(host.statement, host.key)
+  const { declared } = lease
+  const same =
+    declared !== null &&
+    document.config.hostStatement === statement.digest &&
+    declared.statementDigest === statement.digest &&
+    declared.issuer === thumbprint(host.key) &&
+    declared.host === statement.value.host &&
+    declared.issuedAt === statement.value.issuedAt &&
+    documentDigest([declared.place, declared.operator]) ===
+      documentDigest([statement.value.place, statement.value.operator])
+  if (!same) throw refuse('client/host-splice', 'lease says another place or operator than the host signed')
+  return declared
+}
+
+/** The broker's last sign of life, recent enough by the reader's own clock. @throws client/beat-splice, client/beat-stale, dsse/..., crypto/signature */
+export async function verifyBeatOf(document: NodeDocument, lease: Lease, input: NodeTrust): Promise<Beat> {
+  const beat = await verifyBeat(document.beat, brokerKeys(document, input))
+  if (beat.lease !== lease.id) throw refuse('client/beat-splice', 'beat is for another lease')
+  const age = input.at - beat.at
+  const oldest = Math.min(input.policy.beatAgeSecondsMax, lease.expiresAt - lease.issuedAt)
+  if (age > oldest || age < -clockSkewSeconds || input.at > beat.expiresAt + clockSkewSeconds) {
+    throw refuse('client/beat-stale', `last beat is ${age} s old by this clock, at most ${oldest} s are accepted`)
+  }
+  return beat
+}
+
+/** The attestation result of a verifier in the trust file, for this keyset and evidence. @throws client/ear-splice, ear/... */
+export async function verifyEarOf(document: NodeDocument, entryAt: UnixSeconds, input: NodeTrust): Promise<Ear> {
+  const ear = await verifyEar(
+    document.ear,
+    input.trust.verifiers.map(({ key }) => key),
+    { audience: document.config.broker, at: entryAt },
+  )
+  if (
+    ear.keysetDigest !== keysetDigest(document.keyset) ||
+    ear.keyThumbprint !== releaseKeyThumbprint(document.keyset) ||
+    ear.digests.evidence !== evidenceDigest(document.release.evidence)
+  ) {
+    throw refuse('client/ear-splice', 'attestation result is for another keyset or other evidence')
+  }
+  return ear
+}
