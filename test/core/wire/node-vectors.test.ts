@@ -5,6 +5,7 @@ import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { type Envelope, envelopeShape } from '#core/dsse.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { parseBinaryRequest } from '#core/wire/bhttp.js'
+import { clientPolicyShape } from '#core/wire/client-policy.js'
 import { commitBody, parseInnerRequest } from '#core/wire/inner.js'
 import { verifyKeysetRoles } from '#core/wire/keyset.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
@@ -25,13 +26,14 @@ interface ReceiptVectors {
   readonly openings: { readonly request: string; readonly response: string }
   readonly cases: readonly { name: string; expected: string; envelope: Envelope }[]
 }
-interface NodeVectors {
+interface ExampleVectors {
   readonly example: { [name: string]: Json }
   readonly cases: readonly { name: string; path?: readonly string[]; value?: Json; expected: string }[]
 }
 const leases = load<LeaseVectors>('lease')
 const receipts = load<ReceiptVectors>('receipt')
-const nodes = load<NodeVectors>('node-document')
+const nodes = load<ExampleVectors>('node-document')
+const policies = load<ExampleVectors>('client-policy')
 
 describe('vectors of leases and beats', () => {
   test.each(leases.cases)('$name: $expected', async ({ kind, envelope, expected }) => {
@@ -56,8 +58,12 @@ describe('vectors of receipts', () => {
 })
 
 /** The example with one member set, or removed. */
-function changed(path: readonly string[], value: Json | undefined): Json {
-  const copy = structuredClone(nodes.example)
+function changed(
+  { example }: ExampleVectors,
+  { path, value }: { readonly path?: readonly string[]; readonly value?: Json },
+): Json {
+  const copy = structuredClone(example)
+  if (path === undefined) return copy
   let at = copy
   for (const name of path.slice(0, -1)) at = at[name] as { [name: string]: Json }
   if (value === undefined) delete at[path.at(-1)!]
@@ -66,9 +72,15 @@ function changed(path: readonly string[], value: Json | undefined): Json {
 }
 
 describe('vectors of node documents', () => {
-  test.each(nodes.cases)('$name: $expected', ({ path, value, expected }) => {
-    const document = path === undefined ? nodes.example : changed(path, value)
-    expect(codeOf(() => verifyKeysetRoles(nodeDocumentShape(document, 'node').keyset))).toBe(expected)
+  test.each(nodes.cases)('$name: $expected', (one) => {
+    const document = changed(nodes, one)
+    expect(codeOf(() => verifyKeysetRoles(nodeDocumentShape(document, 'node').keyset))).toBe(one.expected)
+  })
+})
+
+describe('vectors of client policies', () => {
+  test.each(policies.cases)('$name: $expected', (one) => {
+    expect(codeOf(() => clientPolicyShape(changed(policies, one), 'policy'))).toBe(one.expected)
   })
 })
 
@@ -93,6 +105,10 @@ describe('the pages of docs/spec', () => {
 
   test('node-document.md shows the example of the vectors, whole', () => {
     expect(blocks('node-document')[0]).toEqual(nodes.example)
+  })
+
+  test('client-policy.md shows the example of the vectors', () => {
+    expect(blocks('client-policy')[0]).toEqual(policies.example)
   })
 
   test('channel.md shows an inner request that is read', () => {
