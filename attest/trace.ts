@@ -1,8 +1,31 @@
+/** A step of a verification, or a comparison of an appraisal, as every surface names it. */
+export interface Step {
+  /** stable; the same in CLI, JSON and docs/spec/checks.md */
+  readonly id: string
+  /** the specification, with its revision */
+  readonly document: string
+  /** the title of its section: numbers move */
+  readonly section: string
+  /** what has to be true, in words */
+  readonly expected: string
+  /** only for a step that evidence may come without the input for: what is said when it was left out */
+  readonly without?: string
+}
+
+/** What a kind of evidence goes through. It stands in the `steps.ts` of the kind. */
+export interface KindSteps {
+  /** the verification, in order: one for each `trace` call */
+  readonly steps: readonly Step[]
+  /** every comparison that the appraisal can make */
+  readonly checks: readonly Step[]
+}
+
 /**
- * Takes each step of a verification once it has been passed: its id, which stands in the `steps.ts` of the kind, and
- * what was found, in a few words for a reader. CLI and console show both.
+ * Takes each step of a verification right after it has been passed: its id, which stands in the `steps.ts` of the kind,
+ * and what was found, in a few words for a reader. A step for which the evidence has no input is told as `skip` in its
+ * place, so that what fails next is not taken for it. CLI and console show all of it.
  */
-export type Trace = (step: string, found?: string) => void
+export type Trace = (step: string, found?: string, verdict?: 'skip') => void
 
 /** For callers that do not show steps. */
 export const noTrace: Trace = () => undefined

@@ -1,0 +1,22 @@
+import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
+import { snpChecks, snpSteps } from '#attest/snp/steps.js'
+import { tdxChecks, tdxSteps } from '#attest/tdx/steps.js'
+import type { KindSteps, Step } from '#attest/trace.js'
+import type { Evidence } from '#core/wire/evidence.js'
+
+/** Comparisons that every kind can come to. */
+const everyKind: readonly Step[] = [
+  {
+    id: 'reference-values',
+    document: 'docs/spec/evidence.md',
+    section: 'Reference values',
+    expected: 'reference values of the owner for this kind of evidence',
+  },
+]
+
+/** Every step and comparison there is, by kind of evidence. docs/spec/checks.md is this table as a page. */
+export const catalogue: Readonly<Record<Evidence['kind'], KindSteps>> = {
+  snp: { steps: snpSteps, checks: [...everyKind, ...snpChecks] },
+  tdx: { steps: tdxSteps, checks: [...everyKind, ...tdxChecks] },
+  sgx: { steps: sgxSteps, checks: [...everyKind, ...sgxChecks] },
+}
