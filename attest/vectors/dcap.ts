@@ -15,7 +15,8 @@ function quoteOf(input: CaseInput): Uint8Array {
   return cutQuote(roleOf(input, 'quote'))
 }
 
-function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): Evidence {
+/** The envelope that a node would send. @throws case/file, dcap/..., pem/..., shape/... */
+export function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): Evidence {
   const [signer, ...above] = parsePem(fromUtf8(roleOf(input, 'tcbSigningChain')), 'CERTIFICATE', 2)
   if (!signer || above.length !== 1)
     throw new Failure<CaseCode>('case/file', 'tcbSigningChain does not hold a certificate and a root')

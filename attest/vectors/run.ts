@@ -72,7 +72,8 @@ export async function runCase(
   }
 }
 
-function inputOf(one: Case, files: CaseFiles): CaseInput {
+/** What one run of a case is given. @throws case/file */
+export function inputOf(one: Case, files: CaseFiles): CaseInput {
   const roles = new Map<string, Uint8Array>()
   for (const [role, file] of Object.entries(one.files)) {
     const bytes = files(file)
@@ -137,8 +138,12 @@ function codeProblem(wanted: string | undefined, judged: Judgement): readonly st
   return wanted === undefined || wanted === judged.code ? [] : [`expected code ${wanted}, is ${judged.code}`]
 }
 
-/** Invariant: a variant that changes nothing is refused, or a negative could pass for the wrong reason. */
-function applyVariant(
+/**
+ * What one run of a variant is given.
+ *
+ * throws  case/variant also for a variant that changes nothing: a negative could pass for the wrong reason
+ */
+export function applyVariant(
   one: Case,
   input: CaseInput,
   variant: Variant,

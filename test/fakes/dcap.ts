@@ -135,7 +135,11 @@ async function crl(fields: MintCrl, signer: MintKey): Promise<Uint8Array> {
 export function pckExtension(change: Partial<Record<'fmspc' | 'pceId' | 'ppid', Uint8Array>> = {}): MintExtension {
   const pair = (id: string, value: Uint8Array) => sequence(oid(id), value)
   const components = Array.from({ length: 16 }, (_, i) => pair(componentOid(i + 1), integer(5)))
-  const tcb = sequence(...components, pair(pckOid.pceSvn, integer(13)), pair(pckOid.cpuSvn, octets(new Uint8Array(16))))
+  const tcb = sequence(
+    ...components,
+    pair(pckOid.pceSvn, integer(13)),
+    pair(pckOid.cpuSvn, octets(new Uint8Array(16).fill(5))),
+  )
   const value = sequence(
     pair(pckOid.ppid, octets(change.ppid ?? new Uint8Array(16).fill(0x5a))),
     pair(pckOid.tcb, tcb),
@@ -179,8 +183,10 @@ async function mintChain(broken: DcapBreakage) {
 /** A level of TCB info that asks `svn` of every component. */
 export function level(svn: number, tcbStatus: string, advisoryIDs: readonly string[] = [], tdx = true): Document {
   const components = Array.from({ length: 16 }, () => ({ svn }))
+  // As in Intel's files the second TDX component is the version of the module.
+  const tdxtcbcomponents = components.map((one, i) => (i === 1 ? { svn: 1 } : one))
   return {
-    tcb: { sgxtcbcomponents: components, pcesvn: 13, ...(tdx ? { tdxtcbcomponents: components } : {}) },
+    tcb: { sgxtcbcomponents: components, pcesvn: 13, ...(tdx ? { tdxtcbcomponents } : {}) },
     tcbDate: formatTime(testTime - 50 * day),
     tcbStatus,
     ...(advisoryIDs.length > 0 ? { advisoryIDs } : {}),

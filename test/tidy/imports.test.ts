@@ -296,6 +296,12 @@ describe('tidy: imports', () => {
     expect(wrong).toEqual([])
   })
 
+  test('the other verifier of DCAP quotes is a second opinion for tests and a peer for the bench, and nothing else', () => {
+    const importers = files.filter((file) => importsOf(file).some((one) => one.startsWith('@phala/')))
+    expect(importers.filter((file) => !/^test\/(interop|bench)\//.test(file))).toEqual([])
+    expect(importers.length).toBeGreaterThan(0)
+  })
+
   test('node-forge reads PKCS#12 and nothing else; nobody imports it yet', () => {
     expect(files.filter((file) => importsOf(file).includes('node-forge'))).toEqual([])
   })
