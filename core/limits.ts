@@ -7,6 +7,10 @@ export const MiB = 1024 * KiB
 export const jsonSizeMax = 4 * MiB
 export const jsonDepthMax = 32
 export const jsonItemsMax = 200_000
+/** A CBOR value: its bytes, how deep its parts stand in one another, and how many there are. */
+export const cborSizeMax = MiB
+export const cborDepthMax = 16
+export const cborItemsMax = 20_000
 /** A name, id, alias or code. */
 export const nameLengthMax = 200
 /**
