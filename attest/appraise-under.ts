@@ -1,5 +1,7 @@
 import { appraiseKind, type VerifiedEvidence } from '#attest/kinds.js'
 import { type AttestationResult, check, type TenantClass, trust, vectorOf } from '#attest/result.js'
+import { catalogue } from '#attest/steps.js'
+import { type Told, tracedChecks, tracedVerification } from '#attest/traced.js'
 import { assert } from '#core/assert.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
@@ -31,7 +33,7 @@ export function appraiseUnder(
   policy: AppraisalPolicy,
   verified: VerifiedEvidence,
   input: AppraisalInput,
-  steps: readonly string[],
+  told: readonly Told[],
 ): AttestationResult {
   assert(input.expectedReportData.length === 64, 'report data has 64 bytes')
   const skips = (step: SkippableStep) => policy.skips.includes(step)
@@ -46,12 +48,24 @@ export function appraiseUnder(
     kind: verified.kind,
     platform: verified.platform,
     checks,
-    steps,
+    steps: [
+      ...tracedVerification(verified.kind, told, null),
+      ...tracedChecks(verified.kind, checks, skippedChecks(verified.kind, policy)),
+    ],
     failure: null,
     claims: verified.claims,
     evidenceDigest: verified.evidenceDigest,
     collateralDigest: verified.collateralDigest,
   })
+}
+
+/** The comparisons that a policy leaves out by name, as far as the kind makes them. */
+function skippedChecks(
+  kind: VerifiedEvidence['kind'],
+  policy: AppraisalPolicy,
+): readonly (readonly [string, string])[] {
+  const known = policy.skips.filter((step) => catalogue[kind].checks.some((one) => one.id === step))
+  return known.map((step) => [step, `left out by the policy ${policy.name}`] as const)
 }
 
 /** I4: no reference values for a kind of evidence is a refusal, not an omission. */

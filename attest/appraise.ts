@@ -3,6 +3,7 @@ import { type AppraisalInput, type AppraisalPolicy, appraiseUnder, result } from
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
 import { type AttestationResult, check, trust } from '#attest/result.js'
+import { recorder, type Told, tracedUnappraised, tracedVerification } from '#attest/traced.js'
 import { type Failure, isFailure } from '#core/failure.js'
 import type { Evidence } from '#core/wire/evidence.js'
 
@@ -14,13 +15,11 @@ export const defaultPolicy: AppraisalPolicy = { name: 'claviger.default.1', skip
 /**
  * The verdict on verified evidence: a value, never an exception. `affirming` only for hardware that meets every
  * reference value; `warning` for Milan, and for simulated evidence of a development tenant; `contraindicated` else.
+ *
+ * told  what the verification told of its steps; what it did not tell of is a skip
  */
-export function appraise(
-  verified: VerifiedEvidence,
-  input: AppraisalInput,
-  steps: readonly string[] = [],
-): AttestationResult {
-  return appraiseUnder(defaultPolicy, verified, input, steps)
+export function appraise(verified: VerifiedEvidence, input: AppraisalInput, told: readonly Told[]): AttestationResult {
+  return appraiseUnder(defaultPolicy, verified, input, told)
 }
 
 /**
@@ -32,21 +31,21 @@ export async function appraiseEvidence(
   anchors: Anchors,
   input: AppraisalInput,
 ): Promise<AttestationResult> {
-  const steps: string[] = []
+  const { trace, told } = recorder()
   let verified: VerifiedEvidence
   try {
-    verified = await verifyEvidence(evidence, anchors, input.at, (step) => steps.push(step))
+    verified = await verifyEvidence(evidence, anchors, input.at, trace)
   } catch (error) {
     if (!isFailure(error)) throw error
-    return refused(evidence, input, steps, error)
+    return refused(evidence, input, told, error)
   }
-  return appraise(verified, input, steps)
+  return appraise(verified, input, told)
 }
 
 function refused(
   evidence: Evidence,
   input: AppraisalInput,
-  steps: readonly string[],
+  told: readonly Told[],
   failure: Failure,
 ): AttestationResult {
   const failed = check(failure.code, 'hardware', trust.verificationFailed, {
@@ -54,11 +53,12 @@ function refused(
     found: failure.message,
     fix: fixes[failure.code as VerificationCode] ?? 'send the evidence again unchanged',
   })
+  const steps = tracedVerification(evidence.kind, told, failure)
   return result(defaultPolicy, input, {
     kind: evidence.kind,
     platform: 'unverified',
     checks: [failed],
-    steps,
+    steps: [...steps, ...tracedUnappraised(evidence.kind, steps)],
     failure: failure.code,
     claims: null,
     ...evidenceDigests(evidence),

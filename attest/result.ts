@@ -7,6 +7,7 @@
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
+import type { TracedStep } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Check, type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/ear.js'
 import type { Evidence } from '#core/wire/evidence.js'
@@ -27,8 +28,8 @@ export interface AttestationResult {
   readonly vector: TrustVector
   /** every comparison made, good ones too, in order */
   readonly checks: readonly Check[]
-  /** steps of the verification that were passed */
-  readonly steps: readonly string[]
+  /** the trace: every step of the verification and every comparison, passed, failed or skipped, in order */
+  readonly steps: readonly TracedStep[]
   /** steps that the appraisal policy left out by name; empty under the default policy */
   readonly skipped: readonly string[]
   /** why verification failed; null when it did not */
@@ -69,7 +70,7 @@ export function check(
 }
 
 /** What is shown is bounded, since some of it was written by the host; what is compared is not. */
-function shown(text: string): string {
+export function shown(text: string): string {
   return text.length > 1900 ? `${text.slice(0, 1900)}...` : text
 }
 

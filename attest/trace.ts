@@ -20,6 +20,26 @@ export interface KindSteps {
   readonly checks: readonly Step[]
 }
 
+/** What became of a step. A skip is never a pass. */
+export type Verdict = 'pass' | 'fail' | 'skip'
+
+/** One line of the trace of a result, the same on every surface. */
+export interface TracedStep {
+  readonly id: string
+  readonly document: string
+  readonly section: string
+  readonly expected: string
+  /** the value found, what the failure says, or why the step was skipped */
+  readonly found: string
+  readonly verdict: Verdict
+  /** passed, but with something known to be weak: the tier of the comparison is `warning` */
+  readonly warning: boolean
+  /** of the failure that ended the verification here; null elsewhere */
+  readonly code: string | null
+  /** what can be done about it; empty where nothing is wrong */
+  readonly hint: string
+}
+
 /**
  * Takes each step of a verification right after it has been passed: its id, which stands in the `steps.ts` of the kind,
  * and what was found, in a few words for a reader. A step for which the evidence has no input is told as `skip` in its

@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import * as found from '#attest/dcap/found.js'
 import { parseQuote, type Quote } from '#attest/dcap/quote.js'
 import type { SgxReport } from '#attest/dcap/sgx-report.js'
 import { converge, enclaveLevel, platformLevel, type TcbResult, tcbResult } from '#attest/dcap/tcb.js'
@@ -48,24 +49,24 @@ export async function verifySgx(
 ): Promise<VerifiedSgx> {
   const quote = parseQuote(fromBase64(evidence.quote))
   const report = parseEnclaveReport(quote)
-  trace('sgx/structure')
+  trace('sgx/structure', `quote version ${quote.version}, report of an enclave`)
   const machine = await verifyPckChain(quote, anchors, at)
-  trace('sgx/pck-chain')
+  trace('sgx/pck-chain', found.machine(machine))
   const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at)
-  trace('sgx/collateral')
+  trace('sgx/collateral', found.collateral(collateral))
   verifyFamily(machine, collateral)
-  trace('sgx/family')
+  trace('sgx/family', found.family(machine))
   await verifyQeReport(quote, machine)
-  trace('sgx/qe-report')
+  trace('sgx/qe-report', 'ECDSA P-256 with SHA-256 by the PCK')
   verifyAttestationKey(quote)
-  trace('sgx/attestation-key')
+  trace('sgx/attestation-key', found.attestationKey(quote))
   const qe = verifyQe(quote, collateral)
-  trace('sgx/qe-identity')
+  trace('sgx/qe-identity', found.quotingEnclave(collateral, qe.isvSvn))
   await verifyQuoteSignature(quote)
-  trace('sgx/signature')
+  trace('sgx/signature', `ECDSA P-256 with SHA-256 over ${quote.signed.length} bytes`)
   const platform = platformLevel(collateral.tcbInfo, machine.pck, null)
   const qeLevel = enclaveLevel(collateral.qeIdentity.tcbLevels, qe.isvSvn)
   const tcb = tcbResult(converge(platform, null, qeLevel), platform, null, qeLevel)
-  trace('sgx/tcb')
+  trace('sgx/tcb', found.tcb(tcb))
   return { platform: machine.platform, quote, report, machine, collateral, tcb } as VerifiedSgx
 }

@@ -4,7 +4,7 @@ import { type Endorsement, readEndorsement } from '#attest/snp/endorsement.js'
 import { cpuModels, hwIdSize, type Product } from '#attest/snp/layout.js'
 import { parseReport, type SnpReport } from '#attest/snp/parse.js'
 import { vendorRoots } from '#attest/snp/roots.js'
-import { partsBelow, readTcb, type Tcb } from '#attest/snp/tcb.js'
+import { formatTcb, partsBelow, readTcb, type Tcb } from '#attest/snp/tcb.js'
 import type { Trace } from '#attest/trace.js'
 import { equal, fromBase64, isZero, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -37,6 +37,13 @@ interface Chain {
   readonly ark: Certificate
 }
 
+interface Root {
+  readonly platform: 'hardware' | 'simulated'
+  readonly product?: Product
+  /** SHA-256 of its key, hex */
+  readonly digest: string
+}
+
 function refuse(code: SnpCode, message: string, cause?: unknown): Failure<SnpCode> {
   return new Failure<SnpCode>(code, message, { cause })
 }
@@ -56,26 +63,52 @@ export async function verifySnp(
   trace: Trace,
 ): Promise<VerifiedSnp> {
   const report = parseReport(fromBase64(evidence.report))
-  trace('snp/structure')
+  trace('snp/structure', `version ${report.version}, ${report.bytes.length} bytes, signed by a ${report.signingKey}`)
   const chain = parseChain(evidence)
   const root = findRoot(chain.ark, anchors)
-  trace('snp/root')
+  trace('snp/root', `${root.product ?? 'simulated'}, key ${root.digest}`)
   const names = ['endorsement key certificate', 'intermediate certificate', 'root certificate']
   await verifyChain([chain.vek, chain.ask, chain.ark], names, at, anchors.links)
-  trace('snp/chain')
+  trace('snp/chain', chainText(chain))
   const crl = await verifyRevocation(evidence.crl, chain, at)
   verifyCrlFloor(crl, chain.ark, anchors, at)
-  if (crl) trace('snp/crl')
+  if (crl) trace('snp/crl', crlText(crl))
+  else trace('snp/crl', '', 'skip')
   const endorsement = readEndorsement(chain.vek)
   const product = verifyProduct(root.product, endorsement, report, chain.ask)
-  trace('snp/product')
+  trace('snp/product', productText(product, report))
   await verifyReportSignature(report, endorsement, chain.vek)
-  trace('snp/signature')
+  trace('snp/signature', `ECDSA P-384 with SHA-384 over ${report.signed.length} bytes`)
   const tcb = verifyTcb(report, endorsement, product)
-  trace('snp/tcb')
+  trace('snp/tcb', tcbText(tcb))
   verifyIdentity(report, endorsement, product)
-  trace('snp/identity')
+  trace('snp/identity', identityText(endorsement))
   return { platform: root.platform, report, endorsement, product, tcb, vek: chain.vek, crl } as VerifiedSnp
+}
+
+function chainText({ vek, ask, ark }: Chain): string {
+  const names = [vek, ask, ark].map(({ subject }) => commonName(subject) ?? 'no name')
+  const until = Math.min(vek.notAfter, ask.notAfter, ark.notAfter)
+  return `${names.join(', ')}; valid until ${formatTime(until)}`
+}
+
+function crlText({ thisUpdate, nextUpdate, revoked }: Crl): string {
+  return `of ${formatTime(thisUpdate)}, next ${formatTime(nextUpdate)}, ${revoked.size} revoked, none of this chain`
+}
+
+function productText(product: Product, { cpuid }: SnpReport): string {
+  return cpuid ? `${product}, CPUID family ${cpuid.family} model ${cpuid.model}` : `${product}, report without CPUID`
+}
+
+function tcbText(tcb: VerifiedSnp['tcb']): string {
+  const parts = (['reported', 'committed', 'current', 'launch'] as const).map(
+    (name) => `${name} ${formatTcb(tcb[name])}`,
+  )
+  return parts.join(', ')
+}
+
+function identityText({ key, hwId, cspId }: Endorsement): string {
+  return hwId ? `${key} of chip ${toHex(hwId)}` : `${key} of ${cspId}`
 }
 
 function parseChain(evidence: SnpEvidence): Chain {
@@ -92,11 +125,11 @@ function parseChain(evidence: SnpEvidence): Chain {
 }
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
-function findRoot(ark: Certificate, anchors: Anchors): { platform: 'hardware' | 'simulated'; product?: Product } {
+function findRoot(ark: Certificate, anchors: Anchors): Root {
   const digest = toHex(sha256(ark.spki))
   const product = vendorRoots.get(digest)
-  if (product) return { platform: 'hardware', product }
-  if (anchors.simulatedRoots.includes(digest)) return { platform: 'simulated' }
+  if (product) return { platform: 'hardware', product, digest }
+  if (anchors.simulatedRoots.includes(digest)) return { platform: 'simulated', digest }
   throw refuse('snp/unknown-root', `root key ${digest} is neither AMD's nor a simulated root that this caller accepts`)
 }
 

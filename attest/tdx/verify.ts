@@ -1,5 +1,6 @@
 import type { Anchors } from '#attest/anchors.js'
 import type { TcbInfo } from '#attest/dcap/collateral.js'
+import * as found from '#attest/dcap/found.js'
 import { parseQuote, type Quote } from '#attest/dcap/quote.js'
 import {
   converge,
@@ -25,7 +26,7 @@ import type { TdxCode } from '#attest/tdx/codes.js'
 import { type VerifiedEventLog, verifyEventLog } from '#attest/tdx/event-log.js'
 import { parseTdReport, type TdReport } from '#attest/tdx/parse.js'
 import type { Trace } from '#attest/trace.js'
-import { equal, fromBase64, fromHex, isZero } from '#core/bytes/bytes.js'
+import { equal, fromBase64, fromHex, isZero, toHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { TdxEvidence } from '#core/wire/evidence.js'
@@ -65,28 +66,34 @@ export async function verifyTdx(
 ): Promise<VerifiedTdx> {
   const quote = parseQuote(fromBase64(evidence.quote))
   const report = parseTdReport(quote)
-  trace('tdx/structure')
+  trace('tdx/structure', `quote version ${quote.version}, TD report ${report.version}`)
   const machine = await verifyPckChain(quote, anchors, at)
-  trace('tdx/pck-chain')
+  trace('tdx/pck-chain', found.machine(machine))
   const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at)
-  trace('tdx/collateral')
+  trace('tdx/collateral', found.collateral(collateral))
   verifyFamily(machine, collateral)
-  trace('tdx/family')
+  trace('tdx/family', found.family(machine))
   verifyModule(report, collateral.tcbInfo)
-  trace('tdx/module')
+  trace('tdx/module', moduleText(report))
   await verifyQeReport(quote, machine)
-  trace('tdx/qe-report')
+  trace('tdx/qe-report', 'ECDSA P-256 with SHA-256 by the PCK')
   verifyAttestationKey(quote)
-  trace('tdx/attestation-key')
+  trace('tdx/attestation-key', found.attestationKey(quote))
   const qe = verifyQe(quote, collateral)
-  trace('tdx/qe-identity')
+  trace('tdx/qe-identity', found.quotingEnclave(collateral, qe.isvSvn))
   await verifyQuoteSignature(quote)
-  trace('tdx/signature')
+  trace('tdx/signature', `ECDSA P-256 with SHA-256 over ${quote.signed.length} bytes`)
   const tcb = tcbOf(report, machine, collateral, qe.isvSvn)
-  trace('tdx/tcb')
+  trace('tdx/tcb', found.tcb(tcb))
   const eventLog = evidence.eventLog === null ? null : verifyEventLog(fromBase64(evidence.eventLog), report)
-  if (eventLog) trace('tdx/event-log')
+  if (eventLog) trace('tdx/event-log', `${eventLog.format}, ${eventLog.count} events`)
+  else trace('tdx/event-log', '', 'skip')
   return { platform: machine.platform, quote, report, machine, collateral, tcb, eventLog } as VerifiedTdx
+}
+
+function moduleText(report: TdReport): string {
+  const [svn, version] = report.bytesOf('teeTcbSvn')
+  return `module version ${version}, SVN ${svn}, MRSIGNERSEAM ${toHex(report.bytesOf('mrSignerSeam')).slice(0, 16)}...`
 }
 
 /**

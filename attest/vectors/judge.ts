@@ -1,5 +1,6 @@
 import { appraiseUnder } from '#attest/appraise-under.js'
 import { type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
+import { recorder } from '#attest/traced.js'
 import type { CaseCode, CaseInput, Judgement } from '#attest/vectors/case.js'
 import { parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -17,10 +18,11 @@ export function roleOf(input: CaseInput, ...names: readonly string[]): Uint8Arra
 
 /** Runs one case as the service would: envelope, verification, appraisal. */
 export async function judge(input: CaseInput, evidenceOf: () => Evidence): Promise<Judgement> {
+  const { trace, told } = recorder()
   let verified: VerifiedEvidence
   try {
     const { simulatedRoots, collateralFloors } = input
-    verified = await verifyEvidence(evidenceOf(), { simulatedRoots, collateralFloors }, input.at)
+    verified = await verifyEvidence(evidenceOf(), { simulatedRoots, collateralFloors }, input.at, trace)
   } catch (error) {
     if (!isFailure(error)) throw error
     return { crypto: 'fail', overall: 'fail', code: error.code }
@@ -36,7 +38,7 @@ export async function judge(input: CaseInput, evidenceOf: () => Evidence): Promi
       tenantClass: input.tenantClass,
       at: input.at,
     },
-    [],
+    told,
   )
   // A warning, such as the one for Milan, is not a failure.
   const refused = result.checks.find((check) => check.status === 'contraindicated')

@@ -6,6 +6,7 @@ import { appraise, appraiseEvidence, defaultPolicy } from '#attest/appraise.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { parseReport } from '#attest/snp/parse.js'
 import { vendorRoots } from '#attest/snp/roots.js'
+import { recorder } from '#attest/traced.js'
 import { fromBase64, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
@@ -42,16 +43,12 @@ describe('simulated evidence of a development tenant', () => {
     const result = await appraiseEvidence(await mintEvidence(), anchors, input)
     expect(result).toMatchObject({ status: 'warning', platform: 'simulated', failure: null, skipped: [] })
     expect(result.policy).toBe(defaultPolicy.name)
-    expect(result.steps).toEqual([
-      'snp/structure',
-      'snp/root',
-      'snp/chain',
-      'snp/crl',
-      'snp/product',
-      'snp/signature',
-      'snp/tcb',
-      'snp/identity',
-    ])
+    expect(result.steps.slice(0, 8).map((step) => [step.id, step.verdict])).toEqual(
+      ['structure', 'root', 'chain', 'crl', 'product', 'signature', 'tcb', 'identity'].map((id) => [
+        `snp/${id}`,
+        'pass',
+      ]),
+    )
     expect(result.vector).toMatchObject({ hardware: 32, executables: 3, configuration: 2, 'runtime-opaque': 0 })
     expect(result.checks.filter((check) => check.status !== 'affirming').map((check) => check.id)).toEqual(['platform'])
     expect(result.claims).toMatchObject({ measurement: testMeasurement, debug: false, product: 'Genoa', vmpl: 0 })
@@ -167,7 +164,11 @@ describe('a verdict', () => {
     const result = await appraiseEvidence(evidence, anchors, input)
     expect(result).toMatchObject({ claims: null, failure: 'chain/signature', platform: 'unverified' })
     expect(result.vector.hardware).toBe(99)
-    expect(result.steps).toEqual(['snp/structure', 'snp/root'])
+    expect(result.steps.filter((step) => step.verdict !== 'skip').map((step) => [step.id, step.verdict])).toEqual([
+      ['snp/structure', 'pass'],
+      ['snp/root', 'pass'],
+      ['snp/chain', 'fail'],
+    ])
   })
 
   test('compares report data whole', async () => {
@@ -363,7 +364,9 @@ describe('verifyEvidence', () => {
   })
 
   test('gives what appraise takes', async () => {
-    const verified = await verifyEvidence(await mintEvidence(), anchors, testTime)
-    expect(appraise(verified, input).status).toBe('warning')
+    const { trace, told } = recorder()
+    const evidence = await mintEvidence()
+    const verified = await verifyEvidence(evidence, anchors, testTime, trace)
+    expect(appraise(verified, input, told)).toEqual(await appraiseEvidence(evidence, anchors, input))
   })
 })

@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { catalogue } from '#attest/steps.js'
+import type { Step } from '#attest/trace.js'
 
 const attest = join(import.meta.dirname, '../../attest')
 const sources = readdirSync(attest, { recursive: true, withFileTypes: true })
@@ -36,4 +37,29 @@ describe('catalogue of steps', () => {
       for (const text of [step.document, step.section, step.expected]) expect(text.length).toBeGreaterThan(2)
     }
   })
+})
+
+/** docs/spec/checks.md below its first table line, as the catalogue has it. */
+function page(): string {
+  const row = (step: Step, kind: string) =>
+    `| \`${step.id}\` | ${kind} | ${step.document} | ${step.section} | ${step.expected}${step.without ? ` *or skip:* ${step.without}` : ''} |`
+  const table = (kind: string, name: string, steps: readonly Step[]) =>
+    [`### ${kind}: ${name}`, '', '| id | kind | document | section | expected |', '| --- | --- | --- | --- | --- |']
+      .concat(
+        steps.map((step) => row(step, kind)),
+        '',
+      )
+      .join('\n')
+  return kinds
+    .flatMap(([kind, { steps, checks }]) => [table(kind, 'steps', steps), table(kind, 'comparisons', checks)])
+    .join('\n')
+}
+
+test('docs/spec/checks.md lists every step and comparison, as the catalogue has them', () => {
+  const path = join(attest, '../docs/spec/checks.md')
+  const text = readFileSync(path, 'utf8')
+  const at = text.indexOf('### snp: steps')
+  expect(at).toBeGreaterThan(0)
+  if (process.env.CLAVIGER_WRITE_PAGES === '1') writeFileSync(path, `${text.slice(0, at)}${page()}`)
+  else expect(text.slice(at)).toBe(page())
 })

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { sgxField } from '#attest/dcap/layout.js'
 import { issueEar } from '#attest/ear/issue.js'
+import type { AttestationResult } from '#attest/result.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import { field } from '#attest/tdx/layout.js'
@@ -22,16 +23,19 @@ async function result(broken: DcapBreakage = {}, referenceValues = { ...testTdxV
 
 const steps = ['structure', 'pck-chain', 'collateral', 'family', 'qe-report', 'attestation-key', 'qe-identity']
 
+const passed = ({ steps }: AttestationResult) =>
+  steps.filter((step) => step.id.includes('/') && step.verdict === 'pass').map((step) => step.id)
+
 describe('a result', () => {
   test('names the steps that were passed, and says NOT HARDWARE', async () => {
     const tdx = await result()
     expect(tdx).toMatchObject({ kind: 'tdx', platform: 'simulated', status: 'warning', failure: null })
-    expect(tdx.steps).toEqual(
+    expect(passed(tdx)).toEqual(
       [...steps.slice(0, 4), 'module', ...steps.slice(4), 'signature', 'tcb'].map((one) => `tdx/${one}`),
     )
     expect(tdx.checks.filter((one) => one.status === 'warning').map((one) => one.id)).toEqual(['platform'])
     const sgx = await result({ tee: 'sgx' })
-    expect(sgx.steps).toEqual([...steps, 'signature', 'tcb'].map((one) => `sgx/${one}`))
+    expect(passed(sgx)).toEqual([...steps, 'signature', 'tcb'].map((one) => `sgx/${one}`))
   })
 
   test('keeps platform, module and quoting enclave apart', async () => {
