@@ -6,6 +6,7 @@ import { assert } from '#core/assert.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import { type Check, worstTier } from '#core/wire/ear.js'
+import type { AnyEvidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
 /** Steps that an appraisal policy may leave out. Debug, platform and tenant class are not among them. */
@@ -29,12 +30,12 @@ export interface AppraisalInput {
  * The attestation result under a named policy. Product code calls appraise(), whose policy is fixed and leaves out
  * nothing; a tidy test keeps this one to the runner of vectors.
  */
-export function appraiseUnder(
+export function appraiseUnder<E extends AnyEvidence>(
   policy: AppraisalPolicy,
-  verified: VerifiedEvidence,
+  verified: VerifiedEvidence<E>,
   input: AppraisalInput,
   told: readonly Told[],
-): AttestationResult {
+): AttestationResult<E> {
   assert(input.expectedReportData.length === 64, 'report data has 64 bytes')
   const skips = (step: SkippableStep) => policy.skips.includes(step)
   const checks = appraiseKind(verified, {
@@ -60,16 +61,13 @@ export function appraiseUnder(
 }
 
 /** The comparisons that a policy leaves out by name, as far as the kind makes them. */
-function skippedChecks(
-  kind: VerifiedEvidence['kind'],
-  policy: AppraisalPolicy,
-): readonly (readonly [string, string])[] {
+function skippedChecks(kind: AnyEvidence['kind'], policy: AppraisalPolicy): readonly (readonly [string, string])[] {
   const known = policy.skips.filter((step) => catalogue[kind].checks.some((one) => one.id === step))
   return known.map((step) => [step, `left out by the policy ${policy.name}`] as const)
 }
 
 /** I4: no reference values for a kind of evidence is a refusal, not an omission. */
-function noReferenceValues(verified: VerifiedEvidence): Check {
+function noReferenceValues(verified: VerifiedEvidence<AnyEvidence>): Check {
   return check('reference-values', 'executables', trust.untrustworthy, {
     expected: `reference values for ${verified.kind}`,
     found: 'none',
@@ -78,14 +76,17 @@ function noReferenceValues(verified: VerifiedEvidence): Check {
 }
 
 /** What a result is made of, whether verification passed or failed. */
-export type Outcome = Pick<AttestationResult, 'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims'> &
-  Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'>
+export type Outcome<E extends AnyEvidence> = Pick<
+  AttestationResult<E>,
+  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims'
+> &
+  Pick<VerifiedEvidence<E>, 'evidenceDigest' | 'collateralDigest'>
 
-export function result(
+export function result<E extends AnyEvidence>(
   policy: AppraisalPolicy,
   input: Pick<AppraisalInput, 'referenceValues' | 'tenantClass' | 'at'>,
-  { evidenceDigest, collateralDigest, ...outcome }: Outcome,
-): AttestationResult {
+  { evidenceDigest, collateralDigest, ...outcome }: Outcome<E>,
+): AttestationResult<E> {
   const vector = vectorOf(outcome.checks)
   return {
     ...outcome,

@@ -5,7 +5,7 @@ import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/
 import { type AttestationResult, check, trust } from '#attest/result.js'
 import { recorder, type Told, tracedUnappraised, tracedVerification } from '#attest/traced.js'
 import { type Failure, isFailure } from '#core/failure.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { AnyEvidence } from '#core/wire/evidence.js'
 
 export type { AppraisalInput } from '#attest/appraise-under.js'
 
@@ -18,7 +18,11 @@ export const defaultPolicy: AppraisalPolicy = { name: 'claviger.default.1', skip
  *
  * told  what the verification told of its steps; what it did not tell of is a skip
  */
-export function appraise(verified: VerifiedEvidence, input: AppraisalInput, told: readonly Told[]): AttestationResult {
+export function appraise<E extends AnyEvidence>(
+  verified: VerifiedEvidence<E>,
+  input: AppraisalInput,
+  told: readonly Told[],
+): AttestationResult<E> {
   return appraiseUnder(defaultPolicy, verified, input, told)
 }
 
@@ -26,13 +30,13 @@ export function appraise(verified: VerifiedEvidence, input: AppraisalInput, told
  * Verifies and appraises. This is the one place where a failed verification becomes a verdict: contraindicated, with
  * the failure's code as the name of the check and what can be done about it.
  */
-export async function appraiseEvidence(
-  evidence: Evidence,
+export async function appraiseEvidence<E extends AnyEvidence>(
+  evidence: E,
   anchors: Anchors,
   input: AppraisalInput,
-): Promise<AttestationResult> {
+): Promise<AttestationResult<E>> {
   const { trace, told } = recorder()
-  let verified: VerifiedEvidence
+  let verified: VerifiedEvidence<E>
   try {
     verified = await verifyEvidence(evidence, anchors, input.at, trace)
   } catch (error) {
@@ -42,19 +46,19 @@ export async function appraiseEvidence(
   return appraise(verified, input, told)
 }
 
-function refused(
-  evidence: Evidence,
+function refused<E extends AnyEvidence>(
+  evidence: E,
   input: AppraisalInput,
   told: readonly Told[],
   failure: Failure,
-): AttestationResult {
+): AttestationResult<E> {
   const failed = check(failure.code, 'hardware', trust.verificationFailed, {
     expected: 'evidence that verifies',
     found: failure.message,
     fix: fixes[failure.code as VerificationCode] ?? 'send the evidence again unchanged',
   })
   const steps = tracedVerification(evidence.kind, told, failure)
-  return result(defaultPolicy, input, {
+  return result<E>(defaultPolicy, input, {
     kind: evidence.kind,
     platform: 'unverified',
     checks: [failed],

@@ -1,4 +1,5 @@
 import type { DcapCode } from '#attest/dcap/codes.js'
+import type { GpuCode } from '#attest/gpu/codes.js'
 import type { SgxCode } from '#attest/sgx/codes.js'
 import type { SnpCode } from '#attest/snp/codes.js'
 import type { TdxCode } from '#attest/tdx/codes.js'
@@ -7,13 +8,15 @@ import type { ChainCode } from '#core/x509/chain.js'
 import type { CrlCode } from '#core/x509/crl.js'
 
 /** Every failure that a verification can raise. */
-export type VerificationCode = SnpCode | DcapCode | TdxCode | SgxCode | X509Code | ChainCode | CrlCode
+export type VerificationCode = SnpCode | DcapCode | TdxCode | SgxCode | GpuCode | X509Code | ChainCode | CrlCode
 
 const report = 'fetch the report again from the guest device and send its 1184 bytes unchanged'
 const certificates = 'fetch the certificates of this chip and TCB again from the vendor and send them unchanged'
 const crl = 'fetch the CRL of the vendor root again and send it unchanged'
 const quote = 'fetch the quote again from the guest device, cut it to its own length and send it unchanged'
 const collateral = 'fetch TCB info, QE identity and both CRLs again from the vendor and send them byte for byte'
+const device = 'fetch the report of each device again for this challenge, cut to its own length, and send it unchanged'
+const deviceChain = 'fetch the five certificates of this device again and send them leaf first'
 const clock = 'compare the clocks of both machines, then fetch the certificates again'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
@@ -73,6 +76,22 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'tdx/event-log-replay': 'read the event log and the quote at the same time, with nothing measured in between',
   'sgx/body': 'send the evidence under the kind that it is: tdx for a TD',
   'sgx/quote-version': 'let the enclave ask for a quote of version 3',
+  'gpu/size': device,
+  'gpu/request': device,
+  'gpu/response': device,
+  'gpu/blocks': 'this device writes a report that the verifier does not know; update one of the two',
+  'gpu/opaque': device,
+  'gpu/opaque-duplicate': device,
+  'gpu/opaque-type': 'this firmware writes opaque data that the verifier does not know; update one of the two',
+  'gpu/opaque-version': 'this firmware writes opaque data that the verifier does not know; update one of the two',
+  'gpu/trailing': device,
+  'gpu/duplicate-device': 'send each device once',
+  'gpu/nonces-differ': 'ask every device with one nonce',
+  'gpu/unknown-root': 'use genuine NVIDIA devices; simulated roots are for development tenants only',
+  'gpu/certificate': deviceChain,
+  'gpu/device-name': deviceChain,
+  'gpu/signature': device,
+  'gpu/fwid': 'restart the device: it runs other firmware than its certificate is for',
   'x509/size': certificates,
   'x509/form': certificates,
   'x509/version': certificates,

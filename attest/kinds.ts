@@ -1,5 +1,8 @@
 import type { Anchors } from '#attest/anchors.js'
-import type { Claims } from '#attest/result.js'
+import { appraiseGpu } from '#attest/gpu/appraise.js'
+import { type GpuClaims, gpuClaims } from '#attest/gpu/claims.js'
+import { verifyGpu } from '#attest/gpu/verify.js'
+import type { AnyClaims, ClaimsOf } from '#attest/result.js'
 import { appraiseSgx } from '#attest/sgx/appraise.js'
 import { type SgxClaims, sgxClaims } from '#attest/sgx/claims.js'
 import { verifySgx } from '#attest/sgx/verify.js'
@@ -13,18 +16,18 @@ import { noTrace, type Trace } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { Check } from '#core/wire/ear.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { AnyEvidence, Evidence } from '#core/wire/evidence.js'
 import { evidenceDigest } from '#core/wire/leaf.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
 declare const verified: unique symbol
 
 /** Evidence that verified to a vendor root or to a simulated one. Only verifyEvidence makes it. */
-export interface VerifiedEvidence {
+export interface VerifiedEvidence<E extends AnyEvidence = Evidence> {
   readonly [verified]: true
-  readonly kind: Evidence['kind']
+  readonly kind: E['kind']
   readonly platform: 'hardware' | 'simulated'
-  readonly claims: Claims
+  readonly claims: ClaimsOf<E>
   /** SHA-256 of the canonical JSON of the evidence, and of its collateral alone, hex */
   readonly evidenceDigest: string
   readonly collateralDigest: string
@@ -34,7 +37,7 @@ export interface VerifiedEvidence {
 export type Appraisal = Omit<SnpAppraisal, 'values'> & { readonly values: ReferenceValues | null }
 
 /** What the verifier of a kind is; `C` are its claims, `R` its reference values. */
-interface KindOf<E extends Evidence, C extends Claims, R> {
+interface KindOf<E extends AnyEvidence, C extends AnyClaims, R> {
   verify(
     evidence: E,
     anchors: Anchors,
@@ -50,21 +53,21 @@ interface KindOf<E extends Evidence, C extends Claims, R> {
 /** One kind with the types of its own kept inside: evidence says which kind it is, and claims come from that kind. */
 interface Kind {
   verify(
-    evidence: Evidence,
+    evidence: AnyEvidence,
     anchors: Anchors,
     at: UnixSeconds,
     trace: Trace,
-  ): ReturnType<KindOf<Evidence, Claims, never>['verify']>
-  collateral(evidence: Evidence): unknown
+  ): ReturnType<KindOf<AnyEvidence, AnyClaims, never>['verify']>
+  collateral(evidence: AnyEvidence): unknown
   /** null when the owner has no reference values for this kind */
-  appraise(claims: Claims, input: Appraisal): readonly Check[] | null
+  appraise(claims: AnyClaims, input: Appraisal): readonly Check[] | null
 }
 
-function kind<K extends Evidence['kind'], C extends Claims>(
+function kind<K extends AnyEvidence['kind'], C extends AnyClaims>(
   name: K,
-  one: KindOf<Extract<Evidence, { readonly kind: K }>, C, NonNullable<ReferenceValues[K]>>,
+  one: KindOf<Extract<AnyEvidence, { readonly kind: K }>, C, NonNullable<ReferenceValues[K]>>,
 ): Kind {
-  type E = Extract<Evidence, { readonly kind: K }>
+  type E = Extract<AnyEvidence, { readonly kind: K }>
   return {
     verify: (evidence, anchors, at, trace) => one.verify(evidence as E, anchors, at, trace),
     collateral: (evidence) => one.collateral(evidence as E),
@@ -77,7 +80,7 @@ function kind<K extends Evidence['kind'], C extends Claims>(
 }
 
 /** The closed table of kinds. Adding one is a folder, an entry here and a folder of vectors. */
-const kinds: Readonly<Record<Evidence['kind'], Kind>> = {
+const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
   snp: kind<'snp', SnpClaims>('snp', {
     async verify(evidence, anchors, at, trace) {
       const snp = await verifySnp(evidence, anchors, at, trace)
@@ -102,26 +105,34 @@ const kinds: Readonly<Record<Evidence['kind'], Kind>> = {
     collateral: ({ collateral }) => collateral,
     appraise: appraiseSgx,
   }),
+  gpu: kind<'gpu', GpuClaims>('gpu', {
+    async verify(evidence, anchors, at, trace) {
+      const gpu = await verifyGpu(evidence, anchors, at, trace)
+      return { platform: gpu.platform, claims: gpuClaims(gpu) }
+    },
+    collateral: () => ({}),
+    appraise: appraiseGpu,
+  }),
 }
 
 /**
  * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
  *
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
- * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...), and x509/..., chain/..., crl/...
+ * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; gpu/...), and x509/..., chain/..., crl/...
  */
-export async function verifyEvidence(
-  evidence: Evidence,
+export async function verifyEvidence<E extends AnyEvidence>(
+  evidence: E,
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace = noTrace,
-): Promise<VerifiedEvidence> {
+): Promise<VerifiedEvidence<E>> {
   const { platform, claims } = await kinds[evidence.kind].verify(evidence, anchors, at, trace)
-  return { kind: evidence.kind, platform, claims, ...evidenceDigests(evidence) } as VerifiedEvidence
+  return { kind: evidence.kind, platform, claims, ...evidenceDigests(evidence) } as VerifiedEvidence<E>
 }
 
 /** The digests by which results name what they were made from. */
-export function evidenceDigests(evidence: Evidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
+export function evidenceDigests(evidence: AnyEvidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
   return {
     evidenceDigest: evidenceDigest(evidence),
     collateralDigest: documentDigest(kinds[evidence.kind].collateral(evidence)),
@@ -129,6 +140,6 @@ export function evidenceDigests(evidence: Evidence): Pick<VerifiedEvidence, 'evi
 }
 
 /** The comparisons of the kind; null when the owner has no reference values for it. */
-export function appraiseKind(evidence: VerifiedEvidence, input: Appraisal): readonly Check[] | null {
+export function appraiseKind(evidence: VerifiedEvidence<AnyEvidence>, input: Appraisal): readonly Check[] | null {
   return kinds[evidence.kind].appraise(evidence.claims, input)
 }

@@ -4,23 +4,31 @@
  * release and knows no key broker.
  */
 
+import type { GpuClaims } from '#attest/gpu/claims.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { TracedStep } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Check, type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/ear.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { AnyEvidence, DeviceEvidence, Evidence } from '#core/wire/evidence.js'
 
 export type TenantClass = 'production' | 'development'
 /** `unverified` when verification failed: such evidence says nothing about its platform. */
 export type Platform = 'hardware' | 'simulated' | 'unverified'
-/** The neutral claims of each kind of evidence. */
+/** The neutral claims of each kind of evidence of what a node runs on. */
 export type Claims = SnpClaims | TdxClaims | SgxClaims
+/** The neutral claims of evidence of devices beside it. */
+type DeviceClaims = GpuClaims
+export type AnyClaims = Claims | DeviceClaims
+export type ClaimsOf<E extends AnyEvidence> = E extends DeviceEvidence ? DeviceClaims : Claims
 
-/** A verdict on evidence. It is a value: evidence that is bad is a normal outcome. */
-export interface AttestationResult {
-  readonly kind: Evidence['kind']
+/**
+ * A verdict on evidence. It is a value: evidence that is bad is a normal outcome. Of devices it is one only where it is
+ * asked for by type, so that no verdict on a device is taken for one on the machine that it is in.
+ */
+export interface AttestationResult<E extends AnyEvidence = Evidence> {
+  readonly kind: E['kind']
   readonly platform: Platform
   readonly tenantClass: TenantClass
   /** the worst tier of the vector; release nothing on `contraindicated` or `none` */
@@ -35,7 +43,7 @@ export interface AttestationResult {
   /** why verification failed; null when it did not */
   readonly failure: string | null
   /** null when verification failed: unverified claims do not leave the verifier */
-  readonly claims: Claims | null
+  readonly claims: ClaimsOf<E> | null
   readonly at: UnixSeconds
   readonly policy: string
   /** SHA-256 of canonical JSON, hex */

@@ -1,8 +1,9 @@
+import { gpuChecks, gpuSteps } from '#attest/gpu/steps.js'
 import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
 import { snpChecks, snpSteps } from '#attest/snp/steps.js'
 import { tdxChecks, tdxSteps } from '#attest/tdx/steps.js'
 import type { KindSteps, Step } from '#attest/trace.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { AnyEvidence } from '#core/wire/evidence.js'
 
 /** Comparisons that every kind can come to. */
 const everyKind: readonly Step[] = [
@@ -15,8 +16,9 @@ const everyKind: readonly Step[] = [
 ]
 
 /** Every step and comparison there is, by kind of evidence. docs/spec/checks.md is this table as a page. */
-export const catalogue: Readonly<Record<Evidence['kind'], KindSteps>> = {
+export const catalogue: Readonly<Record<AnyEvidence['kind'], KindSteps>> = {
   snp: { steps: snpSteps, checks: [...everyKind, ...snpChecks] },
   tdx: { steps: tdxSteps, checks: [...everyKind, ...tdxChecks] },
   sgx: { steps: sgxSteps, checks: [...everyKind, ...sgxChecks] },
+  gpu: { steps: gpuSteps, checks: [...everyKind, ...gpuChecks] },
 }

@@ -1,18 +1,20 @@
 import type { DcapClaims } from '#attest/dcap/claims.js'
-import type { Claims } from '#attest/result.js'
+import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
+import type { AnyClaims } from '#attest/result.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { Json } from '#core/encoding/json.js'
 
 /**
- * Claims under the names that deployed policies read as `input.snp`, `input.tdx` or `input.sgx`, beside `init_data` and
+ * Claims under the names that deployed policies read as `input.snp`, `input.tdx`, `input.sgx` or `input.nvidia`, beside `init_data` and
  * `report_data`.
  *
  * source  confidential-containers/trustee, attestation-service, claims of the default CPU policy; deps/verifier,
  *         "claims" of tdx, sgx and intel_dcap
  */
-export function deployedClaims(claims: Claims): Json {
+export function deployedClaims(claims: AnyClaims): Json {
+  if (claims.product === 'NVIDIA') return gpu(claims)
   if (claims.product === 'TDX') return tdx(claims)
   if (claims.product === 'SGX') return sgx(claims)
   return snp(claims)
@@ -111,4 +113,20 @@ function sgx(claims: SgxClaims): Json {
       },
     },
   }
+}
+
+/** source: NVIDIA nvtrust, local_gpu_verifier, "get_current_gpu_claims"; attestation_sdk, nv_switch_verifier, the same */
+function gpu(claims: GpuClaims): Json {
+  const one = (device: GpuDeviceClaims): Json => ({
+    hwmodel: device.chip,
+    ueid: device.deviceId,
+    ...(device.kind === 'switch'
+      ? { 'x-nvidia-switch-bios-version': device.vbiosVersion }
+      : {
+          'x-nvidia-gpu-driver-version': device.driverVersion,
+          'x-nvidia-gpu-vbios-version': device.vbiosVersion,
+        }),
+  })
+  const named = claims.devices.map((device, i) => [`${device.kind === 'gpu' ? 'GPU' : 'SWITCH'}-${i}`, one(device)])
+  return { nvidia: { eat_nonce: claims.nonce, ...Object.fromEntries(named) } }
 }

@@ -54,6 +54,7 @@ const variantShape = reading({
   expect: outcome,
   code: optional(string()),
   validAt: optional(time),
+  nonce: optional(hex()),
   mutate: optional(either(byteChange, textChange)),
   replaceFile: optional(record(replacement, { max: 8 })),
 })
@@ -70,6 +71,7 @@ const caseShape = reading({
   files: record(fileName, { max: 32 }),
   validAt: time,
   reportData: nullable(hex(64)),
+  nonce: optional(nullable(hex())),
   expect: outcome,
   expectCrypto: optional(outcome),
   code: optional(string()),
@@ -104,6 +106,8 @@ export interface CaseInput {
   readonly roles: ReadonlyMap<string, Uint8Array>
   readonly at: number
   readonly reportData: Uint8Array | null
+  /** what the evidence answers, where the case says it and not the report data */
+  readonly nonce: Uint8Array | null
   readonly simulatedRoots: readonly string[]
   readonly collateralFloors: readonly CollateralFloor[]
   readonly tenantClass: 'production' | 'development'

@@ -9,6 +9,7 @@ import {
   type Variant,
 } from '#attest/vectors/case.js'
 import { dcapDifferences, judgeDcap } from '#attest/vectors/dcap.js'
+import { gpuDifferences, judgeGpu } from '#attest/vectors/gpu.js'
 import { judgeSnp, snpDifferences } from '#attest/vectors/snp.js'
 import { fromHex, fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -34,6 +35,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   'sev-snp': { judge: judgeSnp, differences: snpDifferences },
   tdx: { judge: judgeDcap('tdx'), differences: dcapDifferences('tdx') },
   sgx: { judge: judgeDcap('sgx'), differences: dcapDifferences('sgx') },
+  'nvidia-gpu': { judge: judgeGpu, differences: gpuDifferences },
 }
 
 /** The policy `vectors`: leaves out exactly the steps for which the case supplies nothing. */
@@ -84,6 +86,7 @@ export function inputOf(one: Case, files: CaseFiles): CaseInput {
     roles,
     at: one.validAt,
     reportData: one.reportData === null ? null : fromHex(one.reportData, 64),
+    nonce: one.nonce ? fromHex(one.nonce) : null,
     simulatedRoots: one.simulatedRoots ?? [],
     collateralFloors: one.collateralFloors ?? [],
     tenantClass: one.tenantClass ?? (one.simulatedRoots ? 'development' : 'production'),
@@ -152,6 +155,7 @@ export function applyVariant(
 ): CaseInput {
   const roles = new Map(input.roles)
   let changes = variant.validAt === undefined ? 0 : 1
+  if (variant.nonce !== undefined && variant.nonce !== one.nonce) changes++
   if (variant.mutate) {
     roles.set(variant.mutate.file, mutated(roles.get(variant.mutate.file), variant.mutate))
     changes++
@@ -161,7 +165,8 @@ export function applyVariant(
     changes++
   }
   if (changes === 0) throw new Failure<CaseCode>('case/variant', 'variant changes nothing that the runner knows')
-  return { ...input, roles, at: variant.validAt ?? input.at }
+  const nonce = variant.nonce === undefined ? input.nonce : fromHex(variant.nonce)
+  return { ...input, roles, nonce, at: variant.validAt ?? input.at }
 }
 
 /** One byte changed, or one text replaced by another. */

@@ -180,10 +180,11 @@ export function derAscii(value: Der, what: string): string {
 /**
  * Whole seconds since 1970 of the next UTCTime or GeneralizedTime.
  *
+ * form    `profile`: UTCTime up to 2049, GeneralizedTime from 2050 on; `any`: either for any year
  * throws  der/value
  * source  RFC 5280, "UTCTime", "GeneralizedTime": Zulu, with seconds, without fractions; UTCTime up to 2049
  */
-export function readDerTime(reader: DerReader, what: string): number {
+export function readDerTime(reader: DerReader, what: string, form: 'profile' | 'any' = 'profile'): number {
   const short = reader.tag === derTag.utcTime
   const value = reader.next(short ? derTag.utcTime : derTag.generalizedTime, what)
   const text = derAscii(value, what)
@@ -195,6 +196,7 @@ export function readDerTime(reader: DerReader, what: string): number {
   const date = new Date(iso)
   // Invariant: a day that does not exist is refused, not carried into the next month.
   if (Number.isNaN(date.getTime()) || date.toISOString() !== iso) throw refuse('der/value', `${what} is no date`)
-  if (!short && Number(year) < 2050) throw refuse('der/value', `${what} must be a UTCTime before 2050`)
+  if (!short && form === 'profile' && Number(year) < 2050)
+    throw refuse('der/value', `${what} must be a UTCTime before 2050`)
   return date.getTime() / 1000
 }

@@ -1,4 +1,4 @@
-import { concat, toHex } from '#core/bytes/bytes.js'
+import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256, sha384 } from '#core/crypto/hash.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { base64Url, hex, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
@@ -31,4 +31,14 @@ export const noDevicesDigest = documentDigest([])
 /** The 64 bytes of report data: SHA-384 of the canonical JSON, then 16 zero bytes. */
 export function reportDataOf(binding: Binding): Uint8Array {
   return concat(sha384(canonicalJson(binding)), new Uint8Array(16))
+}
+
+const deviceNonceLabel = utf8('claviger.device-nonce.v1\0')
+
+/**
+ * The 32 bytes that devices beside a machine have to answer, from the 64 bytes of report data that their evidence is to
+ * be bound to: SHA-256 over a label and those bytes, so that neither can be passed off as the other.
+ */
+export function deviceNonceOf(reportData: Uint8Array): Uint8Array {
+  return sha256(concat(deviceNonceLabel, reportData))
 }

@@ -1,4 +1,5 @@
-import { base64, literal, nullable, object, type Shape, type Shaped } from '#core/encoding/shape.js'
+import type { Json } from '#core/encoding/json.js'
+import { base64, list, literal, nullable, object, type Shape, type Shaped } from '#core/encoding/shape.js'
 import { KiB } from '#core/limits.js'
 
 /** A vendor's certificate and a vendor's CRL inside an evidence envelope: far above what any vendor issues. */
@@ -63,15 +64,43 @@ const sgxEvidenceShape = object({
 })
 export type SgxEvidence = Shaped<typeof sgxEvidenceShape>
 
-/** Evidence of every kind that the verifier knows. Each kind adds a shape with its own `kind`. */
+/** A report: far above what is seen (4.2 KiB). */
+const gpuReportSizeMax = 8 * KiB
+
+/** report  request and response, cut to their own length   chain  leaf first, root last, DER */
+const gpuDeviceShape = object({
+  report: base64(undefined, inBase64(gpuReportSizeMax)),
+  chain: list(certificate, { min: 1, max: 8 }),
+})
+
+/** Evidence of NVIDIA GPUs and NVSwitches that answer one nonce: an HGX board has 8 and 4. */
+const gpuEvidenceShape = object({
+  kind: literal('gpu'),
+  devices: list(gpuDeviceShape, { min: 1, max: 12 }),
+})
+export type GpuEvidence = Shaped<typeof gpuEvidenceShape>
+
+/** Evidence of what a node runs on, of every kind that the verifier knows. Each adds a shape with its own `kind`. */
 export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence
+/**
+ * Evidence of devices beside it. Invariant: no place that asks for `Evidence` takes it, since a device says nothing of
+ * the machine that asked it: whoever has a GPU can have it sign any nonce.
+ */
+export type DeviceEvidence = GpuEvidence
+export type AnyEvidence = Evidence | DeviceEvidence
+
+const kindOf = (value: Json | undefined): unknown =>
+  value !== null && typeof value === 'object' && !Array.isArray(value)
+    ? (value as { readonly kind?: unknown }).kind
+    : undefined
+
+/** Evidence of a machine or of devices. For a verifier that is asked what evidence says, never for a release. */
+export const anyEvidenceShape: Shape<AnyEvidence> = (value, path) =>
+  kindOf(value) === 'gpu' ? gpuEvidenceShape(value, path) : evidenceShape(value, path)
 
 /** Decides by `kind`, never by trying one shape and then the other. */
 export const evidenceShape: Shape<Evidence> = (value, path) => {
-  const kind =
-    value !== null && typeof value === 'object' && !Array.isArray(value)
-      ? (value as { readonly kind?: unknown }).kind
-      : undefined
+  const kind = kindOf(value)
   if (kind === 'tdx') return tdxEvidenceShape(value, path)
   if (kind === 'sgx') return sgxEvidenceShape(value, path)
   return snpEvidenceShape(value, path)

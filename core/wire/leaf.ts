@@ -4,7 +4,7 @@ import { Failure } from '#core/failure.js'
 import { type Binding, documentDigest } from '#core/wire/binding.js'
 import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { AnyEvidence, Evidence } from '#core/wire/evidence.js'
 import type { Lease } from '#core/wire/lease.js'
 import type { Openings } from '#core/wire/release.js'
 
@@ -95,6 +95,6 @@ export function verifyReleaseLeaf(leaf: Uint8Array, facts: ReleaseFacts): Releas
 }
 
 /** The digest of an evidence document, for the EAR. */
-export function evidenceDigest(evidence: Evidence): string {
+export function evidenceDigest(evidence: AnyEvidence): string {
   return documentDigest(evidence)
 }

@@ -123,14 +123,39 @@ const sgxReferenceValuesShape = object({
 })
 export type SgxReferenceValues = Shaped<typeof sgxReferenceValuesShape>
 
+const driverVersion = string({ form: /^\d{1,5}(\.\d{1,5}){1,3}$/ })
+const vbiosVersion = string({ form: /^[0-9A-F]{2}(\.[0-9A-F]{2}){4}$/ })
+const byArchitecture = <T>(item: Shape<T>) =>
+  object({ HOPPER: optional(item), BLACKWELL: optional(item), LS10: optional(item) })
+
+/**
+ * What an owner accepts of NVIDIA GPUs and NVSwitches beside a machine. A list or floor that is absent accepts any value.
+ *
+ * devices   exactly how many of each architecture; one that is absent is refused
+ * deviceIds PDIs of single devices
+ * modes     single and multiple pass-through, protected PCIe; a device that does not say its mode is in none
+ */
+const gpuReferenceValuesShape = object({
+  devices: byArchitecture(integer({ min: 1, max: 12 })),
+  driverVersions: anyOf(driverVersion),
+  driverVersionMin: optional(driverVersion),
+  vbiosVersions: anyOf(vbiosVersion),
+  vbiosVersionMin: optional(byArchitecture(vbiosVersion)),
+  deviceIds: anyOf(hex(8), 1000),
+  modes: anyOf(oneOf('SPT', 'MPT', 'PPCIE')),
+})
+export type GpuReferenceValues = Shaped<typeof gpuReferenceValuesShape>
+
 /** The owner's reference values, one member for each accepted kind of evidence. A kind that is absent is refused. */
 export interface ReferenceValues {
   readonly snp?: SnpReferenceValues | undefined
   readonly tdx?: TdxReferenceValues | undefined
   readonly sgx?: SgxReferenceValues | undefined
+  readonly gpu?: GpuReferenceValues | undefined
 }
 export const referenceValuesShape: Shape<ReferenceValues> = object({
   snp: optional(snpReferenceValuesShape),
   tdx: optional(tdxReferenceValuesShape),
   sgx: optional(sgxReferenceValuesShape),
+  gpu: optional(gpuReferenceValuesShape),
 })

@@ -70,6 +70,14 @@ export interface KeyUsage {
   readonly crlSign: boolean
 }
 
+/** In what a vendor's certificates go beyond what is read here. The caller answers for each. */
+export interface CertificateRules {
+  /** critical extensions that the caller itself reads and heeds, by OID */
+  readonly heeds?: readonly string[]
+  /** `any` for a vendor who spells dates before 2050 as GeneralizedTime */
+  readonly times?: 'profile' | 'any'
+}
+
 const context = (number: number) => 0xa0 + number
 const extensionsMax = 64
 const oids = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15', commonName: '2.5.4.3' } as const
@@ -90,11 +98,12 @@ export function withCode<Code extends string, T>(code: Code, what: string, read:
  * twice, no critical extension but those read here.
  *
  * der     at most 64 KiB
+ * rules   what the caller reads beyond this; none for a vendor who keeps to the profile
  * throws  x509/size, x509/form, x509/version, x509/algorithm, x509/duplicate-extension, x509/critical-extension,
  *         x509/extension
  * source  RFC 5280, "Basic Certificate Fields"
  */
-export function parseCertificate(der: Uint8Array, what = 'certificate'): Certificate {
+export function parseCertificate(der: Uint8Array, what = 'certificate', rules: CertificateRules = {}): Certificate {
   if (der.length > certificateSizeMax)
     throw new Failure<X509Code>('x509/size', `${what} has ${der.length} bytes, at most ${certificateSizeMax}`)
   return withCode<X509Code, Certificate>('x509/form', what, () => {
@@ -103,11 +112,16 @@ export function parseCertificate(der: Uint8Array, what = 'certificate'): Certifi
     const identifier = outer.next(derTag.sequence, 'signature algorithm')
     const signature = derBitBytes(outer.next(derTag.bitString, 'signature'), 'signature')
     outer.end('certificate')
-    return { der, tbs: tbs.whole, signature, ...readTbs(tbs, identifier, what) }
+    return { der, tbs: tbs.whole, signature, ...readTbs(tbs, identifier, what, rules) }
   })
 }
 
-function readTbs(tbs: Der, outerIdentifier: Der, what: string): Omit<Certificate, 'der' | 'tbs' | 'signature'> {
+function readTbs(
+  tbs: Der,
+  outerIdentifier: Der,
+  what: string,
+  rules: CertificateRules,
+): Omit<Certificate, 'der' | 'tbs' | 'signature'> {
   const reader = new DerReader(tbs.body)
   const version = reader.optional(context(0), 'version')
   if (!version || derInteger(parseDer(version.body, derTag.integer, 'version'), 255, 'version') !== 2)
@@ -116,14 +130,14 @@ function readTbs(tbs: Der, outerIdentifier: Der, what: string): Omit<Certificate
   const algorithm = sameAlgorithm(reader.next(derTag.sequence, 'signature algorithm'), outerIdentifier, what)
   const issuer = reader.next(derTag.sequence, 'issuer').whole
   const validity = new DerReader(reader.next(derTag.sequence, 'validity').body)
-  const notBefore = readDerTime(validity, 'not before')
-  const notAfter = readDerTime(validity, 'not after')
+  const notBefore = readDerTime(validity, 'not before', rules.times)
+  const notAfter = readDerTime(validity, 'not after', rules.times)
   validity.end('validity')
   const subject = reader.next(derTag.sequence, 'subject').whole
   const spki = reader.next(derTag.sequence, 'public key').whole
   const list = reader.optional(context(3), 'extensions')
   reader.end('to-be-signed part')
-  const extensions = list ? readExtensions(parseDer(list.body, derTag.sequence, 'extensions'), what) : new Map()
+  const extensions = list ? readExtensions(parseDer(list.body, derTag.sequence, 'extensions'), what, rules) : new Map()
   const constraints = readBasicConstraints(extensions.get(oids.basicConstraints))
   const keyUsage = readKeyUsage(extensions.get(oids.keyUsage))
   return { serial, algorithm, issuer, notBefore, notAfter, subject, spki, extensions, keyUsage, ...constraints }
@@ -157,10 +171,10 @@ export function readExtensionList(sequence: Der, what: string): ReadonlyMap<stri
   return out
 }
 
-function readExtensions(sequence: Der, what: string): ReadonlyMap<string, Extension> {
+function readExtensions(sequence: Der, what: string, rules: CertificateRules): ReadonlyMap<string, Extension> {
   const extensions = readExtensionList(sequence, what)
   for (const { oid, critical } of extensions.values()) {
-    if (critical && oid !== oids.basicConstraints && oid !== oids.keyUsage)
+    if (critical && oid !== oids.basicConstraints && oid !== oids.keyUsage && !rules.heeds?.includes(oid))
       throw new Failure<X509Code>('x509/critical-extension', `${what} has unknown critical extension ${oid}`)
   }
   return extensions
@@ -190,6 +204,11 @@ function readKeyUsage(extension: Extension | undefined): KeyUsage | undefined {
 
 /** The single common name of a Name, or undefined. @throws x509/form */
 export function commonName(name: Uint8Array): string | undefined {
+  return nameText(name, oids.commonName, 'common name')
+}
+
+/** The single value of an attribute of a Name, or undefined. @throws x509/form */
+export function nameText(name: Uint8Array, attribute: string, what: string): string | undefined {
   return withCode<X509Code, string | undefined>('x509/form', 'name', () => {
     const sets = new DerReader(parseDer(name, derTag.sequence, 'name').body)
     let found: string | undefined
@@ -197,9 +216,9 @@ export function commonName(name: Uint8Array): string | undefined {
       const attributes = new DerReader(sets.next(derTag.set, 'name part').body)
       while (!attributes.done) {
         const one = new DerReader(attributes.next(derTag.sequence, 'name attribute').body)
-        if (derOid(one.next(derTag.oid, 'name attribute'), 'name attribute') !== oids.commonName) continue
-        const text = derAscii(one.next(one.tag ?? 0, 'common name'), 'common name')
-        if (found !== undefined) throw new Failure<X509Code>('x509/form', 'name has two common names')
+        if (derOid(one.next(derTag.oid, 'name attribute'), 'name attribute') !== attribute) continue
+        const text = derAscii(one.next(one.tag ?? 0, what), what)
+        if (found !== undefined) throw new Failure<X509Code>('x509/form', `name has ${what} twice`)
         found = text
       }
     }

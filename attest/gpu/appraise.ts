@@ -1,0 +1,178 @@
+import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
+import { check, type TenantClass, trust } from '#attest/result.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { deviceNonceOf } from '#core/wire/binding.js'
+import type { Check } from '#core/wire/ear.js'
+import type { GpuReferenceValues } from '#core/wire/reference-values.js'
+
+/** What an appraisal of devices compares with. A null member is one that the appraisal policy leaves out by name. */
+export interface GpuAppraisal {
+  readonly platform: 'hardware' | 'simulated'
+  readonly tenantClass: TenantClass
+  readonly expectedReportData: Uint8Array | null
+  readonly values: GpuReferenceValues | null
+}
+
+/** Every comparison of verified claims with what the owner accepts; one a row, over all devices. */
+export function appraiseGpu(claims: GpuClaims, input: GpuAppraisal): readonly Check[] {
+  const { values } = input
+  return [
+    platform(input),
+    ...reportData(claims, input.expectedReportData),
+    ...(values ? [count(claims, values), ...versions(claims, values), ...identity(claims, values)] : []),
+  ]
+}
+
+/** I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. */
+function platform({ platform, tenantClass }: GpuAppraisal): Check {
+  const simulated = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
+  return check('platform', 'hardware', platform === 'hardware' ? trust.approved : simulated, {
+    expected: 'devices that chain to the root key of NVIDIA',
+    found: platform === 'hardware' ? 'hardware' : 'NOT HARDWARE: simulated evidence under a throwaway root',
+    fix: 'use genuine devices; simulated evidence is for development tenants only',
+  })
+}
+
+function reportData(claims: GpuClaims, expected: Uint8Array | null): readonly Check[] {
+  if (expected === null) return []
+  const wanted = toHex(deviceNonceOf(expected))
+  return [
+    check('report-data', 'configuration', claims.nonce === wanted ? trust.approved : trust.verificationFailed, {
+      expected: wanted,
+      found: claims.nonce,
+      fix: 'ask the devices with the nonce that belongs to this challenge',
+    }),
+  ]
+}
+
+/** How many there are of each architecture, as `8 HOPPER, 4 LS10`. */
+function counted(devices: readonly GpuDeviceClaims[]): string {
+  const counts = new Map<string, number>()
+  for (const { architecture } of devices) counts.set(architecture, (counts.get(architecture) ?? 0) + 1)
+  return spelled(counts)
+}
+const spelled = (counts: Iterable<readonly [string, number]>) =>
+  [...counts]
+    .map(([name, number]) => `${number} ${name}`)
+    .sort()
+    .join(', ')
+
+/** Exactly the devices that the owner asks for: one more is one that nobody accepted. */
+function count(claims: GpuClaims, values: GpuReferenceValues): Check {
+  const wanted = spelled(Object.entries(values.devices) as [string, number][])
+  const found = counted(claims.devices)
+  return check('devices', 'hardware', found === wanted ? trust.approved : trust.untrustworthy, {
+    expected: wanted || 'none',
+    found,
+    fix: 'send evidence of exactly the devices that the owner asks for',
+  })
+}
+
+/** One row over all devices: what is wrong with each that is not as it should be. */
+function each(
+  id: string,
+  claim: Check['claim'],
+  devices: readonly GpuDeviceClaims[],
+  problem: (device: GpuDeviceClaims) => string | null,
+  text: { readonly expected: string; readonly fix: string; readonly bad?: number },
+): Check {
+  const problems = devices.flatMap((device) => {
+    const found = problem(device)
+    return found === null ? [] : [`${device.chip} ${device.deviceId}: ${found}`]
+  })
+  return check(id, claim, problems.length === 0 ? trust.approved : (text.bad ?? trust.untrustworthy), {
+    expected: text.expected,
+    found: problems.length === 0 ? 'all devices' : problems.join('; '),
+    fix: text.fix,
+  })
+}
+
+const list = (accepted: readonly string[]) =>
+  `one of ${accepted.slice(0, 8).join(', ')}${accepted.length > 8 ? ` and ${accepted.length - 8} more` : ''}`
+
+/** Part by part as numbers, never as text: 96.00.9F is below 96.00.A5, and 570 below 1000. */
+function isBelow(version: string, floor: string, radix: 10 | 16): boolean {
+  const [a, b] = [version, floor].map((text) => text.split('.').map((part) => Number.parseInt(part, radix)))
+  for (let i = 0; i < Math.max(a!.length, b!.length); i++) {
+    const difference = (a![i] ?? 0) - (b![i] ?? 0)
+    if (difference !== 0) return difference < 0
+  }
+  return false
+}
+
+function versions({ devices }: GpuClaims, values: GpuReferenceValues): readonly Check[] {
+  const { driverVersions, driverVersionMin, vbiosVersions, vbiosVersionMin } = values
+  const gpus = devices.filter((device) => device.driverVersion !== null)
+  const fix = 'install a version that the owner accepts, or ask the owner to add this one'
+  return [
+    ...(driverVersions || driverVersionMin
+      ? [
+          each(
+            'driver-version',
+            'executables',
+            gpus,
+            ({ driverVersion }) => {
+              const listed = driverVersions?.includes(driverVersion!) ?? true
+              const below = driverVersionMin !== undefined && isBelow(driverVersion!, driverVersionMin, 10)
+              return listed && !below ? null : driverVersion
+            },
+            {
+              expected: driverVersions ? list(driverVersions) : `at least ${driverVersionMin}`,
+              fix,
+            },
+          ),
+        ]
+      : []),
+    ...(vbiosVersions || vbiosVersionMin
+      ? [
+          each(
+            'vbios-version',
+            'executables',
+            devices,
+            ({ vbiosVersion, architecture }) => {
+              const listed = vbiosVersions?.includes(vbiosVersion) ?? true
+              const floor = vbiosVersionMin?.[architecture]
+              const below = floor !== undefined && isBelow(vbiosVersion, floor, 16)
+              return listed && !below ? null : vbiosVersion
+            },
+            {
+              expected: vbiosVersions ? list(vbiosVersions) : 'at least the floor of the architecture',
+              fix,
+            },
+          ),
+        ]
+      : []),
+  ]
+}
+
+function identity({ devices }: GpuClaims, values: GpuReferenceValues): readonly Check[] {
+  const { deviceIds, modes } = values
+  return [
+    ...(deviceIds
+      ? [
+          each(
+            'device-id',
+            'instance-identity',
+            devices,
+            ({ deviceId }) => (deviceIds.includes(deviceId) ? null : 'not listed'),
+            {
+              expected: list(deviceIds),
+              fix: 'ask the owner to add this device, or use one that the owner accepts',
+              bad: trust.unrecognised,
+            },
+          ),
+        ]
+      : []),
+    ...(modes
+      ? [
+          each(
+            'mode',
+            'configuration',
+            devices.filter((device) => device.kind === 'gpu'),
+            ({ mode }) => (mode !== null && modes.includes(mode) ? null : (mode ?? 'not said')),
+            { expected: list(modes), fix: 'set the GPUs to a mode that the owner accepts' },
+          ),
+        ]
+      : []),
+  ]
+}

@@ -1,0 +1,189 @@
+import type { Anchors } from '#attest/anchors.js'
+import type { GpuCode } from '#attest/gpu/codes.js'
+import {
+  type Architecture,
+  chainSize,
+  type DeviceKind,
+  extensionOid,
+  fwidSize,
+  serialType,
+} from '#attest/gpu/layout.js'
+import { nvidiaRoots } from '#attest/gpu/roots.js'
+import { equal, fromBase64, fromHex, toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
+import { Failure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import { type Certificate, commonName, nameText, parseCertificate, withCode } from '#core/x509/certificate.js'
+import { verifyChain } from '#core/x509/chain.js'
+
+/** Who a device is, by certificates that go back to a root. Byte members are views. */
+export interface DeviceIdentity {
+  readonly platform: 'hardware' | 'simulated'
+  /** leaf first: firmware, BROM, provisioner, family, root */
+  readonly chain: readonly Certificate[]
+  /** as in the names of the certificates: `GH100`, `GB100`, `LS_10` */
+  readonly chip: string
+  readonly architecture: Architecture
+  /** 8 bytes, hex: names one device */
+  readonly pdi: string
+  /** SHA-384 of the firmware that holds the signing key */
+  readonly fwid: Uint8Array
+}
+
+function refuse(code: GpuCode, message: string): Failure<GpuCode> {
+  return new Failure<GpuCode>(code, message)
+}
+
+/** SubjectPublicKeyInfo of an uncompressed P-384 point. source: RFC 5480, "Subject Public Key Information Fields" */
+const p384Prefix = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
+
+/** Whether the key in `spki` is on P-384. */
+export function isP384(spki: Uint8Array): boolean {
+  return spki.length === 120 && equal(spki.subarray(0, 24), p384Prefix)
+}
+
+/** Says which of the roots a key is, vendor's or named by the caller. @throws gpu/unknown-root */
+export function rootPlatform(
+  root: Certificate,
+  vendor: string,
+  anchors: Anchors,
+  what: string,
+): 'hardware' | 'simulated' {
+  const digest = toHex(sha256(root.spki))
+  if (digest === vendor) return 'hardware'
+  if (anchors.simulatedRoots.includes(digest)) return 'simulated'
+  throw refuse('gpu/unknown-root', `root key ${digest} of ${what} is not NVIDIA's`)
+}
+
+/**
+ * Reads certificates, each text once: devices of one system share all but two.
+ *
+ * throws  x509/...
+ */
+export class CertificateReader {
+  readonly #known = new Map<string, Certificate>()
+
+  read(text: string, what: string): Certificate {
+    const known = this.#known.get(text)
+    if (known) return known
+    const certificate = parseCertificate(fromBase64(text), what)
+    this.#known.set(text, certificate)
+    return certificate
+  }
+}
+
+const names = ['firmware certificate', 'BROM certificate', 'provisioner certificate', 'family certificate', 'root']
+
+/**
+ * The identity of the device whose certificates these are: five of them, each issued by the next, up to NVIDIA's device
+ * root or a simulated one, all on P-384, all but family and root named after one chip.
+ *
+ * throws  gpu/certificate, gpu/unknown-root, gpu/device-name, and those of core/x509: x509/..., chain/...
+ * source  RFC 5280, "Basic Path Validation"; NVIDIA nvtrust, local_gpu_verifier, "verify_gpu_certificate_chain"
+ */
+export async function verifyDeviceChain(
+  texts: readonly string[],
+  kind: DeviceKind,
+  anchors: Anchors,
+  at: UnixSeconds,
+  reader: CertificateReader,
+): Promise<DeviceIdentity> {
+  if (texts.length !== chainSize)
+    throw refuse('gpu/certificate', `device has ${texts.length} certificates, expected ${chainSize}`)
+  const chain = texts.map((text, i) => reader.read(text, names[i]!))
+  const [leaf, brom, , , root] = chain as [Certificate, Certificate, Certificate, Certificate, Certificate]
+  const platform = rootPlatform(root, nvidiaRoots.device, anchors, 'the device')
+  await verifyChain(chain, names, at, anchors.links)
+  if (leaf.isCa || leaf.keyUsage?.digitalSignature !== true)
+    throw refuse('gpu/certificate', 'firmware certificate is that of an authority, or may not sign')
+  for (const [i, one] of chain.entries()) {
+    if (one.algorithm !== 'ES384' || !isP384(one.spki)) throw refuse('gpu/certificate', `${names[i]} is not on P-384`)
+  }
+  const { chip, architecture } = readChip(chain, kind)
+  return { platform, chain, chip, architecture, pdi: readPdi(brom, kind), fwid: readFwid(leaf, architecture) }
+}
+
+const architectures: readonly (readonly [RegExp, DeviceKind, Architecture])[] = [
+  [/^GH1\d\d$/, 'gpu', 'HOPPER'],
+  [/^GB[12]\d\d$/, 'gpu', 'BLACKWELL'],
+  [/^LS_10$/, 'switch', 'LS10'],
+]
+
+/**
+ * The chip in the names. The family certificate does not count: that of GH100 stands above LS10 switches too.
+ */
+function readChip(
+  chain: readonly Certificate[],
+  kind: DeviceKind,
+): { readonly chip: string; readonly architecture: Architecture } {
+  const nameOf = (i: number) => commonName(chain[i]!.subject) ?? ''
+  const chip = /^([A-Z]{2}_?\d{2,3}) [A-Z]\d\d (?:GSP|FSP) FMC LF$/.exec(nameOf(0))?.[1] ?? ''
+  const found = architectures.find(([form]) => form.test(chip))
+  if (!found) throw refuse('gpu/device-name', `${names[0]} is not named after a chip that is known`)
+  const others = [
+    /^([A-Z]{2}_?\d{2,3}) [A-Z]\d\d (?:GSP|FSP) BROM$/,
+    /^NVIDIA ([A-Z]{2}_?\d{2,3}) Provisioner ICA \d+$/,
+  ]
+  for (const [i, form] of others.entries()) {
+    if (form.exec(nameOf(i + 1))?.[1] !== chip)
+      throw refuse('gpu/device-name', `${names[i + 1]} is not named after ${chip}, as ${names[0]} is`)
+  }
+  const [, kindOfChip, architecture] = found
+  if (kindOfChip !== kind) throw refuse('gpu/device-name', `report is of a ${kind}, its certificates are of a ${chip}`)
+  return { chip, architecture }
+}
+
+/** A byte for the kind of device, then its PDI. */
+function readPdi(brom: Certificate, kind: DeviceKind): string {
+  const serial = nameText(brom.subject, '2.5.4.5', 'serial number') ?? ''
+  if (!/^[0-9A-F]{18}$/.test(serial) || serial.slice(0, 2) !== serialType[kind])
+    throw refuse('gpu/device-name', `serial number of the BROM certificate is not that of a ${kind}`)
+  return serial.slice(2).toLowerCase()
+}
+
+/** The digest of the firmware, in the extension of the architecture. */
+function readFwid(leaf: Certificate, architecture: Architecture): Uint8Array {
+  const oid = architecture === 'BLACKWELL' ? extensionOid.tcbInfo : extensionOid.compositeDeviceId
+  const extension = leaf.extensions.get(oid)
+  if (!extension) throw refuse('gpu/certificate', `firmware certificate has no extension ${oid}`)
+  return withCode<GpuCode, Uint8Array>('gpu/certificate', 'digest of the firmware', () => {
+    const reader = new DerReader(parseDer(extension.value, derTag.sequence, 'firmware id').body)
+    return architecture === 'BLACKWELL' ? readTcbInfo(reader) : readCompositeId(reader)
+  })
+}
+
+/** source: TCG Implicit Identity Based Device Attestation, "CompositeDeviceID" */
+function readCompositeId(reader: DerReader): Uint8Array {
+  if (derInteger(reader.next(derTag.integer, 'version'), 255, 'version') !== 1)
+    throw refuse('gpu/certificate', 'firmware id is not of version 1')
+  reader.next(derTag.sequence, 'device key')
+  const fwid = readDigest(reader.next(derTag.sequence, 'FWID'))
+  reader.end('firmware id')
+  return fwid
+}
+
+/** The first of `fwids`, member [6]. source: TCG DICE Attestation Architecture 1.1, "TCB Info Evidence Extension" */
+function readTcbInfo(reader: DerReader): Uint8Array {
+  let fwids: Der | undefined
+  let last = -1
+  while (!reader.done) {
+    const member = reader.next(reader.tag!, 'member of the firmware id')
+    const number = member.tag & 0x1f
+    if (number <= last) throw refuse('gpu/certificate', 'members of the firmware id are out of order')
+    last = number
+    if (member.tag === 0xa6) fwids = member
+  }
+  if (!fwids) throw refuse('gpu/certificate', 'firmware id holds no digests')
+  return readDigest(new DerReader(fwids.body).next(derTag.sequence, 'FWID'))
+}
+
+function readDigest(sequence: Der): Uint8Array {
+  const reader = new DerReader(sequence.body)
+  const algorithm = derOid(reader.next(derTag.oid, 'hash'), 'hash')
+  const { body } = reader.next(derTag.octetString, 'digest')
+  reader.end('FWID')
+  if (algorithm !== extensionOid.sha384 || body.length !== fwidSize)
+    throw refuse('gpu/certificate', 'digest of the firmware is not one of SHA-384')
+  return body
+}

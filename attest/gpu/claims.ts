@@ -1,0 +1,65 @@
+import type { Architecture, DeviceKind, Feature } from '#attest/gpu/layout.js'
+import type { VerifiedDevice, VerifiedGpu } from '#attest/gpu/verify.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+
+/** What one verified device says, in neutral words. Byte strings are lowercase hex. */
+export interface GpuDeviceClaims {
+  readonly kind: DeviceKind
+  /** as its certificates name it: `GH100`, `GB100`, `LS_10` */
+  readonly chip: string
+  readonly architecture: Architecture
+  /** PDI, 8 bytes: names one device */
+  readonly deviceId: string
+  /** null for a switch */
+  readonly driverVersion: string | null
+  readonly vbiosVersion: string
+  readonly project: string | null
+  readonly projectSku: string | null
+  readonly chipSku: string | null
+  /** null where the device does not say it */
+  readonly chipInfo: string | null
+  readonly mode: Feature | null
+  readonly protectedPcie: boolean | null
+  readonly nvdec0: 'enabled' | 'disabled' | null
+  readonly opaqueDataVersion: number | null
+  /** SHA-384 of the firmware that signs */
+  readonly fwid: string
+  /** SHA-256 of the certificate of that firmware */
+  readonly certificate: string
+}
+
+/** What verified devices say. */
+export interface GpuClaims {
+  readonly product: 'NVIDIA'
+  /** the 32 bytes that every device answered */
+  readonly nonce: string
+  readonly devices: readonly GpuDeviceClaims[]
+}
+
+/** The claims of verified devices. */
+export function gpuClaims({ nonce, devices }: VerifiedGpu): GpuClaims {
+  return { product: 'NVIDIA', nonce: toHex(nonce), devices: devices.map(deviceClaims) }
+}
+
+function deviceClaims({ report, identity }: VerifiedDevice): GpuDeviceClaims {
+  const { opaque } = report
+  return {
+    kind: report.kind,
+    chip: identity.chip,
+    architecture: identity.architecture,
+    deviceId: identity.pdi,
+    driverVersion: opaque.driverVersion,
+    vbiosVersion: opaque.vbiosVersion,
+    project: opaque.project,
+    projectSku: opaque.projectSku,
+    chipSku: opaque.chipSku,
+    chipInfo: opaque.chipInfo,
+    mode: opaque.feature ?? (opaque.protectedPcie ? 'PPCIE' : null),
+    protectedPcie: opaque.protectedPcie,
+    nvdec0: opaque.nvdec0,
+    opaqueDataVersion: opaque.version,
+    fwid: toHex(identity.fwid),
+    certificate: toHex(sha256(identity.chain[0]!.der)),
+  }
+}

@@ -1,0 +1,18 @@
+/** Failures of verifying evidence of GPUs and switches, in the order of the steps that raise them. */
+export type GpuCode =
+  | 'gpu/size'
+  | 'gpu/request'
+  | 'gpu/response'
+  | 'gpu/blocks'
+  | 'gpu/opaque'
+  | 'gpu/opaque-duplicate'
+  | 'gpu/opaque-type'
+  | 'gpu/opaque-version'
+  | 'gpu/trailing'
+  | 'gpu/duplicate-device'
+  | 'gpu/nonces-differ'
+  | 'gpu/unknown-root'
+  | 'gpu/certificate'
+  | 'gpu/device-name'
+  | 'gpu/signature'
+  | 'gpu/fwid'

@@ -1,0 +1,66 @@
+import type { Step } from '#attest/trace.js'
+
+const spdm = 'DMTF DSP0274 SPDM, 1.1'
+const nvtrust = 'NVIDIA nvtrust, local_gpu_verifier, commit 028173093d43'
+const pkix = 'RFC 5280'
+const own = 'docs/spec/evidence-gpu.md'
+
+/** Steps of verifyGpu, in order; each is passed when every device has passed it. */
+export const gpuSteps: readonly Step[] = [
+  {
+    id: 'gpu/structure',
+    document: spdm,
+    section: 'MEASUREMENTS response message',
+    expected:
+      'a request for all measurements and its answer: 64 blocks of a GPU or 31 of a switch, in order, every length exact, no opaque type twice or unknown',
+  },
+  {
+    id: 'gpu/chain',
+    document: pkix,
+    section: 'Basic Path Validation',
+    expected:
+      "firmware, BROM, provisioner, family and NVIDIA's device root, or a simulated one that the caller named: names of one chip, dates, constraints, ECDSA P-384 signatures",
+  },
+  {
+    id: 'gpu/distinct',
+    document: own,
+    section: 'Steps of verification',
+    expected: 'no device is there twice, by PDI or by key',
+  },
+  {
+    id: 'gpu/nonce',
+    document: spdm,
+    section: 'GET_MEASUREMENTS request message',
+    expected: 'every request carries the same nonce of 32 bytes',
+  },
+  {
+    id: 'gpu/signature',
+    document: spdm,
+    section: 'MEASUREMENTS response message',
+    expected: 'request and response, without the signature, signed by the certified key of the firmware',
+  },
+  {
+    id: 'gpu/firmware',
+    document: nvtrust,
+    section: 'verify_gpu_certificate_chain',
+    expected:
+      'the digest of the firmware in the report is that of its certificate; only drivers 535 and 545 and switches may leave it out',
+  },
+]
+
+const check = (id: string, section: string, expected: string): Step => ({ id, document: own, section, expected })
+
+/** Every comparison of appraiseGpu. */
+export const gpuChecks: readonly Step[] = [
+  check(
+    'platform',
+    'Evidence',
+    'hardware; simulated evidence is a warning for development tenants and refused for others',
+  ),
+  check('report-data', 'Nonce', 'the nonce is the one that belongs to what the caller bound in'),
+  check('devices', 'Reference values', 'exactly as many devices of each architecture as the owner asks for'),
+  check('driver-version', 'Reference values', 'every driver is of a version that the owner accepts'),
+  check('vbios-version', 'Reference values', 'every VBIOS is of a version that the owner accepts'),
+  check('device-id', 'Reference values', 'every device is one that the owner accepts'),
+  check('mode', 'Reference values', 'every GPU says that it runs in a mode that the owner accepts'),
+]

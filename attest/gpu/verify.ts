@@ -1,0 +1,110 @@
+import type { Anchors } from '#attest/anchors.js'
+import { CertificateReader, type DeviceIdentity, verifyDeviceChain } from '#attest/gpu/chain.js'
+import type { GpuCode } from '#attest/gpu/codes.js'
+import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
+import type { Trace } from '#attest/trace.js'
+import { equal, fromBase64, toHex } from '#core/bytes/bytes.js'
+import { verifySpkiSignature } from '#core/crypto/sign.js'
+import { Failure, isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { GpuEvidence } from '#core/wire/evidence.js'
+
+declare const verified: unique symbol
+
+/** A device whose report, identity and firmware are true. */
+export interface VerifiedDevice {
+  readonly report: GpuReport
+  readonly identity: DeviceIdentity
+}
+
+/** Devices that answered one nonce, each a different one. Only verifyGpu makes it. */
+export interface VerifiedGpu {
+  readonly [verified]: true
+  /** `hardware` only when every root is NVIDIA's */
+  readonly platform: 'hardware' | 'simulated'
+  /** 32 bytes */
+  readonly nonce: Uint8Array
+  readonly devices: readonly VerifiedDevice[]
+}
+
+function refuse(code: GpuCode, message: string, cause?: unknown): Failure<GpuCode> {
+  return new Failure<GpuCode>(code, message, { cause })
+}
+
+/**
+ * Verifies that genuine NVIDIA devices, or simulated ones under a root that the caller named, made these reports for one
+ * nonce. What the reports say, the nonce included, is not judged here: the appraisal does.
+ *
+ * at      the time at which certificates must be valid
+ * throws  GpuCode, and those of core/x509: x509/..., chain/...
+ * source  NVIDIA nvtrust, local_gpu_verifier, "attest"
+ */
+export async function verifyGpu(
+  evidence: GpuEvidence,
+  anchors: Anchors,
+  at: UnixSeconds,
+  trace: Trace,
+): Promise<VerifiedGpu> {
+  const reports = evidence.devices.map((device) => parseReport(fromBase64(device.report)))
+  trace('gpu/structure', countOf(reports))
+  const reader = new CertificateReader()
+  const identities: DeviceIdentity[] = []
+  for (const [i, { chain }] of evidence.devices.entries())
+    identities.push(await verifyDeviceChain(chain, reports[i]!.kind, anchors, at, reader))
+  trace('gpu/chain', [...new Set(identities.map((one) => one.chip))].join(', '))
+  verifyDistinct(identities)
+  trace('gpu/distinct', identities.map((one) => one.pdi).join(', '))
+  const nonce = verifyOneNonce(reports)
+  trace('gpu/nonce', toHex(nonce))
+  for (const [i, report] of reports.entries()) await verifyReportSignature(report, identities[i]!)
+  trace('gpu/signature')
+  for (const [i, report] of reports.entries()) verifyFirmware(report, identities[i]!)
+  trace('gpu/firmware')
+  const simulated = identities.some((one) => one.platform === 'simulated')
+  const devices = reports.map((report, i) => ({ report, identity: identities[i]! }))
+  return { platform: simulated ? 'simulated' : 'hardware', nonce, devices } as unknown as VerifiedGpu
+}
+
+function countOf(reports: readonly GpuReport[]): string {
+  const gpus = reports.filter((one) => one.kind === 'gpu').length
+  return `${gpus} GPUs, ${reports.length - gpus} switches`
+}
+
+/** One device cannot be counted twice, whatever certificates it shows. */
+function verifyDistinct(identities: readonly DeviceIdentity[]): void {
+  const seen = new Set<string>()
+  for (const { pdi, chain } of identities) {
+    const key = toHex(chain[0]!.spki)
+    if (seen.has(pdi) || seen.has(key)) throw refuse('gpu/duplicate-device', `device ${pdi} is there twice`)
+    seen.add(pdi).add(key)
+  }
+}
+
+/** The nonce that every device answered. Whether it is the expected one is the appraisal's to say. */
+function verifyOneNonce(reports: readonly GpuReport[]): Uint8Array {
+  const [first] = reports as readonly [GpuReport]
+  if (reports.some(({ nonce }) => !equal(nonce, first.nonce)))
+    throw refuse('gpu/nonces-differ', 'devices answer different nonces')
+  return first.nonce
+}
+
+async function verifyReportSignature(report: GpuReport, { chain, pdi }: DeviceIdentity): Promise<void> {
+  try {
+    await verifySpkiSignature('ES384', chain[0]!.spki, report.signed, report.signature, 'report')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw refuse('gpu/signature', `report was not signed by device ${pdi}`, cause)
+  }
+}
+
+/** Drivers that write no digest of the firmware. */
+const driversWithoutFwid = /^(535|545)\./
+
+/** The firmware that made the report is the one that the certificate is for. */
+function verifyFirmware({ opaque, kind }: GpuReport, { fwid, pdi }: DeviceIdentity): void {
+  if (opaque.fwid !== null) {
+    if (!equal(opaque.fwid, fwid))
+      throw refuse('gpu/fwid', `firmware of device ${pdi} is not the one that its certificate is for`)
+  } else if (kind === 'gpu' && !driversWithoutFwid.test(opaque.driverVersion ?? ''))
+    throw refuse('gpu/fwid', `report of device ${pdi} does not say which firmware made it`)
+}
