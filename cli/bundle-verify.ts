@@ -1,13 +1,12 @@
 import type { Command } from 'commander'
 import { renderSteps } from '#cli/card.js'
-import { readInput } from '#cli/input.js'
+import { readJudged, refuseJudged } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { checkBundle, judgeBundle, type VerifiedAnyBundle } from '#client/any-bundle.js'
 import type { Judged, Step } from '#client/steps.js'
-import { type Json, parseJson } from '#core/encoding/json.js'
+import type { Json } from '#core/encoding/json.js'
 import type { Failure } from '#core/failure.js'
-import { MiB } from '#core/limits.js'
 import { formatTime } from '#core/time.js'
 
 export interface BundleVerifyArguments {
@@ -84,7 +83,9 @@ async function outcomeWithoutTrust(file: Json): Promise<Outcome> {
 
 /** Judges a bundle of any kind, offline. Exit 0 when every step passed on hardware, 3 otherwise. */
 export async function run(args: BundleVerifyArguments, io: Io): Promise<number> {
-  const file = parseJson(await readInput(args.file, 'bundle'), 16 * MiB)
+  const read = await readJudged(args.file, 'bundle')
+  if ('failure' in read) return refuseJudged(read.failure, args.json, io)
+  const file = read.document
   if (args.trust === undefined) {
     const outcome = await outcomeWithoutTrust(file)
     print(args, outcome, io)

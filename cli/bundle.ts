@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { describeVerify } from '#cli/bundle-verify.js'
+import { brokerUrl, thumbprintText } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
@@ -61,8 +62,8 @@ export function describe(program: Command, io: Io): void {
     .command('bundle')
     .argument('[entry]', 'index of the entry in the log')
     .description('what a logged decision was made of: fetch it, and judge it again offline')
-    .option('--broker <url>', 'the broker that decided')
-    .option('--broker-key <thumbprint>', 'the key that it must have')
+    .option('--broker <url>', 'the broker that decided', brokerUrl)
+    .option('--broker-key <thumbprint>', 'the key that it must have', thumbprintText)
     .option('--keys <folder>', 'your keys, as the owner of the model')
     .option('--token <file>', 'the admin token, as the operator of the broker')
     .option('--out <file>', 'where to write it (default: standard output)')

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
+import { lineName, modelName, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import {
   bodyOf,
@@ -108,28 +109,18 @@ export async function runRevoke(id: string, args: CallerArguments, io: Io): Prom
   return reportSaid(said, `${id} may call ${args.model} no more${rest}`, { caller: id, left: left.length }, args, io)
 }
 
-/** Names stand in no lease and no receipt: there a caller is a pseudonym. */
-function callerName(text: string): string {
-  if (/^[a-z0-9][a-z0-9._-]{0,99}$/.test(text)) return text
-  throw new InvalidArgumentError('expected lowercase letters, digits, dots, underscores and hyphens')
-}
-
-function days(text: string): number {
-  if (/^[1-9][0-9]{0,3}$/.test(text)) return Number(text)
-  throw new InvalidArgumentError('expected a number of days from 1')
-}
-
 export function describe(program: Command, io: Io): void {
   const caller = program.command('caller').description('who may call a model of yours')
   const verb = (name: string, description: string, changes: boolean) =>
     describeOwner(caller.command(name).description(description), changes).requiredOption(
       '--model <name>',
       'the model, as it is registered',
+      modelName,
     )
   verb('add', 'lists one more caller, and makes its credential', true)
-    .argument('<name>', 'what you call it; the broker keeps the name to itself', callerName)
+    .argument('<name>', 'what you call it; the broker keeps the name to itself', lineName)
     .requiredOption('--out <file>', 'where the credential goes')
-    .option('--days <n>', 'days until it expires', days, 365)
+    .option('--days <n>', 'days until it expires', wholeNumber(1, 9999, 365), 365)
     .option('--close', 'when anybody may call the model now: from then on only listed callers may')
     .addHelpText(
       'after',

@@ -1,12 +1,17 @@
 import type { Command } from 'commander'
 import { thumbprint } from '#core/crypto/jwk.js'
-import { integer, type Shape } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import { type ClientPolicy, clientPolicyShape } from '#core/wire/client-policy.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
 /** Failures of what was typed. */
-export type UsageCode = 'usage/model' | 'usage/number' | 'usage/policy' | 'usage/bodies'
+export type UsageCode =
+  | 'usage/model'
+  | 'usage/number'
+  | 'usage/countries'
+  | 'usage/manifest'
+  | 'usage/policy'
+  | 'usage/bodies'
 
 /** What a client demands, as typed. */
 export interface PolicyArguments {
@@ -33,10 +38,47 @@ export function describePolicy(command: Command): Command {
     .option('--dangerous-allow-simulated', 'accept a simulated node: NOT HARDWARE, for development only')
 }
 
-function number(name: string, text: string, shape: Shape<number> = integer()): number {
-  if (!/^[0-9]{1,9}$/.test(text))
-    throw new Failure<UsageCode>('usage/number', `--${name} is ${text}, expected a whole number`)
-  return shape(Number(text), name)
+/** A demand that cannot be meant, by the option that said it. */
+function malformed(code: UsageCode, option: string, text: string, expected: string, example: string): Failure {
+  return new Failure<UsageCode>(code, `${option} is ${JSON.stringify(text)}, expected ${expected}`, {
+    detail: { hint: `for example: ${option} ${example}` },
+  })
+}
+
+function number(option: string, text: string, min: number, max: number, example: number): number {
+  const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN
+  if (value >= min && value <= max) return value
+  const expected = `a whole number from ${min} to ${max}`
+  throw malformed('usage/number', option, text, expected, String(example))
+}
+
+function countries(text: string | undefined): readonly string[] | null {
+  if (text === undefined) return null
+  const codes = text.split(',')
+  if (codes.length <= 250 && codes.every((one) => /^[A-Z]{2}$/.test(one))) return codes
+  const expected = 'countries of two capital letters, with commas between them'
+  throw malformed('usage/countries', '--countries', text, expected, 'DE,FR')
+}
+
+function manifests(text: string | undefined): readonly string[] | null {
+  if (text === undefined) return null
+  if (/^[0-9a-f]{64}$/.test(text)) return [text]
+  const example = 'the digest that `claviger inspect` prints, without its spaces'
+  throw malformed('usage/manifest', '--manifest', text, 'SHA-256 in 64 characters of lowercase hex', example)
+}
+
+/** What was typed, in its form: of everything but the model, which a trust file explains. @throws usage/... */
+export function readDemands(args: PolicyArguments) {
+  if (args.model !== undefined && !/^[^/]+\/[a-z0-9][a-z0-9._-]{0,99}$/.test(args.model))
+    throw malformed('usage/model', '--model', args.model, 'owner and name', 'acme/whisper')
+  return {
+    manifests: manifests(args.manifest),
+    versionMin: number('--version-min', args.versionMin ?? defaults.versionMin, 1, Number.MAX_SAFE_INTEGER, 3),
+    countries: countries(args.countries),
+    beatAgeSecondsMax: number('--beat-age', args.beatAge ?? defaults.beatAge, 1, 86_400, 300),
+    witnessesMin: number('--witnesses', args.witnesses ?? defaults.witnesses, 0, 64, 1),
+    dangerousAllowSimulated: args.dangerousAllowSimulated === true,
+  }
 }
 
 /** `acme/whisper` becomes `<owner key thumbprint>/whisper` by the trust file; a full id stays as it is. @throws usage/model */
@@ -64,20 +106,9 @@ export function refusePolicy(args: PolicyArguments, what: string): void {
 
 /** The policy that the arguments say, for `model` when no other is named. @throws usage/..., shape/... */
 export function clientPolicy(args: PolicyArguments, trust: Trust, model?: string): ClientPolicy {
+  const demands = readDemands(args)
   const named = args.model === undefined ? model : resolveModel(args.model, trust)
   if (named === undefined)
     throw new Failure<UsageCode>('usage/model', 'no model is named', { detail: { hint: 'add --model OWNER/NAME' } })
-  return clientPolicyShape(
-    {
-      type: 'claviger/client-policy/v1',
-      model: named,
-      manifests: args.manifest === undefined ? null : [args.manifest],
-      versionMin: number('version-min', args.versionMin ?? defaults.versionMin),
-      countries: args.countries === undefined ? null : args.countries.split(','),
-      beatAgeSecondsMax: number('beat-age', args.beatAge ?? defaults.beatAge),
-      witnessesMin: number('witnesses', args.witnesses ?? defaults.witnesses),
-      dangerousAllowSimulated: args.dangerousAllowSimulated === true,
-    },
-    'policy',
-  )
+  return clientPolicyShape({ type: 'claviger/client-policy/v1', model: named, ...demands }, 'policy')
 }

@@ -3,30 +3,20 @@ import type { Command } from 'commander'
 import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
 import { modelCacheFolder, withProgress } from '#cli/model.js'
+import { wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/proxy.js'
 import { fetchModel } from '#convert/model/fetch.js'
-import { Failure } from '#core/failure.js'
 import { closeProcess } from '#runtime/engine/closed.js'
-
-/** Failures of what was typed. */
-export type DevCode = 'dev/port'
 
 export interface DevArguments {
   readonly folder?: string | undefined
-  readonly brokerPort?: string | undefined
-  readonly nodePort?: string | undefined
-  readonly leaseSeconds?: string | undefined
+  readonly brokerPort?: number | undefined
+  readonly nodePort?: number | undefined
+  readonly leaseSeconds?: number | undefined
   readonly model?: string | undefined
   readonly dangerousAllowInspection?: boolean | undefined
-}
-
-function port(text: string | undefined, fallback: number): number {
-  const value = Number(text ?? fallback)
-  if (!Number.isInteger(value) || value < 0 || value > 65_535)
-    throw new Failure<DevCode>('dev/port', `${text} is not a port`)
-  return value
 }
 
 /** Keeps the whole chain running on loopback until it is told to stop; what it made is used again the next time. */
@@ -41,9 +31,9 @@ export async function run(args: DevArguments, io: Io, stopped: Promise<void> = s
     modelFolder,
     modelName: args.model === undefined ? 'moonshine' : 'model',
     databaseUrl: process.env.CLAVIGER_DATABASE_URL ?? null,
-    brokerPort: port(args.brokerPort, 8780),
-    nodePort: port(args.nodePort, 8790),
-    leaseSeconds: Number(args.leaseSeconds ?? 600),
+    brokerPort: args.brokerPort ?? 8780,
+    nodePort: args.nodePort ?? 8790,
+    leaseSeconds: args.leaseSeconds ?? 600,
     dangerousAllowInspection: args.dangerousAllowInspection === true,
     io,
   })
@@ -70,9 +60,9 @@ export function describe(program: Command, io: Io): void {
     .command('dev')
     .description('keeps the whole chain running on loopback: broker, verifier, log, witness, node (NOT HARDWARE)')
     .option('--folder <folder>', 'where to keep its files')
-    .option('--broker-port <n>', 'port of broker, verifier and log', '8780')
-    .option('--node-port <n>', 'port of the node', '8790')
-    .option('--lease-seconds <n>', 'how long a lease lasts', '600')
+    .option('--broker-port <n>', 'port of broker, verifier and log', wholeNumber(0, 65_535, 8780), 8780)
+    .option('--node-port <n>', 'port of the node', wholeNumber(0, 65_535, 8790), 8790)
+    .option('--lease-seconds <n>', 'how long a lease lasts', wholeNumber(10, 86_400, 600), 600)
     .option('--model <folder>', 'another folder of ONNX files than the speech model')
     .option(
       '--dangerous-allow-inspection',

@@ -1,13 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { lineName } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
+import { openOwnKey } from '#cli/own-key.js'
 import { utf8 } from '#core/bytes/bytes.js'
-import type { SigningKey } from '#core/crypto/sign.js'
-import { isFailure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
 import type { HostDeclaration } from '#core/wire/release.js'
 import { type HostStatement, hostStatementShape, signHostStatement } from '#core/wire/statements.js'
 import { writeFileDurably } from '#host/files.js'
-import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 
 export interface HostStatementArguments {
   readonly name: string
@@ -16,18 +15,6 @@ export interface HostStatementArguments {
   readonly operatorCountry?: string | undefined
   readonly key?: string | undefined
   readonly out: string
-}
-
-/** The key of the file, made there on first use. */
-async function hostKey(path: string, io: Io): Promise<SigningKey> {
-  try {
-    return await loadSigningKeyFile(path)
-  } catch (error) {
-    if (!isFailure(error) || error.code !== 'file/absent') throw error
-  }
-  const key = await createSigningKeyFile(path)
-  io.stderr(`made a host key at ${path}\n`)
-  return key
 }
 
 /** Writes a statement on place and operator, signed with the host's key: basis `declared`, grade L0. */
@@ -45,7 +32,8 @@ export async function run(args: HostStatementArguments, io: Io): Promise<number>
     },
     'statement',
   )
-  const key = await hostKey(args.key ?? `${args.out}.key`, io)
+  const keyPath = args.key ?? `${args.out}.key`
+  const key = await openOwnKey(keyPath, `a host key at ${keyPath}`, io)
   const declaration: HostDeclaration = { statement: await signHostStatement(statement, key), key: key.publicKey }
   await writeFileDurably(args.out, utf8(`${JSON.stringify(declaration, null, 2)}\n`))
   io.stderr(`host ${args.name}: place ${args.country ?? 'not stated'}, operator ${args.operator ?? 'not stated'}\n`)
@@ -64,7 +52,7 @@ export function describe(program: Command, io: Io): void {
     .description('what a host says of itself')
     .command('statement')
     .description('signs where this node stands and who operates it; it goes to run, policies, log and receipts')
-    .requiredOption('--name <name>', 'name of the host, such as node-1')
+    .requiredOption('--name <name>', 'name of the host, such as node-1', lineName)
     .option('--country <code>', 'country of the place', country)
     .option('--operator <name>', 'legal name of the operator')
     .option('--operator-country <code>', 'country of the operator', country)

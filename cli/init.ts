@@ -1,12 +1,24 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
+import {
+  brokerUrl,
+  keyName,
+  lineName,
+  namedPath,
+  repeated,
+  sha256Text,
+  thumbprintText,
+  wholeNumber,
+} from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
+import { openOwnKey } from '#cli/own-key.js'
 import { OwnerClient } from '#cli/owner-client.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
 import { readTrustFile } from '#cli/trust-store.js'
 import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
-import { utf8 } from '#core/bytes/bytes.js'
+import { toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
@@ -16,7 +28,6 @@ import type { BrokerDocument } from '#core/wire/broker-document.js'
 import { nameShape } from '#core/wire/names.js'
 import { type CollateralFloor, signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
 import { writeFileDurably } from '#host/files.js'
-import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 
 /** Failures of making a trust file. */
 export type InitCode =
@@ -34,7 +45,8 @@ export interface InitArguments {
   readonly brokerKey?: string | undefined
   readonly owner: readonly string[]
   readonly out: string
-  readonly name: string
+  /** name of the line of versions; that of the file that stands there, or one of the reader's key */
+  readonly name?: string | undefined
   readonly key?: string | undefined
   readonly days: number
   readonly runtime: readonly string[]
@@ -110,56 +122,63 @@ async function runtimeFile(path: string) {
   return runtimeFileShape(parseJson(bytes), 'runtime')
 }
 
-async function readersKey(path: string, io: Io): Promise<SigningKey> {
+/** The trust file that stands there, which this key signed; null where there is none. @throws init/author */
+async function standing(path: string, key: SigningKey): Promise<Trust | null> {
   try {
-    return await loadSigningKeyFile(path)
-  } catch (error) {
-    if (!isFailure(error) || error.code !== 'file/absent') throw error
-  }
-  io.stderr(`made your key at ${path}: whoever has it can change whom you trust\n`)
-  return createSigningKeyFile(path)
-}
-
-/** The version after the one that stands there; 1 where there is none. @throws init/author */
-async function nextVersion(args: InitArguments, key: SigningKey): Promise<number> {
-  try {
-    const file = await readTrustFile(args.out)
+    const file = await readTrustFile(path)
     if (thumbprint(file.author) !== key.id)
-      throw new Failure<InitCode>('init/author', `${args.out} was signed by another key than yours`)
+      throw new Failure<InitCode>('init/author', `${path} was signed by another key than yours`)
     // An expired file has a version too: it is judged as of the time when it was made.
-    const { trust } = await verifyTrustFile(file, null, 0)
-    return trust.name === args.name ? trust.version + 1 : 1
+    return (await verifyTrustFile(file, null, 0)).trust
   } catch (error) {
-    if (isFailure(error) && error.code === 'trust-file/unreadable') return 1
+    if (isFailure(error) && error.code === 'trust-file/unreadable') return null
     throw error
   }
 }
 
-/** Makes the reader's trust file: whom they believe, signed by themselves. */
-export async function run(args: InitArguments, io: Io): Promise<number> {
-  const document = await confirmBroker(args, io)
-  const key = await readersKey(args.key ?? `${args.out}.key`, io)
-  const at = io.now()
+/**
+ * The line of versions and the place in it. Readers remember lines by their names: without a name of its own each key has a
+ * line of its own, so that a trust file made elsewhere is no older version of this one.
+ */
+async function lineOf(args: InitArguments, key: SigningKey): Promise<Pick<Trust, 'name' | 'version'>> {
+  const before = await standing(args.out, key)
+  const name = args.name ?? before?.name ?? `trust-${toHex(sha256(utf8(key.id))).slice(0, 12)}`
+  return { name, version: before?.name === name ? before.version + 1 : 1 }
+}
+
+/** What the files say that were named: read before a key is made or a version counted. */
+async function readNamed(args: InitArguments) {
   const runtimes = await Promise.all(args.runtime.map(runtimeFile))
   const simulatedRoots = [...args.simulatedRoot, ...runtimes.flatMap((one) => one.simulatedRoots ?? [])]
-  const trust: Trust = {
-    type: 'claviger/trust/v1',
-    name: args.name,
-    version: await nextVersion(args, key),
-    issuedAt: at,
-    expiresAt: at + args.days * daySeconds,
+  return {
     owners: await namedKeys(args.owner, 'owner'),
-    brokers: [{ alias: 'broker', key: document.key }],
-    verifiers: document.verifiers.map((one, i) => ({ alias: `verifier-${i + 1}`, key: one })),
-    logs: document.logs,
-    witnessPolicy: document.witnessPolicy,
-    independentWitnesses: args.independentWitness,
     runtimes: runtimes.map(({ title, values }) => ({ title, values })),
     runtimePublishers: await namedKeys(args.runtimePublisher, 'publisher'),
     registries: await namedKeys(args.registry, 'registry'),
     issuers: await namedKeys(args.issuer, 'issuer'),
     collateralFloors: (args.crlFloor ?? []).map(crlFloor),
     simulatedRoots: [...new Set(simulatedRoots)].map((root) => hex(32)(root, 'simulated root')),
+  }
+}
+
+/** Makes the reader's trust file: whom they believe, signed by themselves. */
+export async function run(args: InitArguments, io: Io): Promise<number> {
+  const document = await confirmBroker(args, io)
+  const named = await readNamed(args)
+  const keyPath = args.key ?? `${args.out}.key`
+  const key = await openOwnKey(keyPath, `your key at ${keyPath}: whoever has it can change whom you trust`, io)
+  const at = io.now()
+  const trust: Trust = {
+    type: 'claviger/trust/v1',
+    ...(await lineOf(args, key)),
+    issuedAt: at,
+    expiresAt: at + args.days * daySeconds,
+    brokers: [{ alias: 'broker', key: document.key }],
+    verifiers: document.verifiers.map((one, i) => ({ alias: `verifier-${i + 1}`, key: one })),
+    logs: document.logs,
+    witnessPolicy: document.witnessPolicy,
+    independentWitnesses: args.independentWitness,
+    ...named,
   }
   const file = await signTrust(trust, key)
   await writeFileDurably(args.out, utf8(`${JSON.stringify(file, null, 2)}\n`))
@@ -178,50 +197,77 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
   return exitCodes.ok
 }
 
-const many = (value: string, before: readonly string[]) => [...before, value]
+function floorText(text: string): string {
+  try {
+    crlFloor(text)
+    return text
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    throw new InvalidArgumentError('expected SHA256=TIME, such as 9f86d081…=2026-11-25T00:00:00Z')
+  }
+}
 
 export function describe(program: Command, io: Io): void {
   program
     .command('init')
     .description('makes your trust file: whom you believe, signed by yourself')
-    .requiredOption('--broker <url>', 'the broker, whose key you pin')
-    .option('--broker-key <thumbprint>', 'the key that its operator told you; without it you are asked on the terminal')
+    .requiredOption('--broker <url>', 'the broker, whose key you pin', brokerUrl)
+    .option(
+      '--broker-key <thumbprint>',
+      'the key that its operator told you; without it you are asked on the terminal',
+      thumbprintText,
+    )
     .option(
       '--owner <name=path>',
       'keys folder or public key (PEM) of a model owner, as PATH or NAME=PATH; repeat for more',
-      many,
+      repeated(namedPath),
       [],
     )
     .requiredOption('--out <file>', 'where to write the trust file; one that is there gets its next version')
-    .option('--name <name>', 'name of the line of versions', 'trust')
+    .option(
+      '--name <name>',
+      'name of the line of versions (default: of the file that is there, or of your key)',
+      lineName,
+    )
     .option('--key <file>', 'your own key; made on first use (default: beside the trust file)')
-    .option('--days <n>', 'days until the file expires', (text) => Number.parseInt(text, 10), 90)
+    .option('--days <n>', 'days until the file expires', wholeNumber(1, 3650, 90), 90)
     .option(
       '--runtime <file>',
       'values of a runtime that you accept, as `claviger runtime values` writes them; repeat for more',
-      many,
+      repeated((path) => path),
       [],
     )
-    .option('--simulated-root <sha256>', 'root of simulated evidence: NOT HARDWARE; repeat for more', many, [])
-    .option('--independent-witness <name>', 'a witness of nobody who runs broker, log or host', many, [])
+    .option(
+      '--simulated-root <sha256>',
+      'root of simulated evidence: NOT HARDWARE; repeat for more',
+      repeated(sha256Text),
+      [],
+    )
+    .option('--independent-witness <name>', 'a witness of nobody who runs broker, log or host', repeated(keyName), [])
     .option(
       '--runtime-publisher <name=path>',
       'key of one whose lists of runtimes you accept; repeat for more',
-      many,
+      repeated(namedPath),
       [],
     )
-    .option('--registry <name=path>', 'key of a registry of countries and companies; repeat for more', many, [])
-    .option('--issuer <name=path>', 'key of an issuer of credentials; repeat for more', many, [])
-    .option('--crl-floor <sha256=time>', 'revocation lists of this root older than this are refused', many, [])
+    .option(
+      '--registry <name=path>',
+      'key of a registry of countries and companies; repeat for more',
+      repeated(namedPath),
+      [],
+    )
+    .option('--issuer <name=path>', 'key of an issuer of credentials; repeat for more', repeated(namedPath), [])
+    .option(
+      '--crl-floor <sha256=time>',
+      'revocation lists of this root older than this are refused',
+      repeated(floorText),
+      [],
+    )
     .option('--yes', 'take the key that a broker on this machine shows, unseen')
     .option('--json', 'print what was made as JSON')
     .addHelpText(
       'after',
       '\nExample:\n  ./claviger init --broker https://broker.example --broker-key THUMBPRINT --owner ./keys --out trust.json',
     )
-    .action(async (args: InitArguments, command: Command) => {
-      if (!(args.days >= 1 && args.days <= 3650))
-        command.error('error: --days is 1 to 3650', { exitCode: exitCodes.usage })
-      io.exit(await run(args, io))
-    })
+    .action(async (args: InitArguments) => io.exit(await run(args, io)))
 }

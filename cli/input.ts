@@ -5,15 +5,23 @@ import { responseSizeMax } from '#core/limits.js'
 /** Failures of a file that was named on the command line. */
 export type InputCode = 'input/unreadable' | 'input/size'
 
-/** The bytes of a file that was named on the command line, `-` for standard input; `what` names its purpose. @throws input/unreadable, input/size for more than 64 MiB */
-export async function readInput(path: string, what: string): Promise<Uint8Array> {
+function hintFor(path: string, reason: string): string {
+  if (/^https?:\/\//.test(path)) return 'a file is expected here; an address is called by `claviger verify` alone'
+  return reason === 'EISDIR' ? 'it is a folder: name a file in it' : 'is the path right, and may you read it?'
+}
+
+/**
+ * The bytes of a file that was named on the command line, `-` for standard input; `what` names its purpose.
+ *
+ * throws  input/unreadable, input/size for more than `sizeMax` bytes
+ */
+export async function readInput(path: string, what: string, sizeMax = responseSizeMax): Promise<Uint8Array> {
   try {
     const parts: Uint8Array[] = []
     let size = 0
     for await (const part of path === '-' ? process.stdin : createReadStream(path)) {
       size += (part as Uint8Array).length
-      if (size > responseSizeMax)
-        throw new Failure<InputCode>('input/size', `${what} ${path} has more than ${responseSizeMax} bytes`)
+      if (size > sizeMax) throw new Failure<InputCode>('input/size', `${what} ${path} has more than ${sizeMax} bytes`)
       parts.push(part as Uint8Array)
     }
     return new Uint8Array(Buffer.concat(parts))
@@ -22,7 +30,7 @@ export async function readInput(path: string, what: string): Promise<Uint8Array>
     const reason = (cause as { code?: string }).code ?? 'unknown'
     throw new Failure<InputCode>('input/unreadable', `cannot read ${what} ${path}: ${reason}`, {
       cause,
-      detail: { hint: 'is the path right, and may you read it?' },
+      detail: { hint: hintFor(path, reason) },
     })
   }
 }

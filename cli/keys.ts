@@ -38,7 +38,9 @@ export function describe(program: Command, io: Io): void {
   const name = (text: string) => {
     // The name stands in comments of key files: one line, nothing that a terminal acts on.
     if (!/^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,99}$/u.test(text)) {
-      throw new InvalidArgumentError('expected up to 100 letters, digits, spaces, dots, underscores and hyphens')
+      throw new InvalidArgumentError(
+        'expected up to 100 letters, digits, spaces, dots, underscores and hyphens, such as acme',
+      )
     }
     return text
   }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { modelName } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { describeOwner, type Owner, type OwnerArguments, openOwner, ownerExample, reportSaid, say } from '#cli/owner.js'
 import { Failure } from '#core/failure.js'
@@ -85,18 +86,18 @@ export async function runRevoke(value: string, args: RevokeArguments, io: Io): P
 export function describe(program: Command, io: Io): void {
   const lease = program.command('lease').description('the right of nodes to use the key of a model of yours')
   describeOwner(lease.command('list').description('the leases that run now'), false)
-    .option('--model <name>', 'of this model only')
+    .option('--model <name>', 'of this model only', modelName)
     .addHelpText('after', `\nExample:\n  ./claviger lease list ${ownerExample}`)
     .action(async (args: LeaseListArguments) => io.exit(await runList(args, io)))
   const reason = (text: string) => {
     if (/^[^\p{Cc}]{1,200}$/u.test(text)) return text
-    throw new InvalidArgumentError('expected one line of at most 200 characters')
+    throw new InvalidArgumentError('expected one line of at most 200 characters, such as "the disk was stolen"')
   }
   const kinds = Object.keys(forms)
   describeOwner(lease.command('revoke').description('takes it back: the node ends key use within a minute'), true)
     .argument('<id>', 'the lease; with --kind what is taken back')
     .addOption(new Option('--kind <kind>', 'what is taken back').choices(kinds).default('lease'))
-    .option('--model <name>', 'the model, for other kinds than a lease')
+    .option('--model <name>', 'the model, for other kinds than a lease', modelName)
     .option('--reason <text>', 'what refused nodes are told', reason, 'taken back by the owner')
     .addHelpText('after', `\nExample:\n  ./claviger lease revoke 0f1e2d3c4b5a69788796a5b4c3d2e1f0 ${ownerExample}`)
     .action(async (id: string, args: RevokeArguments) => io.exit(await runRevoke(id, args, io)))

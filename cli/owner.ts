@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
+import { brokerUrl } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import { type Body, compose, newest } from '#cli/owner-statements.js'
@@ -146,7 +147,7 @@ export function reportSaid(
 /** The options of every command of an owner. */
 export function describeOwner(command: Command, changes: boolean): Command {
   command
-    .requiredOption('--broker <url>', 'the broker; your trust file must name its key')
+    .requiredOption('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
     .requiredOption('--trust <file>', 'your trust file')
     .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
   if (changes) command.option('--dry-run', 'sign and print, and change nothing')

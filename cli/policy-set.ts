@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { modelName } from '#cli/option-values.js'
 import type { Io } from '#cli/output.js'
 import {
   describeOwner,
@@ -31,7 +32,7 @@ export async function runSet(nameOrFile: string, args: PolicySetArguments, io: I
 export function describeSet(policy: Command, io: Io): void {
   describeOwner(policy.command('set').description('signs another policy for a registered model of yours'), true)
     .argument('<file>', 'a Cedar policy, or a name of the library')
-    .requiredOption('--model <name>', 'the model, as it is registered')
+    .requiredOption('--model <name>', 'the model, as it is registered', modelName)
     .addHelpText('after', `\nExample:\n  ./claviger policy set eu-only --model whisper ${ownerExample}`)
     .action(async (file: string, args: PolicySetArguments) => io.exit(await runSet(file, args, io)))
 }

@@ -2,10 +2,10 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { nodeClientOptions } from '#cli/client-options.js'
-import { clientPolicy, describePolicy, type PolicyArguments } from '#cli/client-policy.js'
+import { clientPolicy, describePolicy, type PolicyArguments, readDemands } from '#cli/client-policy.js'
 import { readInput } from '#cli/input.js'
+import { httpUrl, listenAddress, parseListen } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
-import { parseListen } from '#cli/run.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
 import { createProxy } from '#client/proxy/app.js'
@@ -27,6 +27,7 @@ export interface ProxyArguments extends PolicyArguments {
 
 /** Serves until the process is told to stop: any OpenAI client becomes a verified and sealed one. */
 export async function run(args: ProxyArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+  readDemands(args)
   const { trust } = await loadTrust(args.trust, io.now())
   const policy = clientPolicy(args, trust)
   const credential =
@@ -68,9 +69,9 @@ export function describe(program: Command, io: Io): void {
   const command = program
     .command('proxy')
     .description('a local endpoint for any OpenAI client: verifies the node, seals requests, verifies receipts')
-    .requiredOption('--node <url>', 'URL of the node')
+    .requiredOption('--node <url>', 'URL of the node', httpUrl('http://127.0.0.1:8790'))
     .requiredOption('--trust <file>', 'your trust file')
-    .option('--listen <address>', 'where to listen', '127.0.0.1:8787')
+    .option('--listen <address>', 'where to listen', listenAddress, '127.0.0.1:8787')
     .option('--credential <file>', 'file with the credential that the model’s owner gave you')
     .option('--receipts <folder>', 'keep the receipt of every answer in this folder')
     .addHelpText(

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { renderCard, renderSteps } from '#cli/card.js'
 import type { UsageCode } from '#cli/client-policy.js'
 import { readInput } from '#cli/input.js'
+import { readJudged, refuseJudged } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { answerCard } from '#client/card.js'
@@ -13,7 +14,7 @@ import {
   verifyConsistency,
   verifyReceipt,
 } from '#client/verify-receipt.js'
-import { type Json, parseJson } from '#core/encoding/json.js'
+import type { Json } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 
 export interface ReceiptArguments {
@@ -38,8 +39,10 @@ async function readBodies(args: ReceiptArguments) {
 
 /** Verifies a receipt offline. Without a trust file it can at most be consistent: exit 3. */
 export async function run(args: ReceiptArguments, io: Io): Promise<number> {
-  const file = parseJson(await readInput(args.file, 'receipt'))
+  const read = await readJudged(args.file, 'receipt')
   const bodies = await readBodies(args)
+  if ('failure' in read) return refuseJudged(read.failure, args.json, io)
+  const file = read.document
   return args.trust === undefined ? runConsistency(args, file, io) : runTrusted(args, file, args.trust, bodies, io)
 }
 

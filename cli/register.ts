@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { readInput } from '#cli/input.js'
+import { brokerUrl, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
@@ -128,22 +129,27 @@ function report(
 function delivery(text: string): readonly ('v1' | 'kbs')[] {
   const routes = [...new Set(text.split(','))]
   if (routes.every((one) => one === 'v1' || one === 'kbs')) return routes as ('v1' | 'kbs')[]
-  throw new InvalidArgumentError('expected v1, kbs or v1,kbs')
+  throw new InvalidArgumentError('expected v1, kbs or both, such as v1,kbs')
 }
 
-const number = (text: string) => (/^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN)
+/** As many as JSON's numbers count without a gap. */
+const countMax = 999_999_999_999_999
 
 export function describe(program: Command, io: Io): void {
   program
     .command('register')
     .argument('<sealed>', 'the sealed folder')
     .description('registers a sealed model at a broker: policy, reference values, terms, and its key')
-    .requiredOption('--broker <url>', 'the broker; your trust file must name its key')
+    .requiredOption('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
     .requiredOption('--policy <file>', 'Cedar policy, or the name of one of the library')
     .requiredOption('--trust <file>', 'your trust file')
     .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
     .option('--token <file>', "the operator's admin token, needed the first time only")
-    .option('--class <class>', 'production or development; fixed for ever when the broker first sees you', 'production')
+    .addOption(
+      new Option('--class <class>', 'fixed for ever when the broker first sees you')
+        .choices(['production', 'development'])
+        .default('production'),
+    )
     .option('--reference-values <file>', 'what you accept of a node (default: of the runtime in your trust file)')
     .option('--runtime <title>', 'which runtime of your trust file')
     .option('--callers <any|file>', 'who may call the model: any, or a JSON list', 'any')
@@ -152,30 +158,43 @@ export function describe(program: Command, io: Io): void {
       'routes on which the key may leave the broker: v1, kbs or v1,kbs; kbs has no lease that ends its use',
       delivery,
     )
-    .option('--lease-seconds <n>', 'how long a node may use the key before it asks again', number, 3600)
-    .option('--lease-requests <n>', 'how many requests it may answer before it asks again', number, 100_000)
-    .option('--lease-bytes <n>', 'how many bytes of requests it may take in by then', number, 100_000_000_000)
+    .option(
+      '--lease-seconds <n>',
+      'how long a node may use the key before it asks again',
+      wholeNumber(10, 86_400, 3600),
+      3600,
+    )
+    .option(
+      '--lease-requests <n>',
+      'how many requests it may answer before it asks again',
+      wholeNumber(1, countMax, 100_000),
+      100_000,
+    )
+    .option(
+      '--lease-bytes <n>',
+      'how many bytes of requests it may take in by then',
+      wholeNumber(1, countMax, 100_000_000),
+      100_000_000_000,
+    )
     .option(
       '--lease-units <n>',
       'how much work by then: bytes of tensors, ms of sound and tokens',
-      number,
+      wholeNumber(1, countMax, 100_000_000),
       1_000_000_000_000,
     )
-    .option('--nodes <n>', 'how many nodes may hold the key at a time', number, 10)
-    .option('--version-floor <n>', 'versions below it are never released (default: this version)', number)
+    .option('--nodes <n>', 'how many nodes may hold the key at a time', wholeNumber(1, 100_000, 10), 10)
+    .option(
+      '--version-floor <n>',
+      'versions below it are never released (default: this version)',
+      wholeNumber(1, countMax, 3),
+    )
     .option('--dry-run', 'sign and print, and change nothing')
     .option('--json', 'print what was registered as JSON')
     .addHelpText(
       'after',
       '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-only.cedar --trust trust.json --keys ./keys',
     )
-    .action(async (sealed: string, options: Omit<RegisterArguments, 'sealed'>, command: Command) => {
-      if (options.class !== 'production' && options.class !== 'development')
-        command.error('error: --class is production or development', { exitCode: exitCodes.usage })
-      const { leaseSeconds, leaseRequests, leaseBytes, leaseUnits, nodes, versionFloor } = options
-      const numbers = [leaseSeconds, leaseRequests, leaseBytes, leaseUnits, nodes, versionFloor ?? 1]
-      if (numbers.some((one) => Number.isNaN(one)))
-        command.error('error: expected a whole number', { exitCode: exitCodes.usage })
+    .action(async (sealed: string, options: Omit<RegisterArguments, 'sealed'>) => {
       io.exit(await run({ ...options, sealed }, io))
     })
 }

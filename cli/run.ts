@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
+import { brokerUrl, listenAddress, modelName, parseListen, thumbprintText, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, reportError } from '#cli/output.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
 import { type RunningNode, type StartNodeOptions, startNode } from '#cli/start-node.js'
@@ -16,9 +17,7 @@ import type { SessionEvent } from '#runtime/ports.js'
 
 /** Failures of what was typed, and of this machine. */
 export type RunCode =
-  | 'run/listen'
   | 'run/model'
-  | 'run/threads'
   /** no attestation device was found, and a simulated one was not allowed */
   | 'run/attester'
   | 'run/file'
@@ -33,7 +32,7 @@ export interface RunArguments {
   readonly brokerKey?: string | undefined
   readonly hostStatement?: string | undefined
   readonly platformState?: string | undefined
-  readonly threads?: string | undefined
+  readonly threads?: number | undefined
   readonly json?: boolean | undefined
   readonly dangerousAllowSimulated?: boolean | undefined
   readonly dangerousAllowInspection?: boolean | undefined
@@ -48,19 +47,6 @@ async function readDocument<T>(path: string, shape: Shape<T>, what: string): Pro
     throw new Failure<RunCode>('run/file', `cannot read ${what} ${path}`, { cause })
   }
   return shape(parseJson(bytes), what)
-}
-
-/** `127.0.0.1:0`, `[::1]:8080`. @throws run/listen */
-export function parseListen(text: string): { readonly host: string; readonly port: number } {
-  const found = /^(\[[0-9a-fA-F:.]+\]|[^:[\]]+):([0-9]{1,5})$/.exec(text)
-  const port = Number(found?.[2])
-  if (!found || port > 65_535) throw new Failure<RunCode>('run/listen', `${text} is not HOST:PORT`)
-  return { host: found[1]!.replace(/^\[|\]$/g, ''), port }
-}
-
-function parseThreads(text: string): number {
-  if (/^[1-9][0-9]{0,2}$/.test(text) && Number(text) <= 256) return Number(text)
-  throw new Failure<RunCode>('run/threads', `--threads is ${text}, expected a number from 1 to 256`)
 }
 
 /** The full id, by the trust file where there is one. @throws run/model */
@@ -105,7 +91,7 @@ async function optionsOf(args: RunArguments, io: Io): Promise<StartNodeOptions> 
     dangerousAllowSimulated: true,
     dangerousAllowInspection: args.dangerousAllowInspection === true,
     dangerousAllowPlain: args.dangerousAllowPlain === true,
-    ...(args.threads === undefined ? {} : { threads: parseThreads(args.threads) }),
+    ...(args.threads === undefined ? {} : { threads: args.threads }),
     log: createLog('node', 'warn'),
     report: (event) => tell(io, event),
   }
@@ -231,16 +217,16 @@ export function describe(program: Command, io: Io): void {
   program
     .command('run')
     .description('runs a node: proves itself to the broker, gets the key of a sealed model, serves it')
-    .requiredOption('--model <id>', 'owner alias and name, or the full id')
-    .requiredOption('--broker <url>', 'URL of the key broker')
+    .requiredOption('--model <id>', 'owner alias and name, or the full id', modelName)
+    .requiredOption('--broker <url>', 'URL of the key broker', brokerUrl)
     .requiredOption('--sealed <folder>', 'the sealed model')
-    .option('--listen <address>', 'where to listen', '127.0.0.1:0')
+    .option('--listen <address>', 'where to listen', listenAddress, '127.0.0.1:0')
     .option('--trust <file>', 'your trust file: the alias in --model then stands for the owner key in it')
     .option('--trust-statement <file>', 'the owner’s trust statement; without it the broker is asked for it')
-    .option('--broker-key <thumbprint>', 'which broker of the trust statement, when it lists several')
+    .option('--broker-key <thumbprint>', 'which broker of the trust statement, when it lists several', thumbprintText)
     .option('--host-statement <file>', 'what claviger host statement made: place and operator of this node')
     .option('--platform-state <file>', 'keys of the simulated machine; made on first use')
-    .option('--threads <n>', 'threads of the engine')
+    .option('--threads <n>', 'threads of the engine', wholeNumber(1, 256, 2))
     .option('--json', 'print one JSON line when the node listens')
     .option('--dangerous-allow-simulated', 'simulated evidence: NOT HARDWARE, for development only')
     .option('--dangerous-allow-inspection', 'leave the memory readable from outside, for tests that scan it')

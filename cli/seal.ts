@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { lineName, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { formatBytes, progressBar } from '#cli/progress.js'
 import { loadOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
@@ -101,14 +102,6 @@ export async function run(args: SealArguments, io: Io): Promise<number> {
 }
 
 export function describe(program: Command, io: Io): void {
-  const name = (text: string) => {
-    if (/^[a-z0-9][a-z0-9._-]{0,99}$/.test(text)) return text
-    throw new InvalidArgumentError('expected lowercase letters, digits, dots, underscores and hyphens')
-  }
-  const version = (text: string) => {
-    if (/^[1-9][0-9]{0,14}$/.test(text)) return Number(text)
-    throw new InvalidArgumentError('expected a whole number from 1')
-  }
   const licence = (text: string) => {
     if (/^[A-Za-z0-9.+() :-]{1,200}$/.test(text)) return text
     throw new InvalidArgumentError('expected an SPDX expression, such as Apache-2.0')
@@ -123,8 +116,12 @@ export function describe(program: Command, io: Io): void {
     .argument('<model-dir>', 'graphs, external data, tokenizer and config files, nothing else')
     .requiredOption('--out <folder>', 'the sealed folder, which must not exist')
     .requiredOption('--keys <folder>', 'of claviger keys new')
-    .requiredOption('--name <name>', 'name of the model', name)
-    .requiredOption('--version <n>', 'version of the model, higher with each release', version)
+    .requiredOption('--name <name>', 'name of the model', lineName)
+    .requiredOption(
+      '--version <n>',
+      'version of the model, higher with each release',
+      wholeNumber(1, 999_999_999_999_999, 1),
+    )
     .option('--licence <spdx>', 'licence that no holder may go below', licence)
     .addOption(
       new Option(

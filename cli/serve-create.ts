@@ -1,4 +1,5 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
+import { keyName, logKey, repeated } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { adminTokenPath, createServices, type StateOptions } from '#cli/service-state.js'
 import { encodeVkey, parseVkey } from '#core/tlog/vkey.js'
@@ -50,19 +51,13 @@ export async function runCreateWitness(args: CreateWitnessArguments, io: Io): Pr
   return exitCodes.ok
 }
 
-/** A key that cosigns is no log. */
-export function logKey(value: string, before: readonly string[]): readonly string[] {
-  if (parseVkey(value).use !== 'log') throw new InvalidArgumentError('expected the key of a log')
-  return [...before, value]
-}
-
 export function describeCreate(serve: Command, io: Io): void {
   serve
     .command('create')
     .description('makes keys, an empty log and a witness in a new folder: once, never on the way of a start')
     .requiredOption('--state <folder>', 'where the services keep what they are')
     .option('--database-url <url>', 'Postgres; or CLAVIGER_DATABASE_URL; without either a PGlite folder')
-    .option('--origin <name>', 'name of the log, such as log.example/acme', 'claviger.invalid/log')
+    .option('--origin <name>', 'name of the log, such as log.example/acme', keyName, 'claviger.invalid/log')
     .option('--json', 'print what was made as JSON')
     .addHelpText('after', '\nExample:\n  ./claviger serve create --state services')
     .action(async (args: CreateArguments) => io.exit(await runCreate(args, io)))
@@ -70,8 +65,8 @@ export function describeCreate(serve: Command, io: Io): void {
     .command('create-witness')
     .description('makes a witness of your own for logs of others')
     .requiredOption('--state <folder>', 'where it keeps its key and what it has seen')
-    .requiredOption('--name <name>', 'its name, such as witness.example/one')
-    .requiredOption('--log <vkey>', 'verifier key of a log that it cosigns; repeat for more', logKey, [])
+    .requiredOption('--name <name>', 'its name, such as witness.example/one', keyName)
+    .requiredOption('--log <vkey>', 'verifier key of a log that it cosigns; repeat for more', repeated(logKey), [])
     .addHelpText('after', '\nExample:\n  ./claviger serve create-witness --state witness --name w.example/1 --log VKEY')
     .action(async (args: CreateWitnessArguments) => io.exit(await runCreateWitness(args, io)))
 }

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { followKeySet } from '#attest/service/keys.js'
+import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stopSignal } from '#cli/proxy.js'
-import { parseListen } from '#cli/run.js'
-import { describeCreate, logKey, type StateArguments, stateOptions } from '#cli/serve-create.js'
+import { describeCreate, type StateArguments, stateOptions } from '#cli/serve-create.js'
 import { describeKeys } from '#cli/serve-keys.js'
 import { logApp, verifierApp } from '#cli/service-apps.js'
 import { isCreated, loadServices, openServiceDatabase, type ServiceState, servicePlaces } from '#cli/service-state.js'
@@ -176,19 +176,12 @@ export async function runWitness(
   }
 }
 
-const many = (value: string, before: readonly string[]) => [...before, value]
-
-function simulatedRoot(value: string, before: readonly string[]): readonly string[] {
-  if (!/^[0-9a-f]{64}$/.test(value)) throw new InvalidArgumentError('expected SHA-256 in lowercase hex')
-  return many(value, before)
-}
-
 function describeService(serve: Command, name: string, description: string, listenOn: string): Command {
   return serve
     .command(name)
     .description(description)
     .requiredOption('--state <folder>', 'what `claviger serve create` made')
-    .option('--listen <address>', 'where to listen', listenOn)
+    .option('--listen <address>', 'where to listen', listenAddress, listenOn)
     .addHelpText('after', `\nExample:\n  ./claviger serve ${name} --state services --listen ${listenOn}`)
 }
 
@@ -210,14 +203,19 @@ export function describe(program: Command, io: Io): void {
     })
   describeService(serve, 'keybroker', 'the broker, which also writes the log', '127.0.0.1:8781')
     .option(...databaseOption)
-    .option('--witness <url>', 'address of the witness that was created with it')
+    .option('--witness <url>', 'address of the witness that was created with it', httpUrl('http://127.0.0.1:8784'))
     .option('--witness-policy <file>', 'other witnesses: a C2SP tlog-policy with their addresses')
     .action(async (args: KeybrokerArguments) => {
       close()
       io.exit(await runKeybroker(args, io))
     })
   describeService(serve, 'attest', "the verifier, for whoever holds the operator's token", '127.0.0.1:8782')
-    .option('--simulated-root <sha256>', 'root of simulated evidence: NOT HARDWARE; repeat for more', simulatedRoot, [])
+    .option(
+      '--simulated-root <sha256>',
+      'root of simulated evidence: NOT HARDWARE; repeat for more',
+      repeated(sha256Text),
+      [],
+    )
     .action(async (args: AttestArguments) => {
       close()
       io.exit(await runAttest(args, io))
@@ -226,7 +224,7 @@ export function describe(program: Command, io: Io): void {
     .option(...databaseOption)
     .action(async (args: ListenArguments) => io.exit(await runLog(args, io)))
   describeService(serve, 'witness', 'the witness, of these services or of your own', '127.0.0.1:8784')
-    .option('--log <vkey>', 'verifier key of a log of others; repeat for more', logKey, [])
+    .option('--log <vkey>', 'verifier key of a log of others; repeat for more', repeated(logKey), [])
     .action(async (args: WitnessArguments) => {
       close()
       io.exit(await runWitness(args, io))

@@ -2,8 +2,15 @@ import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import * as bundle from '#cli/bundle-verify.js'
 import { renderCard, renderSteps } from '#cli/card.js'
-import { clientPolicy, describePolicy, type PolicyArguments, refusePolicy } from '#cli/client-policy.js'
-import { readInput } from '#cli/input.js'
+import {
+  clientPolicy,
+  describePolicy,
+  type PolicyArguments,
+  readDemands,
+  refusePolicy,
+  resolveModel,
+} from '#cli/client-policy.js'
+import { readJudged, receiveJudged, refuseJudged, typeOf } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import * as receipt from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -14,9 +21,8 @@ import type { VerifiedNode } from '#client/node-trust.js'
 import { type Judged, judged } from '#client/steps.js'
 import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import { toBase64Url } from '#core/bytes/bytes.js'
-import { type Json, parseJson } from '#core/encoding/json.js'
+import type { Json } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import { MiB } from '#core/limits.js'
 import { nodeDocumentShape } from '#core/wire/node-document.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -28,14 +34,6 @@ export interface VerifyArguments extends PolicyArguments {
   readonly target: string
   readonly trust?: string | undefined
   readonly json?: boolean | undefined
-}
-
-function typeOf(document: Json): string {
-  const type =
-    document !== null && typeof document === 'object' && !Array.isArray(document)
-      ? (document as { type?: unknown }).type
-      : null
-  return typeof type === 'string' ? type : ''
 }
 
 function trustNeeded(): Failure {
@@ -50,12 +48,17 @@ function trustNeeded(): Failure {
   )
 }
 
-/** Verifies a node by its URL, or a node document, receipt or decision bundle in a file. Exit 0 only when every step passed on hardware. */
+/**
+ * Verifies a node by its URL, or a node document, receipt or decision bundle in a file. Exit 0 only when every step passed on
+ * hardware, 3 when what was read is not good, whatever it is.
+ */
 export async function run(args: VerifyArguments, io: Io): Promise<number> {
+  readDemands(args)
   if (/^https?:\/\//.test(args.target)) return runNode(args, io)
-  const document = parseJson(await readInput(args.target, 'document'), 16 * MiB)
-  const type = typeOf(document)
-  if (type === 'claviger/node/v1') return runDocument(args, document, null, io)
+  const read = await readJudged(args.target, 'document')
+  if ('failure' in read) return refuseJudged(read.failure, args.json, io)
+  const type = typeOf(read.document)
+  if (type === 'claviger/node/v1') return runDocument(args, read.document, null, io)
   if (type === 'claviger/receipt-file/v1') {
     refusePolicy(args, 'a receipt: it is judged by the policy that it echoes')
     return receipt.run({ ...args, file: args.target }, io)
@@ -64,31 +67,33 @@ export async function run(args: VerifyArguments, io: Io): Promise<number> {
     refusePolicy(args, 'a bundle of the log')
     return bundle.run({ ...args, file: args.target }, io)
   }
-  throw new Failure<VerifyCommandCode>(
-    'verify/kind',
-    `${args.target} is neither a node document nor a receipt nor a bundle of the log`,
-  )
+  const message = `${args.target} is neither a node document nor a receipt nor a bundle of the log`
+  return refuseJudged(new Failure<VerifyCommandCode>('verify/kind', message), args.json, io)
 }
 
 async function runNode(args: VerifyArguments, io: Io): Promise<number> {
   if (args.trust === undefined) throw trustNeeded()
-  await loadTrust(args.trust, io.now()) // a trust file that is not good is found before anything is sent
+  // A trust file that is not good, and a model that it does not know, are found before anything is sent.
+  const { trust } = await loadTrust(args.trust, io.now())
+  if (args.model !== undefined) resolveModel(args.model, trust)
   const nonce = toBase64Url(new Uint8Array(randomBytes(32)))
-  const document = await fetchNodeDocument({ url: args.target, fetch: globalThis.fetch, timeoutMs: 60_000 }, nonce)
-  return runDocument(args, document, nonce, io)
+  const address = { url: args.target, fetch: globalThis.fetch, timeoutMs: 60_000 }
+  const read = await receiveJudged(() => fetchNodeDocument(address, nonce))
+  if ('failure' in read) return refuseJudged(read.failure, args.json, io)
+  return runDocument(args, read.document, nonce, io)
 }
 
 async function runDocument(args: VerifyArguments, document: Json, nonce: string | null, io: Io): Promise<number> {
   if (args.trust === undefined) throw trustNeeded()
   const { trust } = await loadTrust(args.trust, io.now())
-  // Without --model the node may serve any model of an owner in the trust file, and the card says which.
-  const model = args.model === undefined ? nodeDocumentShape(document, 'node').config.model : undefined
-  const strict = clientPolicy(args, trust, model)
-  const policy = { ...strict, dangerousAllowSimulated: true }
-  const verdict = await judged(nodeSteps, (steps) =>
-    verifyNode(document, { trust, policy, nonce, at: io.now() }, steps),
-  )
-  return report(args, verdict, trust, strict.dangerousAllowSimulated, io)
+  const named = args.model === undefined ? null : resolveModel(args.model, trust)
+  const verdict = await judged(nodeSteps, async (steps) => {
+    const { config } = await steps.step('node/form', () => nodeDocumentShape(document, 'node'))
+    // Without --model the node may serve any model of an owner in the trust file, and the card says which.
+    const policy = { ...clientPolicy(args, trust, named ?? config.model), dangerousAllowSimulated: true }
+    return verifyNode(document, { trust, policy, nonce, at: io.now() }, steps)
+  })
+  return report(args, verdict, trust, args.dangerousAllowSimulated === true, io)
 }
 
 function report(

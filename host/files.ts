@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, link, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { secretBytes } from '#core/bytes/secret.js'
 import { Failure } from '#core/failure.js'
@@ -16,7 +16,7 @@ async function writeWhole(handle: FileHandle, bytes: Uint8Array): Promise<void> 
 }
 
 /** The names in the folder are durable: without it a new or renamed file may be gone after a power failure. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   try {
     await handle.sync()
@@ -52,25 +52,26 @@ export async function writeFileDurably(
 }
 
 /**
- * A new file of mode 0600 holds the secret, durably. One that exists is never written over: that would lose a key.
+ * A new file of mode 0600 holds the secret, durably. One that exists is never written over: that would lose a key. A process
+ * that is killed on the way leaves no half of it under its name.
  *
  * throws  file/exists
  */
 export async function createSecretFile(path: string, bytes: Uint8Array): Promise<void> {
-  let handle: FileHandle
+  const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`)
   try {
-    handle = await open(path, 'wx', 0o600)
+    const handle = await open(temporary, 'wx', 0o600)
+    try {
+      await writeWhole(handle, bytes)
+    } finally {
+      await handle.close()
+    }
+    await link(temporary, path) // unlike a rename it refuses a name that is taken
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     throw new Failure<FileCode>('file/exists', `${path} exists and is not written over`)
-  }
-  try {
-    await writeWhole(handle, bytes)
-  } catch (error) {
-    await rm(path, { force: true })
-    throw error
   } finally {
-    await handle.close()
+    await rm(temporary, { force: true })
   }
   await syncFolder(dirname(path))
 }

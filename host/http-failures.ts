@@ -64,3 +64,25 @@ export const databaseStatuses: Readonly<Record<DatabaseCode, number>> = {
   'database/migration': 500,
   'database/failed': 500,
 }
+
+/** What a caller is told of a database's failure: nothing of its tables, its constraints, its folder or its address. */
+const databaseMessages: Readonly<Record<DatabaseCode, string>> = {
+  'database/locked': 'another process has the database open',
+  'database/not-durable': 'a commit here would not survive a power failure',
+  'database/unreachable': 'the database is away',
+  'database/conflict': 'requests disturbed each other; try again',
+  'database/timeout': 'the database took too long; try again',
+  'database/duplicate': 'the database refused a row',
+  'database/constraint': 'the database refused a row',
+  'database/migration': 'the database has not the form that this service needs',
+  'database/failed': 'the database failed',
+}
+
+/**
+ * What a caller is told instead of the failure's own message and detail, where these speak of what the service stands on:
+ * its database, its files, its key-encryption key. Null where they speak of the request.
+ */
+export function neutralMessage(code: string): string | null {
+  if (Object.hasOwn(databaseMessages, code)) return databaseMessages[code as DatabaseCode]
+  return /^(database|file|kek)\//.test(code) ? 'a file or key of this service cannot be used' : null
+}

@@ -3,8 +3,8 @@ import { bodyLimit } from 'hono/body-limit'
 import { parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { type HttpCode, httpStatuses } from '#host/http-failures.js'
-import { describeError, type Log } from '#host/log.js'
+import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
+import { describeError, type Log, type LogValue } from '#host/log.js'
 import { networkOf } from '#host/network-of.js'
 import { createRateLimit } from '#host/rate-limit.js'
 
@@ -116,6 +116,16 @@ function addHealth<Code extends string>(hono: Hono<Env>, options: AppOptions<Cod
   })
 }
 
+/** What a database reported, as it may stand in a log: never a value of a row. */
+function databaseFacts({ detail }: Failure): Readonly<Record<string, LogValue>> {
+  return Object.fromEntries(
+    ['sqlState', 'table', 'constraint', 'pid'].flatMap((name) => {
+      const value = detail?.[name]
+      return typeof value === 'string' || typeof value === 'number' ? [[name, value]] : []
+    }),
+  )
+}
+
 /** What reading a body ends with when the connection does: by node, by a web stream over it, by our HTTP adaptor. */
 function isAborted(error: unknown): boolean {
   const { code, message, name } = error as NodeJS.ErrnoException
@@ -159,9 +169,20 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
         ? options.statuses[code as Code]
         : undefined
 
+  /** What of a failure may leave. Of what this service stands on only the kind of trouble: the rest is the operator's. */
+  const tellable = (failure: Failure, path: string): Failure => {
+    const neutral = neutralMessage(failure.code)
+    if (neutral === null) return failure
+    options.log.warn(
+      { path, ...describeError(failure), ...databaseFacts(failure) },
+      'what this service stands on fails',
+    )
+    return new Failure(failure.code, neutral)
+  }
+
   hono.onError((error, c) => {
     const known = isFailure(error) ? statusOf(error.code) : undefined
-    if (known !== undefined && isFailure(error)) return encode(error, known, c.req.path)
+    if (known !== undefined && isFailure(error)) return encode(tellable(error, c.req.routePath), known, c.req.path)
     // Nobody is left to hear it, and nobody's bug: strangers must not be able to fill the log with them.
     if (isAborted(error)) {
       return encode(new Failure<HttpCode>('http/aborted', 'the body ended too early'), 400, c.req.path)

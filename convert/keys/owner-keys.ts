@@ -1,16 +1,17 @@
-import { mkdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { ageOpen, ageSeal, createAgeIdentity, parseRecipient } from '#convert/keys/age.js'
 import type { KeysCode } from '#convert/keys/failures.js'
 import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
-import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
+import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
+import { randomBytes } from '#core/crypto/hash.js'
 import { jwkToSpki, type SignatureJwk, spkiToJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, importSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { encodePem, parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
 import { dekSize } from '#core/sealed/keys.js'
-import { createSecretFile, readSecretFile, writeFileDurably } from '#host/files.js'
+import { createSecretFile, readSecretFile, syncFolder, writeFileDurably } from '#host/files.js'
 
 /**
  * The folder of one owner:
@@ -49,32 +50,55 @@ async function readText(path: string): Promise<string> {
   }
 }
 
-/**
- * A new folder with an owner's keys: P-256 signing key, recovery identity, store identity, all durable.
- *
- * name    the owner's, for the comments that people read
- * throws  keys/exists when the folder holds anything: keys are never written over
- */
-export async function createOwnerKeys(folder: string, name: string): Promise<OwnerKeys> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+async function writeKeys(folder: string, name: string): Promise<OwnerKeys> {
   const path = (file: string) => join(folder, file)
-  if ((await stat(path(ownerKeyFiles.signing)).catch(() => null)) !== null) {
-    throw new Failure<KeysCode>('keys/exists', `${folder} holds keys already`)
-  }
   const recovery = await createAgeIdentity(
     `Recovery identity of ${name}. It opens every model that ${name} seals, without any broker.\nMove this file to a place that is not connected, and delete it here.`,
   )
   const store = await createAgeIdentity(`Opens deks/ of ${name}: the keys of sealed models. Stays beside them.`)
   const { key, pkcs8 } = await generateSigningKey('ES256') // OpenSSF model-signing knows no Ed25519
   const pem = privateKeyToPem(pkcs8)
-  await mkdir(path(ownerKeyFiles.deks), { mode: 0o700 })
-  await createSecretFile(path(ownerKeyFiles.recoveryIdentity), recovery.file)
-  await createSecretFile(path(ownerKeyFiles.storeIdentity), store.file)
-  await writeFileDurably(path(ownerKeyFiles.recoveryRecipient), utf8(`${recovery.recipient}\n`))
-  await writeFileDurably(path(ownerKeyFiles.public), utf8(encodePem(jwkToSpki(key.publicKey), 'PUBLIC KEY')))
-  await createSecretFile(path(ownerKeyFiles.signing), pem) // last: what loadOwnerKeys needs is there when this is
-  wipe(pem, pkcs8, recovery.file, store.file)
+  try {
+    await mkdir(path(ownerKeyFiles.deks), { mode: 0o700 })
+    await createSecretFile(path(ownerKeyFiles.recoveryIdentity), recovery.file)
+    await createSecretFile(path(ownerKeyFiles.storeIdentity), store.file)
+    await writeFileDurably(path(ownerKeyFiles.recoveryRecipient), utf8(`${recovery.recipient}\n`))
+    await writeFileDurably(path(ownerKeyFiles.public), utf8(encodePem(jwkToSpki(key.publicKey), 'PUBLIC KEY')))
+    await createSecretFile(path(ownerKeyFiles.signing), pem)
+  } finally {
+    wipe(pem, pkcs8, recovery.file, store.file)
+  }
   return { folder, signingKey: key, recoveryRecipient: recovery.recipient }
+}
+
+/**
+ * A new folder with an owner's keys: P-256 signing key, recovery identity, store identity, all durable. It appears whole:
+ * what a process that was killed leaves beside it, in `<folder>.making-…`, nobody has used, and it is safe to remove.
+ *
+ * name    the owner's, for the comments that people read
+ * throws  keys/exists when the folder holds anything: keys are never written over
+ */
+export async function createOwnerKeys(folder: string, name: string): Promise<OwnerKeys> {
+  const place = resolve(folder) // a slash at the end would put the unfinished folder inside
+  const refuse = () => new Failure<KeysCode>('keys/exists', `${folder} holds something already, and keys are new`)
+  const found = await readdir(place).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  if (found.length > 0) throw refuse()
+  const aside = `${place}.making-${toHex(randomBytes(6))}`
+  await mkdir(aside, { recursive: true, mode: 0o700 })
+  try {
+    const keys = await writeKeys(aside, name)
+    // Invariant: a folder that holds something is never replaced; rename(2) takes an empty one's place alone.
+    await rename(aside, place).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === 'ENOTEMPTY' || error.code === 'EEXIST' ? refuse() : error
+    })
+    await syncFolder(dirname(place))
+    return { ...keys, folder }
+  } finally {
+    await rm(aside, { recursive: true, force: true })
+  }
 }
 
 /** The public key in a PEM file. @throws keys/absent, keys/form, pem/*, crypto/key */

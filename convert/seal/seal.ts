@@ -1,4 +1,4 @@
-import { lstat, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, realpath, rename, rm } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { ageSeal } from '#convert/keys/age.js'
@@ -26,7 +26,7 @@ import {
 } from '#core/sealed/manifest.js'
 import { sealDigests } from '#core/sealed/secret.js'
 import { manifestName, recoveryName, signatureName, signFolder } from '#core/sealed/signature.js'
-import { writeFileDurably } from '#host/files.js'
+import { syncFolder, writeFileDurably } from '#host/files.js'
 
 export interface SealOptions {
   /** the model's folder: graphs and what belongs to them, nothing else */
@@ -108,15 +108,6 @@ async function withFolder<T>(
 /** Looks at a model's folder as sealModel does, and seals nothing. @throws seal/*, onnx/*, path/form */
 export async function planSeal(folder: string, preparedBy: string | null = null): Promise<SealPlan> {
   return withFolder(folder, preparedBy, async ({ plan }) => plan)
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }
 
 /** Every folder below `target` that holds something, and `target` itself. */

@@ -8,6 +8,7 @@ import * as initCommand from '#cli/init.js'
 import type { Io } from '#cli/output.js'
 import * as registerCommand from '#cli/register.js'
 import type { RegisterArguments } from '#cli/register-statements.js'
+import { loadTrust } from '#cli/trust-store.js'
 import { createOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -123,10 +124,17 @@ describe('an owner at a terminal', () => {
     const floor = '00'.repeat(32)
     const more = `--registry ${at('keys')} --issuer tuev=${at('keys')} --crl-floor ${floor}=2026-11-25T00:00:00Z`
     const second = await type(initCommand, `${init} ${more}`, 'yes')
-    expect(await codeOfPromise(type(initCommand, `${init} --yes --crl-floor ${floor}=2026-13-01T00:00:00Z`))).toBe(
-      'init/floor',
-    )
+    const floored = type(initCommand, `${init} --yes --crl-floor ${floor}=2026-13-01T00:00:00Z`)
+    await expect(floored).rejects.toMatchObject({ code: 'commander.invalidArgument' })
     expect(second.out).toContain('version 2')
+    // Made elsewhere, with another key: a line of its own, and no older version of this one.
+    for (const place of ['elsewhere', 'there']) {
+      await mkdir(at(place))
+      const made = init.replace(at('trust.json'), at(`${place}/trust.json`))
+      await type(initCommand, `${made} --broker-key ${broker}`)
+      await loadTrust(at(`${place}/trust.json`), startTime)
+    }
+    await loadTrust(at('trust.json'), startTime)
     const file = trustFileShape(parseJson(await readFile(at('trust.json'))), '')
     const { trust } = await verifyTrustFile(file, null, made.clock.now)
     expect(trust.owners).toEqual([{ alias: 'acme', key: signingKey.publicKey }])

@@ -9,8 +9,9 @@ import { Hono } from 'hono'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { nodeClientOptions } from '#cli/client-options.js'
 import * as host from '#cli/host.js'
+import { parseListen } from '#cli/option-values.js'
 import type { Io } from '#cli/output.js'
-import { parseListen, type RunArguments, run } from '#cli/run.js'
+import { type RunArguments, run } from '#cli/run.js'
 import type { RunningNode } from '#cli/start-node.js'
 import { judgeNode, NodeClient } from '#client/node-client.js'
 import { utf8 } from '#core/bytes/bytes.js'
@@ -127,7 +128,7 @@ const args = (changes: Partial<RunArguments> = {}): RunArguments => ({
   sealed: sealed.folder,
   listen: '127.0.0.1:0',
   platformState: state,
-  threads: '1',
+  threads: 1,
   dangerousAllowSimulated: true,
   // The test's own process is not closed to inspection: a closed one cannot be opened again.
   dangerousAllowInspection: true,
@@ -308,12 +309,10 @@ describe('claviger run', () => {
     ['a broker that is away', () => ({ broker: 'http://127.0.0.1:9' }), 'broker/unreachable'],
     ['a broker whom the owner does not trust', () => ({ brokerKey: 'A'.repeat(43) }), 'own/broker'],
     ['a trust statement that cannot be read', () => ({ trustStatement: '/nowhere' }), 'run/file'],
-    ['a number of threads that is none', () => ({ threads: 'many' }), 'run/threads'],
-    ['an address that is none', () => ({ listen: '127.0.0.1' }), 'run/listen'],
+    ['an address that is none', () => ({ listen: '127.0.0.1' }), 'usage/listen'],
   ])('refuses %s', async (_, changes, code) => {
     const io = new TestIo()
-    const isUsage = code === 'run/threads' || code === 'run/listen'
-    expect(await run(args(changes()), io, new Promise(() => {}))).toBe(isUsage ? 2 : 1)
+    expect(await run(args(changes()), io, new Promise(() => {}))).toBe(code === 'usage/listen' ? 2 : 1)
     expect(io.err).toContain(`(${code})`)
   })
 

@@ -8,6 +8,7 @@ import * as demo from '#cli/demo.js'
 import * as host from '#cli/host.js'
 import { readInput } from '#cli/input.js'
 import { exitCodes, reportError } from '#cli/output.js'
+import { openOwnKey } from '#cli/own-key.js'
 import { trustMemoryPath } from '#cli/trust-store.js'
 import { Failure } from '#core/failure.js'
 import { packageRoot } from '#host/process.js'
@@ -32,18 +33,26 @@ describe('what the machine refuses', () => {
     expect(io.err()).toBe('')
   })
 
+  test('neither is a key: it is told of when it is there', async () => {
+    const io = testIo()
+    await expect(openOwnKey(join(work, 'nowhere', 'key'), 'your key', io)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(io.err()).toBe('')
+    const path = join(work, 'own.key')
+    const key = await openOwnKey(path, `your key at ${path}`, io)
+    expect(io.err()).toBe(`made your key at ${path}\n`)
+    expect((await openOwnKey(path, 'another key', io)).id).toBe(key.id)
+    expect(io.err()).toBe(`made your key at ${path}\n`)
+  })
+
   test('a bug keeps its stack', () => {
     const io = testIo()
     expect(reportError(io, new TypeError('x'))).toBe(exitCodes.failure)
     expect(io.err()).toContain('bug: TypeError: x\n    at ')
   })
 
-  test.each(['run/listen', 'run/threads', 'dev/port', 'verify/trust-needed', 'usage/number'])(
-    '%s ends with the code of usage',
-    (code) => {
-      expect(reportError(testIo(), new Failure(code, 'typed wrongly'))).toBe(exitCodes.usage)
-    },
-  )
+  test.each(['usage/listen', 'verify/trust-needed', 'usage/number'])('%s ends with the code of usage', (code) => {
+    expect(reportError(testIo(), new Failure(code, 'typed wrongly'))).toBe(exitCodes.usage)
+  })
 })
 
 test('a file without an end is refused before memory is', async () => {

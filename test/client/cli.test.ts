@@ -148,8 +148,114 @@ describe('claviger verify', () => {
     }
   })
   test('refuses what it does not know', async () => {
-    const { code, err } = await run({ target: write('x.json', { type: 'claviger/else/v1' }) })
-    expect([code, err.includes('(verify/kind)')]).toEqual([1, true])
+    const { code, out, err } = await run({ target: write('x.json', { type: 'claviger/else/v1' }) })
+    expect([code, err.includes('(verify/kind)'), out]).toEqual([3, true, 'NOT VERIFIED\n'])
+  })
+  test.each<[string, Partial<verify.VerifyArguments>, string, string]>([
+    ['countries', { countries: 'xx' }, 'usage/countries', '--countries DE,FR'],
+    ['countries with a blank', { countries: 'DE, FR' }, 'usage/countries', '--countries DE,FR'],
+    ['no country', { countries: '' }, 'usage/countries', '--countries DE,FR'],
+    ['a manifest', { manifest: '00' }, 'usage/manifest', '--manifest'],
+    ['a version', { versionMin: '0' }, 'usage/number', '--version-min 3'],
+    ['an age', { beatAge: '90000' }, 'usage/number', '--beat-age 300'],
+    ['no age', { beatAge: '0' }, 'usage/number', '--beat-age 300'],
+    ['witnesses', { witnesses: '65' }, 'usage/number', '--witnesses 1'],
+    ['a model', { model: 'acme/' }, 'usage/model', '--model acme/whisper'],
+  ])(
+    '%s that cannot be meant: a usage error with an example, before anything is read',
+    async (_, args, code, example) => {
+      for (const target of ['http://127.0.0.1:9', '/nowhere']) {
+        const found = await run({ ...args, target, trust: '/nowhere' })
+        expect(found.code).toBe(2)
+        expect(found.err).toContain(`(${code})`)
+        expect(found.err).toMatch(new RegExp(`hint: .*${example}`))
+      }
+    },
+  )
+})
+
+/** A server that answers every request with these bytes. */
+async function answering(status: number, body: string, work: (url: string) => Promise<void>): Promise<void> {
+  const other = createServer((_, response) => response.writeHead(status).end(body))
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  try {
+    await work(`http://127.0.0.1:${(other.address() as AddressInfo).port}`)
+  } finally {
+    other.close()
+  }
+}
+
+describe('what is read to be judged', () => {
+  const commands: readonly (readonly [string, (target: string, json?: boolean) => ReturnType<typeof typed>])[] = [
+    ['verify', (target, json) => typed((io) => verify.run({ target, trust: files.trust, json, ...simulated }, io))],
+    [
+      'receipt verify',
+      (file, json) => typed((io) => receipt.run({ file, trust: files.trust, json, ...simulated }, io)),
+    ],
+    ['receipt verify without trust', (file, json) => typed((io) => receipt.run({ file, json, ...simulated }, io))],
+    [
+      'bundle verify',
+      (file, json) => typed((io) => bundleVerify.run({ file, trust: files.trust, json, ...simulated }, io)),
+    ],
+    ['bundle verify without trust', (file, json) => typed((io) => bundleVerify.run({ file, json, ...simulated }, io))],
+  ]
+  const bad: readonly (readonly [string, () => string])[] = [
+    ['garbage', () => write('garbage', Buffer.from([0xff, 0xfe, 0, 1]))],
+    ['no bytes at all', () => write('empty', new Uint8Array(0))],
+    ['a truncated node document', () => write('cut', readFileSync(files.node).subarray(0, -9))],
+    ['a truncated receipt', () => write('cut', readFileSync(files.receipt).subarray(0, -9))],
+    ['JSON of no kind', () => write('kind', [1, 2, 3])],
+    ['a wrong kind', () => write('kind', { type: 'claviger/else/v1' })],
+    ['a node document without members', () => write('bare', { type: 'claviger/node/v1' })],
+    [
+      'a node document whose model is none',
+      () => {
+        const node = JSON.parse(readFileSync(files.node, 'utf8'))
+        return write('model', { ...node, config: { ...node.config, model: 'x' } })
+      },
+    ],
+    ['a receipt without members', () => write('bare', { type: 'claviger/receipt-file/v1' })],
+    ['a bundle without members', () => write('bare', { type: 'claviger/bundle/v1' })],
+    ['nesting without an end', () => write('deep', Buffer.from('['.repeat(100_000)))],
+    ['a file without an end', () => '/dev/zero'],
+  ]
+  describe.each(commands)('by claviger %s', (_, command) => {
+    test.each(bad)('%s: a verdict against, exit 3, in words and as JSON', async (_name, file) => {
+      const words = await command(file())
+      expect([words.code, words.out]).toEqual([3, expect.stringContaining('NOT VERIFIED')])
+      const { code, out } = await command(file(), true)
+      expect(code).toBe(3)
+      expect(JSON.parse(out)).toMatchObject({
+        verdict: 'NOT VERIFIED',
+        accepted: false,
+        failure: { code: expect.stringMatching(/^[a-z]+(-[a-z]+)*\/[a-z0-9-]+$/) },
+      })
+    })
+    test.each([
+      ['a file that is not there', '/nowhere/at/all', 'hint: is the path right'],
+      ['a folder', tmpdir(), 'hint: it is a folder: name a file in it'],
+    ])('%s: no verdict, exit 1, and a hint', async (_name, path, hint) => {
+      const { code, out, err } = await command(path)
+      expect([code, out]).toEqual([1, ''])
+      expect(err).toContain('(input/unreadable)')
+      expect(err).toContain(hint)
+    })
+  })
+  test('an address is called by claviger verify alone', async () => {
+    for (const [name, command] of commands.slice(1)) {
+      const { code, err } = await command('http://127.0.0.1:9/receipt.json')
+      expect([name, code, err.includes('an address is called by `claviger verify` alone')]).toEqual([name, 1, true])
+    }
+  })
+  test('a node that answers with no document is judged; one that does not answer is not', async () => {
+    const ask = (target: string) => commands[0]![1](target)
+    for (const body of ['<html>', '', '{"type":"claviger/node/v1"}', '['.repeat(50_000)])
+      await answering(200, body, async (node) => {
+        const { code, out } = await ask(node)
+        expect([body.slice(0, 9), code, out.includes('NOT VERIFIED')]).toEqual([body.slice(0, 9), 3, true])
+      })
+    await answering(500, 'no', async (node) => expect((await ask(node)).code).toBe(1))
+    expect((await ask('http://127.0.0.1:9')).code).toBe(1)
   })
 })
 

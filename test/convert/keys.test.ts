@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -9,6 +10,7 @@ import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
 import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
+import { packageRoot } from '#host/process.js'
 
 let folder: string
 const digest = 'ab'.repeat(32)
@@ -70,6 +72,40 @@ describe("an owner's folder", () => {
     for (const file of [ownerKeyFiles.signing, ownerKeyFiles.recoveryIdentity, ownerKeyFiles.storeIdentity]) {
       expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600)
     }
+  })
+
+  test('appears whole or not at all, wherever its maker was killed', async () => {
+    const place = join(mkdtempSync(join(tmpdir(), 'claviger-keys-')), 'keys')
+    const program = `
+      const { createOwnerKeys } = await import(${JSON.stringify(join(packageRoot(), 'dist/convert/keys/owner-keys.js'))})
+      process.stdout.write('.')
+      await createOwnerKeys(${JSON.stringify(place)}, 'acme')`
+    let whole = 0
+    for (let kill = 0; whole === 0 && kill < 60; kill++) {
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      child.stdout!.once('data', () => setTimeout(() => child.kill('SIGKILL'), kill * 3))
+      await new Promise((resolve) => child.once('close', resolve))
+      if (!existsSync(place)) continue
+      expect((await loadOwnerKeys(place)).recoveryRecipient).toMatch(/^age1/)
+      whole++
+    }
+    expect(whole).toBe(1)
+    await expect(createOwnerKeys(place, 'acme')).rejects.toMatchObject({ code: 'keys/exists' })
+    rmSync(join(place, '..'), { recursive: true })
+  })
+
+  test('takes the place of nothing but an empty folder, and leaves nothing beside it', async () => {
+    const above = mkdtempSync(join(tmpdir(), 'claviger-keys-'))
+    writeFileSync(join(above, 'letter'), 'dear')
+    await expect(createOwnerKeys(above, 'acme')).rejects.toMatchObject({ code: 'keys/exists' })
+    await createOwnerKeys(`${join(above, 'new', 'keys')}/`, 'acme')
+    const made = await Promise.allSettled([1, 2, 3].map(() => createOwnerKeys(join(above, 'keys'), 'acme')))
+    expect(made.filter((one) => one.status === 'fulfilled')).toHaveLength(1)
+    expect(readdirSync(above).toSorted()).toEqual(['keys', 'letter', 'new'])
+    expect(statSync(join(above, 'keys')).mode & 0o777).toBe(0o700)
+    rmSync(above, { recursive: true })
   })
 
   test('is loaded without the recovery identity, which belongs elsewhere', async () => {

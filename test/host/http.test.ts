@@ -74,6 +74,45 @@ describe('an HTTP application', () => {
     expect(JSON.stringify(logged)).not.toContain('secret value')
   })
 
+  test.each([
+    [
+      new Failure('database/constraint', 'database reported 23514 on leases_model_check', {
+        detail: { sqlState: '23514', table: 'leases', constraint: 'leases_model_check' },
+      }),
+      'the database refused a row',
+    ],
+    [
+      new Failure('database/locked', 'process 17 has the database open (/srv/claviger/lock)', {
+        detail: { path: '/srv/claviger/lock', pid: 17 },
+      }),
+      'another process has the database open',
+    ],
+    [
+      new Failure('file/permissions', '/srv/claviger/kek has mode 0644'),
+      'a file or key of this service cannot be used',
+    ],
+    [new Failure('kek/unwrap', 'key 3 of /srv/claviger/kek'), 'a file or key of this service cannot be used'],
+  ])('tells strangers the kind of trouble below it, and the operator the rest: $code', async (failure, message) => {
+    logged.length = 0
+    const statuses = { 'database/constraint': 500, 'database/locked': 503, 'file/permissions': 503, 'kek/unwrap': 503 }
+    for (const encodeFailure of [
+      undefined,
+      (told: Failure) => new Response(JSON.stringify({ ...told, m: told.message })),
+    ]) {
+      const app = createApp({ log, statuses, ...(encodeFailure === undefined ? {} : { encodeFailure }) })
+      app.hono.get('/trouble', () => {
+        throw failure
+      })
+      const text = await (await ask(app, '/trouble')).text()
+      expect(text).toContain(failure.code)
+      expect(text).toContain(message)
+      expect(text).not.toMatch(/info|detail":\{|23514|leases|srv|17/)
+    }
+    expect(logged).toHaveLength(2)
+    expect(JSON.stringify(logged)).toContain(failure.message)
+    if (failure.detail?.sqlState) expect(JSON.stringify(logged)).toContain('"constraint":"leases_model_check"')
+  })
+
   test('answers 404 where there is no route', async () => {
     expect(await (await ask(appWith(), '/nowhere')).json()).toMatchObject({ code: 'http/not-found', status: 404 })
     expect((await ask(appWith(), '/echo')).status).toBe(404)

@@ -1,0 +1,52 @@
+import { readInput } from '#cli/input.js'
+import { exitCodes, type Io, paint, reportError } from '#cli/output.js'
+import { type Json, parseJson } from '#core/encoding/json.js'
+import { type Failure, isFailure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
+
+/** What stands in a file that is judged: a document, or why it is none. */
+export type JudgedFile = { readonly document: Json } | { readonly failure: Failure }
+
+/** Larger than any document of ours: a bundle is the largest. */
+const documentSizeMax = 16 * MiB
+
+/** What is no document is judged like a document that is wrong. @throws what `work` throws besides */
+async function documentOf(work: () => Promise<Json>): Promise<JudgedFile> {
+  try {
+    return { document: await work() }
+  } catch (error) {
+    if (isFailure(error) && /^(json\/|bytes\/|input\/size$)/.test(error.code)) return { failure: error }
+    throw error
+  }
+}
+
+/**
+ * The document in a file that is to be judged. A file that cannot be read is trouble, and there is no verdict; bytes
+ * that are no document are evidence that is not good.
+ *
+ * throws  input/unreadable
+ */
+export function readJudged(path: string, what: string): Promise<JudgedFile> {
+  return documentOf(async () => parseJson(await readInput(path, what, documentSizeMax), documentSizeMax))
+}
+
+/** The same of what a node answers. @throws what `fetchDocument` throws, but for an answer that is no document */
+export const receiveJudged = (fetchDocument: () => Promise<Json>): Promise<JudgedFile> => documentOf(fetchDocument)
+
+/** The `type` that a document says it has; empty when it says none. */
+export function typeOf(document: Json): string {
+  const isObject = document !== null && typeof document === 'object' && !Array.isArray(document)
+  const type = isObject ? (document as { type?: unknown }).type : null
+  return typeof type === 'string' ? type : ''
+}
+
+/** The verdict on bytes that are no document of a kind that is judged here: exit 3. */
+export function refuseJudged(failure: Failure, json: boolean | undefined, io: Io): number {
+  const { code, message } = failure
+  if (json) {
+    const verdict = { verdict: 'NOT VERIFIED', accepted: false, hardware: false, failure: { code, message }, steps: [] }
+    io.stdout(`${JSON.stringify(verdict, null, 2)}\n`)
+  } else io.stdout(`${paint(io, 'red', 'NOT VERIFIED')}\n`)
+  reportError(io, failure)
+  return exitCodes.verdict
+}

@@ -1,0 +1,22 @@
+import type { Io } from '#cli/output.js'
+import type { SigningKey } from '#core/crypto/sign.js'
+import { isFailure } from '#core/failure.js'
+import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
+
+/**
+ * The key of the file, made there on first use. It is told of once it is there, and not before: a key that somebody relies on
+ * must exist.
+ *
+ * told    what is said of a new key, after `made `
+ * throws  file/..., crypto/key, and what the file system refuses
+ */
+export async function openOwnKey(path: string, told: string, io: Io): Promise<SigningKey> {
+  try {
+    return await loadSigningKeyFile(path)
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'file/absent') throw error
+  }
+  const key = await createSigningKeyFile(path)
+  io.stderr(`made ${told}\n`)
+  return key
+}

@@ -1,0 +1,85 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { CommanderError } from 'commander'
+import { afterAll, describe, expect, test } from 'vitest'
+import { reportError } from '#cli/output.js'
+import { createProgram } from '#cli/program.js'
+import { testIo } from '#test/e2e/fixtures.js'
+
+const work = mkdtempSync(join(tmpdir(), 'claviger-usage-'))
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+/** How a command line ends, as the launcher says it. */
+async function typed(words: readonly string[]) {
+  const io = testIo()
+  try {
+    await createProgram(io).parseAsync(words, { from: 'user' })
+  } catch (error) {
+    io.exit(error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : reportError(io, error))
+  }
+  return { code: io.code(), out: io.out(), err: io.err() }
+}
+
+describe('an option that cannot be meant', () => {
+  const away = 'http://127.0.0.1:9'
+  const owner = ['--broker', away, '--trust', '/nowhere', '--keys', '/nowhere']
+  const register = ['register', '/nowhere', ...owner, '--policy', 'eu-only']
+  const init = ['init', '--broker', away, '--out', join(work, 'trust.json')]
+  const run = ['run', '--model', 'a/b', '--broker', away, '--sealed', '/nowhere']
+  const seal = ['seal', '/nowhere', '--out', '/nowhere', '--keys', '/nowhere']
+  const serve = (name: string) => ['serve', name, '--state', '/nowhere']
+  test.each<readonly [string, readonly string[], string]>([
+    ['--broker', ['init', '--broker', 'nonsense', '--out', '/nowhere'], 'https://broker.example'],
+    ['--broker', ['init', '--broker', 'file:///etc', '--out', '/nowhere'], 'https://broker.example'],
+    ['--broker-key', [...init, '--broker-key', 'zz'], '43 characters'],
+    ['--owner', [...init, '--owner', 'Acme=keys'], 'acme=./keys'],
+    ['--name', [...init, '--name', 'A B'], 'acme-1'],
+    ['--days', [...init, '--days', '90d'], '90'],
+    ['--days', [...init, '--days', '0'], '90'],
+    ['--simulated-root', [...init, '--simulated-root', 'AB'], '64 characters'],
+    ['--independent-witness', [...init, '--independent-witness', 'a b'], 'log.example/acme'],
+    ['--runtime-publisher', [...init, '--runtime-publisher', 'x='], 'acme=./keys'],
+    ['--crl-floor', [...init, '--crl-floor', '2026-11-25'], '=2026-11-25T00:00:00Z'],
+    ['--model', [...run.slice(0, 2), 'A B', ...run.slice(3)], 'acme/whisper'],
+    ['--broker', [...run, '--broker', 'localhost:80'], 'https://broker.example'],
+    ['--listen', [...run, '--listen', ':80'], '127.0.0.1:8790'],
+    ['--threads', [...run, '--threads', 'many'], '2'],
+    ['--node', ['proxy', '--node', 'node', '--trust', '/nowhere'], 'http://127.0.0.1:8790'],
+    ['--listen', ['proxy', '--node', away, '--trust', '/nowhere', '--listen', '80'], '127.0.0.1:8790'],
+    ['--lease-seconds', [...register, '--lease-seconds', '0'], '3600'],
+    ['--lease-requests', [...register, '--lease-requests', '1e3'], '100000'],
+    ['--lease-bytes', [...register, '--lease-bytes', '-1'], '100000000'],
+    ['--lease-units', [...register, '--lease-units', ''], '100000000'],
+    ['--nodes', [...register, '--nodes', '100001'], '10'],
+    ['--version-floor', [...register, '--version-floor', 'one'], '3'],
+    ['--delivery', [...register, '--delivery', 'mail'], 'v1,kbs'],
+    ['--class', [...register, '--class', 'test'], 'production, development'],
+    ['--broker', ['lease', 'list', ...owner, '--broker', 'x'], 'https://broker.example'],
+    ['--model', ['lease', 'list', ...owner, '--model', 'A'], 'acme/whisper'],
+    ['--kind', ['lease', 'revoke', 'x', ...owner, '--kind', 'node'], 'lease, measurement'],
+    ['--reason', ['lease', 'revoke', 'x', ...owner, '--reason', 'a\nb'], 'the disk was stolen'],
+    ['--days', ['caller', 'add', 'x', ...owner, '--model', 'm', '--out', '/nowhere', '--days', '0'], '365'],
+    ['--name', [...seal, '--version', '1', '--name', 'W'], 'acme-1'],
+    ['--version', [...seal, '--version', '0', '--name', 'w'], '1'],
+    ['--licence', [...seal, '--version', '1', '--name', 'w', '--licence', 'a;b'], 'Apache-2.0'],
+    ['--prepared-by', [...seal, '--version', '1', '--name', 'w', '--prepared-by', 'x'], 'onnxruntime 1.30.0'],
+    ['--name', ['keys', 'new', '--out', '/nowhere', '--name', 'a\nb'], 'acme'],
+    ['--name', ['host', 'statement', '--name', 'N', '--out', '/nowhere'], 'acme-1'],
+    ['--country', ['host', 'statement', '--name', 'n', '--out', '/nowhere', '--country', 'de'], 'DE'],
+    ['--listen', [...serve('all'), '--listen', 'x'], '127.0.0.1:8790'],
+    ['--witness', [...serve('keybroker'), '--witness', 'x'], 'http://127.0.0.1:8784'],
+    ['--simulated-root', [...serve('attest'), '--simulated-root', 'x'], '64 characters'],
+    ['--log', [...serve('witness'), '--log', 'x'], 'log.example/acme+'],
+    ['--origin', [...serve('create'), '--origin', 'a b'], 'log.example/acme'],
+    ['--name', [...serve('create-witness'), '--name', 'a+b', '--log', 'x'], 'log.example/acme'],
+    ['--broker-port', ['dev', '--broker-port', '70000'], '8780'],
+    ['--lease-seconds', ['dev', '--lease-seconds', 'abc'], '600'],
+    ['--broker', ['bundle', '1', '--broker', 'x', '--token', '/nowhere'], 'https://broker.example'],
+  ])('%s is named, with an example: %j', async (option, words, example) => {
+    const { code, out, err } = await typed(words)
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toContain(`option '${option}`)
+    expect(err).toContain(example)
+  })
+})
