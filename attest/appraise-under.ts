@@ -44,6 +44,7 @@ export function appraiseUnder<E extends AnyEvidence>(
     expectedReportData: skips('report-data') ? null : input.expectedReportData,
     values: skips('reference-values') ? null : input.referenceValues,
     requireCrlRule: !skips('crl'),
+    at: input.at,
   }) ?? [noReferenceValues(verified)]
   return result(policy, input, {
     kind: verified.kind,

@@ -1,5 +1,6 @@
 import type { DcapCode } from '#attest/dcap/codes.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
+import type { NitroCode } from '#attest/nitro/codes.js'
 import type { SgxCode } from '#attest/sgx/codes.js'
 import type { SnpCode } from '#attest/snp/codes.js'
 import type { TdxCode } from '#attest/tdx/codes.js'
@@ -8,7 +9,16 @@ import type { ChainCode } from '#core/x509/chain.js'
 import type { CrlCode } from '#core/x509/crl.js'
 
 /** Every failure that a verification can raise. */
-export type VerificationCode = SnpCode | DcapCode | TdxCode | SgxCode | GpuCode | X509Code | ChainCode | CrlCode
+export type VerificationCode =
+  | SnpCode
+  | DcapCode
+  | TdxCode
+  | SgxCode
+  | NitroCode
+  | GpuCode
+  | X509Code
+  | ChainCode
+  | CrlCode
 
 const report = 'fetch the report again from the guest device and send its 1184 bytes unchanged'
 const certificates = 'fetch the certificates of this chip and TCB again from the vendor and send them unchanged'
@@ -17,6 +27,7 @@ const quote = 'fetch the quote again from the guest device, cut it to its own le
 const collateral = 'fetch TCB info, QE identity and both CRLs again from the vendor and send them byte for byte'
 const device = 'fetch the report of each device again for this challenge, cut to its own length, and send it unchanged'
 const deviceChain = 'fetch the five certificates of this device again and send them leaf first'
+const document = 'ask the hypervisor for a document again and send its bytes unchanged'
 const clock = 'compare the clocks of both machines, then fetch the certificates again'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
@@ -92,6 +103,23 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'gpu/device-name': deviceChain,
   'gpu/signature': device,
   'gpu/fwid': 'restart the device: it runs other firmware than its certificate is for',
+  'nitro/cose': document,
+  'nitro/algorithm': document,
+  'nitro/form': document,
+  'nitro/members': 'this hypervisor writes members that the verifier does not know; update the verifier',
+  'nitro/module-id': document,
+  'nitro/digest': 'this hypervisor writes a digest that the verifier does not know; update the verifier',
+  'nitro/timestamp': document,
+  'nitro/pcrs': document,
+  'nitro/certificates': document,
+  'nitro/field-size':
+    'ask for a document with user_data and nonce of at most 512 bytes, and a public_key of at most 1024',
+  'nitro/unknown-root':
+    "send a document of an enclave in AWS's commercial regions; simulated roots are for development tenants only",
+  'nitro/authority': document,
+  'nitro/signing-key': document,
+  'nitro/not-yet-made': 'compare the clocks of both machines',
+  'nitro/signature': document,
   'x509/size': certificates,
   'x509/form': certificates,
   'x509/version': certificates,

@@ -2,6 +2,9 @@ import type { Anchors } from '#attest/anchors.js'
 import { appraiseGpu } from '#attest/gpu/appraise.js'
 import { type GpuClaims, gpuClaims } from '#attest/gpu/claims.js'
 import { verifyGpu } from '#attest/gpu/verify.js'
+import { appraiseNitro } from '#attest/nitro/appraise.js'
+import { type NitroClaims, nitroClaims } from '#attest/nitro/claims.js'
+import { verifyNitro } from '#attest/nitro/verify.js'
 import type { AnyClaims, ClaimsOf } from '#attest/result.js'
 import { appraiseSgx } from '#attest/sgx/appraise.js'
 import { type SgxClaims, sgxClaims } from '#attest/sgx/claims.js'
@@ -34,7 +37,11 @@ export interface VerifiedEvidence<E extends AnyEvidence = Evidence> {
 }
 
 /** What an appraisal of any kind is given; reference values are narrowed to the kind's own. */
-export type Appraisal = Omit<SnpAppraisal, 'values'> & { readonly values: ReferenceValues | null }
+export type Appraisal = Omit<SnpAppraisal, 'values'> & {
+  readonly values: ReferenceValues | null
+  /** the time of the appraisal, for evidence that says when it was made */
+  readonly at: UnixSeconds
+}
 
 /** What the verifier of a kind is; `C` are its claims, `R` its reference values. */
 interface KindOf<E extends AnyEvidence, C extends AnyClaims, R> {
@@ -113,13 +120,22 @@ const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
     collateral: () => ({}),
     appraise: appraiseGpu,
   }),
+  nitro: kind<'nitro', NitroClaims>('nitro', {
+    async verify(evidence, anchors, at, trace) {
+      const nitro = await verifyNitro(evidence, anchors, at, trace)
+      return { platform: nitro.platform, claims: nitroClaims(nitro) }
+    },
+    // The certificates are part of the document: nothing comes apart from it.
+    collateral: () => null,
+    appraise: appraiseNitro,
+  }),
 }
 
 /**
  * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
  *
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
- * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; gpu/...), and x509/..., chain/..., crl/...
+ * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; gpu/...), and x509/..., chain/..., crl/...
  */
 export async function verifyEvidence<E extends AnyEvidence>(
   evidence: E,

@@ -5,6 +5,7 @@
  */
 
 import type { GpuClaims } from '#attest/gpu/claims.js'
+import type { NitroClaims } from '#attest/nitro/claims.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
@@ -17,7 +18,7 @@ export type TenantClass = 'production' | 'development'
 /** `unverified` when verification failed: such evidence says nothing about its platform. */
 export type Platform = 'hardware' | 'simulated' | 'unverified'
 /** The neutral claims of each kind of evidence of what a node runs on. */
-export type Claims = SnpClaims | TdxClaims | SgxClaims
+export type Claims = SnpClaims | TdxClaims | SgxClaims | NitroClaims
 /** The neutral claims of evidence of devices beside it. */
 type DeviceClaims = GpuClaims
 export type AnyClaims = Claims | DeviceClaims

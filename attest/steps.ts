@@ -1,4 +1,5 @@
 import { gpuChecks, gpuSteps } from '#attest/gpu/steps.js'
+import { nitroChecks, nitroSteps } from '#attest/nitro/steps.js'
 import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
 import { snpChecks, snpSteps } from '#attest/snp/steps.js'
 import { tdxChecks, tdxSteps } from '#attest/tdx/steps.js'
@@ -21,4 +22,5 @@ export const catalogue: Readonly<Record<AnyEvidence['kind'], KindSteps>> = {
   tdx: { steps: tdxSteps, checks: [...everyKind, ...tdxChecks] },
   sgx: { steps: sgxSteps, checks: [...everyKind, ...sgxChecks] },
   gpu: { steps: gpuSteps, checks: [...everyKind, ...gpuChecks] },
+  nitro: { steps: nitroSteps, checks: [...everyKind, ...nitroChecks] },
 }

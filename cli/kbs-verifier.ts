@@ -122,7 +122,7 @@ interface Claimed {
 }
 /** This route takes SEV-SNP evidence alone, so its claims can be of no other kind. */
 function ofSnp(claims: Claims): SnpClaims {
-  assert(claims.product !== 'TDX' && claims.product !== 'SGX', 'evidence of the KBS route is SEV-SNP')
+  assert('vmpl' in claims, 'evidence of the KBS route is SEV-SNP')
   return claims
 }
 function claimed(claims: Claims): { readonly claims: Json; readonly hostData: string } {

@@ -8,7 +8,7 @@ export const jsonSizeMax = 4 * MiB
 export const jsonDepthMax = 32
 export const jsonItemsMax = 200_000
 /** A CBOR value: its bytes, how deep its parts stand in one another, and how many there are. */
-export const cborSizeMax = MiB
+export const cborSizeMax = 1024 * KiB
 export const cborDepthMax = 16
 export const cborItemsMax = 20_000
 /** A name, id, alias or code. */

@@ -1,5 +1,6 @@
 import type { DcapClaims } from '#attest/dcap/claims.js'
 import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
+import type { NitroClaims } from '#attest/nitro/claims.js'
 import type { AnyClaims } from '#attest/result.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
@@ -7,8 +8,8 @@ import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { Json } from '#core/encoding/json.js'
 
 /**
- * Claims under the names that deployed policies read as `input.snp`, `input.tdx`, `input.sgx` or `input.nvidia`, beside `init_data` and
- * `report_data`.
+ * Claims under the names that deployed policies read as `input.snp`, `input.tdx`, `input.sgx` or `input.nvidia`, beside
+ * `init_data` and `report_data`. No deployed policy knows Nitro documents: those have AWS's own names under `input.nitro`.
  *
  * source  confidential-containers/trustee, attestation-service, claims of the default CPU policy; deps/verifier,
  *         "claims" of tdx, sgx and intel_dcap
@@ -17,6 +18,7 @@ export function deployedClaims(claims: AnyClaims): Json {
   if (claims.product === 'NVIDIA') return gpu(claims)
   if (claims.product === 'TDX') return tdx(claims)
   if (claims.product === 'SGX') return sgx(claims)
+  if (claims.product === 'Nitro') return nitro(claims)
   return snp(claims)
 }
 
@@ -129,4 +131,19 @@ function gpu(claims: GpuClaims): Json {
   })
   const named = claims.devices.map((device, i) => [`${device.kind === 'gpu' ? 'GPU' : 'SWITCH'}-${i}`, one(device)])
   return { nvidia: { eat_nonce: claims.nonce, ...Object.fromEntries(named) } }
+}
+
+/** A document has no place for data of the host: `init_data` is empty. */
+function nitro(claims: NitroClaims): Json {
+  return {
+    init_data: '',
+    report_data: claims.reportData,
+    nitro: {
+      module_id: claims.moduleId,
+      timestamp: claims.timestampMs,
+      pcrs: claims.pcrs,
+      public_key: claims.publicKey ?? '',
+      nonce: claims.nonce ?? '',
+    },
+  }
 }

@@ -30,9 +30,10 @@ export type CaseCode = 'case/form' | 'case/file' | 'case/variant'
 const fileName = string({ max: 200, form: /^(\.\.\/[A-Za-z0-9][A-Za-z0-9._-]*\/)?[A-Za-z0-9][A-Za-z0-9._-]*$/ })
 /** What a variant puts in a file's place: a file of the folder, or words that say what to take. */
 const replacement = string({ max: 300 })
+/** Fractions of a second, which published cases have, are cut off. */
 const time: Shape<UnixSeconds> = (value, path) => {
-  const text = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/ })(value, path)
-  const at = Date.parse(text) / 1000
+  const text = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z$/ })(value, path)
+  const at = Math.floor(Date.parse(text) / 1000)
   if (!Number.isInteger(at)) throw new Failure<CaseCode>('case/form', `${path} is no time`)
   return at
 }
@@ -70,8 +71,8 @@ const caseShape = reading({
   product: string(),
   files: record(fileName, { max: 32 }),
   validAt: time,
-  reportData: nullable(hex(64)),
   nonce: optional(nullable(hex())),
+  reportData: nullable(hex(undefined, 2 * 1024)),
   expect: outcome,
   expectCrypto: optional(outcome),
   code: optional(string()),

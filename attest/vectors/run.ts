@@ -9,9 +9,12 @@ import {
   type Variant,
 } from '#attest/vectors/case.js'
 import { dcapDifferences, judgeDcap } from '#attest/vectors/dcap.js'
+import { disputedPasses } from '#attest/vectors/disputed.js'
 import { gpuDifferences, judgeGpu } from '#attest/vectors/gpu.js'
+import { judgeNitro, nitroDifferences } from '#attest/vectors/nitro.js'
 import { judgeSnp, snpDifferences } from '#attest/vectors/snp.js'
-import { fromHex, fromUtf8, utf8 } from '#core/bytes/bytes.js'
+import { fromHex, fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { Failure, isFailure } from '#core/failure.js'
 
 /** The files of one case: bytes of a file of its folder, or undefined. */
@@ -21,6 +24,8 @@ export type CaseFiles = (name: string) => Uint8Array | undefined
 export interface Line {
   readonly name: string
   readonly problem: string | null
+  /** why the case is wrong where it does not agree; null where it agrees, and where nobody knows better */
+  readonly disputed: string | null
   readonly note: string
 }
 export type CaseReport =
@@ -36,6 +41,16 @@ const kinds: Readonly<Record<string, Kind>> = {
   tdx: { judge: judgeDcap('tdx'), differences: dcapDifferences('tdx') },
   sgx: { judge: judgeDcap('sgx'), differences: dcapDifferences('sgx') },
   'nvidia-gpu': { judge: judgeGpu, differences: gpuDifferences },
+  nitro: { judge: judgeNitro, differences: nitroDifferences },
+}
+
+/**
+ * The 64 bytes that the evidence has to carry, or null. Published Nitro documents bind user data of any length; those of
+ * another one are no report data, so that step is left out by name, and what the case decoded is compared instead.
+ */
+function boundBytes(one: Case): Uint8Array | null {
+  if (one.reportData === null || (one.tee === 'nitro' && one.reportData.length !== 128)) return null
+  return fromHex(one.reportData, 64)
 }
 
 /** The policy `vectors`: leaves out exactly the steps for which the case supplies nothing. */
@@ -44,7 +59,7 @@ function policyFor(one: Case): AppraisalPolicy {
   if (!Object.hasOwn(one.files, 'referenceValues')) skips.push('reference-values')
   // With reference values the case has an opinion on CRLs, and a missing one is what it is about.
   if (!Object.hasOwn(one.files, 'crl') && !Object.hasOwn(one.files, 'referenceValues')) skips.push('crl')
-  if (one.reportData === null) skips.push('report-data')
+  if (boundBytes(one) === null) skips.push('report-data')
   return { name: 'vectors', skips }
 }
 
@@ -70,7 +85,7 @@ export async function runCase(
     return { kind: 'run', lines }
   } catch (error) {
     if (!isFailure(error)) throw error
-    return { kind: 'run', lines: [{ name, problem: `case cannot be read: ${error.message}`, note: '' }] }
+    return { kind: 'run', lines: [line(name, [`case cannot be read: ${error.message}`], '')] }
   }
 }
 
@@ -85,8 +100,8 @@ export function inputOf(one: Case, files: CaseFiles): CaseInput {
   return {
     roles,
     at: one.validAt,
-    reportData: one.reportData === null ? null : fromHex(one.reportData, 64),
     nonce: one.nonce ? fromHex(one.nonce) : null,
+    reportData: boundBytes(one),
     simulatedRoots: one.simulatedRoots ?? [],
     collateralFloors: one.collateralFloors ?? [],
     tenantClass: one.tenantClass ?? (one.simulatedRoots ? 'development' : 'production'),
@@ -128,11 +143,14 @@ async function variantLine(
   const judged = await kind.judge(changed)
   const problems =
     judged.overall === variant.expect ? [] : [`expected ${variant.expect}, is ${judged.overall}${because(judged)}`]
-  return line(label, [...problems, ...codeProblem(variant.code, judged)], `${variant.expect}${because(judged)}`)
+  const found = line(label, [...problems, ...codeProblem(variant.code, judged)], `${variant.expect}${because(judged)}`)
+  const bytes = variant.mutate && changed.roles.get(variant.mutate.file)
+  if (found.problem === null || judged.overall !== 'pass' || !bytes) return found
+  return { ...found, disputed: disputedPasses.get(toHex(sha256(bytes))) ?? null }
 }
 
 function line(name: string, problems: readonly string[], note: string): Line {
-  return { name, problem: problems.length > 0 ? problems.join('; ') : null, note }
+  return { name, problem: problems.length > 0 ? problems.join('; ') : null, disputed: null, note }
 }
 function because(judged: Judgement): string {
   return judged.code === null ? '' : ` (${judged.code})`

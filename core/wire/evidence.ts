@@ -80,8 +80,22 @@ const gpuEvidenceShape = object({
 })
 export type GpuEvidence = Shaped<typeof gpuEvidenceShape>
 
+/** AWS: a payload of at most 16 KiB, with headers and signature around it. */
+const nitroDocumentSizeMax = 16 * KiB + 512
+
+/**
+ * AWS Nitro Enclaves evidence: the signed document as the hypervisor gave it out. Its certificates are inside.
+ *
+ * document  COSE_Sign1, at most 16.5 KiB
+ */
+const nitroEvidenceShape = object({
+  kind: literal('nitro'),
+  document: base64(undefined, inBase64(nitroDocumentSizeMax)),
+})
+export type NitroEvidence = Shaped<typeof nitroEvidenceShape>
+
 /** Evidence of what a node runs on, of every kind that the verifier knows. Each adds a shape with its own `kind`. */
-export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence
+export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence | NitroEvidence
 /**
  * Evidence of devices beside it. Invariant: no place that asks for `Evidence` takes it, since a device says nothing of
  * the machine that asked it: whoever has a GPU can have it sign any nonce.
@@ -103,5 +117,6 @@ export const evidenceShape: Shape<Evidence> = (value, path) => {
   const kind = kindOf(value)
   if (kind === 'tdx') return tdxEvidenceShape(value, path)
   if (kind === 'sgx') return sgxEvidenceShape(value, path)
+  if (kind === 'nitro') return nitroEvidenceShape(value, path)
   return snpEvidenceShape(value, path)
 }

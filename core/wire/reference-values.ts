@@ -146,16 +146,43 @@ const gpuReferenceValuesShape = object({
 })
 export type GpuReferenceValues = Shaped<typeof gpuReferenceValuesShape>
 
+/** Registers of an enclave in debug mode are zeros: no list can hold them. */
+const pcr: Shape<string> = (value, path) => {
+  const text = hex(48)(value, path)
+  return string({ max: 96, form: /[1-9a-f]/ })(text, path)
+}
+
+/**
+ * What an owner accepts from an AWS Nitro enclave. A list that is absent accepts any value; every other member must be
+ * there.
+ *
+ * images                PCR0 (image), PCR1 (kernel and boot files) and PCR2 (application), accepted together
+ * pcr3, pcr4, pcr8      IAM role of the parent instance, its id, certificate that the image was signed with
+ * moduleIds             single enclaves, by the id that the hypervisor gave each when it started
+ * documentAgeSecondsMax at most three hours, which is how long AWS's certificates live
+ */
+const nitroReferenceValuesShape = object({
+  images: list(object({ pcr0: pcr, pcr1: pcr, pcr2: pcr }), { min: 1, max: 256 }),
+  pcr3: anyOf(hex(48)),
+  pcr4: anyOf(hex(48), 1000),
+  pcr8: anyOf(hex(48)),
+  moduleIds: anyOf(string({ max: 100 }), 1000),
+  documentAgeSecondsMax: integer({ min: 1, max: 10_800 }),
+})
+export type NitroReferenceValues = Shaped<typeof nitroReferenceValuesShape>
+
 /** The owner's reference values, one member for each accepted kind of evidence. A kind that is absent is refused. */
 export interface ReferenceValues {
   readonly snp?: SnpReferenceValues | undefined
   readonly tdx?: TdxReferenceValues | undefined
   readonly sgx?: SgxReferenceValues | undefined
   readonly gpu?: GpuReferenceValues | undefined
+  readonly nitro?: NitroReferenceValues | undefined
 }
 export const referenceValuesShape: Shape<ReferenceValues> = object({
   snp: optional(snpReferenceValuesShape),
   tdx: optional(tdxReferenceValuesShape),
   sgx: optional(sgxReferenceValuesShape),
   gpu: optional(gpuReferenceValuesShape),
+  nitro: optional(nitroReferenceValuesShape),
 })

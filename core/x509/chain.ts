@@ -43,7 +43,7 @@ export async function verifyChain(
       `chain has ${chain.length} certificates, expected 2 to ${chainLengthMax}`,
     )
   const nameOf = (i: number) => names[i] ?? `certificate ${i}`
-  for (const [i, certificate] of chain.entries()) verifyDates(certificate, nameOf(i), at)
+  verifyCurrent(chain, names, at)
   for (const [i, issuer] of chain.entries()) if (i > 0) verifyMayIssue(issuer, i - 1, nameOf(i))
   for (const [i, certificate] of chain.entries()) {
     const above = Math.min(i + 1, chain.length - 1)
@@ -54,6 +54,16 @@ export async function verifyChain(
     const above = Math.min(i + 1, chain.length - 1)
     await verifyIssued(certificate, chain[above]!, nameOf(i), nameOf(above), links)
   }
+}
+
+/**
+ * Returns only when every certificate of `chain` is valid at `at`: for a chain that was verified at another time.
+ *
+ * throws  chain/not-yet-valid, chain/expired
+ * source  RFC 5280, "Validity"
+ */
+export function verifyCurrent(chain: readonly Certificate[], names: readonly string[], at: UnixSeconds): void {
+  for (const [i, certificate] of chain.entries()) verifyDates(certificate, names[i] ?? `certificate ${i}`, at)
 }
 
 function verifyDates(certificate: Certificate, name: string, at: UnixSeconds): void {

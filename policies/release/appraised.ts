@@ -44,6 +44,7 @@ const ownersLists = new Set([
   ...['measurement', 'host-data', 'id-key', 'author-key', 'chip-id', 'csp-id'],
   ...['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3', 'mr-seam', 'mr-config-id', 'mr-owner', 'mr-owner-config', 'compose-hash'],
   ...['xfam', 'fmspc', 'config-id', 'advisories'],
+  ...['pcr3', 'pcr4', 'pcr8', 'module-id'],
 ])
 const checkPrefix = 'attest/'
 

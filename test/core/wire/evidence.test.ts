@@ -5,7 +5,7 @@ import { type Json, parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { isFailure } from '#core/failure.js'
 import { evidenceShape } from '#core/wire/evidence.js'
-import { snpReferenceValuesShape } from '#core/wire/reference-values.js'
+import { referenceValuesShape, snpReferenceValuesShape } from '#core/wire/reference-values.js'
 
 interface Table {
   readonly good: { readonly [name: string]: Json }
@@ -69,5 +69,42 @@ describe('envelopes of TDX and SGX', () => {
     ['a kind that nobody knows', { ...sgx, kind: 'SGX' }, 'shape/unknown'],
   ])('%s', (_, value, expected) => {
     expect(outcome(evidenceShape as Shape<unknown>, value)).toBe(expected)
+  })
+})
+
+describe('envelopes of AWS Nitro', () => {
+  test.each<[string, Json, string]>([
+    ['a document', { kind: 'nitro', document: 'AAAA' }, 'ok'],
+    ['no document', { kind: 'nitro' }, 'shape/missing'],
+    ['a document that is null', { kind: 'nitro', document: null }, 'shape/type'],
+    ['collateral beside it', { kind: 'nitro', document: 'AAAA', collateral: null }, 'shape/unknown'],
+    ['a document beyond its bound', { kind: 'nitro', document: 'AAAA'.repeat(5700) }, 'shape/range'],
+  ])('%s', (_, value, expected) => {
+    expect(outcome(evidenceShape as Shape<unknown>, value)).toBe(expected)
+  })
+
+  const image = { pcr0: 'aa'.repeat(48), pcr1: 'bb'.repeat(48), pcr2: 'cc'.repeat(48) }
+  const values = { images: [image], documentAgeSecondsMax: 300 }
+  test.each<[string, Json, string]>([
+    ['values', values, 'ok'],
+    [
+      'lists of registers and enclaves',
+      { ...values, pcr3: [image.pcr0], pcr4: [image.pcr0], moduleIds: ['i-0'] },
+      'ok',
+    ],
+    ['no image', { ...values, images: [] }, 'shape/range'],
+    ['the zeros of debug mode', { ...values, images: [{ ...image, pcr0: '00'.repeat(48) }] }, 'shape/form'],
+    [
+      'an image without its application',
+      { ...values, images: [{ pcr0: image.pcr0, pcr1: image.pcr1 }] },
+      'shape/missing',
+    ],
+    ['a register of 32 bytes', { ...values, images: [{ ...image, pcr1: 'bb'.repeat(32) }] }, 'shape/form'],
+    ['an empty list', { ...values, pcr8: [] }, 'shape/range'],
+    ['no bound on age', { images: [image] }, 'shape/missing'],
+    ['an age beyond three hours', { ...values, documentAgeSecondsMax: 10_801 }, 'shape/range'],
+    ['a way to allow debugging', { ...values, allowDebug: true }, 'shape/unknown'],
+  ])('reference values with %s', (_, value, expected) => {
+    expect(outcome(referenceValuesShape as Shape<unknown>, { nitro: value })).toBe(expected)
   })
 })

@@ -1,0 +1,17 @@
+/** Failures of verifying a Nitro document, in the order of the steps that raise them. */
+export type NitroCode =
+  | 'nitro/cose'
+  | 'nitro/algorithm'
+  | 'nitro/form'
+  | 'nitro/members'
+  | 'nitro/module-id'
+  | 'nitro/digest'
+  | 'nitro/timestamp'
+  | 'nitro/pcrs'
+  | 'nitro/certificates'
+  | 'nitro/field-size'
+  | 'nitro/unknown-root'
+  | 'nitro/authority'
+  | 'nitro/signing-key'
+  | 'nitro/not-yet-made'
+  | 'nitro/signature'
