@@ -71,7 +71,7 @@ const caseShape = reading({
   product: string(),
   files: record(fileName, { max: 32 }),
   validAt: time,
-  nonce: optional(nullable(hex())),
+  nonce: optional(nullable(hex(undefined, 2 * 1024))),
   reportData: nullable(hex(undefined, 2 * 1024)),
   expect: outcome,
   expectCrypto: optional(outcome),
