@@ -28,6 +28,7 @@ const collateral = 'fetch TCB info, QE identity and both CRLs again from the ven
 const device = 'fetch the report of each device again for this challenge, cut to its own length, and send it unchanged'
 const deviceChain = 'fetch the five certificates of this device again and send them leaf first'
 const document = 'ask the hypervisor for a document again and send its bytes unchanged'
+const rim = 'fetch the RIM for the version that the device reports again from NVIDIA and send it unchanged'
 const clock = 'compare the clocks of both machines, then fetch the certificates again'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
@@ -103,6 +104,14 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'gpu/device-name': deviceChain,
   'gpu/signature': device,
   'gpu/fwid': 'restart the device: it runs other firmware than its certificate is for',
+  'gpu/rim-form': rim,
+  'gpu/rim-digest': rim,
+  'gpu/rim-certificate': rim,
+  'gpu/rim-signature': rim,
+  'gpu/rim-product': rim,
+  'gpu/rim-version': rim,
+  'gpu/rim-index': 'fetch both RIMs of the device again: they overlap, so one of them is for something else',
+  'gpu/collateral-unused': 'send only the RIMs and OCSP answers of the devices that are sent, each once',
   'nitro/cose': document,
   'nitro/algorithm': document,
   'nitro/form': document,

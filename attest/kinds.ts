@@ -117,7 +117,7 @@ const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
       const gpu = await verifyGpu(evidence, anchors, at, trace)
       return { platform: gpu.platform, claims: gpuClaims(gpu) }
     },
-    collateral: () => ({}),
+    collateral: ({ rims }) => ({ rims }),
     appraise: appraiseGpu,
   }),
   nitro: kind<'nitro', NitroClaims>('nitro', {

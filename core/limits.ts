@@ -65,3 +65,9 @@ export const challengesMax = 100_000
 export const challengesPerLeaseMax = 8
 /** Chains of statements (one a kind and model) that one owner keeps at a broker. */
 export const statementChainsMax = 5000
+/** An XML document, how deep it nests, its elements, the attributes of one, and the namespaces in scope of one. */
+export const xmlSizeMax = 256 * KiB
+export const xmlDepthMax = 16
+export const xmlElementsMax = 4096
+export const xmlAttributesMax = 128
+export const xmlNamespacesMax = 32

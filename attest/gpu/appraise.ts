@@ -1,4 +1,4 @@
-import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
+import type { GpuClaims, GpuDeviceClaims, RimClaims } from '#attest/gpu/claims.js'
 import { check, type TenantClass, trust } from '#attest/result.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { deviceNonceOf } from '#core/wire/binding.js'
@@ -19,7 +19,11 @@ export function appraiseGpu(claims: GpuClaims, input: GpuAppraisal): readonly Ch
   return [
     platform(input),
     ...reportData(claims, input.expectedReportData),
-    ...(values ? [count(claims, values), ...versions(claims, values), ...identity(claims, values)] : []),
+    ...goldenValues(claims),
+    debug(claims),
+    ...(values
+      ? [rims(claims, values), count(claims, values), ...versions(claims, values), ...identity(claims, values)]
+      : []),
   ]
 }
 
@@ -43,6 +47,65 @@ function reportData(claims: GpuClaims, expected: Uint8Array | null): readonly Ch
       fix: 'ask the devices with the nonce that belongs to this challenge',
     }),
   ]
+}
+
+/** What is missing of the RIMs of a device: `driver RIM`, `VBIOS RIM`. */
+function missing({ kind, driverRim, vbiosRim }: GpuDeviceClaims): readonly string[] {
+  return [...(kind === 'gpu' && driverRim === null ? ['driver RIM'] : []), ...(vbiosRim === null ? ['VBIOS RIM'] : [])]
+}
+
+/** A device that measured something else than its maker expects is refused, whatever the owner says. */
+function goldenValues({ devices }: GpuClaims): readonly Check[] {
+  if (devices.every((device) => device.driverRim === null && device.vbiosRim === null)) return []
+  const differing = (part: string, rim: RimClaims | null) =>
+    rim && rim.differing.length > 0 ? [`${part} RIM at ${rim.differing.join(', ')}`] : []
+  return [
+    each(
+      'golden-values',
+      'executables',
+      devices,
+      ({ driverRim, vbiosRim }) =>
+        [...differing('driver', driverRim), ...differing('VBIOS', vbiosRim)].join(' and ') || null,
+      {
+        expected: 'every measurement equal to one of the golden values of its RIM',
+        fix: 'install the driver and VBIOS that NVIDIA released under these versions, and fetch their current RIMs',
+      },
+    ),
+  ]
+}
+
+/**
+ * A device in developer mode measures other values than those that NVIDIA signs, and says so nowhere else: with golden
+ * values that match it is not in that mode, without them nobody knows.
+ */
+function debug({ devices }: GpuClaims): Check {
+  return each(
+    'debug',
+    'configuration',
+    devices,
+    (device) => {
+      const absent = missing(device)
+      return absent.length > 0 ? `not known without ${absent.join(' and ')}` : null
+    },
+    {
+      expected: 'developer mode off, as golden values of driver and VBIOS show',
+      fix: 'send the RIMs of driver and VBIOS with the evidence',
+      bad: trust.knownVulnerabilities,
+    },
+  )
+}
+
+function rims({ devices }: GpuClaims, values: GpuReferenceValues): Check {
+  return each(
+    'rim',
+    'executables',
+    devices,
+    (device) => (values.rim === 'required' ? missing(device).join(' and ') || null : null),
+    {
+      expected: values.rim === 'required' ? 'the RIMs of every device' : 'the RIMs of devices where they are given',
+      fix: 'send the RIMs of driver and VBIOS with the evidence',
+    },
+  )
 }
 
 /** How many there are of each architecture, as `8 HOPPER, 4 LS10`. */

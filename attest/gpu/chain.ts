@@ -1,4 +1,4 @@
-import type { Anchors } from '#attest/anchors.js'
+import type { Anchors, ReadCache } from '#attest/anchors.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
 import {
   type Architecture,
@@ -56,21 +56,13 @@ export function rootPlatform(
   throw refuse('gpu/unknown-root', `root key ${digest} of ${what} is not NVIDIA's`)
 }
 
-/**
- * Reads certificates, each text once: devices of one system share all but two.
- *
- * throws  x509/...
- */
-export class CertificateReader {
-  readonly #known = new Map<string, Certificate>()
-
-  read(text: string, what: string): Certificate {
-    const known = this.#known.get(text)
-    if (known) return known
-    const certificate = parseCertificate(fromBase64(text), what)
-    this.#known.set(text, certificate)
-    return certificate
-  }
+/** The certificate that a text spells, read once where the caller keeps what was read. @throws x509/... */
+function readCertificate(text: string, what: string, cache: ReadCache): Certificate {
+  const known = cache.get(text) as Certificate | undefined
+  if (known) return known
+  const certificate = parseCertificate(fromBase64(text), what)
+  cache.set(text, certificate)
+  return certificate
 }
 
 const names = ['firmware certificate', 'BROM certificate', 'provisioner certificate', 'family certificate', 'root']
@@ -79,6 +71,7 @@ const names = ['firmware certificate', 'BROM certificate', 'provisioner certific
  * The identity of the device whose certificates these are: five of them, each issued by the next, up to NVIDIA's device
  * root or a simulated one, all on P-384, all but family and root named after one chip.
  *
+ * cache   certificates by their text: devices of one system share three
  * throws  gpu/certificate, gpu/unknown-root, gpu/device-name, and those of core/x509: x509/..., chain/...
  * source  RFC 5280, "Basic Path Validation"; NVIDIA nvtrust, local_gpu_verifier, "verify_gpu_certificate_chain"
  */
@@ -87,11 +80,11 @@ export async function verifyDeviceChain(
   kind: DeviceKind,
   anchors: Anchors,
   at: UnixSeconds,
-  reader: CertificateReader,
+  cache: ReadCache,
 ): Promise<DeviceIdentity> {
   if (texts.length !== chainSize)
     throw refuse('gpu/certificate', `device has ${texts.length} certificates, expected ${chainSize}`)
-  const chain = texts.map((text, i) => reader.read(text, names[i]!))
+  const chain = texts.map((text, i) => readCertificate(text, names[i]!, cache))
   const [leaf, brom, , , root] = chain as [Certificate, Certificate, Certificate, Certificate, Certificate]
   const platform = rootPlatform(root, nvidiaRoots.device, anchors, 'the device')
   await verifyChain(chain, names, at, anchors.links)

@@ -1,7 +1,18 @@
+import type { Golden } from '#attest/gpu/collateral.js'
 import type { Architecture, DeviceKind, Feature } from '#attest/gpu/layout.js'
 import type { VerifiedDevice, VerifiedGpu } from '#attest/gpu/verify.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
+import type { UnixSeconds } from '#core/time.js'
+
+/** What a RIM of a device says, and what came of the comparison. Indices are those of the RIM, from 0. */
+export interface RimClaims {
+  readonly id: string
+  readonly version: string
+  readonly compared: number
+  readonly differing: readonly number[]
+  readonly validUntil: UnixSeconds
+}
 
 /** What one verified device says, in neutral words. Byte strings are lowercase hex. */
 export interface GpuDeviceClaims {
@@ -27,6 +38,11 @@ export interface GpuDeviceClaims {
   readonly fwid: string
   /** SHA-256 of the certificate of that firmware */
   readonly certificate: string
+  /** ids by which NVIDIA's service knows the RIMs of this device; null for a part that it has not */
+  readonly rimIds: { readonly driver: string | null; readonly vbios: string | null }
+  /** null when it did not come along */
+  readonly driverRim: RimClaims | null
+  readonly vbiosRim: RimClaims | null
 }
 
 /** What verified devices say. */
@@ -42,7 +58,14 @@ export function gpuClaims({ nonce, devices }: VerifiedGpu): GpuClaims {
   return { product: 'NVIDIA', nonce: toHex(nonce), devices: devices.map(deviceClaims) }
 }
 
-function deviceClaims({ report, identity }: VerifiedDevice): GpuDeviceClaims {
+function rimClaims(golden: Golden | null): RimClaims | null {
+  if (golden === null) return null
+  const { id, rim, compared, differing } = golden
+  const validUntil = Math.min(...rim.chain.map((one) => one.notAfter))
+  return { id, version: rim.version, compared: compared.length, differing, validUntil }
+}
+
+function deviceClaims({ report, identity, rims }: VerifiedDevice): GpuDeviceClaims {
   const { opaque } = report
   return {
     kind: report.kind,
@@ -61,5 +84,8 @@ function deviceClaims({ report, identity }: VerifiedDevice): GpuDeviceClaims {
     opaqueDataVersion: opaque.version,
     fwid: toHex(identity.fwid),
     certificate: toHex(sha256(identity.chain[0]!.der)),
+    rimIds: rims.ids,
+    driverRim: rimClaims(rims.driver),
+    vbiosRim: rimClaims(rims.vbios),
   }
 }

@@ -16,3 +16,12 @@ export type GpuCode =
   | 'gpu/device-name'
   | 'gpu/signature'
   | 'gpu/fwid'
+  | 'gpu/rim-form'
+  | 'gpu/rim-digest'
+  | 'gpu/rim-certificate'
+  | 'gpu/rim-signature'
+  | 'gpu/rim-product'
+  | 'gpu/rim-version'
+  | 'gpu/rim-index'
+  /** a RIM or an OCSP answer that belongs to no device of the evidence, or is there twice */
+  | 'gpu/collateral-unused'

@@ -68,6 +68,9 @@ export const status = { off: 0x55, on: 0xaa } as const
 export const featureFlags = ['SPT', 'MPT', 'PPCIE'] as const
 export type Feature = (typeof featureFlags)[number]
 
+/** Index of the RIM, from 0, whose block is not measured while NVDEC0 is disabled. */
+export const nvdec0Index = 35
+
 /** Firmware, BROM, provisioner, family, root. */
 export const chainSize = 5
 export type Architecture = 'HOPPER' | 'BLACKWELL' | 'LS10'
@@ -82,3 +85,6 @@ export const extensionOid = {
   tcbInfo: '2.23.133.5.4.1.1',
   sha384: '2.16.840.1.101.3.4.2.2',
 } as const
+
+/** What the switch of every HGX board is called in the ids of its RIMs. */
+export const switchRimProduct = '5612_0002_890'

@@ -46,6 +46,22 @@ export const gpuSteps: readonly Step[] = [
     expected:
       'the digest of the firmware in the report is that of its certificate; only drivers 535 and 545 and switches may leave it out',
   },
+  {
+    id: 'gpu/rim',
+    document: 'W3C XML Signature Syntax and Processing, 1.1',
+    section: 'Core Validation',
+    expected:
+      "each RIM is asked for by a device, about its product and version, signed over all of it, by a chain that is valid and leads to NVIDIA's root for RIMs or a simulated one; no index counts in both RIMs of a device",
+    without: 'the evidence came without RIMs: whether the devices run what NVIDIA released is not known',
+  },
+  {
+    id: 'gpu/golden',
+    document: nvtrust,
+    section: 'Verifier.verify',
+    expected:
+      'index i of a RIM is compared with block i + 1, one alternative is enough; index 35 is left out while NVDEC0 is disabled',
+    without: 'the evidence came without RIMs: there is nothing to compare with',
+  },
 ]
 
 const check = (id: string, section: string, expected: string): Step => ({ id, document: own, section, expected })
@@ -58,6 +74,17 @@ export const gpuChecks: readonly Step[] = [
     'hardware; simulated evidence is a warning for development tenants and refused for others',
   ),
   check('report-data', 'Nonce', 'the nonce is the one that belongs to what the caller bound in'),
+  check(
+    'golden-values',
+    'Golden values',
+    'every measurement that a RIM counts equals one of its golden values, whatever the owner accepts',
+  ),
+  check(
+    'debug',
+    'Golden values',
+    'developer mode is off, which golden values of driver and VBIOS show; without them a warning',
+  ),
+  check('rim', 'Reference values', 'RIMs of driver and VBIOS of every device, where the owner requires them'),
   check('devices', 'Reference values', 'exactly as many devices of each architecture as the owner asks for'),
   check('driver-version', 'Reference values', 'every driver is of a version that the owner accepts'),
   check('vbios-version', 'Reference values', 'every VBIOS is of a version that the owner accepts'),

@@ -1,6 +1,7 @@
 import type { Anchors } from '#attest/anchors.js'
-import { CertificateReader, type DeviceIdentity, verifyDeviceChain } from '#attest/gpu/chain.js'
+import { type DeviceIdentity, verifyDeviceChain } from '#attest/gpu/chain.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
+import { type DeviceRims, type Golden, rimsOf, verifyRims } from '#attest/gpu/collateral.js'
 import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
 import type { Trace } from '#attest/trace.js'
 import { equal, fromBase64, toHex } from '#core/bytes/bytes.js'
@@ -11,10 +12,11 @@ import type { GpuEvidence } from '#core/wire/evidence.js'
 
 declare const verified: unique symbol
 
-/** A device whose report, identity and firmware are true. */
+/** A device whose report, identity and firmware are true, and what its maker's RIMs say of it. */
 export interface VerifiedDevice {
   readonly report: GpuReport
   readonly identity: DeviceIdentity
+  readonly rims: DeviceRims
 }
 
 /** Devices that answered one nonce, each a different one. Only verifyGpu makes it. */
@@ -36,6 +38,7 @@ function refuse(code: GpuCode, message: string, cause?: unknown): Failure<GpuCod
  * nonce. What the reports say, the nonce included, is not judged here: the appraisal does.
  *
  * at      the time at which certificates must be valid
+ *         Golden values are compared, but a difference is no failure: the appraisal judges it.
  * throws  GpuCode, and those of core/x509: x509/..., chain/...
  * source  NVIDIA nvtrust, local_gpu_verifier, "attest"
  */
@@ -47,10 +50,10 @@ export async function verifyGpu(
 ): Promise<VerifiedGpu> {
   const reports = evidence.devices.map((device) => parseReport(fromBase64(device.report)))
   trace('gpu/structure', countOf(reports))
-  const reader = new CertificateReader()
+  const certificates = anchors.reads?.certificates ?? new Map()
   const identities: DeviceIdentity[] = []
   for (const [i, { chain }] of evidence.devices.entries())
-    identities.push(await verifyDeviceChain(chain, reports[i]!.kind, anchors, at, reader))
+    identities.push(await verifyDeviceChain(chain, reports[i]!.kind, anchors, at, certificates))
   trace('gpu/chain', [...new Set(identities.map((one) => one.chip))].join(', '))
   verifyDistinct(identities)
   trace('gpu/distinct', identities.map((one) => one.pdi).join(', '))
@@ -60,9 +63,21 @@ export async function verifyGpu(
   trace('gpu/signature')
   for (const [i, report] of reports.entries()) verifyFirmware(report, identities[i]!)
   trace('gpu/firmware')
-  const simulated = identities.some((one) => one.platform === 'simulated')
-  const devices = reports.map((report, i) => ({ report, identity: identities[i]! }))
+  const parts = reports.map((report, i) => ({ report, identity: identities[i]! }))
+  const rims = await verifyRims(evidence.rims, parts, anchors, at)
+  if (evidence.rims.length > 0) trace('gpu/rim', evidence.rims.map(({ id }) => id).join(', '))
+  else trace('gpu/rim', '', 'skip')
+  const devices = parts.map((device) => ({ ...device, rims: rimsOf(device, rims.verified) }))
+  if (evidence.rims.length > 0) trace('gpu/golden', comparedOf(devices))
+  else trace('gpu/golden', '', 'skip')
+  const simulated = rims.simulated || identities.some((one) => one.platform === 'simulated')
   return { platform: simulated ? 'simulated' : 'hardware', nonce, devices } as unknown as VerifiedGpu
+}
+
+function comparedOf(devices: readonly VerifiedDevice[]): string {
+  const golden = devices.flatMap(({ rims }) => [rims.driver, rims.vbios].filter((one) => one !== null))
+  const sum = (count: (one: Golden) => number) => golden.reduce((total, one) => total + count(one), 0)
+  return `${sum((one) => one.compared.length)} compared, ${sum((one) => one.differing.length)} differ`
 }
 
 function countOf(reports: readonly GpuReport[]): string {

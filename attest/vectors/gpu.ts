@@ -1,8 +1,9 @@
+import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
 import { parseReport } from '#attest/gpu/parse.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import type { CaseCode, CaseInput, Judgement } from '#attest/vectors/case.js'
 import { judge, roleOf } from '#attest/vectors/judge.js'
-import { equal, fromHex, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
+import { fromHex, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { type AnyEvidence, anyEvidenceShape, type GpuEvidence } from '#core/wire/evidence.js'
@@ -15,23 +16,53 @@ function devicesOf(input: CaseInput): readonly string[] {
 const roleFor = (device: string, name: 'report' | 'chain') =>
   device === '' ? { report: 'report', chain: 'certChain' }[name] : device + { report: 'Report', chain: 'Chain' }[name]
 
-function evidenceOf(input: CaseInput): GpuEvidence {
+/** Devices alone: report and chain of each. */
+function devicesAlone(input: CaseInput): GpuEvidence {
   const devices = devicesOf(input).map((device) => ({
     report: toBase64(roleOf(input, roleFor(device, 'report'))),
     chain: parsePem(fromUtf8(roleOf(input, roleFor(device, 'chain'))), 'CERTIFICATE', 8).map(toBase64),
   }))
-  return anyEvidenceShape({ kind: 'gpu', devices }, 'evidence') as GpuEvidence
+  return anyEvidenceShape({ kind: 'gpu', devices, rims: [] }, 'evidence') as GpuEvidence
 }
 
 /**
- * Runs one case of GPUs and switches as the service would. A published case says the bare nonce that its devices
- * answered, which belongs to no report data: it is compared here, and nowhere else.
+ * The whole evidence: a case names a RIM by what it is of, and it goes under every id that a device asks for so. What
+ * does not fit its device is refused then, as it would be if the vendor's service had given out a wrong one.
+ */
+function wholeEvidence(input: CaseInput, alone: GpuEvidence, { devices }: GpuClaims): GpuEvidence {
+  const rims = new Map<string, Uint8Array>()
+  const add = (id: string | null, role: string) => {
+    const bytes = input.roles.get(role)
+    if (id !== null && bytes) rims.set(id, bytes)
+  }
+  for (const { kind, rimIds } of devices) {
+    add(rimIds.driver, 'driverRim')
+    add(rimIds.vbios, kind === 'switch' && devices.length > 1 ? 'switchRim' : 'vbiosRim')
+  }
+  const list = [...rims].map(([id, bytes]) => ({ id, rim: toBase64(bytes) }))
+  const more = input.roles.get('moreRim')
+  if (more) list.push({ id: list[0]?.id ?? 'NV_GPU_DRIVER_GH100_1.0', rim: toBase64(more) })
+  return anyEvidenceShape({ ...alone, rims: list }, 'evidence') as GpuEvidence
+}
+
+/**
+ * Runs one case of GPUs and switches as the service would. Its cryptography is that of the devices alone, as published
+ * cases mean it: what is wrong with a RIM is not. A published case says the bare nonce that its devices answered, which
+ * belongs to no report data: it is compared here, and nowhere else.
  */
 export async function judgeGpu(input: CaseInput): Promise<Judgement> {
-  const judged = await judge<AnyEvidence>(input, () => evidenceOf(input))
-  if (judged.overall === 'fail' || input.nonce === null) return judged
-  const answered = devicesOf(input).map((device) => parseReport(roleOf(input, roleFor(device, 'report'))).nonce)
-  if (answered.every((nonce) => equal(nonce, input.nonce!))) return judged
+  let alone: GpuEvidence
+  let claims: GpuClaims
+  try {
+    alone = devicesAlone(input)
+    claims = (await verifyEvidence(alone, { simulatedRoots: input.simulatedRoots }, input.at)).claims
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return { crypto: 'fail', overall: 'fail', code: error.code }
+  }
+  const judged = await judge<AnyEvidence>(input, () => wholeEvidence(input, alone, claims))
+  if (judged.overall === 'fail') return { ...judged, crypto: 'pass' }
+  if (input.nonce === null || claims.nonce === toHex(input.nonce)) return judged
   return { ...judged, overall: 'fail', code: 'report-data' }
 }
 
@@ -54,8 +85,11 @@ export async function gpuDifferences(expected: unknown, input: CaseInput): Promi
   }
   try {
     const anchors = { simulatedRoots: input.simulatedRoots }
-    const { claims } = await verifyEvidence(evidenceOf(input), anchors, input.at)
+    const alone = devicesAlone(input)
+    const { claims } = await verifyEvidence(alone, anchors, input.at)
     if (!all) compare('arch', claims.devices[0]!.architecture, (expected as Expected).arch)
+    const whole = await verifyEvidence(wholeEvidence(input, alone, claims), anchors, input.at)
+    compareGolden(whole.claims.devices[0]!, expected as Expected, compare)
   } catch (error) {
     // What does not verify has no claims to compare; that it does not is compared elsewhere.
     if (!isFailure(error)) throw error
@@ -89,4 +123,24 @@ function compareReport(
     if (!block) throw new Failure<CaseCode>('case/form', `case has measurement ${index}, the report has not`)
     compare(`measurement ${index}`, toHex(block), digest)
   }
+}
+
+/** A case counts index 35 of the driver RIM whatever NVDEC0 is; the verifier leaves it out while that is disabled. */
+function compareGolden(
+  { driverRim, vbiosRim, nvdec0 }: GpuDeviceClaims,
+  wanted: Expected,
+  compare: (name: string, found: unknown, want: unknown) => void,
+): void {
+  if (wanted.goldenActive === undefined) return
+  const left = driverRim && nvdec0 === 'disabled' ? 1 : 0
+  const compared = (driverRim?.compared ?? 0) + (vbiosRim?.compared ?? 0)
+  compare('goldenActive', compared + left, wanted.goldenActive)
+  const differing = [
+    ...(driverRim?.differing ?? []).map((index) => `driverRim:${index}`),
+    ...(vbiosRim?.differing ?? []).map((index) => `vbiosRim:${index}`),
+  ]
+  compare('goldenMatched', compared - differing.length + left, wanted.goldenMatched)
+  compare('goldenDiffering', differing.join(), (wanted.goldenDiffering as readonly string[]).join())
+  for (const [name, rim] of Object.entries({ driverRim, vbiosRim }))
+    compare(`${name} version`, rim?.version, (wanted[name] as { readonly version?: string } | undefined)?.version)
 }

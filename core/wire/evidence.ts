@@ -1,5 +1,5 @@
 import type { Json } from '#core/encoding/json.js'
-import { base64, list, literal, nullable, object, type Shape, type Shaped } from '#core/encoding/shape.js'
+import { base64, list, literal, nullable, object, type Shape, type Shaped, string } from '#core/encoding/shape.js'
 import { KiB } from '#core/limits.js'
 
 /** A vendor's certificate and a vendor's CRL inside an evidence envelope: far above what any vendor issues. */
@@ -64,8 +64,9 @@ const sgxEvidenceShape = object({
 })
 export type SgxEvidence = Shaped<typeof sgxEvidenceShape>
 
-/** A report: far above what is seen (4.2 KiB). */
+/** A report and a RIM: far above what is seen (4.2 and 26 KiB). */
 const gpuReportSizeMax = 8 * KiB
+const rimSizeMax = 128 * KiB
 
 /** report  request and response, cut to their own length   chain  leaf first, root last, DER */
 const gpuDeviceShape = object({
@@ -73,10 +74,18 @@ const gpuDeviceShape = object({
   chain: list(certificate, { min: 1, max: 8 }),
 })
 
-/** Evidence of NVIDIA GPUs and NVSwitches that answer one nonce: an HGX board has 8 and 4. */
+/**
+ * Evidence of NVIDIA GPUs and NVSwitches that answer one nonce: an HGX board has 8 and 4.
+ *
+ * rims  reference integrity manifests by the id that NVIDIA's service knows them by; devices may share one
+ */
 const gpuEvidenceShape = object({
   kind: literal('gpu'),
   devices: list(gpuDeviceShape, { min: 1, max: 12 }),
+  rims: list(
+    object({ id: string({ form: /^NV_[A-Za-z0-9_.-]{1,100}$/ }), rim: base64(undefined, inBase64(rimSizeMax)) }),
+    { max: 24 },
+  ),
 })
 export type GpuEvidence = Shaped<typeof gpuEvidenceShape>
 

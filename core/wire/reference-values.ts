@@ -133,6 +133,7 @@ const byArchitecture = <T>(item: Shape<T>) =>
  *
  * devices   exactly how many of each architecture; one that is absent is refused
  * deviceIds PDIs of single devices
+ * rim       `required` refuses devices without the golden values of driver and VBIOS; without them it is a warning
  * modes     single and multiple pass-through, protected PCIe; a device that does not say its mode is in none
  */
 const gpuReferenceValuesShape = object({
@@ -143,6 +144,7 @@ const gpuReferenceValuesShape = object({
   vbiosVersionMin: optional(byArchitecture(vbiosVersion)),
   deviceIds: anyOf(hex(8), 1000),
   modes: anyOf(oneOf('SPT', 'MPT', 'PPCIE')),
+  rim: oneOf('required', 'when-given'),
 })
 export type GpuReferenceValues = Shaped<typeof gpuReferenceValuesShape>
 

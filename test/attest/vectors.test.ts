@@ -20,6 +20,7 @@ describe.skipIf(published === undefined)('published vectors', () => {
     ['tdx', 10],
     ['sgx', 3],
     ['nitro', 9],
+    ['nvidia-gpu', 17],
   ])('every %s case and variant agrees, and says what was skipped', async (kind, count) => {
     const { code, lines } = await run(join(published!, kind))
     expect(lines.filter((line) => line.startsWith('FAILED'))).toEqual([])

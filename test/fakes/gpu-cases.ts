@@ -1,8 +1,19 @@
-import { opaque } from '#attest/gpu/layout.js'
+import { type Architecture, opaque } from '#attest/gpu/layout.js'
 import { concat, utf8 } from '#core/bytes/bytes.js'
 import type { GpuReferenceValues } from '#core/wire/reference-values.js'
 import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certificate.js'
-import { board, firmwareExtension, gpuKeys, type MintDevice, type OpaqueField, single, text } from './gpu.js'
+import {
+  board,
+  firmwareExtension,
+  goldenOf,
+  gpuKeys,
+  type MintDevice,
+  type OpaqueField,
+  single,
+  text,
+  versions,
+} from './gpu.js'
+import type { MintRim } from './gpu-rim.js'
 import { p384Name, signsOnly } from './p384.js'
 import { testTime, throwawayKeys } from './platform.js'
 
@@ -12,13 +23,15 @@ export interface GpuCase {
   readonly code: string | null
   readonly crypto: 'pass' | 'fail'
   readonly devices: readonly MintDevice[]
+  /** RIMs by their role in the case: `driverRim`, `vbiosRim`, `switchRim`, and `moreRim` of no device */
+  readonly rims?: Readonly<Record<string, MintRim>>
   readonly values?: Partial<GpuReferenceValues> | null
   readonly reportData?: Uint8Array
   readonly tenantClass?: 'production'
   readonly unknownRoot?: true
 }
 
-type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot'>
+type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims'>
 const passes = (name: string, devices: readonly MintDevice[], more: More = {}): GpuCase => ({
   name,
   code: null,
@@ -59,6 +72,39 @@ const without =
 /** Where the first block begins, and the fields of it. */
 const firstBlock = 45
 const boardValues = { devices: { HOPPER: 8, BLACKWELL: undefined, LS10: 4 } }
+
+const only = (architecture: Architecture) => ({
+  devices: { HOPPER: undefined, BLACKWELL: undefined, LS10: undefined, [architecture]: 1 },
+})
+const driverIndices = [7, 21, 22, 35]
+const vbiosIndices = [0, 1, 8]
+const products = { HOPPER: 'GH100', BLACKWELL: 'GB100', LS10: 'LS10' }
+type RimChange = Partial<MintRim>
+const driverRim = (architecture: 'HOPPER' | 'BLACKWELL', change: RimChange = {}): MintRim => ({
+  version: versions[architecture].driver,
+  product: products[architecture],
+  // NVDEC0 is disabled on a good device: what it measures there does not count.
+  golden: { ...goldenOf(architecture, driverIndices), 35: ['ee'.repeat(48)] },
+  ...change,
+})
+const vbiosRim = (architecture: Architecture, change: RimChange = {}): MintRim => ({
+  version: versions[architecture].vbios,
+  product: products[architecture],
+  golden: goldenOf(architecture, vbiosIndices),
+  ...change,
+})
+const rimsOf = (driver: RimChange = {}, vbios: RimChange = {}) => ({
+  driverRim: driverRim('HOPPER', driver),
+  vbiosRim: vbiosRim('HOPPER', vbios),
+})
+/** A good device whose driver RIM is bad: the device verifies, the evidence does not. */
+const badRim = (code: string, name: string, driver: RimChange, vbios: RimChange = {}): GpuCase =>
+  refused(code, name, single(), { rims: rimsOf(driver, vbios) })
+const inText = (from: string | RegExp, to: string) => (text: string) => {
+  const changed = text.replace(from, to)
+  if (changed === text) throw new Error(`nothing to replace: ${from}`)
+  return changed
+}
 
 const good: readonly GpuCase[] = [
   passes('hopper-good', single()),
@@ -262,4 +308,137 @@ const appraisals: readonly GpuCase[] = [
   }),
 ]
 
-export const gpuCases: readonly GpuCase[] = [...good, ...reports, ...chains, ...systems, ...appraisals]
+const rimCases: readonly GpuCase[] = [
+  passes('hopper-with-rims', single(), { rims: rimsOf(), values: { rim: 'required' } }),
+  passes('blackwell-with-rims', single({ architecture: 'BLACKWELL' }), {
+    rims: { driverRim: driverRim('BLACKWELL'), vbiosRim: vbiosRim('BLACKWELL') },
+    values: { ...only('BLACKWELL'), rim: 'required' },
+  }),
+  passes('switch-with-rim', single({ architecture: 'LS10' }), {
+    rims: { vbiosRim: vbiosRim('LS10') },
+    values: { ...only('LS10'), rim: 'required' },
+  }),
+  passes('board-with-rims', board(), {
+    rims: { ...rimsOf(), switchRim: vbiosRim('LS10') },
+    values: { ...boardValues, rim: 'required' },
+  }),
+  passes('second-alternative', single(), {
+    rims: rimsOf({ golden: { 7: ['00'.repeat(48), goldenOf('HOPPER', [7])[7]![0]!] } }),
+  }),
+  passes('rim-with-references-by-name', single(), {
+    rims: rimsOf({ beforeSigning: inText('name="GH100"', 'name="&lt;&amp;&quot;>\'"') }),
+  }),
+  passes('nvdec0-enabled-and-equal', single({ opaque: withField(opaque.nvdec0Status, new Uint8Array([0xaa])) }), {
+    rims: rimsOf({ golden: goldenOf('HOPPER', driverIndices) }),
+  }),
+  refused(
+    'golden-values',
+    'nvdec0-enabled-and-different',
+    single({ opaque: withField(opaque.nvdec0Status, new Uint8Array([0xaa])) }),
+    {
+      rims: rimsOf(),
+    },
+  ),
+  refused('golden-values', 'nvdec0-not-said-and-different', single({ opaque: without(opaque.nvdec0Status) }), {
+    rims: rimsOf(),
+  }),
+  refused('golden-values', 'driver-measures-something-else', single({ blocks: { 22: new Uint8Array(48).fill(1) } }), {
+    rims: rimsOf(),
+  }),
+  refused('golden-values', 'vbios-measures-something-else', single({ blocks: { 1: new Uint8Array(48) } }), {
+    rims: rimsOf(),
+  }),
+  refused('golden-values', 'measurement-that-a-switch-has-not', single({ architecture: 'LS10' }), {
+    rims: {
+      vbiosRim: vbiosRim('LS10', {
+        golden: goldenOf('LS10', vbiosIndices),
+        beforeSigning: inText(
+          'active="False" alternatives="1" index="30"',
+          'active="True" alternatives="1" index="40"',
+        ),
+      }),
+    },
+    values: only('LS10'),
+  }),
+  refused(
+    'golden-values',
+    'one-switch-of-a-board-measures-something-else',
+    board({ 9: { blocks: { 2: new Uint8Array(48) } } }),
+    {
+      rims: { ...rimsOf(), switchRim: vbiosRim('LS10') },
+      values: boardValues,
+    },
+  ),
+  refused('rim', 'rims-required-and-absent', single(), { values: { rim: 'required' } }),
+  refused('rim', 'vbios-rim-required-and-absent', single(), {
+    rims: { driverRim: driverRim('HOPPER') },
+    values: { rim: 'required' },
+  }),
+  badRim('gpu/rim-form', 'rim-is-no-xml', { afterSigning: () => 'NOT HARDWARE' }),
+  badRim('gpu/rim-form', 'rim-with-document-type', {
+    afterSigning: (text) => `<!DOCTYPE SoftwareIdentity [<!ENTITY a "b">]>${text}`,
+  }),
+  badRim('gpu/rim-form', 'rim-with-comment', { afterSigning: inText('</ns0:Payload>', '</ns0:Payload><!-- a -->') }),
+  badRim('gpu/rim-form', 'rim-of-another-root', {
+    beforeSigning: (text) => text.replaceAll('SoftwareIdentity', 'ns0:Identity'),
+    afterSigning: (text) => text,
+  }),
+  badRim('gpu/rim-form', 'rim-without-signature', { afterSigning: inText(/<ds:Signature .*<\/ds:Signature>/s, '') }),
+  badRim('gpu/rim-form', 'rim-with-two-references', {
+    signedInfo: inText(/(<ds:Reference.*<\/ds:Reference>)/, '$1$1'),
+  }),
+  badRim('gpu/rim-form', 'rim-reference-to-a-part', { signedInfo: inText('URI=""', 'URI="#a"') }),
+  badRim('gpu/rim-form', 'rim-with-one-transform', {
+    signedInfo: inText(/<ds:Transform Algorithm="[^"]*c14n11"><\/ds:Transform>/, ''),
+  }),
+  badRim('gpu/rim-form', 'rim-with-exclusive-canonicalization', {
+    signedInfo: inText('2006/12/xml-c14n11"></ds:Canon', '2001/10/xml-exc-c14n#"></ds:Canon'),
+  }),
+  badRim('gpu/rim-form', 'rim-digest-of-sha256', {
+    signedInfo: inText('xmldsig-more#sha384', 'xmlenc#sha256'),
+  }),
+  badRim('gpu/rim-form', 'rim-signature-by-hmac', { signedInfo: inText('ecdsa-sha384', 'hmac-sha384') }),
+  badRim('gpu/rim-form', 'measurement-twice', { beforeSigning: inText('index="1"', 'index="0"') }),
+  badRim('gpu/rim-form', 'measurement-64', { beforeSigning: inText('index="63"', 'index="64"') }),
+  badRim('gpu/rim-form', 'active-in-lower-case', { beforeSigning: inText('active="True"', 'active="true"') }),
+  badRim('gpu/rim-form', 'fewer-digests-than-alternatives', {
+    beforeSigning: inText('alternatives="1"', 'alternatives="2"'),
+  }),
+  badRim('gpu/rim-form', 'digest-of-sha256', { beforeSigning: inText('size="48"', 'size="32"') }),
+  badRim('gpu/rim-form', 'nothing-counts', { golden: {} }),
+  badRim('gpu/rim-digest', 'golden-value-changed-after-signing', {
+    afterSigning: (text) => text.replace(goldenOf('HOPPER', [7])[7]![0]!, '11'.repeat(48)),
+  }),
+  badRim('gpu/rim-digest', 'measurement-made-inactive-after-signing', {
+    afterSigning: inText('active="True"', 'active="False"'),
+  }),
+  badRim('gpu/rim-certificate', 'rim-without-its-root', { chain: (chain) => chain.slice(0, 3) }),
+  badRim('gpu/rim-certificate', 'rim-signer-is-an-authority', {
+    certificates: { signer: { extensions: [basicConstraints(), signsOnly] } },
+  }),
+  badRim('gpu/rim-certificate', 'rim-signer-may-not-sign', {
+    certificates: { signer: { extensions: [keyUsage(false)] } },
+  }),
+  badRim('gpu/rim-signature', 'rim-signed-by-another-key', { signatureBy: gpuKeys.other }),
+  badRim('gpu/rim-signature', 'rim-signature-changed', {
+    afterSigning: inText(/<ds:SignatureValue>..../, '<ds:SignatureValue>AAAA'),
+  }),
+  badRim('gpu/rim-product', 'rim-of-another-product', { product: 'GB100' }),
+  badRim('gpu/rim-version', 'rim-of-another-driver', { version: '580.10.02' }),
+  badRim('gpu/rim-version', 'rim-of-another-vbios', {}, { version: '96.00.A5.00.02' }),
+  badRim('gpu/rim-version', 'vbios-rim-as-driver-rim', vbiosRim('HOPPER')),
+  badRim('gpu/rim-index', 'index-in-both-rims', { golden: goldenOf('HOPPER', [...driverIndices, 8]) }),
+  badRim('chain/expired', 'rim-signer-expired', { certificates: { signer: { notAfter: testTime - 1 } } }),
+  badRim('chain/expired', 'rim-issuer-expired', { certificates: { issuer: { notAfter: testTime - 1 } } }),
+  badRim('gpu/unknown-root', 'rim-under-a-root-that-nobody-named', {
+    certificates: { root: { spki: gpuKeys.other.spki } },
+  }),
+  refused('gpu/collateral-unused', 'rim-of-no-device', single(), {
+    rims: { moreRim: driverRim('HOPPER', { version: '1.0' }) },
+  }),
+  refused('gpu/collateral-unused', 'one-rim-twice', single(), {
+    rims: { driverRim: driverRim('HOPPER'), moreRim: driverRim('HOPPER') },
+  }),
+]
+
+export const gpuCases: readonly GpuCase[] = [...good, ...reports, ...chains, ...systems, ...appraisals, ...rimCases]

@@ -6,11 +6,12 @@ import { formatTime } from '#core/time.js'
 import type { GpuReferenceValues, ReferenceValues } from '#core/wire/reference-values.js'
 import { gpuReportData, gpuRootDigest, kindOf, mintGpuEvidence } from './gpu.js'
 import { type GpuCase, gpuCases } from './gpu-cases.js'
+import { mintRim, rimRootDigest } from './gpu-rim.js'
 import { testTime } from './platform.js'
 
 /** Reference values that one good minted GPU meets. */
 export function testGpuValues(overrides: Partial<GpuReferenceValues> = {}): ReferenceValues {
-  const gpu = { devices: { HOPPER: 1 }, ...overrides }
+  const gpu = { devices: { HOPPER: 1 }, rim: 'when-given', ...overrides }
   return { gpu: gpu as GpuReferenceValues }
 }
 
@@ -23,6 +24,7 @@ async function filesOf(one: GpuCase): Promise<ReadonlyMap<string, Uint8Array>> {
     files.set(name === '' ? 'report' : `${name}Report`, fromBase64(device.report))
     files.set(name === '' ? 'certChain' : `${name}Chain`, utf8(chain))
   }
+  for (const [role, rim] of Object.entries(one.rims ?? {})) files.set(role, await mintRim(rim))
   files.set('referenceValues', canonicalJson(one.values === null ? {} : testGpuValues(one.values)))
   return files
 }
@@ -30,6 +32,7 @@ async function filesOf(one: GpuCase): Promise<ReadonlyMap<string, Uint8Array>> {
 const kebab = (role: string) => role.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 function fileName(role: string): string {
   if (role.toLowerCase().endsWith('report')) return `${kebab(role)}.bin`
+  if (role.endsWith('Rim')) return `${kebab(role)}.xml`
   return role.toLowerCase().endsWith('chain') ? `${kebab(role)}.pem` : `${kebab(role)}.json`
 }
 
@@ -66,7 +69,7 @@ function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknow
     expect: one.code === null ? 'pass' : 'fail',
     expectCrypto: one.crypto,
     ...(one.code === null ? {} : { code: one.code }),
-    simulatedRoots: one.unknownRoot ? [] : [gpuRootDigest],
+    simulatedRoots: one.unknownRoot ? [] : [gpuRootDigest, rimRootDigest],
     tenantClass: one.tenantClass ?? 'development',
   }
 }

@@ -73,6 +73,13 @@ const fwidOf = (architecture: Architecture) => sha384(utf8(`firmware of ${archit
 export const blockOf = (architecture: Architecture, index: number): Uint8Array =>
   sha384(utf8(`block ${index} of ${architecture}`))
 
+/** What a good device measures at these indices of a RIM, from 0. */
+export const goldenOf = (
+  architecture: Architecture,
+  indices: readonly number[],
+): Readonly<Record<number, readonly string[]>> =>
+  Object.fromEntries(indices.map((index) => [index, [toHex(blockOf(architecture, index + 1))]]))
+
 const fwid = (digest: Uint8Array) => sequence(oid(extensionOid.sha384), octets(digest))
 
 /** The extension that says which firmware a certificate is for. */
@@ -212,6 +219,7 @@ export const board = (changes: Readonly<Record<number, Partial<MintDevice>>> = {
 export async function mintGpuEvidence(devices: readonly MintDevice[]): Promise<GpuEvidence> {
   return {
     kind: 'gpu',
+    rims: [],
     devices: await Promise.all(
       devices.map(async (device) => ({
         report: toBase64(await mintReport(device)),
