@@ -49,9 +49,11 @@ function reportData(claims: GpuClaims, expected: Uint8Array | null): readonly Ch
   ]
 }
 
-/** What is missing of the RIMs of a device: `driver RIM`, `VBIOS RIM`. */
-function missing({ kind, driverRim, vbiosRim }: GpuDeviceClaims): readonly string[] {
-  return [...(kind === 'gpu' && driverRim === null ? ['driver RIM'] : []), ...(vbiosRim === null ? ['VBIOS RIM'] : [])]
+/** What is missing of the RIMs of a device; a switch has none of a driver. */
+function missing({ kind, driverRim, vbiosRim }: GpuDeviceClaims): string | null {
+  const driver = kind === 'gpu' && driverRim === null
+  if (!driver && vbiosRim !== null) return null
+  return `without ${[...(driver ? ['driver RIM'] : []), ...(vbiosRim === null ? ['VBIOS RIM'] : [])].join(' and ')}`
 }
 
 /** A device that measured something else than its maker expects is refused, whatever the owner says. */
@@ -76,36 +78,14 @@ function goldenValues({ devices }: GpuClaims): readonly Check[] {
 
 /**
  * A device in developer mode measures other values than those that NVIDIA signs, and says so nowhere else: with golden
- * values that match it is not in that mode, without them nobody knows.
+ * values that match it is not in that mode, without them nobody knows. The owner may live with that as a warning.
  */
-function debug({ devices }: GpuClaims): Check {
-  return each(
-    'debug',
-    'configuration',
-    devices,
-    (device) => {
-      const absent = missing(device)
-      return absent.length > 0 ? `not known without ${absent.join(' and ')}` : null
-    },
-    {
-      expected: 'developer mode off, as golden values of driver and VBIOS show',
-      fix: 'send the RIMs of driver and VBIOS with the evidence',
-      bad: trust.knownVulnerabilities,
-    },
-  )
-}
-
-function rims({ devices }: GpuClaims, values: GpuReferenceValues): Check {
-  return each(
-    'rim',
-    'executables',
-    devices,
-    (device) => (values.rim === 'required' ? missing(device).join(' and ') || null : null),
-    {
-      expected: values.rim === 'required' ? 'the RIMs of every device' : 'the RIMs of devices where they are given',
-      fix: 'send the RIMs of driver and VBIOS with the evidence',
-    },
-  )
+function rims({ devices }: GpuClaims, values: GpuReferenceValues | null): Check {
+  return each('rim', 'executables', devices, (device) => missing(device), {
+    expected: 'RIMs of driver and VBIOS, which show that developer mode is off',
+    fix: 'send the RIMs of driver and VBIOS with the evidence',
+    bad: values?.rim === 'required' ? trust.untrustworthy : trust.knownVulnerabilities,
+  })
 }
 
 /** How many there are of each architecture, as `8 HOPPER, 4 LS10`. */
