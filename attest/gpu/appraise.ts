@@ -20,10 +20,8 @@ export function appraiseGpu(claims: GpuClaims, input: GpuAppraisal): readonly Ch
     platform(input),
     ...reportData(claims, input.expectedReportData),
     ...goldenValues(claims),
-    debug(claims),
-    ...(values
-      ? [rims(claims, values), count(claims, values), ...versions(claims, values), ...identity(claims, values)]
-      : []),
+    rims(claims, values),
+    ...(values ? [count(claims, values), ...versions(claims, values), ...identity(claims, values)] : []),
   ]
 }
 
