@@ -38,14 +38,16 @@ export function appraiseUnder<E extends AnyEvidence>(
 ): AttestationResult<E> {
   assert(input.expectedReportData.length === 64, 'report data has 64 bytes')
   const skips = (step: SkippableStep) => policy.skips.includes(step)
-  const checks = appraiseKind(verified, {
+  const missing = !skips('reference-values') && input.referenceValues[verified.kind] === undefined
+  const compared = appraiseKind(verified, {
     platform: verified.platform,
     tenantClass: input.tenantClass,
     expectedReportData: skips('report-data') ? null : input.expectedReportData,
     values: skips('reference-values') ? null : input.referenceValues,
     requireCrlRule: !skips('crl'),
     at: input.at,
-  }) ?? [noReferenceValues(verified)]
+  })
+  const checks = missing ? [noReferenceValues(verified), ...compared] : compared
   return result(policy, input, {
     kind: verified.kind,
     platform: verified.platform,

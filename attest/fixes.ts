@@ -1,3 +1,4 @@
+import type { AzureCode } from '#attest/azure/codes.js'
 import type { DcapCode } from '#attest/dcap/codes.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
 import type { NitroCode } from '#attest/nitro/codes.js'
@@ -15,6 +16,7 @@ export type VerificationCode =
   | TdxCode
   | SgxCode
   | NitroCode
+  | AzureCode
   | GpuCode
   | X509Code
   | ChainCode
@@ -29,6 +31,8 @@ const device = 'fetch the report of each device again for this challenge, cut to
 const deviceChain = 'fetch the five certificates of this device again and send them leaf first'
 const document = 'ask the hypervisor for a document again and send its bytes unchanged'
 const rim = 'fetch the RIM for the version that the device reports again from NVIDIA and send it unchanged'
+const hcl = 'read NV index 0x01400001 of the vTPM again and send its 2600 bytes unchanged'
+const tpmQuote = 'quote the SHA-256 bank with the attestation key again; send TPMS_ATTEST, signature and PCRs unchanged'
 const clock = 'compare the clocks of both machines, then fetch the certificates again'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
@@ -129,6 +133,24 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'nitro/signing-key': document,
   'nitro/not-yet-made': 'compare the clocks of both machines',
   'nitro/signature': document,
+  'azure/size': hcl,
+  'azure/header': hcl,
+  'azure/report-type': 'send the evidence under the kind of the machine: azure-snp or azure-tdx',
+  'azure/runtime-size': hcl,
+  'azure/hash-type': hcl,
+  'azure/padding': hcl,
+  'azure/vmpl': hcl,
+  'azure/td-report': 'read the HCL report and fetch the TD quote again, both of this virtual machine',
+  'azure/runtime-binding': hcl,
+  'azure/runtime-data': 'this paravisor writes runtime data that the verifier does not know; update one of the two',
+  'azure/attestation-key':
+    'this paravisor names an attestation key that the verifier does not know; update one of the two',
+  'azure/quote-form': tpmQuote,
+  'azure/pcr-bank': 'quote one selection, of the SHA-256 bank',
+  'azure/quote-signature':
+    'quote with the attestation key at 0x81000003, and send the HCL report of this virtual machine',
+  'azure/pcr-selection': 'send the values of exactly the PCRs that were quoted',
+  'azure/pcr-digest': 'read the PCRs again and quote at the same time, with nothing measured in between',
   'x509/size': certificates,
   'x509/form': certificates,
   'x509/version': certificates,

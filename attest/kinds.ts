@@ -1,4 +1,7 @@
 import type { Anchors } from '#attest/anchors.js'
+import { appraiseAzureSnp, appraiseAzureTdx } from '#attest/azure/appraise.js'
+import { type AzureSnpClaims, type AzureTdxClaims, azureSnpClaims, azureTdxClaims } from '#attest/azure/claims.js'
+import { verifyAzureSnp, verifyAzureTdx } from '#attest/azure/verify.js'
 import { appraiseGpu } from '#attest/gpu/appraise.js'
 import { type GpuClaims, gpuClaims } from '#attest/gpu/claims.js'
 import { verifyGpu } from '#attest/gpu/verify.js'
@@ -66,8 +69,7 @@ interface Kind {
     trace: Trace,
   ): ReturnType<KindOf<AnyEvidence, AnyClaims, never>['verify']>
   collateral(evidence: AnyEvidence): unknown
-  /** null when the owner has no reference values for this kind */
-  appraise(claims: AnyClaims, input: Appraisal): readonly Check[] | null
+  appraise(claims: AnyClaims, input: Appraisal): readonly Check[]
 }
 
 function kind<K extends AnyEvidence['kind'], C extends AnyClaims>(
@@ -79,9 +81,8 @@ function kind<K extends AnyEvidence['kind'], C extends AnyClaims>(
     verify: (evidence, anchors, at, trace) => one.verify(evidence as E, anchors, at, trace),
     collateral: (evidence) => one.collateral(evidence as E),
     appraise(claims, input) {
-      if (input.values === null) return one.appraise(claims as C, { ...input, values: null })
-      const values = input.values[name]
-      return values ? one.appraise(claims as C, { ...input, values: values as NonNullable<ReferenceValues[K]> }) : null
+      const values = (input.values?.[name] ?? null) as NonNullable<ReferenceValues[K]> | null
+      return one.appraise(claims as C, { ...input, values })
     },
   }
 }
@@ -129,13 +130,30 @@ const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
     collateral: () => null,
     appraise: appraiseNitro,
   }),
+  'azure-snp': kind<'azure-snp', AzureSnpClaims>('azure-snp', {
+    async verify(evidence, anchors, at, trace) {
+      const azure = await verifyAzureSnp(evidence, anchors, at, trace)
+      return { platform: azure.hardware.platform, claims: azureSnpClaims(azure) }
+    },
+    collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
+    appraise: appraiseAzureSnp,
+  }),
+  'azure-tdx': kind<'azure-tdx', AzureTdxClaims>('azure-tdx', {
+    async verify(evidence, anchors, at, trace) {
+      const azure = await verifyAzureTdx(evidence, anchors, at, trace)
+      return { platform: azure.hardware.platform, claims: azureTdxClaims(azure) }
+    },
+    collateral: ({ collateral }) => collateral,
+    appraise: appraiseAzureTdx,
+  }),
 }
 
 /**
  * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
  *
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
- * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; gpu/...), and x509/..., chain/..., crl/...
+ * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; azure/... with those of the hardware;
+ *         gpu/...), and x509/..., chain/..., crl/...
  */
 export async function verifyEvidence<E extends AnyEvidence>(
   evidence: E,
@@ -155,7 +173,10 @@ export function evidenceDigests(evidence: AnyEvidence): Pick<VerifiedEvidence, '
   }
 }
 
-/** The comparisons of the kind; null when the owner has no reference values for it. */
-export function appraiseKind(evidence: VerifiedEvidence<AnyEvidence>, input: Appraisal): readonly Check[] | null {
+/**
+ * The comparisons of the kind, those that need reference values only where there are some for it: that there are none is
+ * for the caller to refuse.
+ */
+export function appraiseKind(evidence: VerifiedEvidence<AnyEvidence>, input: Appraisal): readonly Check[] {
   return kinds[evidence.kind].appraise(evidence.claims, input)
 }

@@ -1,3 +1,4 @@
+import { azureSnp, azureTdx } from '#attest/azure/steps.js'
 import { gpuChecks, gpuSteps } from '#attest/gpu/steps.js'
 import { nitroChecks, nitroSteps } from '#attest/nitro/steps.js'
 import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
@@ -23,4 +24,6 @@ export const catalogue: Readonly<Record<AnyEvidence['kind'], KindSteps>> = {
   sgx: { steps: sgxSteps, checks: [...everyKind, ...sgxChecks] },
   gpu: { steps: gpuSteps, checks: [...everyKind, ...gpuChecks] },
   nitro: { steps: nitroSteps, checks: [...everyKind, ...nitroChecks] },
+  'azure-snp': { steps: azureSnp.steps, checks: [...everyKind, ...azureSnp.checks] },
+  'azure-tdx': { steps: azureTdx.steps, checks: [...everyKind, ...azureTdx.checks] },
 }

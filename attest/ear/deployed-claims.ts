@@ -1,3 +1,4 @@
+import type { VtpmClaims } from '#attest/azure/claims.js'
 import type { DcapClaims } from '#attest/dcap/claims.js'
 import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
 import type { NitroClaims } from '#attest/nitro/claims.js'
@@ -8,21 +9,33 @@ import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { Json } from '#core/encoding/json.js'
 
 /**
- * Claims under the names that deployed policies read as `input.snp`, `input.tdx`, `input.sgx` or `input.nvidia`, beside
- * `init_data` and `report_data`. No deployed policy knows Nitro documents: those have AWS's own names under `input.nitro`.
+ * Claims under the names that deployed policies read as `input.snp`, `input.tdx`, `input.sgx`, `input["az-snp-vtpm"]`,
+ * `input["az-tdx-vtpm"]` or `input.nvidia`, beside `init_data` and `report_data`. No deployed policy knows Nitro documents: those have AWS's own names under `input.nitro`.
  *
  * source  confidential-containers/trustee, attestation-service, claims of the default CPU policy; deps/verifier,
  *         "claims" of tdx, sgx and intel_dcap
  */
 export function deployedClaims(claims: AnyClaims): Json {
   if (claims.product === 'NVIDIA') return gpu(claims)
+  if ('vtpm' in claims) return azure(claims.product === 'TDX' ? tdx(claims) : snp(claims), claims.vtpm)
   if (claims.product === 'TDX') return tdx(claims)
   if (claims.product === 'SGX') return sgx(claims)
   if (claims.product === 'Nitro') return nitro(claims)
   return snp(claims)
 }
 
-function snp(claims: SnpClaims): Json {
+type Deployed = { readonly [name: string]: Json }
+
+/** The hardware's names and the PCRs; what a challenge bound is the quote's, and PCR 8 is where init data are measured. */
+function azure(hardware: { readonly snp: Deployed } | { readonly tdx: Deployed }, vtpm: VtpmClaims): Json {
+  const tpm = Object.fromEntries(Object.entries(vtpm.pcrs).map(([i, value]) => [`pcr${i.padStart(2, '0')}`, value]))
+  const common = { init_data: vtpm.pcrs['8'] ?? '', report_data: vtpm.extraData }
+  return 'tdx' in hardware
+    ? { ...common, 'az-tdx-vtpm': { ...hardware.tdx, tpm } }
+    : { ...common, 'az-snp-vtpm': { ...hardware.snp, tpm } }
+}
+
+function snp(claims: SnpClaims): Deployed & { readonly snp: Deployed } {
   const { policy, platformInfo, tcb } = claims
   return {
     init_data: claims.hostData,
@@ -56,7 +69,7 @@ function dcap(claims: DcapClaims): { readonly [name: string]: Json } {
   }
 }
 
-function tdx(claims: TdxClaims): Json {
+function tdx(claims: TdxClaims): Deployed & { readonly tdx: Deployed } {
   const { attributes, rtmrs } = claims
   return {
     init_data: claims.mrConfigId,

@@ -10,6 +10,7 @@ import {
   hex,
   integer,
   list,
+  literal,
   nullable,
   object,
   oneOf,
@@ -50,13 +51,15 @@ function reading<const M extends { readonly [name: string]: Shape<unknown> }>(me
 
 const byteChange = object({ file: string(), offset: integer({ max: 2 ** 24 }), xor: hex(1) })
 const textChange = object({ file: string(), replace: list(string(), { min: 2, max: 2 }) })
+/** A change in the words of who published it. */
+const noteChange = object({ file: string(), note: literal('flip one hex digit of a selected PCR') })
 const variantShape = reading({
   name: string(),
   expect: outcome,
   code: optional(string()),
   validAt: optional(time),
   nonce: optional(hex()),
-  mutate: optional(either(byteChange, textChange)),
+  mutate: optional(either(byteChange, either(textChange, noteChange))),
   replaceFile: optional(record(replacement, { max: 8 })),
 })
 export type Variant = Shaped<typeof variantShape>

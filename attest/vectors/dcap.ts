@@ -15,23 +15,28 @@ function quoteOf(input: CaseInput): Uint8Array {
   return cutQuote(roleOf(input, 'quote'))
 }
 
-/** The envelope that a node would send. @throws case/file, dcap/..., pem/..., shape/... */
-export function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): Evidence {
+/** Intel's part of a case, as a member of an envelope. */
+export function collateralOf(input: CaseInput) {
   const [signer, ...above] = parsePem(fromUtf8(roleOf(input, 'tcbSigningChain')), 'CERTIFICATE', 2)
   if (!signer || above.length !== 1)
     throw new Failure<CaseCode>('case/file', 'tcbSigningChain does not hold a certificate and a root')
+  return {
+    tcbInfo: toBase64(roleOf(input, 'tcbInfo')),
+    tcbInfoSigner: toBase64(signer),
+    qeIdentity: toBase64(roleOf(input, 'qeIdentity')),
+    qeIdentitySigner: toBase64(signer),
+    pckCrl: toBase64(roleOf(input, 'pckCrl')),
+    rootCrl: toBase64(roleOf(input, 'rootCaCrl')),
+  }
+}
+
+/** The envelope that a node would send. @throws case/file, dcap/..., pem/..., shape/... */
+export function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): Evidence {
   const log = input.roles.get('eventLog') ?? input.roles.get('ccel')
   const envelope = {
     kind,
     quote: toBase64(quoteOf(input)),
-    collateral: {
-      tcbInfo: toBase64(roleOf(input, 'tcbInfo')),
-      tcbInfoSigner: toBase64(signer),
-      qeIdentity: toBase64(roleOf(input, 'qeIdentity')),
-      qeIdentitySigner: toBase64(signer),
-      pckCrl: toBase64(roleOf(input, 'pckCrl')),
-      rootCrl: toBase64(roleOf(input, 'rootCaCrl')),
-    },
+    collateral: collateralOf(input),
     ...(kind === 'tdx' ? { eventLog: log ? toBase64(log) : null } : {}),
   }
   return evidenceShape(envelope, 'evidence')

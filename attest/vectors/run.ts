@@ -1,4 +1,5 @@
 import type { AppraisalPolicy, SkippableStep } from '#attest/appraise-under.js'
+import { azureDifferences, judgeAzure } from '#attest/vectors/azure.js'
 import {
   type Case,
   type CaseCode,
@@ -42,14 +43,17 @@ const kinds: Readonly<Record<string, Kind>> = {
   sgx: { judge: judgeDcap('sgx'), differences: dcapDifferences('sgx') },
   'nvidia-gpu': { judge: judgeGpu, differences: gpuDifferences },
   nitro: { judge: judgeNitro, differences: nitroDifferences },
+  'azure-vtpm': { judge: judgeAzure, differences: azureDifferences },
 }
 
 /**
  * The 64 bytes that the evidence has to carry, or null. Published Nitro documents bind user data of any length; those of
- * another one are no report data, so that step is left out by name, and what the case decoded is compared instead.
+ * another one are no report data, so that step is left out by name, and what the case decoded is compared instead. So it
+ * is where a vTPM took a nonce as it is: the report data are then the hardware's own.
  */
 function boundBytes(one: Case): Uint8Array | null {
   if (one.reportData === null || (one.tee === 'nitro' && one.reportData.length !== 128)) return null
+  if (one.tee === 'azure-vtpm' && one.nonce) return null
   return fromHex(one.reportData, 64)
 }
 
@@ -187,8 +191,14 @@ export function applyVariant(
   return { ...input, roles, nonce, at: variant.validAt ?? input.at }
 }
 
-/** One byte changed, or one text replaced by another. */
+/** One byte changed, one text replaced by another, or what the words of a publisher stand for. */
 function mutated(original: Uint8Array | undefined, mutate: NonNullable<Variant['mutate']>): Uint8Array {
+  if ('note' in mutate) {
+    const text = original && fromUtf8(original)
+    const digit = text && /"[0-9a-f]{64}"/.exec(text)?.[0]?.[1]
+    if (!digit) throw new Failure<CaseCode>('case/variant', `no value of a PCR in ${mutate.file}`)
+    return utf8(text.replace(`"${digit}`, () => `"${digit === '0' ? '1' : '0'}`))
+  }
   if ('replace' in mutate) {
     const [from, to] = mutate.replace
     const text = original && fromUtf8(original)

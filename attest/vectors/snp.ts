@@ -6,21 +6,23 @@ import { parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 
-function evidenceOf(input: CaseInput) {
+/** Certificates and CRL of a case, as members of an envelope. */
+export function endorsementOf(input: CaseInput) {
   const [vek] = parsePem(fromUtf8(roleOf(input, 'vcek', 'vlek')), 'CERTIFICATE', 1)
   const [ask, ark, ...more] = parsePem(fromUtf8(roleOf(input, 'certChain')), 'CERTIFICATE', 2)
   if (!vek || !ask || !ark || more.length > 0)
     throw new Failure<CaseCode>('case/file', 'certChain does not hold an intermediate and a root')
   const crl = input.roles.get('crl')
-  const envelope = {
-    kind: 'snp',
-    report: toBase64(roleOf(input, 'report')),
+  return {
     vek: toBase64(vek),
     ask: toBase64(ask),
     ark: toBase64(ark),
     crl: crl ? toBase64(crl) : null,
   }
-  return evidenceShape(envelope, 'evidence')
+}
+
+function evidenceOf(input: CaseInput) {
+  return evidenceShape({ kind: 'snp', report: toBase64(roleOf(input, 'report')), ...endorsementOf(input) }, 'evidence')
 }
 
 /** Runs one SEV-SNP case as the service would: envelope, verification, appraisal. */

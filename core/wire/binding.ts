@@ -33,6 +33,19 @@ export function reportDataOf(binding: Binding): Uint8Array {
   return concat(sha384(canonicalJson(binding)), new Uint8Array(16))
 }
 
+/** What is hashed before report data into the extra data of a TPM quote. */
+const tpmExtraDataLabel = utf8('claviger.tpm.v1\0')
+
+/**
+ * The 32 bytes of extra data by which a TPM quote binds 64 bytes of report data: SHA-256 of a label and these bytes. A TPM
+ * takes at most a digest and two bytes, and those of Azure know none longer than 48.
+ *
+ * source  docs/spec/evidence-azure.md, "Extra data"; TCG TPM 2.0 Library Part 2, "TPM2B_DATA"
+ */
+export function tpmExtraDataOf(reportData: Uint8Array): Uint8Array {
+  return sha256(concat(tpmExtraDataLabel, reportData))
+}
+
 const deviceNonceLabel = utf8('claviger.device-nonce.v1\0')
 
 /**

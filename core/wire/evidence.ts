@@ -1,5 +1,15 @@
 import type { Json } from '#core/encoding/json.js'
-import { base64, list, literal, nullable, object, type Shape, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  base64,
+  list,
+  literal,
+  nullable,
+  object,
+  optional,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { KiB } from '#core/limits.js'
 
 /** A vendor's certificate and a vendor's CRL inside an evidence envelope: far above what any vendor issues. */
@@ -103,8 +113,49 @@ const nitroEvidenceShape = object({
 })
 export type NitroEvidence = Shaped<typeof nitroEvidenceShape>
 
+/** A quote of a TPM: its longest form has 211 bytes. */
+const tpmQuoteSizeMax = 256
+/** Values of PCRs by index, 0 to 23, 32 bytes each. */
+const pcrsShape: Shape<{ readonly [index: string]: string }> = object(
+  Object.fromEntries(Array.from({ length: 24 }, (_, i) => [String(i), optional(base64(32))])),
+) as Shape<{ readonly [index: string]: string }>
+
+/**
+ * What the vTPM of an Azure confidential VM adds to evidence of its hardware.
+ *
+ * hclReport     NV index 0x01400001, exactly 2600 bytes, with the hardware report inside
+ * tpmQuote      TPMS_ATTEST; tpmSignature  RSASSA-PKCS1-v1_5 with SHA-256 by the attestation key, 256 bytes
+ * pcrs          the values of exactly the quoted PCRs of the SHA-256 bank
+ */
+const vtpmMembers = {
+  hclReport: base64(2600, inBase64(2600)),
+  tpmQuote: base64(undefined, inBase64(tpmQuoteSizeMax)),
+  tpmSignature: base64(256, inBase64(256)),
+  pcrs: pcrsShape,
+}
+
+/** An Azure confidential VM on AMD SEV-SNP: the report is inside the HCL report, its collateral is as for `snp`. */
+const azureSnpEvidenceShape = object({
+  kind: literal('azure-snp'),
+  ...vtpmMembers,
+  vek: certificate,
+  ask: certificate,
+  ark: certificate,
+  crl: nullable(base64(undefined, inBase64(evidenceCrlSizeMax))),
+})
+export type AzureSnpEvidence = Shaped<typeof azureSnpEvidenceShape>
+
+/** An Azure confidential VM on Intel TDX: `quote` is of the TD whose TDREPORT is inside the HCL report. */
+const azureTdxEvidenceShape = object({
+  kind: literal('azure-tdx'),
+  ...vtpmMembers,
+  quote: base64(undefined, inBase64(quoteSizeMax)),
+  collateral: dcapCollateralShape,
+})
+export type AzureTdxEvidence = Shaped<typeof azureTdxEvidenceShape>
+
 /** Evidence of what a node runs on, of every kind that the verifier knows. Each adds a shape with its own `kind`. */
-export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence | NitroEvidence
+export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence | NitroEvidence | AzureSnpEvidence | AzureTdxEvidence
 /**
  * Evidence of devices beside it. Invariant: no place that asks for `Evidence` takes it, since a device says nothing of
  * the machine that asked it: whoever has a GPU can have it sign any nonce.
@@ -127,5 +178,7 @@ export const evidenceShape: Shape<Evidence> = (value, path) => {
   if (kind === 'tdx') return tdxEvidenceShape(value, path)
   if (kind === 'sgx') return sgxEvidenceShape(value, path)
   if (kind === 'nitro') return nitroEvidenceShape(value, path)
+  if (kind === 'azure-snp') return azureSnpEvidenceShape(value, path)
+  if (kind === 'azure-tdx') return azureTdxEvidenceShape(value, path)
   return snpEvidenceShape(value, path)
 }

@@ -7,9 +7,11 @@ import {
   oneOf,
   optional,
   type Shape,
+  type ShapeCode,
   type Shaped,
   string,
 } from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
 
 const svn = integer({ max: 255 })
 
@@ -173,6 +175,39 @@ const nitroReferenceValuesShape = object({
 })
 export type NitroReferenceValues = Shaped<typeof nitroReferenceValuesShape>
 
+/** PCRs that nothing resets before the next start of the VM: 16 and 23 are the guest's to reset, 17 to 22 are unused. */
+const staticPcrs = Array.from({ length: 16 }, (_, i) => String(i))
+const pcrLists = object(Object.fromEntries(staticPcrs.map((index) => [index, anyOf(hex(32))])))
+/** Accepted values by index, 0 to 15. None named would leave the whole guest to chance. */
+const pcrsShape: Shape<{ readonly [index: string]: readonly string[] }> = (value, path) => {
+  const pcrs = pcrLists(value, path) as { readonly [index: string]: readonly string[] }
+  if (Object.keys(pcrs).length === 0)
+    throw new Failure<ShapeCode>('shape/range', `${path}: expected at least one PCR`, { detail: { path } })
+  return pcrs
+}
+
+/**
+ * What an owner accepts of a vTPM and its VM, beside what is accepted of the hardware.
+ *
+ * requireSecureBoot  off is refused
+ * allowConsole       without it a serial console is refused, and a paravisor that does not say whether there is one
+ * vmIds              ids of single virtual machines, as the paravisor spells them; absent accepts any
+ */
+const vtpmMembers = {
+  pcrs: pcrsShape,
+  requireSecureBoot: boolean,
+  allowConsole: boolean,
+  vmIds: anyOf(string({ max: 64 }), 1000),
+}
+const vtpmReferenceValuesShape = object(vtpmMembers)
+export type VtpmReferenceValues = Shaped<typeof vtpmReferenceValuesShape>
+
+/** What an owner accepts from an Azure confidential VM: `measurements` and `mrTds` are those of the paravisor. */
+const azureSnpReferenceValuesShape = object({ ...vtpmMembers, snp: snpReferenceValuesShape })
+export type AzureSnpReferenceValues = Shaped<typeof azureSnpReferenceValuesShape>
+const azureTdxReferenceValuesShape = object({ ...vtpmMembers, tdx: tdxReferenceValuesShape })
+export type AzureTdxReferenceValues = Shaped<typeof azureTdxReferenceValuesShape>
+
 /** The owner's reference values, one member for each accepted kind of evidence. A kind that is absent is refused. */
 export interface ReferenceValues {
   readonly snp?: SnpReferenceValues | undefined
@@ -180,6 +215,8 @@ export interface ReferenceValues {
   readonly sgx?: SgxReferenceValues | undefined
   readonly gpu?: GpuReferenceValues | undefined
   readonly nitro?: NitroReferenceValues | undefined
+  readonly 'azure-snp'?: AzureSnpReferenceValues | undefined
+  readonly 'azure-tdx'?: AzureTdxReferenceValues | undefined
 }
 export const referenceValuesShape: Shape<ReferenceValues> = object({
   snp: optional(snpReferenceValuesShape),
@@ -187,4 +224,6 @@ export const referenceValuesShape: Shape<ReferenceValues> = object({
   sgx: optional(sgxReferenceValuesShape),
   gpu: optional(gpuReferenceValuesShape),
   nitro: optional(nitroReferenceValuesShape),
+  'azure-snp': optional(azureSnpReferenceValuesShape),
+  'azure-tdx': optional(azureTdxReferenceValuesShape),
 })

@@ -16,8 +16,6 @@ interface Svns {
 
 /** What is used of the claims of verified evidence. Byte strings are lowercase hex. */
 export interface AppraisalClaims {
-  /** 64 bytes that the guest bound in */
-  readonly reportData: string
   readonly measurement: string
   /** null when masked */
   readonly chipId: string | null
@@ -44,7 +42,8 @@ const ownersLists = new Set([
   ...['measurement', 'host-data', 'id-key', 'author-key', 'chip-id', 'csp-id'],
   ...['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3', 'mr-seam', 'mr-config-id', 'mr-owner', 'mr-owner-config', 'compose-hash'],
   ...['xfam', 'fmspc', 'config-id', 'advisories'],
-  ...['pcr3', 'pcr4', 'pcr8', 'module-id'],
+  ...['pcr3', 'pcr4', 'pcr8', 'module-id', 'vm-id'],
+  ...Array.from({ length: 16 }, (_, index) => `pcr-${index}`),
 ])
 const checkPrefix = 'attest/'
 

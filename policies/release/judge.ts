@@ -1,4 +1,3 @@
-import { toHex } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
@@ -113,7 +112,7 @@ export async function judgeRelease<R extends Appraised>(
     tenantClass,
     at,
   }) // 8 evidence, under the owner's reference values of now
-  const refusal = unverified(result, expectedReportData)
+  const refusal = unverified(result)
   if (refusal) return refusal
   const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
   const node: Revocable = {
@@ -157,13 +156,16 @@ export function anchorsFor(statements: VerifiedStatements): { readonly simulated
   return { simulatedRoots: development ? statements.trust.value.simulatedRoots : [] }
 }
 
+/** The comparison of every kind of evidence that says whether it answers this challenge, wherever the kind binds it. */
+const boundCheck = 'report-data'
+
 /** A request is no decision while its evidence is nobody's, or an answer to some other challenge. */
 export function unverified(
   result: Appraised,
-  expectedReportData: Uint8Array,
 ): { stage: 'refused'; code: string; message: string; fix: string | null } | null {
   if (result.failure === null && result.claims !== null && result.platform !== 'unverified') {
-    if (result.claims.reportData === toHex(expectedReportData)) return null
+    const bound = result.checks.filter(({ id }) => id === boundCheck)
+    if (bound.length > 0 && bound.every(({ status }) => status === 'affirming')) return null
     const message = 'evidence binds other report data than that of this request'
     const fix = 'make evidence for this challenge, with the keys and settings that are sent'
     return { stage: 'refused', code: 'judge/report-data' satisfies RefusalCode, message, fix }

@@ -53,7 +53,7 @@ export async function judgeKbs<R extends Appraised>(
     tenantClass: tenant.value.class,
     at,
   }) // 4 evidence, under the owner's reference values of now
-  const refusal = unverified(result, reportData)
+  const refusal = unverified(result)
   if (refusal) return refusal
   const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
   const node = {

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { azureSnp, azureTdx } from '#attest/azure/steps.js'
 import { fixes } from '#attest/fixes.js'
 import { nitroSteps } from '#attest/nitro/steps.js'
-import { fromBase64Url, toBase64, utf8 } from '#core/bytes/bytes.js'
+import { fromBase64Url, fromHex, fromUtf8, toBase64, utf8 } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import { parsePem } from '#core/encoding/pem.js'
 import { earPayloadShape } from '#core/wire/ear.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
@@ -41,6 +43,39 @@ test('the example of a Nitro document is the good vector with its string cut, an
   expect(evidence).toEqual({ kind: 'nitro', document: `${document.slice(0, 48)}…` })
   expect(evidenceShape({ kind: 'nitro', document }, '')).toEqual({ kind: 'nitro', document })
   expect(referenceValuesShape(values, '')).toEqual(values)
+})
+
+test('the example of Azure evidence is the vector with its strings cut, and the reference values are some', () => {
+  const [evidence, values] = examples('evidence-azure.md')
+  expect(referenceValuesShape(values, '')).toEqual(values)
+  const folder = join(vectors, 'azure/two-pcrs-quoted')
+  const { files } = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { files: Record<string, string> }
+  const bytes = (role: string) => new Uint8Array(readFileSync(join(folder, files[role]!)))
+  const [vek] = parsePem(fromUtf8(bytes('vcek')), 'CERTIFICATE', 1)
+  const [ask, ark] = parsePem(fromUtf8(bytes('certChain')), 'CERTIFICATE', 2)
+  const cut = (value: Uint8Array) => `${toBase64(value).slice(0, 48)}…`
+  const pcrs = parseJson(bytes('pcrs')) as { readonly [index: string]: string }
+  expect(evidence).toEqual({
+    kind: 'azure-snp',
+    hclReport: cut(bytes('hclReport')),
+    tpmQuote: cut(bytes('tpmQuoteMessage')),
+    tpmSignature: cut(bytes('tpmQuoteSignature')),
+    pcrs: Object.fromEntries(Object.entries(pcrs).map(([index, value]) => [index, toBase64(fromHex(value))])),
+    vek: cut(vek!),
+    ask: cut(ask!),
+    ark: cut(ark!),
+    crl: cut(bytes('crl')),
+  })
+})
+
+test('evidence-azure.md lists the steps of a vTPM in order, and every code', () => {
+  const page = file('docs/spec/evidence-azure.md')
+  const list = page.slice(page.indexOf('## Steps'), page.indexOf('## Reference'))
+  const listed = [...list.matchAll(/^(?:\d+\.| {2}) `(azure\/[^`]+)`/gm)].map((found) => found[1]!)
+  const ids = [...azureSnp.steps, ...azureTdx.steps].map((step) => step.id).filter((id) => id.startsWith('azure/'))
+  expect(new Set(listed)).toEqual(new Set(ids))
+  const codes = Object.keys(fixes).filter((code) => code.startsWith('azure/'))
+  expect(codes.filter((code) => !page.includes(`\`${code}\``))).toEqual([])
 })
 
 test.each([['evidence-nitro.md', nitroSteps, 'nitro/']] as const)(

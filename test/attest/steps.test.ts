@@ -45,8 +45,13 @@ describe('catalogue of steps', () => {
   })
 
   test.each(kinds)('%s: every comparison has a minted case that it alone refuses', (name, kind) => {
-    // What an enclave shares with a TD is one code, and one set of cases.
-    const folders = name === 'sgx' ? [name, 'tdx'] : [name]
+    // What an enclave shares with a TD, and a vTPM's hardware with the same hardware alone, is one code and one set of cases.
+    const shared: Readonly<Record<string, readonly string[]>> = {
+      sgx: ['sgx', 'tdx'],
+      'azure-snp': ['azure', 'snp'],
+      'azure-tdx': ['azure', 'tdx'],
+    }
+    const folders = shared[name] ?? [name]
     const refused = new Set(folders.flatMap(casesOf).map((one) => one.code))
     // Only hardware encrypts memory, and the check on debugging comes first: attest/appraise tests raise this one.
     const elsewhere = ['memory-encryption']

@@ -21,6 +21,7 @@ describe.skipIf(published === undefined)('published vectors', () => {
     ['sgx', 3],
     ['nitro', 9],
     ['nvidia-gpu', 17],
+    ['azure-vtpm', 4],
   ])('every %s case and variant agrees, and says what was skipped', async (kind, count) => {
     const { code, lines } = await run(join(published!, kind))
     expect(lines.filter((line) => line.startsWith('FAILED'))).toEqual([])
@@ -49,7 +50,7 @@ describe.skipIf(published === undefined)('published vectors', () => {
 
 const minted = join(import.meta.dirname, '../vectors/snp')
 const readCase = (name: string, folder = minted) => JSON.parse(readFileSync(join(folder, name, 'case.json'), 'utf8'))
-const mintedKinds = ['snp', 'tdx', 'sgx', 'nitro', 'gpu'].map((kind) => {
+const mintedKinds = ['snp', 'tdx', 'sgx', 'nitro', 'gpu', 'azure'].map((kind) => {
   const folder = join(import.meta.dirname, '../vectors', kind)
   return { kind, folder, names: readdirSync(folder).filter((name) => existsSync(join(folder, name, 'case.json'))) }
 })
@@ -67,7 +68,7 @@ describe('minted vectors', () => {
       mintedKinds.flatMap(({ folder, names }) => names.map((name) => readCase(name, folder).code)),
     )
     // Sizes are bounded by the envelope's shape, and a chain always has three certificates: core tests raise these.
-    const elsewhere = ['snp/size', 'x509/size', 'chain/length', 'crl/size']
+    const elsewhere = ['snp/size', 'azure/size', 'x509/size', 'chain/length', 'crl/size']
     const missing = Object.keys(fixes).filter((code) => !covered.has(code))
     expect(missing.sort()).toEqual(elsewhere.sort())
   })

@@ -1,0 +1,18 @@
+/** Failures of verifying Azure evidence beyond those of the hardware's own, in the order of the steps that raise them. */
+export type AzureCode =
+  | 'azure/size'
+  | 'azure/header'
+  | 'azure/report-type'
+  | 'azure/runtime-size'
+  | 'azure/hash-type'
+  | 'azure/padding'
+  | 'azure/vmpl'
+  | 'azure/td-report'
+  | 'azure/runtime-binding'
+  | 'azure/runtime-data'
+  | 'azure/attestation-key'
+  | 'azure/quote-form'
+  | 'azure/pcr-bank'
+  | 'azure/quote-signature'
+  | 'azure/pcr-selection'
+  | 'azure/pcr-digest'
