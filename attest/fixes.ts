@@ -78,6 +78,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'dcap/collateral-expired': collateral,
   'dcap/collateral-kind': 'send the collateral of the kind of the quote: that of TDX differs from that of SGX',
   'dcap/crl-floor': collateral,
+  'dcap/tcb-floor': collateral,
   'dcap/fmspc': 'fetch the TCB info for the FMSPC of this machine',
   'dcap/pce-id': 'fetch the TCB info for the FMSPC of this machine',
   'dcap/qe-signature': quote,

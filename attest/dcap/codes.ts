@@ -18,6 +18,7 @@ export type DcapCode =
   | 'dcap/collateral-expired'
   | 'dcap/collateral-kind'
   | 'dcap/crl-floor'
+  | 'dcap/tcb-floor'
   | 'dcap/fmspc'
   | 'dcap/pce-id'
   | 'dcap/qe-signature'

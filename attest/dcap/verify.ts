@@ -37,7 +37,8 @@ function refuse(code: DcapCode, message: string, cause?: unknown): Failure<DcapC
   return new Failure<DcapCode>(code, message, { cause })
 }
 
-function verifyName(certificate: Certificate, names: readonly string[], what: string): void {
+/** @throws dcap/certificate-name */
+export function verifyName(certificate: Certificate, names: readonly string[], what: string): void {
   const found = commonName(certificate.subject)
   if (found === undefined || !names.includes(found))
     throw refuse('dcap/certificate-name', `${what} is not named ${names.join(' or ')}`)
@@ -66,7 +67,7 @@ export async function verifyPckChain(quote: Quote, anchors: Anchors, at: UnixSec
 }
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
-function findRoot(root: Certificate, anchors: Anchors): 'hardware' | 'simulated' {
+export function findRoot(root: Certificate, anchors: Pick<Anchors, 'simulatedRoots'>): 'hardware' | 'simulated' {
   const digest = toHex(sha256(root.spki))
   if (digest === intelRoot) return 'hardware'
   if (anchors.simulatedRoots.includes(digest)) return 'simulated'
@@ -99,6 +100,8 @@ export async function verifyCollateral(
   const [pckCrl, rootCrl] = crls
   verifyFloor('PCK CRL', machine.ca, pckCrl.thisUpdate, anchors, at)
   verifyFloor('root CRL', machine.root, rootCrl.thisUpdate, anchors, at)
+  verifyEdition('TCB info', { kind: 'tcb-info', fmspc: tcbInfo.fmspc }, tcbInfo, { quote, machine, anchors, at })
+  verifyEdition('QE identity', { kind: 'qe-identity' }, qeIdentity, { quote, machine, anchors, at })
   const validUntil = Math.min(...[tcbInfo, qeIdentity, ...crls].map((one) => one.nextUpdate))
   return { tcbInfo, qeIdentity, validUntil }
 }
@@ -116,10 +119,37 @@ function verifyFloor(
 ): void {
   const digest = toHex(sha256(issuer.spki))
   for (const floor of anchors.collateralFloors ?? []) {
-    if (floor.issuer !== digest || floor.issuedAtMin > at || issuedAt >= floor.issuedAtMin) continue
+    if (floor.kind !== 'crl' || floor.issuer !== digest) continue
+    if (floor.issuedAtMin > at || issuedAt >= floor.issuedAtMin) continue
     throw refuse(
       'dcap/crl-floor',
       `${what} is from ${formatTime(issuedAt)}, expected one from ${formatTime(floor.issuedAtMin)} or later`,
+    )
+  }
+}
+
+/**
+ * As verifyFloor, for what Intel counts in editions: both of two are in their time for weeks, and the older one may call a
+ * machine current that the newer one does not. Of one edition the newer issue counts.
+ */
+function verifyEdition(
+  what: string,
+  of: { readonly kind: 'tcb-info'; readonly fmspc: string } | { readonly kind: 'qe-identity' },
+  found: Pick<TcbInfo, 'tcbEvaluationDataNumber' | 'issueDate'>,
+  { quote, machine, anchors, at }: { quote: Quote; machine: Machine; anchors: Anchors; at: UnixSeconds },
+): void {
+  const root = toHex(sha256(machine.root.spki))
+  const edition = found.tcbEvaluationDataNumber
+  for (const floor of anchors.collateralFloors ?? []) {
+    if (floor.kind !== 'tcb-info' && floor.kind !== 'qe-identity') continue
+    if (floor.kind !== of.kind) continue
+    if (floor.root !== root || floor.tee !== quote.tee || floor.issuedAtMin > at) continue
+    if (floor.kind === 'tcb-info' && of.kind === 'tcb-info' && floor.fmspc !== of.fmspc) continue
+    const isOlder = edition < floor.editionMin || (edition === floor.editionMin && found.issueDate < floor.issuedAtMin)
+    if (!isOlder) continue
+    throw refuse(
+      'dcap/tcb-floor',
+      `${what} is edition ${edition} of ${formatTime(found.issueDate)}, expected edition ${floor.editionMin} of ${formatTime(floor.issuedAtMin)} or later`,
     )
   }
 }

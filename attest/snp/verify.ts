@@ -71,7 +71,7 @@ export async function verifySnp(
   await verifyChain([chain.vek, chain.ask, chain.ark], names, at, anchors.links)
   trace('snp/chain', chainText(chain))
   const crl = await verifyRevocation(evidence.crl, chain, at)
-  verifyCrlFloor(crl, chain.ark, anchors, at)
+  verifyCrlFloor(crl, chain, anchors, at)
   if (crl) trace('snp/crl', crlText(crl))
   else trace('snp/crl', '', 'skip')
   const endorsement = readEndorsement(chain.vek)
@@ -125,7 +125,7 @@ function parseChain(evidence: SnpEvidence): Chain {
 }
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
-function findRoot(ark: Certificate, anchors: Anchors): Root {
+export function findRoot(ark: Certificate, anchors: Pick<Anchors, 'simulatedRoots'>): Root {
   const digest = toHex(sha256(ark.spki))
   const product = vendorRoots.get(digest)
   if (product) return { platform: 'hardware', product, digest }
@@ -148,9 +148,11 @@ async function verifyRevocation(der: string | null, chain: Chain, at: UnixSecond
  * Whoever sends evidence chooses the CRL that comes along, so one that is older than the caller's floor is none. A floor
  * of a later time than `at` does not count: what was decided before it was decided by the lists of then.
  */
-function verifyCrlFloor(crl: Crl | null, ark: Certificate, anchors: Anchors, at: UnixSeconds): void {
+function verifyCrlFloor(crl: Crl | null, { ask, ark }: Chain, anchors: Anchors, at: UnixSeconds): void {
   const issuer = toHex(sha256(ark.spki))
+  const list = commonName(ask.subject)?.startsWith('SEV-VLEK-') ? 'vlek' : 'vcek'
   for (const floor of anchors.collateralFloors ?? []) {
+    if (floor.kind !== 'crl' && !(floor.kind === 'amd-crl' && floor.list === list)) continue
     if (floor.issuer !== issuer || floor.issuedAtMin > at) continue
     if (crl !== null && crl.thisUpdate >= floor.issuedAtMin) continue
     const found = crl === null ? 'there is no CRL of the root' : `CRL of the root is from ${formatTime(crl.thisUpdate)}`

@@ -4,7 +4,7 @@ import { ed25519Jwk, type SignatureJwk, signatureJwk, thumbprint } from '#core/c
 import type { SigningKey } from '#core/crypto/sign.js'
 import { envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { hex, integer, list, literal, object, type Shaped, string } from '#core/encoding/shape.js'
+import { hex, integer, list, literal, object, oneOf, type Shape, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { nameShape, timeShape, titleShape } from '#core/wire/names.js'
@@ -17,16 +17,47 @@ export type TrustFileCode = 'trust-file/expired' | 'trust-file/rollback' | 'trus
 const namedKey = object({ alias: nameShape, key: signatureJwk })
 
 /**
- * The oldest that a vendor's collateral may be, by the key that signs it: the holder of evidence chooses which of two
- * lists that are both in their time it sends along, and sends the one that does not revoke it.
+ * The oldest that a vendor's list of revoked certificates may be, by the key that signs it: the holder of evidence chooses
+ * which of two lists that are both in their time it sends along, and sends the one that does not revoke it.
  */
-const collateralFloorShape = object({
+const crlFloor = object({
   kind: literal('crl'),
   /** SHA-256 of the DER SubjectPublicKeyInfo of the key that signs the list */
   issuer: hex(32),
   issuedAtMin: timeShape,
 })
-export type CollateralFloor = Shaped<typeof collateralFloorShape>
+/** AMD's root signs one list for VCEKs and one for VLEKs: this floor is for one of them, `crl` for both. */
+const amdCrlFloor = object({
+  kind: literal('amd-crl'),
+  list: oneOf('vcek', 'vlek'),
+  issuer: hex(32),
+  issuedAtMin: timeShape,
+})
+
+/** SHA-256 of the DER SubjectPublicKeyInfo of the vendor's root, since the signer below it changes. */
+const ofEdition = { root: hex(32), tee: oneOf('tdx', 'sgx'), editionMin: integer({ max: 0xffff_ffff }) }
+/** The least edition (`tcbEvaluationDataNumber`) of Intel's TCB info for a family; of that edition, the oldest. */
+const tcbInfoFloor = object({ kind: literal('tcb-info'), fmspc: hex(6), ...ofEdition, issuedAtMin: timeShape })
+const qeIdentityFloor = object({ kind: literal('qe-identity'), ...ofEdition, issuedAtMin: timeShape })
+
+/** The least that collateral of a vendor may be, as its reader has seen it. */
+export type CollateralFloor =
+  | Shaped<typeof crlFloor>
+  | Shaped<typeof amdCrlFloor>
+  | Shaped<typeof tcbInfoFloor>
+  | Shaped<typeof qeIdentityFloor>
+
+/** Decides by `kind`, never by trying one shape and then the other. */
+const collateralFloorShape: Shape<CollateralFloor> = (value, path) => {
+  const kind =
+    value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? (value as { readonly kind?: unknown }).kind
+      : undefined
+  if (kind === 'amd-crl') return amdCrlFloor(value, path)
+  if (kind === 'tcb-info') return tcbInfoFloor(value, path)
+  if (kind === 'qe-identity') return qeIdentityFloor(value, path)
+  return crlFloor(value, path)
+}
 export const collateralFloorsShape = list(collateralFloorShape, { max: 256 })
 
 /**

@@ -15,6 +15,7 @@ import { crlSizeMax } from '#core/limits.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import {
   type Certificate,
+  type Extension,
   readExtensionList,
   sameAlgorithm,
   verifyX509Signature,
@@ -43,7 +44,13 @@ export interface Crl {
   readonly nextUpdate: UnixSeconds
   /** lowercase hex of the serial numbers' magnitudes */
   readonly revoked: ReadonlySet<string>
+  /** the CRL number, which only grows for one issuer; null when the list carries none */
+  readonly number: bigint | null
 }
+
+const crlNumberOid = '2.5.29.20'
+/** source: RFC 5280, "CRL Number" */
+const crlNumberSizeMax = 20
 
 /**
  * The CRL that the bytes spell. One without `nextUpdate` is refused: nothing could ever call it stale. One with a
@@ -77,8 +84,8 @@ export function parseCrl(der: Uint8Array, what = 'CRL'): Crl {
     const revoked = entries ? readEntries(entries, what) : new Set<string>()
     const extensions = reader.optional(0xa0, 'extensions')
     reader.end('to-be-signed part')
-    if (extensions) refuseCritical(parseDer(extensions.body, derTag.sequence, 'extensions'), what)
-    return { tbs: tbs.whole, algorithm, signature, issuer, thisUpdate, nextUpdate, revoked }
+    const number = extensions ? readNumber(parseDer(extensions.body, derTag.sequence, 'extensions'), what) : null
+    return { tbs: tbs.whole, algorithm, signature, issuer, thisUpdate, nextUpdate, revoked, number }
   })
 }
 
@@ -96,10 +103,21 @@ function readEntries(sequence: Der, what: string): ReadonlySet<string> {
   return revoked
 }
 
-function refuseCritical(sequence: Der, what: string): void {
-  for (const { oid, critical } of readExtensionList(sequence, what).values()) {
+function refuseCritical(sequence: Der, what: string): ReadonlyMap<string, Extension> {
+  const extensions = readExtensionList(sequence, what)
+  for (const { oid, critical } of extensions.values()) {
     if (critical) throw new Failure<CrlCode>('crl/critical-extension', `${what} has critical extension ${oid}`)
   }
+  return extensions
+}
+
+function readNumber(sequence: Der, what: string): bigint | null {
+  const extension = refuseCritical(sequence, what).get(crlNumberOid)
+  if (!extension) return null
+  const magnitude = derUnsigned(parseDer(extension.value, derTag.integer, 'CRL number'), 'CRL number')
+  if (magnitude.length > crlNumberSizeMax)
+    throw new Failure<CrlCode>('crl/form', `number of ${what} has more than ${crlNumberSizeMax} bytes`)
+  return BigInt(`0x${toHex(magnitude)}`)
 }
 
 /**

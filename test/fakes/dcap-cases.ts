@@ -6,7 +6,8 @@ import { concat, utf8 } from '#core/bytes/bytes.js'
 import { Writer } from '#core/bytes/writer.js'
 import { formatTime } from '#core/time.js'
 import type { SgxReferenceValues, TdxReferenceValues } from '#core/wire/reference-values.js'
-import { type DcapBreakage, dcapKeys, dcapSerials, isvLevel, level, pckExtension } from './dcap.js'
+import type { CollateralFloor } from '#core/wire/trust-file.js'
+import { type DcapBreakage, dcapKeys, dcapRootDigest, dcapSerials, isvLevel, level, pckExtension } from './dcap.js'
 import { testTime } from './platform.js'
 
 /** One minted case: a good machine with one thing done differently, and what must come of it; see SnpCase. */
@@ -20,6 +21,7 @@ export interface DcapCase {
   readonly tenantClass?: 'production'
   readonly unknownRoot?: true
   readonly floorAt?: number
+  readonly floors?: readonly CollateralFloor[]
 }
 
 const passes = (name: string, broken: DcapBreakage, values: DcapCase['values'] = {}): DcapCase => ({
@@ -53,6 +55,11 @@ const both =
     for (const change of changes) change(body)
   }
 const day = 86_400
+const floorOf = { root: dcapRootDigest, tee: 'tdx' } as const
+const tcbFloor = (editionMin: number, issuedAtMin = testTime - day) =>
+  ({ kind: 'tcb-info', fmspc: '90c06f000000', ...floorOf, editionMin, issuedAtMin }) as const
+const identityFloor = (editionMin: number) =>
+  ({ kind: 'qe-identity', ...floorOf, editionMin, issuedAtMin: testTime - day }) as const
 const levels =
   (...list: readonly unknown[]) =>
   (info: Record<string, unknown>) => {
@@ -193,6 +200,20 @@ const documents: readonly DcapCase[] = [
   unverified('dcap/collateral-kind', 'tcb-info-of-sgx', { tcbInfo: member('id', 'SGX') }),
   unverified('dcap/collateral-kind', 'identity-of-the-sgx-enclave', { qeIdentity: member('id', 'QE') }),
   { ...unverified('dcap/crl-floor', 'root-crl-older-than-the-floor', {}), floorAt: testTime },
+  { ...unverified('dcap/tcb-floor', 'tcb-info-of-an-older-edition', {}), floors: [tcbFloor(19)] },
+  { ...unverified('dcap/tcb-floor', 'tcb-info-older-than-one-of-its-edition', {}), floors: [tcbFloor(18, testTime)] },
+  { ...unverified('dcap/tcb-floor', 'identity-of-an-older-edition', {}), floors: [identityFloor(19)] },
+  { ...passes('editions-of-the-floors', {}), floors: [tcbFloor(18), identityFloor(18)] },
+  { ...passes('newer-edition-than-the-floor', {}), floors: [tcbFloor(17, testTime)] },
+  {
+    ...passes('floors-of-others', {}),
+    floors: [
+      { ...tcbFloor(19), fmspc: '00806f050000' },
+      { ...tcbFloor(19), tee: 'sgx' },
+      { ...identityFloor(19), root: '00'.repeat(32) },
+      { ...tcbFloor(19), issuedAtMin: testTime + 1 },
+    ],
+  },
   unverified('dcap/fmspc', 'tcb-info-of-another-family', { tcbInfo: member('fmspc', '00806F050000') }),
   unverified('dcap/pce-id', 'tcb-info-of-another-pce', { tcbInfo: member('pceId', '0001') }),
   unverified('tdx/module-identity', 'module-that-is-not-listed', { report: svns(5, 3) }),

@@ -4,6 +4,7 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { formatTime } from '#core/time.js'
 import type { ReferenceValues, SgxReferenceValues, TdxReferenceValues } from '#core/wire/reference-values.js'
+import type { CollateralFloor } from '#core/wire/trust-file.js'
 import { dcapReportData, dcapRootDigest, mintDcap } from './dcap.js'
 import { type DcapCase, sgxCases, tdxCases } from './dcap-cases.js'
 import { testTime } from './platform.js'
@@ -75,10 +76,9 @@ export async function mintDcapVectors(kind: 'tdx' | 'sgx'): Promise<ReadonlyMap<
 }
 
 function caseJson(kind: 'tdx' | 'sgx', one: DcapCase, files: Readonly<Record<string, string>>): unknown {
-  const floors =
-    one.floorAt === undefined
-      ? {}
-      : { collateralFloors: [{ kind: 'crl', issuer: dcapRootDigest, issuedAtMin: one.floorAt }] }
+  const crlFloor: readonly CollateralFloor[] =
+    one.floorAt === undefined ? [] : [{ kind: 'crl', issuer: dcapRootDigest, issuedAtMin: one.floorAt }]
+  const collateralFloors = [...crlFloor, ...(one.floors ?? [])]
   return {
     tee: kind,
     product: kind === 'tdx' ? 'TDX' : 'SGX',
@@ -93,7 +93,7 @@ function caseJson(kind: 'tdx' | 'sgx', one: DcapCase, files: Readonly<Record<str
     expectCrypto: one.crypto,
     ...(one.code === null ? {} : { code: one.code }),
     simulatedRoots: one.unknownRoot ? [] : [dcapRootDigest],
-    ...floors,
+    ...(collateralFloors.length === 0 ? {} : { collateralFloors }),
     tenantClass: one.tenantClass ?? 'development',
   }
 }

@@ -171,6 +171,24 @@ describe(`CRLs on the ${backend.name} backend`, () => {
     expect(list.revoked.size).toBe(0)
   })
 
+  test.each([
+    [[2, 1, 7], 7n],
+    [[2, 3, 0, 0xff, 0xff], 0xffffn],
+    [[2, 20, ...Array<number>(20).fill(0x7f)], BigInt(`0x${'7f'.repeat(20)}`)],
+  ])('reads the number of a list, %j', async (value, number) => {
+    const extensions = [{ oid: '2.5.29.20', critical: false, value: new Uint8Array(value) }]
+    expect(parseCrl(await crl({ extensions })).number).toBe(number)
+    expect(parseCrl(await crl({ extensions: [{ ...extensions[0]!, oid: '2.5.29.35' }] })).number).toBeNull()
+  })
+
+  test.each([[[2, 21, ...Array<number>(21).fill(1)]], [[2, 1, 0xff]], [[4, 1, 1]]])(
+    'refuses a number that is none, %j',
+    async (value) => {
+      const list = await crl({ extensions: [{ oid: '2.5.29.20', critical: false, value: new Uint8Array(value) }] })
+      expect(() => parseCrl(list)).toThrowError(expect.objectContaining({ code: 'crl/form' }))
+    },
+  )
+
   test('refuses a revoked certificate', async () => {
     const list = parseCrl(await crl({ revoked: [7, 0x80] }))
     expect(() => verifyNotRevoked(leaf, list, 'leaf')).toThrowError(expect.objectContaining({ code: 'crl/revoked' }))
