@@ -84,7 +84,8 @@ describe('the trace of a result', () => {
       const minted = await mintDcapEvidence({ tee: kind as 'tdx' | 'sgx', ...one.broken })
       const evidence = { eventLog: null, ...minted, kind } as Evidence
       const { trace, told } = recorder()
-      const failure = await verifyEvidence(evidence, anchors, testTime, trace).catch((error: unknown) => error)
+      const withFloors = { ...anchors, collateralFloors: one.floors ?? [] }
+      const failure = await verifyEvidence(evidence, withFloors, testTime, trace).catch((error: unknown) => error)
       if (!isFailure(failure)) throw new Error(`${one.name} verifies`)
       const failed = tracedVerification(evidence.kind, told, failure).filter((step) => step.verdict === 'fail')
       expect(failed, one.name).toMatchObject([{ code: one.code }])

@@ -1,0 +1,240 @@
+import fc from 'fast-check'
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { VerifyContext } from '#attest/endorsements/context.js'
+import { bodySizeMax, type CollateralItem, isOlder } from '#attest/endorsements/item.js'
+import { type CollateralName, formatName } from '#attest/endorsements/names.js'
+import { verifyItem } from '#attest/endorsements/verify.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { isFailure } from '#core/failure.js'
+import { formatTime } from '#core/time.js'
+import { type Crl, parseCrl } from '#core/x509/crl.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
+import { dcapKeys, dcapRootDigest, dcapSerials } from '#test/fakes/dcap.js'
+import { testTime, throwawayKeys } from '#test/fakes/platform.js'
+import { amdDocuments, intelDocuments } from '#test/fakes/vendors.js'
+
+const day = 86_400
+const amdRoot = toHex(sha256(throwawayKeys.ark.spki))
+const roots = [dcapRootDigest, amdRoot]
+
+/** What a document is verified beside: the lists among these documents. */
+function beside(items: readonly CollateralItem[], change: Partial<VerifyContext> = {}): VerifyContext {
+  const crlOf = (name: CollateralName): Crl | null => {
+    const found = items.find((item) => formatName(item.name) === formatName(name))
+    return found ? parseCrl(found.body) : null
+  }
+  return { simulatedRoots: roots, at: testTime, crlOf, ...change }
+}
+const named = (items: readonly CollateralItem[], kind: CollateralItem['name']['kind']) =>
+  items.find((item) => item.name.kind === kind)!
+
+let intel: readonly CollateralItem[]
+let amd: readonly CollateralItem[]
+beforeAll(async () => {
+  intel = (await intelDocuments()).items
+  amd = (await amdDocuments()).items
+})
+
+describe('genuine documents', () => {
+  test("of Intel's kind, each with its time, its edition and its floor", async () => {
+    const found = await Promise.all(intel.map((item) => verifyItem(item, beside(intel))))
+    expect(found.map(({ label, platform, edition }) => [label, platform, edition])).toEqual([
+      ['intel/root-crl', 'simulated', null],
+      ['intel/pck-crl/platform', 'simulated', null],
+      ['intel/tdx/tcb-info/90c06f000000', 'simulated', 18n],
+      ['intel/tdx/qe-identity', 'simulated', 18n],
+      ['intel/sgx/tcb-info/90c06f000000', 'simulated', 18n],
+      ['intel/sgx/qe-identity', 'simulated', 18n],
+    ])
+    for (const { issuedAt, validUntil, root } of found) {
+      expect([issuedAt, validUntil, root]).toEqual([testTime - day, testTime + 30 * day, dcapRootDigest])
+    }
+    expect(found[0]!.floor).toEqual({ kind: 'crl', issuer: dcapRootDigest, issuedAtMin: testTime - day })
+    expect(found[2]!.floor).toEqual({
+      kind: 'tcb-info',
+      fmspc: '90c06f000000',
+      root: dcapRootDigest,
+      tee: 'tdx',
+      editionMin: 18,
+      issuedAtMin: testTime - day,
+    })
+  })
+
+  test.each(['Milan', 'Genoa', 'Turin'] as const)("of AMD's kind for %s", async (product) => {
+    const { items } = await amdDocuments({ product })
+    const found = await Promise.all(items.map((item) => verifyItem(item, beside(items))))
+    expect(found.map(({ label }) => label.split('/').slice(0, 4).join('/').slice(0, 22))).toEqual([
+      `amd/${product.toLowerCase()}/vcek/ask`,
+      `amd/${product.toLowerCase()}/vcek/crl`,
+      `amd/${product.toLowerCase()}/vcek/5a5a5a5a`.slice(0, 22),
+    ])
+    expect(found[1]!.floor).toEqual({ kind: 'amd-crl', list: 'vcek', issuer: amdRoot, issuedAtMin: testTime - day })
+    expect([found[0]!.floor, found[2]!.floor]).toEqual([null, null])
+  })
+})
+
+type Case = readonly [
+  code: string,
+  what: string,
+  item: () => Promise<CollateralItem> | CollateralItem,
+  context?: () => Promise<VerifyContext> | VerifyContext,
+]
+const minted = async (broken: Parameters<typeof intelDocuments>[0], kind: CollateralItem['name']['kind']) =>
+  named((await intelDocuments(broken)).items, kind)
+const cases: readonly Case[] = [
+  [
+    'dcap/unknown-root',
+    'a root that nobody named',
+    () => named(intel, 'intel-tcb-info'),
+    () => beside(intel, { simulatedRoots: [] }),
+  ],
+  [
+    'snp/unknown-root',
+    'a root of AMD that nobody named',
+    () => named(amd, 'amd-crl'),
+    () => beside(amd, { simulatedRoots: [] }),
+  ],
+  ['collateral/root-crl-missing', 'no CRL of the root', () => named(intel, 'intel-tcb-info'), () => beside([])],
+  [
+    'crl/signature',
+    'a CRL of somebody else',
+    async () => ({ ...named(intel, 'intel-root-crl'), body: flipLast(named(intel, 'intel-root-crl').body) }),
+  ],
+  [
+    'dcap/collateral-signature',
+    'TCB info of another signer',
+    () => minted({ documentSigner: dcapKeys.other }, 'intel-tcb-info'),
+  ],
+  [
+    'dcap/collateral-not-yet-valid',
+    'TCB info of tomorrow',
+    () => minted({ tcbInfo: (info) => void (info.issueDate = formatTime(testTime + day)) }, 'intel-tcb-info'),
+  ],
+  ['crl/not-yet-valid', 'a CRL of tomorrow', () => minted({ rootCrl: { thisUpdate: testTime + 1 } }, 'intel-root-crl')],
+  ['crl/expired', 'a CRL of last month', () => minted({ rootCrl: { nextUpdate: testTime - 1 } }, 'intel-root-crl')],
+  [
+    'collateral/mismatch',
+    'TCB info of another family',
+    () => minted({ tcbInfo: (info) => void (info.fmspc = '00806F050000') }, 'intel-tcb-info'),
+  ],
+  [
+    'dcap/collateral-kind',
+    'TCB info of the other TEE',
+    () => ({ ...named(intel, 'intel-tcb-info'), name: { kind: 'intel-tcb-info', tee: 'sgx', fmspc: '90c06f000000' } }),
+  ],
+  [
+    'collateral/mismatch',
+    'the list of the other PCK authority',
+    () => ({ ...named(intel, 'intel-pck-crl'), name: { kind: 'intel-pck-crl', ca: 'processor' } }),
+  ],
+  [
+    'dcap/certificate-name',
+    'a document that a PCK authority signed',
+    async () => ({ ...named(intel, 'intel-tcb-info'), chain: named(intel, 'intel-pck-crl').chain }),
+  ],
+  [
+    'crl/revoked',
+    'a TCB signer that the root took back',
+    () => named(intel, 'intel-tcb-info'),
+    async () => beside((await intelDocuments({ rootCrl: { revoked: [dcapSerials.signer] } })).items),
+  ],
+  [
+    'crl/revoked',
+    'an ASK that the root took back',
+    () => named(amd, 'amd-ask'),
+    async () => beside((await amdDocuments({ crl: { revoked: [0x20002] } })).items),
+  ],
+  [
+    'collateral/mismatch',
+    'a certificate too many',
+    () => ({ ...named(amd, 'amd-crl'), chain: [...named(amd, 'amd-crl').chain, ...named(amd, 'amd-crl').chain] }),
+  ],
+  [
+    'collateral/mismatch',
+    'the VCEK of another chip',
+    () => ({ ...named(amd, 'amd-vcek'), name: { ...vcek(), hwId: '5b'.repeat(64) } }),
+  ],
+  [
+    'collateral/mismatch',
+    'the VCEK of another TCB',
+    () => ({ ...named(amd, 'amd-vcek'), name: { ...vcek(), tcb: { ...vcek().tcb, microcode: 1 } } }),
+  ],
+  [
+    'collateral/mismatch',
+    'an authority of VLEKs for one of VCEKs',
+    () => ({ ...named(amd, 'amd-ask'), name: { kind: 'amd-ask', product: 'Genoa', key: 'vlek' } }),
+  ],
+  [
+    'collateral/size',
+    'more than an envelope takes',
+    () => ({ ...named(amd, 'amd-crl'), body: new Uint8Array(bodySizeMax['amd-crl'] + 1) }),
+  ],
+  [
+    'collateral/size',
+    'a long chain',
+    () => ({ ...named(amd, 'amd-crl'), chain: Array(3).fill(named(amd, 'amd-crl').chain[0]) }),
+  ],
+  [
+    'chain/expired',
+    'a root that is over',
+    () => named(amd, 'amd-crl'),
+    () => beside(amd, { at: testTime + 2000 * day }),
+  ],
+]
+const vcek = () => named(amd, 'amd-vcek').name as Extract<CollateralName, { readonly kind: 'amd-vcek' }>
+const flipLast = (bytes: Uint8Array) => bytes.map((byte, i) => (i === bytes.length - 1 ? byte ^ 1 : byte))
+
+for (const [code, what, item, context] of cases) {
+  test(`refuses with ${code}: ${what}`, async () => {
+    const one = await item()
+    expect(await codeOfPromise(verifyItem(one, (await context?.()) ?? beside([...intel, ...amd])))).toBe(code)
+  })
+}
+
+test('no changed byte is believed, and nothing but a Failure is thrown', async () => {
+  const all = [...intel, ...amd]
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...all),
+      fc.nat(),
+      fc.integer({ min: 1, max: 255 }),
+      fc.boolean(),
+      async (item, at, change, inChain) => {
+        const target = inChain ? item.chain[0]! : item.body
+        const altered = target.map((byte, i) => (i === at % target.length ? byte ^ change : byte))
+        const one = inChain ? { ...item, chain: [altered, ...item.chain.slice(1)] } : { ...item, body: altered }
+        try {
+          const { floor, issuedAt, validUntil } = await verifyItem(one, beside(all))
+          // White space around what is signed may change; what it says may not.
+          const good = await verifyItem(item, beside(all))
+          expect({ floor, issuedAt, validUntil }).toEqual({
+            floor: good.floor,
+            issuedAt: good.issuedAt,
+            validUntil: good.validUntil,
+          })
+          expect(inChain).toBe(false)
+        } catch (error) {
+          if (!isFailure(error)) throw error
+        }
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
+test.each([
+  ['intel-tcb-info', [17n, 20], [18n, 10], true],
+  ['intel-tcb-info', [19n, 1], [18n, 10], false],
+  ['intel-tcb-info', [18n, 9], [18n, 10], true],
+  ['intel-tcb-info', [18n, 10], [18n, 10], false],
+  ['intel-root-crl', [null, 9], [null, 10], true],
+  ['intel-root-crl', [null, 11], [null, 10], false],
+  ['amd-crl', [4n, 11], [5n, 10], true],
+  ['amd-crl', [6n, 9], [5n, 10], true],
+  ['amd-crl', [null, 11], [5n, 10], true],
+  ['amd-crl', [1n, 11], [null, 10], false],
+  ['amd-vcek', [null, 9], [null, 10], false],
+] as const)('%s %s after %s: older is %s', (kind, [edition, issuedAt], [otherEdition, otherAt], expected) => {
+  expect(isOlder(kind, { edition, issuedAt }, { edition: otherEdition, issuedAt: otherAt })).toBe(expected)
+})
