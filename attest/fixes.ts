@@ -1,4 +1,5 @@
 import type { AzureCode } from '#attest/azure/codes.js'
+import type { CcaCode } from '#attest/cca/codes.js'
 import type { DcapCode } from '#attest/dcap/codes.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
 import type { NitroCode } from '#attest/nitro/codes.js'
@@ -17,6 +18,7 @@ export type VerificationCode =
   | SgxCode
   | NitroCode
   | AzureCode
+  | CcaCode
   | GpuCode
   | X509Code
   | ChainCode
@@ -29,6 +31,7 @@ const quote = 'fetch the quote again from the guest device, cut it to its own le
 const collateral = 'fetch TCB info, QE identity and both CRLs again from the vendor and send them byte for byte'
 const device = 'fetch the report of each device again for this challenge, cut to its own length, and send it unchanged'
 const deviceChain = 'fetch the five certificates of this device again and send them leaf first'
+const token = 'ask the realm management monitor for a token again and send its bytes unchanged'
 const document = 'ask the hypervisor for a document again and send its bytes unchanged'
 const rim = 'fetch the RIM for the version that the device reports again from NVIDIA and send it unchanged'
 const hcl = 'read NV index 0x01400001 of the vTPM again and send its 2600 bytes unchanged'
@@ -152,6 +155,22 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
     'quote with the attestation key at 0x81000003, and send the HCL report of this virtual machine',
   'azure/pcr-selection': 'send the values of exactly the PCRs that were quoted',
   'azure/pcr-digest': 'read the PCRs again and quote at the same time, with nothing measured in between',
+  'cca/form': token,
+  'cca/collection': 'send the whole token of RMM 1.0 or later: platform and realm half, under tag 399 or 907',
+  'cca/cose': token,
+  'cca/algorithm': 'this platform signs with an algorithm that the verifier does not know; update one of the two',
+  'cca/claims': 'this platform writes claims that the verifier does not know; update one of the two',
+  'cca/profile': 'this platform writes a profile that the verifier does not know; update one of the two',
+  'cca/claim': token,
+  'cca/hash-algorithm': 'this platform uses a hash function that the verifier does not know; update one of the two',
+  'cca/realm-key':
+    'this platform writes the key of a realm in a form that the verifier does not know; update one of the two',
+  'cca/platform-key': 'send the key of the platform as DER SubjectPublicKeyInfo, P-256 or P-384, uncompressed',
+  'cca/unknown-key':
+    'no key of a CCA platform is compiled in; keys that a reader names are for development tenants only',
+  'cca/platform-signature': 'send the key of the platform that signed the token',
+  'cca/binding': 'update the firmware: platform and realm token do not belong together',
+  'cca/realm-signature': token,
   'x509/size': certificates,
   'x509/form': certificates,
   'x509/version': certificates,

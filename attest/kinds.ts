@@ -2,6 +2,9 @@ import type { Anchors } from '#attest/anchors.js'
 import { appraiseAzureSnp, appraiseAzureTdx } from '#attest/azure/appraise.js'
 import { type AzureSnpClaims, type AzureTdxClaims, azureSnpClaims, azureTdxClaims } from '#attest/azure/claims.js'
 import { verifyAzureSnp, verifyAzureTdx } from '#attest/azure/verify.js'
+import { appraiseCca } from '#attest/cca/appraise.js'
+import { type CcaClaims, ccaClaims } from '#attest/cca/claims.js'
+import { verifyCca } from '#attest/cca/verify.js'
 import { appraiseGpu } from '#attest/gpu/appraise.js'
 import { type GpuClaims, gpuClaims } from '#attest/gpu/claims.js'
 import { verifyGpu } from '#attest/gpu/verify.js'
@@ -146,14 +149,23 @@ const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
     collateral: ({ collateral }) => collateral,
     appraise: appraiseAzureTdx,
   }),
+  cca: kind<'cca', CcaClaims>('cca', {
+    // A token has no date, and neither has the key of its platform: no time decides.
+    async verify(evidence, anchors, _at, trace) {
+      const cca = await verifyCca(evidence, anchors, trace)
+      return { platform: cca.platform, claims: ccaClaims(cca) }
+    },
+    collateral: ({ platformKey }) => ({ platformKey }),
+    appraise: appraiseCca,
+  }),
 }
 
 /**
  * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
  *
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
- * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; azure/... with those of the hardware;
- *         gpu/...), and x509/..., chain/..., crl/...
+ * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; cca/...; azure/... with those of the
+ *         hardware; gpu/...), and x509/..., chain/..., crl/...
  */
 export async function verifyEvidence<E extends AnyEvidence>(
   evidence: E,

@@ -5,6 +5,7 @@
  */
 
 import type { AzureSnpClaims, AzureTdxClaims } from '#attest/azure/claims.js'
+import type { CcaClaims } from '#attest/cca/claims.js'
 import type { GpuClaims } from '#attest/gpu/claims.js'
 import type { NitroClaims } from '#attest/nitro/claims.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
@@ -19,7 +20,7 @@ export type TenantClass = 'production' | 'development'
 /** `unverified` when verification failed: such evidence says nothing about its platform. */
 export type Platform = 'hardware' | 'simulated' | 'unverified'
 /** The neutral claims of each kind of evidence of what a node runs on. */
-export type Claims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | AzureSnpClaims | AzureTdxClaims
+export type Claims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | AzureSnpClaims | AzureTdxClaims
 /** The neutral claims of evidence of devices beside it. */
 type DeviceClaims = GpuClaims
 export type AnyClaims = Claims | DeviceClaims

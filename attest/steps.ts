@@ -1,4 +1,5 @@
 import { azureSnp, azureTdx } from '#attest/azure/steps.js'
+import { ccaChecks, ccaSteps } from '#attest/cca/steps.js'
 import { gpuChecks, gpuSteps } from '#attest/gpu/steps.js'
 import { nitroChecks, nitroSteps } from '#attest/nitro/steps.js'
 import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
@@ -26,4 +27,5 @@ export const catalogue: Readonly<Record<AnyEvidence['kind'], KindSteps>> = {
   nitro: { steps: nitroSteps, checks: [...everyKind, ...nitroChecks] },
   'azure-snp': { steps: azureSnp.steps, checks: [...everyKind, ...azureSnp.checks] },
   'azure-tdx': { steps: azureTdx.steps, checks: [...everyKind, ...azureTdx.checks] },
+  cca: { steps: ccaSteps, checks: [...everyKind, ...ccaChecks] },
 }

@@ -1,4 +1,5 @@
 import type { VtpmClaims } from '#attest/azure/claims.js'
+import type { CcaClaims } from '#attest/cca/claims.js'
 import type { DcapClaims } from '#attest/dcap/claims.js'
 import type { GpuClaims, GpuDeviceClaims } from '#attest/gpu/claims.js'
 import type { NitroClaims } from '#attest/nitro/claims.js'
@@ -10,7 +11,8 @@ import type { Json } from '#core/encoding/json.js'
 
 /**
  * Claims under the names that deployed policies read as `input.snp`, `input.tdx`, `input.sgx`, `input["az-snp-vtpm"]`,
- * `input["az-tdx-vtpm"]` or `input.nvidia`, beside `init_data` and `report_data`. No deployed policy knows Nitro documents: those have AWS's own names under `input.nitro`.
+ * `input["az-tdx-vtpm"]` or `input.nvidia`, beside `init_data` and `report_data`. No deployed policy knows Nitro
+ * documents: those have AWS's own names under `input.nitro`, and CCA tokens those of Arm under `input.cca`.
  *
  * source  confidential-containers/trustee, attestation-service, claims of the default CPU policy; deps/verifier,
  *         "claims" of tdx, sgx and intel_dcap
@@ -21,6 +23,7 @@ export function deployedClaims(claims: AnyClaims): Json {
   if (claims.product === 'TDX') return tdx(claims)
   if (claims.product === 'SGX') return sgx(claims)
   if (claims.product === 'Nitro') return nitro(claims)
+  if (claims.product === 'CCA') return cca(claims)
   return snp(claims)
 }
 
@@ -157,6 +160,38 @@ function nitro(claims: NitroClaims): Json {
       pcrs: claims.pcrs,
       public_key: claims.publicKey ?? '',
       nonce: claims.nonce ?? '',
+    },
+  }
+}
+
+/** What whoever started the realm bound in is its personalization value. */
+function cca(claims: CcaClaims): Json {
+  return {
+    init_data: claims.personalizationValue,
+    report_data: claims.reportData,
+    cca: {
+      realm: {
+        challenge: claims.reportData,
+        personalization_value: claims.personalizationValue,
+        initial_measurement: claims.measurement,
+        extensible_measurements: claims.extensibleMeasurements,
+        hash_algo_id: claims.realmHashAlgorithm,
+      },
+      platform: {
+        profile: claims.platformProfile,
+        implementation_id: claims.implementationId,
+        instance_id: claims.chipId,
+        config: claims.platformConfig,
+        lifecycle: claims.lifecycle,
+        hash_algo_id: claims.platformHashAlgorithm,
+        sw_components: claims.components.map((one) => ({
+          component_type: one.type ?? '',
+          measurement_value: one.measurement,
+          version: one.version ?? '',
+          signer_id: one.signerId,
+          hash_algo_id: one.hashAlgorithm ?? '',
+        })),
+      },
     },
   }
 }

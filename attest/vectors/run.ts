@@ -9,6 +9,7 @@ import {
   parseCase,
   type Variant,
 } from '#attest/vectors/case.js'
+import { ccaAnchors, ccaDifferences, judgeCca } from '#attest/vectors/cca.js'
 import { dcapDifferences, judgeDcap } from '#attest/vectors/dcap.js'
 import { disputedPasses } from '#attest/vectors/disputed.js'
 import { gpuDifferences, judgeGpu } from '#attest/vectors/gpu.js'
@@ -36,6 +37,8 @@ export type CaseReport =
 interface Kind {
   judge(input: CaseInput): Promise<Judgement>
   differences(expected: unknown, input: CaseInput): readonly string[] | Promise<readonly string[]>
+  /** for a kind without a vendor's root: what a published case brings along, as a reader would name it */
+  anchors?(roles: ReadonlyMap<string, Uint8Array>): readonly string[]
 }
 const kinds: Readonly<Record<string, Kind>> = {
   'sev-snp': { judge: judgeSnp, differences: snpDifferences },
@@ -44,6 +47,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   'nvidia-gpu': { judge: judgeGpu, differences: gpuDifferences },
   nitro: { judge: judgeNitro, differences: nitroDifferences },
   'azure-vtpm': { judge: judgeAzure, differences: azureDifferences },
+  'arm-cca': { judge: judgeCca, differences: ccaDifferences, anchors: ccaAnchors },
 }
 
 /**
@@ -101,14 +105,15 @@ export function inputOf(one: Case, files: CaseFiles): CaseInput {
     if (!bytes) throw new Failure<CaseCode>('case/file', `file ${file} of role ${role} is missing`)
     roles.set(role, bytes)
   }
+  const simulatedRoots = one.simulatedRoots ?? kinds[one.tee]?.anchors?.(roles)
   return {
     roles,
     at: one.validAt,
     nonce: one.nonce ? fromHex(one.nonce) : null,
     reportData: boundBytes(one),
-    simulatedRoots: one.simulatedRoots ?? [],
+    simulatedRoots: simulatedRoots ?? [],
     collateralFloors: one.collateralFloors ?? [],
-    tenantClass: one.tenantClass ?? (one.simulatedRoots ? 'development' : 'production'),
+    tenantClass: one.tenantClass ?? (simulatedRoots ? 'development' : 'production'),
     policy: policyFor(one),
   }
 }

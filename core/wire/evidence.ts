@@ -154,8 +154,33 @@ const azureTdxEvidenceShape = object({
 })
 export type AzureTdxEvidence = Shaped<typeof azureTdxEvidenceShape>
 
+/** A token: far above what is seen (2.5 KiB). A key on P-384 has 120 bytes. */
+const ccaTokenSizeMax = 16 * KiB
+const platformKeySizeMax = 120
+
+/**
+ * Arm CCA evidence.
+ *
+ * token        the collection of platform and realm token, as the realm got it
+ * platformKey  the key that signed the platform token, DER SubjectPublicKeyInfo: the token does not carry it
+ */
+const ccaEvidenceShape = object({
+  kind: literal('cca'),
+  token: base64(undefined, inBase64(ccaTokenSizeMax)),
+  platformKey: base64(undefined, inBase64(platformKeySizeMax)),
+})
+export type CcaEvidence = Shaped<typeof ccaEvidenceShape>
+
 /** Evidence of what a node runs on, of every kind that the verifier knows. Each adds a shape with its own `kind`. */
-export type Evidence = SnpEvidence | TdxEvidence | SgxEvidence | NitroEvidence | AzureSnpEvidence | AzureTdxEvidence
+export type Evidence =
+  | SnpEvidence
+  | TdxEvidence
+  | SgxEvidence
+  | NitroEvidence
+  | CcaEvidence
+  | AzureSnpEvidence
+  | AzureTdxEvidence
+
 /**
  * Evidence of devices beside it. Invariant: no place that asks for `Evidence` takes it, since a device says nothing of
  * the machine that asked it: whoever has a GPU can have it sign any nonce.
@@ -180,5 +205,6 @@ export const evidenceShape: Shape<Evidence> = (value, path) => {
   if (kind === 'nitro') return nitroEvidenceShape(value, path)
   if (kind === 'azure-snp') return azureSnpEvidenceShape(value, path)
   if (kind === 'azure-tdx') return azureTdxEvidenceShape(value, path)
+  if (kind === 'cca') return ccaEvidenceShape(value, path)
   return snpEvidenceShape(value, path)
 }

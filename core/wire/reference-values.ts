@@ -208,6 +208,40 @@ export type AzureSnpReferenceValues = Shaped<typeof azureSnpReferenceValuesShape
 const azureTdxReferenceValuesShape = object({ ...vtpmMembers, tdx: tdxReferenceValuesShape })
 export type AzureTdxReferenceValues = Shaped<typeof azureTdxReferenceValuesShape>
 
+/** A measurement of 32, 48 or 64 bytes. */
+const measurement: Shape<string> = (value, path) => {
+  const text = hex(undefined, 128)(value, path)
+  return string({ max: 128, form: /^([0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/ })(text, path)
+}
+
+/** A part of a platform's firmware. `type` is its role; absent where the token does not say one. */
+const ccaComponent = object({ type: optional(string()), measurement, signerId: measurement })
+
+/**
+ * What an owner accepts from an Arm CCA realm. A list that is absent accepts any value; every other member must be there.
+ *
+ * initialMeasurements  RIM      rem0 to rem3  extensible measurements      personalizationValues  RPV
+ * realmHashAlgorithms  how the realm is measured
+ * platforms            for each accepted firmware its implementation id and all of its components, accepted together
+ * configs, instanceIds configuration of the platform, and single platforms
+ */
+const ccaReferenceValuesShape = object({
+  initialMeasurements: list(measurement, { min: 1, max: 256 }),
+  rem0: anyOf(measurement),
+  rem1: anyOf(measurement),
+  rem2: anyOf(measurement),
+  rem3: anyOf(measurement),
+  personalizationValues: anyOf(hex(64)),
+  realmHashAlgorithms: optional(list(oneOf('sha-256', 'sha-384', 'sha-512'), { min: 1, max: 3 })),
+  platforms: list(object({ implementationId: hex(32), components: list(ccaComponent, { min: 1, max: 64 }) }), {
+    min: 1,
+    max: 64,
+  }),
+  configs: anyOf(hex(undefined, 512), 64),
+  instanceIds: anyOf(hex(33), 1000),
+})
+export type CcaReferenceValues = Shaped<typeof ccaReferenceValuesShape>
+
 /** The owner's reference values, one member for each accepted kind of evidence. A kind that is absent is refused. */
 export interface ReferenceValues {
   readonly snp?: SnpReferenceValues | undefined
@@ -217,6 +251,7 @@ export interface ReferenceValues {
   readonly nitro?: NitroReferenceValues | undefined
   readonly 'azure-snp'?: AzureSnpReferenceValues | undefined
   readonly 'azure-tdx'?: AzureTdxReferenceValues | undefined
+  readonly cca?: CcaReferenceValues | undefined
 }
 export const referenceValuesShape: Shape<ReferenceValues> = object({
   snp: optional(snpReferenceValuesShape),
@@ -226,4 +261,5 @@ export const referenceValuesShape: Shape<ReferenceValues> = object({
   nitro: optional(nitroReferenceValuesShape),
   'azure-snp': optional(azureSnpReferenceValuesShape),
   'azure-tdx': optional(azureTdxReferenceValuesShape),
+  cca: optional(ccaReferenceValuesShape),
 })

@@ -44,6 +44,8 @@ const ownersLists = new Set([
   ...['xfam', 'fmspc', 'config-id', 'advisories'],
   ...['pcr3', 'pcr4', 'pcr8', 'module-id', 'vm-id'],
   ...Array.from({ length: 16 }, (_, index) => `pcr-${index}`),
+  ...['pcr3', 'pcr4', 'pcr8', 'module-id'],
+  ...['rem0', 'rem1', 'rem2', 'rem3', 'personalization-value', 'realm-hash', 'platform-config', 'platform-software'],
 ])
 const checkPrefix = 'attest/'
 

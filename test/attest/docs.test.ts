@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { azureSnp, azureTdx } from '#attest/azure/steps.js'
+import { ccaSteps } from '#attest/cca/steps.js'
 import { fixes } from '#attest/fixes.js'
 import { nitroSteps } from '#attest/nitro/steps.js'
 import { fromBase64Url, fromHex, fromUtf8, toBase64, utf8 } from '#core/bytes/bytes.js'
@@ -78,13 +79,24 @@ test('evidence-azure.md lists the steps of a vTPM in order, and every code', () 
   expect(codes.filter((code) => !page.includes(`\`${code}\``))).toEqual([])
 })
 
-test.each([['evidence-nitro.md', nitroSteps, 'nitro/']] as const)(
-  '%s lists the steps in order, and every code',
-  (name, steps, area) => {
-    const page = file(`docs/spec/${name}`)
-    const listed = [...page.matchAll(/^\d+\. `([^`]+)`/gm)].map((found) => found[1]!)
-    expect(listed).toEqual(steps.map((step) => step.id))
-    const codes = Object.keys(fixes).filter((code) => code.startsWith(area))
-    expect(codes.filter((code) => !page.includes(`\`${code}\``))).toEqual([])
-  },
-)
+test('the example of a CCA token is the good vector with its strings cut, and the reference values are some', () => {
+  const [evidence, values] = examples('evidence-cca.md')
+  const token = toBase64(new Uint8Array(readFileSync(join(vectors, 'cca/good/token.cbor'))))
+  const [key] = parsePem(readFileSync(join(vectors, 'cca/good/cpak-pub.pem'), 'utf8'), 'PUBLIC KEY', 1)
+  const whole = { kind: 'cca', token, platformKey: toBase64(key!) }
+  expect(evidenceShape(whole, '')).toEqual(whole)
+  const cut = (text: string) => `${text.slice(0, 48)}…`
+  expect(evidence).toEqual({ ...whole, token: cut(token), platformKey: cut(whole.platformKey) })
+  expect(referenceValuesShape(values, '')).toEqual(values)
+})
+
+test.each([
+  ['evidence-nitro.md', nitroSteps, 'nitro/'],
+  ['evidence-cca.md', ccaSteps, 'cca/'],
+] as const)('%s lists the steps in order, and every code', (name, steps, area) => {
+  const page = file(`docs/spec/${name}`)
+  const listed = [...page.matchAll(/^\d+\. `([^`]+)`/gm)].map((found) => found[1]!)
+  expect(listed).toEqual(steps.map((step) => step.id))
+  const codes = Object.keys(fixes).filter((code) => code.startsWith(area))
+  expect(codes.filter((code) => !page.includes(`\`${code}\``))).toEqual([])
+})

@@ -108,3 +108,31 @@ describe('envelopes of AWS Nitro', () => {
     expect(outcome(referenceValuesShape as Shape<unknown>, { nitro: value })).toBe(expected)
   })
 })
+
+describe('envelopes of Arm CCA', () => {
+  test.each<[string, Json, string]>([
+    ['a token and its key', { kind: 'cca', token: 'AAAA', platformKey: 'AAAA' }, 'ok'],
+    ['no key', { kind: 'cca', token: 'AAAA' }, 'shape/missing'],
+    ['a key beyond its bound', { kind: 'cca', token: 'AAAA', platformKey: 'AAAA'.repeat(41) }, 'shape/range'],
+    ['a token beyond its bound', { kind: 'cca', token: 'AAAA'.repeat(5500), platformKey: 'AAAA' }, 'shape/range'],
+    ['a document', { kind: 'cca', document: 'AAAA' }, 'shape/unknown'],
+  ])('%s', (_, value, expected) => {
+    expect(outcome(evidenceShape as Shape<unknown>, value)).toBe(expected)
+  })
+
+  const component = { type: 'RMM', measurement: 'ab'.repeat(32), signerId: 'cd'.repeat(48) }
+  const { type: _, ...unnamed } = component
+  const platform = { implementationId: '11'.repeat(32), components: [component, unnamed] }
+  const values = { initialMeasurements: ['ab'.repeat(64)], platforms: [platform] }
+  test.each<[string, Json, string]>([
+    ['values', values, 'ok'],
+    ['every list', { ...values, rem3: ['ab'.repeat(32)], configs: ['00'], realmHashAlgorithms: ['sha-384'] }, 'ok'],
+    ['a measurement of 20 bytes', { ...values, initialMeasurements: ['ab'.repeat(20)] }, 'shape/form'],
+    ['no firmware', { ...values, platforms: [] }, 'shape/range'],
+    ['a firmware of no components', { ...values, platforms: [{ ...platform, components: [] }] }, 'shape/range'],
+    ['a hash of another name', { ...values, realmHashAlgorithms: ['sha-1'] }, 'shape/form'],
+    ['a way to allow another lifecycle', { ...values, lifecycles: [0] }, 'shape/unknown'],
+  ])('reference values with %s', (_, value, expected) => {
+    expect(outcome(referenceValuesShape as Shape<unknown>, { cca: value })).toBe(expected)
+  })
+})

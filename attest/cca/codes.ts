@@ -1,0 +1,16 @@
+/** Failures of verifying a CCA token, in the order of the steps that raise them. */
+export type CcaCode =
+  | 'cca/form'
+  | 'cca/collection'
+  | 'cca/cose'
+  | 'cca/algorithm'
+  | 'cca/claims'
+  | 'cca/profile'
+  | 'cca/claim'
+  | 'cca/hash-algorithm'
+  | 'cca/realm-key'
+  | 'cca/platform-key'
+  | 'cca/unknown-key'
+  | 'cca/platform-signature'
+  | 'cca/binding'
+  | 'cca/realm-signature'
