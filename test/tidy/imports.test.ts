@@ -301,7 +301,7 @@ describe('tidy: imports', () => {
   })
 
   test('a kind of evidence knows no other; what TDX and SGX share knows neither', () => {
-    const kinds = ['snp', 'tdx', 'sgx', 'dcap', 'nitro', 'cca']
+    const kinds = ['snp', 'tdx', 'sgx', 'dcap', 'nitro', 'cca', 'gpu']
     const wrong = files.flatMap((file) => {
       const own = kinds.find((kind) => below(file, `attest/${kind}`))
       if (own === undefined) return []
