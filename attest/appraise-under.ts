@@ -1,8 +1,9 @@
 import { appraiseKind, type VerifiedEvidence } from '#attest/kinds.js'
-import { type AttestationResult, check, type TenantClass, trust, vectorOf } from '#attest/result.js'
+import { type AnyClaims, type AttestationResult, check, type TenantClass, trust, vectorOf } from '#attest/result.js'
 import { catalogue } from '#attest/steps.js'
 import { type Told, tracedChecks, tracedVerification } from '#attest/traced.js'
 import { assert } from '#core/assert.js'
+import { toHex } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import { type Check, worstTier } from '#core/wire/ear.js'
@@ -26,6 +27,9 @@ export interface AppraisalInput {
   readonly at: UnixSeconds
 }
 
+/** What an examination adds: the nonce that the device of somebody else's protocol took as it is. */
+export type ExaminationInput = AppraisalInput & { readonly expectedNonce?: Uint8Array | undefined }
+
 /**
  * The attestation result under a named policy. Product code calls appraise(), whose policy is fixed and leaves out
  * nothing; a tidy test keeps this one to the runner of vectors.
@@ -33,7 +37,7 @@ export interface AppraisalInput {
 export function appraiseUnder<E extends AnyEvidence>(
   policy: AppraisalPolicy,
   verified: VerifiedEvidence<E>,
-  input: AppraisalInput,
+  input: ExaminationInput,
   told: readonly Told[],
 ): AttestationResult<E> {
   assert(input.expectedReportData.length === 64, 'report data has 64 bytes')
@@ -47,14 +51,18 @@ export function appraiseUnder<E extends AnyEvidence>(
     requireCrlRule: !skips('crl'),
     at: input.at,
   })
-  const checks = missing ? [noReferenceValues(verified), ...compared] : compared
+  const checks = [
+    ...(missing ? [noReferenceValues(verified)] : []),
+    ...(input.expectedNonce === undefined ? [] : [bareNonce(verified.claims, input.expectedNonce)]),
+    ...compared,
+  ]
   return result(policy, input, {
     kind: verified.kind,
     platform: verified.platform,
     checks,
     steps: [
       ...tracedVerification(verified.kind, told, null),
-      ...tracedChecks(verified.kind, checks, skippedChecks(verified.kind, policy)),
+      ...tracedChecks(verified.kind, checks, skippedChecks(verified.kind, policy, checks)),
     ],
     failure: null,
     claims: verified.claims,
@@ -63,10 +71,37 @@ export function appraiseUnder<E extends AnyEvidence>(
   })
 }
 
+const skipReasons: Readonly<Record<SkippableStep, string>> = {
+  'reference-values': 'no reference values were given: whether what runs there is what is expected is not known',
+  'report-data': 'nothing was given that the evidence has to carry: it may be of another time, key or machine',
+  crl: 'the rule of the owner on lists of revoked certificates was left out',
+}
+
 /** The comparisons that a policy leaves out by name, as far as the kind makes them. */
-function skippedChecks(kind: AnyEvidence['kind'], policy: AppraisalPolicy): readonly (readonly [string, string])[] {
-  const known = policy.skips.filter((step) => catalogue[kind].checks.some((one) => one.id === step))
-  return known.map((step) => [step, `left out by the policy ${policy.name}`] as const)
+function skippedChecks(
+  kind: AnyEvidence['kind'],
+  policy: AppraisalPolicy,
+  made: readonly Check[],
+): readonly (readonly [string, string])[] {
+  const known = policy.skips.filter(
+    (step) => catalogue[kind].checks.some((one) => one.id === step) && !made.some((one) => one.id === step),
+  )
+  return known.map((step) => [step, `${skipReasons[step]} (policy ${policy.name})`] as const)
+}
+
+/** The nonce as it stands in evidence of a kind whose device takes one; null where report data are all that is bound. */
+function nonceOf(claims: AnyClaims): string | null {
+  if ('vtpm' in claims) return claims.vtpm.extraData
+  return 'nonce' in claims ? claims.nonce : null
+}
+
+function bareNonce(claims: AnyClaims, expected: Uint8Array): Check {
+  const [wanted, found] = [toHex(expected), nonceOf(claims)]
+  return check('report-data', 'configuration', found === wanted ? trust.approved : trust.verificationFailed, {
+    expected: `nonce ${wanted}`,
+    found: found === null || found === '' ? 'no nonce' : `nonce ${found}`,
+    fix: 'send evidence that answers this nonce',
+  })
 }
 
 /** I4: no reference values for a kind of evidence is a refusal, not an omission. */

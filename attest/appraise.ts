@@ -1,5 +1,11 @@
 import type { Anchors } from '#attest/anchors.js'
-import { type AppraisalInput, type AppraisalPolicy, appraiseUnder, result } from '#attest/appraise-under.js'
+import {
+  type AppraisalInput,
+  type AppraisalPolicy,
+  appraiseUnder,
+  type ExaminationInput,
+  result,
+} from '#attest/appraise-under.js'
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
 import { type AttestationResult, check, trust } from '#attest/result.js'
@@ -26,14 +32,24 @@ export function appraise<E extends AnyEvidence>(
   return appraiseUnder(defaultPolicy, verified, input, told)
 }
 
-/**
- * Verifies and appraises. This is the one place where a failed verification becomes a verdict: contraindicated, with
- * the failure's code as the name of the check and what can be done about it.
- */
-export async function appraiseEvidence<E extends AnyEvidence>(
+/** Verifies and appraises under the default policy, as service, broker and client do. */
+export function appraiseEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
   input: AppraisalInput,
+): Promise<AttestationResult<E>> {
+  return judgeEvidence(defaultPolicy, evidence, anchors, input)
+}
+
+/**
+ * Verifies and appraises under a named policy. This is the one place where a failed verification becomes a verdict:
+ * contraindicated, with the failure's code as the name of the check and what can be done about it.
+ */
+export async function judgeEvidence<E extends AnyEvidence>(
+  policy: AppraisalPolicy,
+  evidence: E,
+  anchors: Anchors,
+  input: ExaminationInput,
 ): Promise<AttestationResult<E>> {
   const { trace, told } = recorder()
   let verified: VerifiedEvidence<E>
@@ -41,12 +57,13 @@ export async function appraiseEvidence<E extends AnyEvidence>(
     verified = await verifyEvidence(evidence, anchors, input.at, trace)
   } catch (error) {
     if (!isFailure(error)) throw error
-    return refused(evidence, input, told, error)
+    return refused(policy, evidence, input, told, error)
   }
-  return appraise(verified, input, told)
+  return appraiseUnder(policy, verified, input, told)
 }
 
 function refused<E extends AnyEvidence>(
+  policy: AppraisalPolicy,
   evidence: E,
   input: AppraisalInput,
   told: readonly Told[],
@@ -58,7 +75,7 @@ function refused<E extends AnyEvidence>(
     fix: fixes[failure.code as VerificationCode] ?? 'send the evidence again unchanged',
   })
   const steps = tracedVerification(evidence.kind, told, failure)
-  return result<E>(defaultPolicy, input, {
+  return result<E>(policy, input, {
     kind: evidence.kind,
     platform: 'unverified',
     checks: [failed],

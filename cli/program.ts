@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import * as attest from '#cli/attest.js'
 import * as bundle from '#cli/bundle.js'
 import * as caller from '#cli/caller.js'
 import * as demo from '#cli/demo.js'
@@ -33,6 +34,7 @@ const commands = [
   host,
   runNode,
   verify,
+  attest,
   receipt,
   bundle,
   policy,

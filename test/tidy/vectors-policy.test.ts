@@ -23,19 +23,25 @@ function filesBelow(folder: string): string[] {
     return entry.name.endsWith('.ts') ? [relative(root, path)] : []
   })
 }
+const text = (file: string) => readFileSync(join(root, file), 'utf8')
 const importers = (target: string) =>
   product
     .flatMap((folder) => (existsSync(join(root, folder)) ? filesBelow(join(root, folder)) : []))
-    .filter((file) => readFileSync(join(root, file), 'utf8').includes(`'#${target}`))
+    .filter((file) => text(file).includes(`'#${target}`))
     .sort()
 
-test('a policy that leaves steps out is within reach of the runner of vectors only', () => {
+test('a policy that leaves steps out is within reach of the runner of vectors and of examining evidence only', () => {
   expect(importers('attest/appraise-under.js')).toEqual([
     'attest/appraise.ts',
+    'attest/examine.ts',
     'attest/vectors/case.ts',
     'attest/vectors/judge.ts',
     'attest/vectors/run.ts',
   ])
+  // Nobody releases by an examination: it is for a reader at a command line, and for a service that issues no EAR of it.
+  expect(importers('attest/examine.js')).toEqual(['cli/attest/input.ts', 'cli/attest/kbs.ts', 'cli/attest/verify.ts'])
+  const judging = [...importers('attest/appraise.js')].filter((file) => text(file).includes('judgeEvidence'))
+  expect(judging).toEqual(['attest/examine.ts'])
   expect(importers('attest/vectors/').filter((file) => !file.startsWith('attest/vectors/'))).toEqual(['cli/vectors.ts'])
   // `npm run vectors` starts cli/vectors.ts itself: no command of the product leads there.
   expect(importers('cli/vectors.js')).toEqual([])

@@ -25,7 +25,7 @@ export interface Golden {
  */
 export function rimIds(
   { kind, opaque }: GpuReport,
-  { architecture }: DeviceIdentity,
+  { architecture }: Pick<DeviceIdentity, 'architecture'>,
 ): Readonly<Record<RimPart, string | null>> {
   const vbios = opaque.vbiosVersion.replaceAll('.', '')
   if (kind === 'switch') return { driver: null, vbios: `NV_SWITCH_BIOS_${switchRimProduct}_${vbios}` }

@@ -1,0 +1,48 @@
+import type { Anchors } from '#attest/anchors.js'
+import { defaultPolicy, judgeEvidence } from '#attest/appraise.js'
+import type { AppraisalPolicy, SkippableStep } from '#attest/appraise-under.js'
+import type { AttestationResult, TenantClass } from '#attest/result.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { AnyEvidence } from '#core/wire/evidence.js'
+import type { ReferenceValues } from '#core/wire/reference-values.js'
+
+/** What somebody knows who asks what a piece of evidence is worth. What is null is left out, by name. */
+export interface Examination {
+  /** the 64 bytes that the evidence has to carry; null: whatever it carries */
+  readonly expectedReportData: Uint8Array | null
+  /** instead of it, a nonce that the device took as it is: vTPMs, GPUs and Nitro do; evidence of other kinds carries none */
+  readonly expectedNonce: Uint8Array | null
+  /** null: whatever runs there */
+  readonly referenceValues: ReferenceValues | null
+  readonly tenantClass: TenantClass
+  readonly at: UnixSeconds
+}
+
+/**
+ * The verdict on evidence, for a reader rather than for a release: what he gives nothing to compare with is a skip in the
+ * trace and in `skipped`, and no EAR is ever issued of a result that skips.
+ *
+ * trusts  as appraiseEvidence
+ */
+export function examineEvidence<E extends AnyEvidence>(
+  evidence: E,
+  anchors: Anchors,
+  { expectedReportData, expectedNonce, referenceValues, tenantClass, at }: Examination,
+): Promise<AttestationResult<E>> {
+  const skips: SkippableStep[] = []
+  if (referenceValues === null) skips.push('reference-values')
+  if (expectedReportData === null) skips.push('report-data')
+  const policy: AppraisalPolicy = skips.length === 0 ? defaultPolicy : { name: 'claviger.examine.1', skips }
+  return judgeEvidence(policy, evidence, anchors, {
+    expectedReportData: expectedReportData ?? new Uint8Array(64),
+    expectedNonce: expectedNonce ?? undefined,
+    referenceValues: referenceValues ?? {},
+    tenantClass,
+    at,
+  })
+}
+
+/** Whether every step passed: neither a failure nor a skip among them. */
+export function everyStepPassed({ steps }: Pick<AttestationResult, 'steps'>): boolean {
+  return steps.length > 0 && steps.every((step) => step.verdict === 'pass')
+}

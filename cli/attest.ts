@@ -1,0 +1,39 @@
+import type { Command } from 'commander'
+import * as verify from '#cli/attest/verify.js'
+import type { Io } from '#cli/output.js'
+
+const collect = (value: string, all: readonly string[] = []) => [...all, value]
+
+const verifyHelp = `
+Recognised: our evidence envelope, a KBS attestation message, SEV-SNP reports (bare or as the device replies), TDX and SGX
+quotes, each also as hex or base64. What a raw report lacks comes from the folder of --collateral: certificates and CRLs
+(PEM or DER), TCB info and QE identity (JSON), an event log. Files are told apart by content; their names do not matter.
+
+Examples:
+  ./claviger attest verify evidence.json --report-data 1f2e... --reference-values values.json
+  ./claviger attest verify quote.bin --collateral collateral/ --at 2026-03-01T00:00:00Z
+  base64 -d < report.b64 | ./claviger attest verify - --collateral certificates/ --json
+
+Exit 0 every step passed, 3 verdict against, partial (a step was skipped) or simulated, 2 usage, 1 trouble.`
+
+export function describe(program: Command, io: Io): void {
+  const command = program.command('attest').description('verify and explain evidence of TEEs')
+  command
+    .command('verify')
+    .argument('<file>', 'the evidence; - is standard input')
+    .description('verify a piece of evidence of any kind, step by step')
+    .option('--at <time>', 'judge at this time, such as 2026-03-01T00:00:00Z (default: now)')
+    .option('--collateral <dir>', 'folder of certificates, CRLs and other documents of the vendor')
+    .option('--nonce <hex>', 'the nonce that the evidence has to answer, where its form has one')
+    .option('--report-data <hex>', 'the 64 bytes that the evidence has to carry')
+    .option('--reference-values <file>', 'what you accept: reference values, or the file of a runtime')
+    .option('--trust <file>', 'your trust file: simulated roots and the oldest lists that you take')
+    .option('--simulated-root <hex>', 'SHA-256 of the key of a throwaway root; may be given again', collect)
+    .option('--dangerous-allow-simulated', 'accept simulated evidence: NOT HARDWARE, for development only')
+    .option('--verbose', 'print expectation and section of the steps that passed too')
+    .option('--json', 'print verdict and trace as JSON')
+    .addHelpText('after', verifyHelp)
+    .action(async (file: string, options: Omit<verify.AttestVerifyArguments, 'file'>) => {
+      io.exit(await verify.run({ ...options, file }, io))
+    })
+}

@@ -1,0 +1,82 @@
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { assemble } from '#attest/assemble.js'
+import type { Examination } from '#attest/examine.js'
+import { type NamedFile, type Pool, poolOf } from '#attest/pool.js'
+import { type Recognised, recognise } from '#attest/recognise.js'
+import { takeKbsApart } from '#cli/attest/kbs.js'
+import { type InputCode, readInput } from '#cli/input.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
+import type { AnyEvidence } from '#core/wire/evidence.js'
+
+export type ExpectedBinding = Pick<Examination, 'expectedReportData' | 'expectedNonce'>
+
+/** Evidence as it was found in a file. */
+export interface FoundEvidence {
+  readonly recognised: Recognised
+  readonly pool: Pool
+  /** what was done to get at it, and what was not used, for a reader */
+  readonly notes: readonly string[]
+  /** what evidence has to carry which answers this nonce; null where the form does not say */
+  readonly bindingOf: ((nonce: Uint8Array) => ExpectedBinding) | null
+}
+
+/** Files of a collateral folder: how many, how deep and how large together. */
+const filesMax = 500
+const depthMax = 5
+const folderSizeMax = 64 * MiB
+
+/** AMD's intermediates and roots as they are shipped with the verifier: what `vendorRoots` pins by digest. */
+const rootsFolder = join(import.meta.dirname, '../../attest/snp/roots')
+
+/** Every file below a folder, by its path in there. @throws input/unreadable, input/size */
+async function filesBelow(folder: string): Promise<readonly NamedFile[]> {
+  const out: NamedFile[] = []
+  let size = 0
+  const visit = async (path: string, depth: number): Promise<void> => {
+    const entries = (await readdir(path, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1))
+    for (const entry of entries) {
+      const file = join(path, entry.name)
+      if (entry.isDirectory() && depth < depthMax) await visit(file, depth + 1)
+      if (!entry.isFile()) continue
+      size += (await stat(file)).size
+      if (out.length >= filesMax || size > folderSizeMax)
+        throw new Failure<InputCode>(
+          'input/size',
+          `${folder} holds more than ${filesMax} files or ${folderSizeMax} bytes`,
+        )
+      out.push({ name: file.slice(folder.length + 1), bytes: new Uint8Array(await readFile(file)) })
+    }
+  }
+  try {
+    await visit(folder.replace(/\/+$/, ''), 0)
+  } catch (cause) {
+    if (isFailure(cause)) throw cause
+    const reason = (cause as { code?: string }).code ?? 'unknown'
+    throw new Failure<InputCode>('input/unreadable', `cannot read folder ${folder}: ${reason}`, { cause })
+  }
+  return out
+}
+
+/** What a file holds, with the folder of collateral beside it. @throws input/..., evidence/..., kbs/... */
+export async function findEvidence(path: string, collateral: string | undefined): Promise<FoundEvidence> {
+  const recognised = recognise(await readInput(path, 'evidence'))
+  const given = collateral === undefined ? [] : await filesBelow(collateral)
+  const shipped = await filesBelow(rootsFolder)
+  if (recognised.form !== 'kbs-attestation') {
+    return { recognised, pool: poolOf([...given, ...shipped]), notes: recognised.notes, bindingOf: null }
+  }
+  const inner = takeKbsApart(recognised.bytes)
+  return {
+    recognised: inner.recognised,
+    pool: poolOf([...inner.files, ...given, ...shipped]),
+    notes: ['taken out of a KBS attestation message', ...inner.recognised.notes],
+    bindingOf: inner.bindingOf,
+  }
+}
+
+/** The envelope that the verifier takes. What a raw report lacks is asked for by its flag. @throws evidence/..., shape/... */
+export function envelopeOf({ recognised, pool }: FoundEvidence): AnyEvidence {
+  return assemble(recognised, pool)
+}

@@ -1,0 +1,201 @@
+import type { Anchors } from '#attest/anchors.js'
+import { everyStepPassed, examineEvidence } from '#attest/examine.js'
+import type { AttestationResult } from '#attest/result.js'
+import { type ExpectedBinding, envelopeOf, type FoundEvidence, findEvidence } from '#cli/attest/input.js'
+import { printable, renderTrace } from '#cli/attest/render.js'
+import { readInput } from '#cli/input.js'
+import { exitCodes, type Io, paint } from '#cli/output.js'
+import { runtimeFileShape } from '#cli/reference-values.js'
+import { loadTrust } from '#cli/trust-store.js'
+import { fromHex } from '#core/bytes/bytes.js'
+import { parseJson } from '#core/encoding/json.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
+import type { AnyEvidence } from '#core/wire/evidence.js'
+import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
+
+/** Failures of what was typed. */
+export type AttestUsageCode = 'usage/time' | 'usage/hex' | 'usage/binding' | 'usage/collateral'
+
+export interface AttestVerifyArguments {
+  readonly file: string
+  readonly at?: string | undefined
+  readonly collateral?: string | undefined
+  readonly nonce?: string | undefined
+  readonly reportData?: string | undefined
+  readonly referenceValues?: string | undefined
+  readonly trust?: string | undefined
+  readonly simulatedRoot?: readonly string[] | undefined
+  readonly dangerousAllowSimulated?: boolean | undefined
+  readonly json?: boolean | undefined
+  readonly verbose?: boolean | undefined
+}
+
+function refuse(code: AttestUsageCode, message: string, hint?: string): Failure<AttestUsageCode> {
+  return new Failure<AttestUsageCode>(code, message, hint === undefined ? {} : { detail: { hint } })
+}
+
+/** A time in UTC, `2026-11-25T09:13:25Z`, or in Unix seconds. A fraction of a second is cut off. @throws usage/time */
+function timeOf(text: string): UnixSeconds {
+  const isNumber = /^\d{1,11}$/.test(text)
+  const isDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?Z$/.test(text)
+  const at = isNumber ? Number(text) : isDate ? Math.floor(Date.parse(text) / 1000) : Number.NaN
+  // Date.parse lets the 30th of February be the 2nd of March.
+  if (!Number.isFinite(at) || (isDate && formatTime(at).slice(0, 19) !== text.slice(0, 19)))
+    throw refuse('usage/time', `--at is ${text}, expected a time such as 2026-11-25T09:13:25Z or Unix seconds`)
+  return at
+}
+
+/** Hex of either case, `size` bytes where it is fixed. @throws usage/hex */
+function hexOf(name: string, text: string, size?: number): Uint8Array {
+  try {
+    return fromHex(text.toLowerCase().replace(/^0x/, ''), size)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    throw refuse('usage/hex', `--${name} is no hex${size === undefined ? '' : ` of ${size} bytes`}`)
+  }
+}
+
+/** Kinds whose device takes a nonce as it is. */
+const kindsWithNonce: readonly AnyEvidence['kind'][] = ['nitro', 'azure-snp', 'azure-tdx', 'gpu']
+
+/** What the evidence has to carry, whole; nothing when nothing was typed. @throws usage/binding, usage/hex, kbs/nonce */
+function bindingOf(args: AttestVerifyArguments, found: FoundEvidence, kind: AnyEvidence['kind']): ExpectedBinding {
+  if (args.nonce !== undefined && args.reportData !== undefined)
+    throw refuse('usage/binding', '--nonce and --report-data are two ways to say one thing: give one')
+  if (args.reportData !== undefined)
+    return { expectedReportData: hexOf('report-data', args.reportData, 64), expectedNonce: null }
+  if (args.nonce === undefined) return { expectedReportData: null, expectedNonce: null }
+  const nonce = hexOf('nonce', args.nonce)
+  if (found.bindingOf !== null) return found.bindingOf(nonce)
+  if (kindsWithNonce.includes(kind)) return { expectedReportData: null, expectedNonce: nonce }
+  // A binding value is compared whole, never padded: how a nonce becomes report data is the protocol's to say.
+  throw refuse(
+    'usage/binding',
+    `evidence of kind ${kind} carries 64 bytes of report data and no nonce`,
+    'give the whole value: --report-data HEX, 64 bytes',
+  )
+}
+
+interface Values {
+  readonly values: ReferenceValues | null
+  readonly simulatedRoots: readonly string[]
+}
+
+/** Reference values, or the file of a runtime that `claviger runtime values` writes. @throws input/..., json/..., shape/... */
+async function readValues(path: string | undefined): Promise<Values> {
+  if (path === undefined) return { values: null, simulatedRoots: [] }
+  const document = parseJson(await readInput(path, 'reference values'))
+  if (document !== null && typeof document === 'object' && Object.hasOwn(document, 'values')) {
+    const runtime = runtimeFileShape(document, 'runtime')
+    return { values: runtime.values, simulatedRoots: runtime.simulatedRoots ?? [] }
+  }
+  return { values: referenceValuesShape(document, 'referenceValues'), simulatedRoots: [] }
+}
+
+async function readAnchors(args: AttestVerifyArguments, values: Values, io: Io): Promise<Anchors> {
+  const typed = (args.simulatedRoot ?? []).map((text) => text.toLowerCase())
+  for (const root of typed) hexOf('simulated-root', root, 32)
+  if (args.trust === undefined) return { simulatedRoots: [...typed, ...values.simulatedRoots] }
+  const { trust } = await loadTrust(args.trust, io.now())
+  return {
+    simulatedRoots: [...typed, ...values.simulatedRoots, ...trust.simulatedRoots],
+    collateralFloors: trust.collateralFloors,
+  }
+}
+
+/** The evidence as the verifier takes it; without a folder of collateral the way to give one is usage. */
+function envelope(args: AttestVerifyArguments, found: FoundEvidence) {
+  try {
+    return envelopeOf(found)
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'evidence/incomplete' || args.collateral !== undefined) throw error
+    throw refuse('usage/collateral', error.message, 'put these files into a folder and add --collateral DIR')
+  }
+}
+
+/** Verifies a piece of evidence. Exit 0 only when every step passed on hardware. */
+export async function run(args: AttestVerifyArguments, io: Io): Promise<number> {
+  const at = args.at === undefined ? io.now() : timeOf(args.at)
+  const values = await readValues(args.referenceValues)
+  const anchors = await readAnchors(args, values, io)
+  const found = await findEvidence(args.file, args.collateral)
+  const evidence = envelope(args, found)
+  const result = await examineEvidence(evidence, anchors, {
+    ...bindingOf(args, found, evidence.kind),
+    referenceValues: values.values,
+    // Simulated evidence is judged like any other, and then refused unless the reader allows it.
+    tenantClass: 'development',
+    at,
+  })
+  return report(args, found, result, io)
+}
+
+type Result = AttestationResult<AnyEvidence>
+
+interface Outcome {
+  readonly word: string
+  readonly colour: 'green' | 'yellow' | 'red'
+  readonly accepted: boolean
+}
+
+function outcomeOf(result: Result, allowSimulated: boolean): Outcome {
+  const failed = result.steps.filter((step) => step.verdict === 'fail').length
+  const skipped = result.steps.filter((step) => step.verdict === 'skip').map((step) => step.id)
+  const warnings = result.steps.filter((step) => step.warning).length
+  const simulated = result.platform === 'simulated'
+  const against = failed > 0 || result.platform === 'unverified' || !['affirming', 'warning'].includes(result.status)
+  if (against)
+    return { word: `NOT VERIFIED: ${failed} ${failed === 1 ? 'step' : 'steps'} failed`, colour: 'red', accepted: false }
+  const kind = simulated ? 'SIMULATED: NOT HARDWARE' : 'VERIFIED'
+  if (!everyStepPassed(result))
+    return {
+      word: `${simulated ? `${kind}, ` : ''}PARTLY VERIFIED: skipped ${skipped.join(', ')}`,
+      colour: 'yellow',
+      accepted: false,
+    }
+  if (simulated) return { word: kind, colour: 'yellow', accepted: allowSimulated }
+  return warnings === 0
+    ? { word: kind, colour: 'green', accepted: true }
+    : { word: `${kind}, with ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`, colour: 'yellow', accepted: true }
+}
+
+function report(args: AttestVerifyArguments, found: FoundEvidence, result: Result, io: Io): number {
+  const outcome = outcomeOf(result, args.dangerousAllowSimulated === true)
+  const { word, accepted } = outcome
+  if (args.json) {
+    const { kind, platform, status, failure, skipped, at, policy, digests, steps, claims } = result
+    const hardware = platform === 'hardware'
+    const { form } = found.recognised
+    const head = {
+      verdict: word,
+      accepted,
+      hardware,
+      complete: everyStepPassed(result),
+      form,
+      kind,
+      notes: found.notes,
+    }
+    const body = { at, platform, status, failure, skipped, policy, digests, steps, claims }
+    io.stdout(`${JSON.stringify({ ...head, ...body }, null, 2)}\n`)
+  } else {
+    io.stdout(`${paint(io, 'bold', found.recognised.title)}, judged at ${formatTime(result.at)}\n`)
+    for (const note of found.notes) io.stdout(`  ${printable(note)}\n`)
+    if (result.kind === 'gpu') io.stdout('  a verdict on devices says nothing of the machine that asked them\n')
+    io.stdout(`\n${renderTrace(result.steps, args.verbose === true, io)}\n${paint(io, outcome.colour, word)}\n`)
+  }
+  hints(args, result, accepted, io)
+  return accepted ? exitCodes.ok : exitCodes.verdict
+}
+
+function hints(args: AttestVerifyArguments, result: Result, accepted: boolean, io: Io): void {
+  const hint = (text: string) => io.stderr(`${paint(io, 'cyan', 'hint:')} ${text}\n`)
+  if (result.platform === 'unverified') return
+  const skipped = (id: string) => result.steps.some((step) => step.id === id && step.verdict === 'skip')
+  const name = kindsWithNonce.includes(result.kind) ? 'nonce' : 'report-data'
+  if (skipped('report-data')) hint(`add --${name} HEX: without it this may be the evidence of another time or key`)
+  if (skipped('reference-values'))
+    hint('add --reference-values FILE: without it nothing says whether what runs there is what you expect')
+  if (result.platform === 'simulated' && !accepted && args.dangerousAllowSimulated !== true)
+    hint('add --dangerous-allow-simulated to accept simulated evidence, for development only')
+}

@@ -1,0 +1,258 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { renderTrace } from '#cli/attest/render.js'
+import * as attest from '#cli/attest/verify.js'
+import { type Io, reportError } from '#cli/output.js'
+import { fromBase64, toBase64, toHex } from '#core/bytes/bytes.js'
+import { encodePem } from '#core/encoding/pem.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
+import { dcapReportData, dcapRootDigest, mintDcapEvidence } from '../fakes/dcap.js'
+import { testTdxValues } from '../fakes/dcap-vectors.js'
+import { attestation, clientKey, clientReportData } from '../fakes/kbs-client.js'
+import { testReferenceValues, testRootDigest, testTime } from '../fakes/platform.js'
+import { mintEvidence, mintedReportData } from '../fakes/snp.js'
+
+class TestIo implements Io {
+  out = ''
+  err = ''
+  readonly isTerminal = false
+  stdout(text: string) {
+    this.out += text
+  }
+  stderr(text: string) {
+    this.err += text
+  }
+  now = () => testTime
+  exit() {}
+  async ask() {
+    return null
+  }
+}
+
+type Arguments = Partial<attest.AttestVerifyArguments>
+async function typed(file: string, args: Arguments = {}) {
+  const io = new TestIo()
+  const code = await attest.run({ file, ...args }, io).catch((error: unknown) => reportError(io, error))
+  return { code, out: io.out, err: io.err }
+}
+
+let work: string
+let evidence: SnpEvidence
+const write = (name: string, content: Uint8Array | string) => {
+  const path = join(work, name)
+  writeFileSync(path, content)
+  return path
+}
+const paths = { envelope: '', values: '', report: '', folder: '', noCrl: '' }
+let full: Arguments
+beforeAll(async () => {
+  work = mkdtempSync(join(tmpdir(), 'claviger-attest-'))
+  evidence = await mintEvidence()
+  paths.envelope = write('evidence.json', JSON.stringify(evidence))
+  paths.values = write('values.json', JSON.stringify(testReferenceValues()))
+  paths.report = write('report.bin', fromBase64(evidence.report))
+  paths.folder = join(work, 'collateral')
+  paths.noCrl = join(work, 'no-crl')
+  for (const folder of [paths.folder, paths.noCrl, join(paths.folder, 'below')]) mkdirSync(folder)
+  // Names say nothing, PEM and DER stand side by side, and what is none of the vendor's is passed over.
+  write('collateral/a', fromBase64(evidence.vek))
+  write(
+    'collateral/b.txt',
+    `${encodePem(fromBase64(evidence.ask), 'CERTIFICATE')}${encodePem(fromBase64(evidence.ark), 'CERTIFICATE')}`,
+  )
+  write('collateral/below/c', fromBase64(evidence.crl!))
+  write('collateral/notes.md', 'nothing of interest')
+  write(
+    'no-crl/all.pem',
+    [evidence.vek, evidence.ask, evidence.ark].map((one) => encodePem(fromBase64(one), 'CERTIFICATE')).join(''),
+  )
+  full = {
+    reportData: toHex(mintedReportData),
+    referenceValues: paths.values,
+    simulatedRoot: [testRootDigest],
+    dangerousAllowSimulated: true,
+  }
+})
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+describe('claviger attest verify', () => {
+  test('exit 0 only when every step passed and simulated evidence is allowed', async () => {
+    const good = await typed(paths.envelope, full)
+    expect(good).toMatchObject({ code: 0, err: '' })
+    expect(good.out).toMatch(/^evidence envelope, judged at /)
+    expect(good.out).toContain('✓ snp/structure      version 5, 1184 bytes, signed by a VCEK\n')
+    expect(good.out).toContain('warning: NOT HARDWARE: simulated evidence under a throwaway root')
+    expect(good.out.trimEnd().split('\n').at(-1)).toBe('SIMULATED: NOT HARDWARE')
+    const refused = await typed(paths.envelope, { ...full, dangerousAllowSimulated: undefined })
+    expect(refused.code).toBe(3)
+    expect(refused.out).toBe(good.out)
+    expect(refused.err).toContain('hint: add --dangerous-allow-simulated')
+  })
+
+  test('a report in a file of its own is as good, with a folder of certificates and the list', async () => {
+    expect(await typed(paths.report, { ...full, collateral: paths.folder })).toMatchObject({ code: 0 })
+    const text = write('report.b64', toBase64(fromBase64(evidence.report)).replace(/.{64}/g, '$&\n'))
+    const { code, out } = await typed(text, { ...full, collateral: paths.folder })
+    expect(code).toBe(0)
+    expect(out).toContain('  decoded from base64\n')
+  })
+
+  test.each([
+    ['report data', { reportData: undefined }, ['report-data']],
+    ['reference values', { referenceValues: undefined }, ['reference-values']],
+    ['both', { reportData: undefined, referenceValues: undefined }, ['reference-values', 'report-data']],
+  ])('without %s the steps are skipped by name, and the verdict is partial', async (_, missing, ids) => {
+    const { code, out, err } = await typed(paths.envelope, { ...full, ...missing })
+    expect(code).toBe(3)
+    expect(out).toContain(`SIMULATED: NOT HARDWARE, PARTLY VERIFIED: skipped ${ids.join(', ')}\n`)
+    for (const id of ids) expect(err).toContain(`hint: add --${id} `)
+  })
+
+  test('without a list of revoked certificates the step is skipped, though the owner may not ask for one', async () => {
+    const lenient = testReferenceValues()
+    const values = write('lenient.json', JSON.stringify({ snp: { ...lenient.snp, crl: 'when-given' } }))
+    const { code, out } = await typed(paths.report, { ...full, referenceValues: values, collateral: paths.noCrl })
+    expect(code).toBe(3)
+    expect(out).toContain('– snp/crl\n    skipped:   the evidence came without a CRL')
+    expect(out).toContain('PARTLY VERIFIED: skipped snp/crl\n')
+  })
+
+  test('what fails is named with code, expectation, hint and section, in JSON under the same ids', async () => {
+    const broken = fromBase64(evidence.report)
+    broken[0x90]! ^= 1
+    const file = write('broken.json', JSON.stringify({ ...evidence, report: toBase64(broken) }))
+    const { code, out } = await typed(file, full)
+    expect(code).toBe(3)
+    expect(out).toContain(
+      '✗ snp/signature\n    found:     report was not signed by the endorsement key (snp/signature)\n',
+    )
+    for (const row of ['expected: ', 'hint: ', 'section: ']) expect(out).toContain(`    ${row}`)
+    expect(out).toMatch(
+      /– snp\/tcb, snp\/identity, reference-values and \d+ more\n {4}skipped: {2}not reached: snp\/signature failed/,
+    )
+    expect(out).toContain('NOT VERIFIED: 1 step failed\n')
+    const json = JSON.parse((await typed(file, { ...full, json: true })).out)
+    expect(json).toMatchObject({ accepted: false, hardware: false, complete: false, form: 'envelope', kind: 'snp' })
+    expect(json.failure).toBe('snp/signature')
+    expect(json.claims).toBe(null)
+    const failed = json.steps.filter((step: { verdict: string }) => step.verdict === 'fail')
+    expect(failed).toMatchObject([{ id: 'snp/signature', code: 'snp/signature' }])
+  })
+
+  test('other report data and other reference values are a verdict against', async () => {
+    const other = await typed(paths.envelope, { ...full, reportData: '00'.repeat(64) })
+    expect(other.code).toBe(3)
+    expect(other.out).toContain('✗ report-data\n')
+    const values = testReferenceValues()
+    const file = write('other.json', JSON.stringify({ snp: { ...values.snp, measurements: ['00'.repeat(48)] } }))
+    const wrong = await typed(paths.envelope, { ...full, referenceValues: file })
+    expect(wrong.code).toBe(3)
+    expect(wrong.out).toContain('✗ measurement\n')
+    expect(wrong.out).toContain('NOT VERIFIED: 1 step failed\n')
+  })
+
+  test('a root that nobody named makes nothing simulated', async () => {
+    const { code, out } = await typed(paths.envelope, { ...full, simulatedRoot: [] })
+    expect(code).toBe(3)
+    expect(out).toContain('✗ snp/root\n')
+  })
+
+  test('evidence is judged at the time that was typed, in seconds or as a date', async () => {
+    const date = new Date(testTime * 1000).toISOString()
+    for (const at of [String(testTime), date])
+      expect(await typed(paths.envelope, { ...full, at })).toMatchObject({ code: 0 })
+    const late = await typed(paths.envelope, { ...full, at: '2090-01-01T00:00:00Z' })
+    expect(late.code).toBe(3)
+    expect(late.out).toContain('(chain/expired)')
+  })
+
+  test('--verbose says of every step what was expected and which section says so', async () => {
+    const { out } = await typed(paths.envelope, { ...full, verbose: true })
+    const lines = out.split('\n')
+    expect(lines.filter((line) => line.startsWith('✓')).length).toBe(
+      lines.filter((line) => /^ {4}section:/.test(line)).length,
+    )
+  })
+
+  test('what was typed wrongly ends with 2, what cannot be read with 1', async () => {
+    const wrong: readonly Arguments[] = [
+      { at: 'yesterday' },
+      { at: '2026-02-30T00:00:00Z' },
+      { reportData: '00' },
+      { reportData: 'zz'.repeat(64) },
+      { nonce: '00', reportData: '00'.repeat(64) },
+      { nonce: '00'.repeat(32) },
+      { simulatedRoot: ['00'] },
+    ]
+    for (const args of wrong)
+      expect(await typed(paths.envelope, args), JSON.stringify(args)).toMatchObject({ code: 2, out: '' })
+    const lone = await typed(paths.report)
+    expect(lone).toMatchObject({ code: 2, out: '' })
+    expect(lone.err).toContain('comes without the certificate of the key that signed it (VCEK or VLEK)')
+    expect(lone.err).toContain('hint: put these files into a folder and add --collateral DIR')
+    const nothing = write('nothing', 'hello')
+    for (const file of [join(work, 'none'), nothing, paths.values]) expect(await typed(file)).toMatchObject({ code: 1 })
+    expect(await typed(paths.report, { collateral: join(work, 'none') })).toMatchObject({ code: 1 })
+    const empty = join(work, 'empty')
+    mkdirSync(empty)
+    expect(await typed(paths.report, { collateral: empty })).toMatchObject({ code: 1 })
+  })
+
+  test('a quote takes Intel’s documents from the folder, and an event log that did not come is a skip', async () => {
+    const tdx = await mintDcapEvidence()
+    const folder = join(work, 'intel')
+    mkdirSync(folder)
+    for (const [name, text] of Object.entries(tdx.collateral)) write(`intel/${name}`, fromBase64(text))
+    const quote = write('quote.bin', Buffer.concat([fromBase64(tdx.quote), Buffer.alloc(3000)]))
+    const values = write('tdx-values.json', JSON.stringify(testTdxValues()))
+    const args = {
+      collateral: folder,
+      reportData: toHex(dcapReportData),
+      referenceValues: values,
+      simulatedRoot: [dcapRootDigest],
+      dangerousAllowSimulated: true,
+    }
+    const { code, out } = await typed(quote, args)
+    expect(code).toBe(3)
+    expect(out).toContain('  3000 bytes behind the quote were cut away: nobody signed them\n')
+    expect(out).toContain('PARTLY VERIFIED: skipped tdx/event-log\n')
+    const lone = await typed(quote, { ...args, collateral: paths.folder })
+    expect(lone).toMatchObject({ code: 1 })
+    expect(lone.err).toContain('comes without TCB info, the TCB signing certificate, QE identity')
+  })
+
+  test('a KBS message answers the nonce that is in it, and has to be asked for by its reader', async () => {
+    const { jwk } = clientKey('P-256')
+    const nonce = new Uint8Array(32).fill(9)
+    const bound = await mintEvidence({ report: { reportData: clientReportData(toBase64(nonce), jwk) } })
+    const certificates = Object.fromEntries(
+      Object.entries({ VCEK: bound.vek, ASK: bound.ask, ARK: bound.ark, CRL: bound.crl! }).map(([type, text]) => [
+        type,
+        fromBase64(text),
+      ]),
+    )
+    const message = (additional: string) =>
+      attestation(toBase64(nonce), jwk, fromBase64(bound.report), certificates, { additional })
+    const file = write('kbs.json', message(''))
+    const args = { ...full, reportData: undefined, nonce: toHex(nonce) }
+    const { code, out } = await typed(file, args)
+    expect(out).toContain('  taken out of a KBS attestation message\n')
+    expect(out).toContain('✓ report-data')
+    expect(code).toBe(0)
+    const other = await typed(file, { ...args, nonce: '00'.repeat(32) })
+    expect(other.code).toBe(1)
+    expect(other.err).toContain('(kbs/nonce)')
+    const devices = write('kbs-devices.json', message('{"nvidia":{}}'))
+    expect((await typed(devices, args)).err).toContain('(kbs/evidence)')
+  })
+
+  test('a stranger’s text cannot move the cursor or hide a line', () => {
+    const text = 'evil\u001b[2K\u009b1A\r\n\u202e\u2028'
+    const step = { id: 'snp/root', document: '', section: '', expected: '', found: text, verdict: 'fail' } as const
+    const out = renderTrace([{ ...step, warning: false, code: null, hint: text }], false, new TestIo())
+    expect(out).not.toMatch(/[^\P{C}\n]/u)
+    expect(out).toContain('found:     evil?[2K?1A????\n')
+  })
+})
