@@ -11,6 +11,8 @@ export type HttpCode =
   | 'http/body-size'
   /** the connection ended before the body did */
   | 'http/aborted'
+  /** the body did not come in time, or was the slowest when others needed its place */
+  | 'http/unfinished'
   /** the answer took longer than the route allows */
   | 'http/timeout'
   /** too many requests from this address */
@@ -25,6 +27,7 @@ export const httpStatuses: Readonly<Record<HttpCode, number>> = {
   'http/media-type': 415,
   'http/body-size': 413,
   'http/aborted': 400,
+  'http/unfinished': 408,
   'http/timeout': 503,
   'http/rate': 429,
   'http/busy': 503,

@@ -1,12 +1,15 @@
-import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
+import { Arriving } from '#host/arriving.js'
 import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
 import { describeError, type Log, type LogValue } from '#host/log.js'
 import { networkOf } from '#host/network-of.js'
 import { createRateLimit } from '#host/rate-limit.js'
+import { isAborted, receiveBody, withTimeout } from '#host/receive-body.js'
+import { createWorkPlaces } from '#host/work-places.js'
 
 /** What hono hands to a handler: `address` is the peer's, for bounds, never for trust. */
 export interface Env {
@@ -18,8 +21,12 @@ export interface Limits {
   readonly bodySizeMax?: number
   /** default 30 s; a handler that streams its answer is done when it returns the response */
   readonly timeoutMs?: number
-  /** requests at the same time, default 128 */
+  /** requests that are worked on at the same time, default 128; a quarter more for networks that have few */
   readonly concurrencyMax?: number
+  /** requests whose body is on its way, default 512, of which an eighth of one network; the slowest makes room for the next */
+  readonly arrivingMax?: number
+  /** how long a body may take, default 60 s, never longer than `timeoutMs` */
+  readonly bodyTimeoutMs?: number
   /** requests a minute from one IPv4 address or IPv6 /64, default 1,200; 0 for no bound */
   readonly ratePerMinute?: number
 }
@@ -71,6 +78,7 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',
@@ -82,7 +90,14 @@ const titles: Readonly<Record<number, string>> = {
   504: 'Gateway Timeout',
 }
 
-const defaults = { bodySizeMax: 2 * 1024 * 1024, timeoutMs: 30_000, concurrencyMax: 128, ratePerMinute: 1200 }
+const defaults = {
+  bodySizeMax: 2 * 1024 * 1024,
+  timeoutMs: 30_000,
+  concurrencyMax: 128,
+  arrivingMax: 512,
+  bodyTimeoutMs: 60_000,
+  ratePerMinute: 1200,
+}
 
 /** The bytes of a request's body, within the application's bound. */
 export async function readBody(c: Context<Env>): Promise<Uint8Array> {
@@ -106,6 +121,15 @@ export async function readJsonBody<T>(c: Context<Env>, shape: Shape<T>): Promise
   return shape(parseJson(await readBody(c)), '')
 }
 
+/** A route takes less than the application does. @throws http/body-size */
+export function limitBody(sizeMax: number): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    if ((await readBody(c)).length > sizeMax)
+      throw new Failure<HttpCode>('http/body-size', `body has more than ${sizeMax} bytes`)
+    await next()
+  }
+}
+
 /** `GET /healthz`: the process answers. `GET /readyz`: it can do its work. Outside of all bounds. */
 function addHealth<Code extends string>(hono: Hono<Env>, options: AppOptions<Code>, ending: () => boolean): void {
   const headers = { 'cache-control': 'no-store' }
@@ -126,30 +150,9 @@ function databaseFacts({ detail }: Failure): Readonly<Record<string, LogValue>> 
   )
 }
 
-/** What reading a body ends with when the connection does: by node, by a web stream over it, by our HTTP adaptor. */
-function isAborted(error: unknown): boolean {
-  const { code, message, name } = error as NodeJS.ErrnoException
-  return (
-    name === 'AbortError' ||
-    (code === 'ECONNRESET' && message === 'aborted') ||
-    code === 'ERR_STREAM_PREMATURE_CLOSE' ||
-    message === 'Client connection prematurely closed.'
-  )
-}
-
-function withTimeout(work: Promise<void>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Failure<HttpCode>('http/timeout', `no answer within ${timeoutMs} ms`)),
-      timeoutMs,
-    )
-  })
-  return Promise.race([work, late]).finally(() => clearTimeout(timer))
-}
-
 /**
  * An HTTP application with every bound that a service needs, in one place: body, time, concurrency, rate by address.
+ * A request is worked on once it has come whole, so that slow bodies keep nobody's place.
  * Failures thrown by handlers become answers here and nowhere else.
  */
 export function createApp<Code extends string>(options: AppOptions<Code>): App {
@@ -157,7 +160,12 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   const nowMs = options.nowMs ?? (() => performance.now())
   const rate = createRateLimit({ perMinute: limits.ratePerMinute, nowMs })
   const hono = new Hono<Env>({ strict: true })
-  let active = 0
+  const arriving = new Arriving({
+    placesMax: limits.arrivingMax,
+    placesPerNetworkMax: Math.max(1, Math.floor(limits.arrivingMax / 8)),
+    bytesMax: Math.max(64 * MiB, 8 * limits.bodySizeMax),
+  })
+  const places = createWorkPlaces(limits.concurrencyMax)
   let ending = false
   const idle = new Set<() => void>()
 
@@ -194,37 +202,37 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   hono.notFound((c) => encode(new Failure<HttpCode>('http/not-found', 'there is no such route'), 404, c.req.path))
   addHealth(hono, options, () => ending)
 
-  const refuse = (code: HttpCode, message: string): never => {
+  const refuse = (code: HttpCode, message: string): Failure<HttpCode> => {
     options.onRefused?.(code)
-    throw new Failure<HttpCode>(code, message)
+    return new Failure<HttpCode>(code, message)
   }
   hono.use('*', async (c, next) => {
-    if (ending) refuse('http/busy', 'the service is ending')
+    if (ending) throw refuse('http/busy', 'the service is ending')
     const address = c.env?.address ?? c.env?.incoming?.socket.remoteAddress ?? 'unknown'
-    if (!rate.allow(networkOf(address))) refuse('http/rate', `more than ${limits.ratePerMinute} requests a minute`)
-    if (active >= limits.concurrencyMax) refuse('http/busy', `more than ${limits.concurrencyMax} requests at a time`)
-    active++
+    const network = networkOf(address)
+    if (!rate.allow(network)) throw refuse('http/rate', `more than ${limits.ratePerMinute} requests a minute`)
+    await receiveBody(c.req, arriving, network, limits).catch((error: unknown) => {
+      if (isFailure(error)) options.onRefused?.(error.code as HttpCode)
+      throw error
+    })
+    if (ending) throw refuse('http/busy', 'the service is ending')
+    if (!places.enter(network)) throw refuse('http/busy', `more than ${limits.concurrencyMax} requests at a time`)
     const work = next()
     // Invariant: a request counts until its handler has ended, not until its answer was due.
     const done = () => {
-      active--
-      if (active === 0) for (const one of idle) one()
+      places.leave(network)
+      if (places.taken === 0) for (const one of idle) one()
     }
     work.then(done, done)
-    await withTimeout(work, limits.timeoutMs)
+    const late = () => new Failure<HttpCode>('http/timeout', `no answer within ${limits.timeoutMs} ms`)
+    await withTimeout(work, limits.timeoutMs, late)
   })
-  hono.use(
-    '*',
-    bodyLimit({
-      maxSize: limits.bodySizeMax,
-      onError: () => refuse('http/body-size', `body has more than ${limits.bodySizeMax} bytes`),
-    }),
-  )
   return {
     hono,
     drain(timeoutMs) {
       ending = true
-      if (active === 0) return Promise.resolve()
+      arriving.clear()
+      if (places.taken === 0) return Promise.resolve()
       return new Promise((resolve) => {
         const timer = setTimeout(resolve, timeoutMs)
         idle.add(() => {

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { Failure } from '#core/failure.js'
+import { watchConnections } from '#host/connections.js'
 import type { App } from '#host/http.js'
 
 /** Failures of listening. */
@@ -20,34 +21,17 @@ export interface ListenOptions {
   readonly port: number
   /** bytes of a request's head, default 16 KiB; a KBS listener takes 256 KiB, since attestation results travel there */
   readonly maxHeaderSize?: number
-  /** open connections, default 1,024 */
+  /** open connections, default 1,024; one more takes the place of another */
   readonly connectionsMax?: number
+  /** how long a reader may take nothing of its answer, default 30,000 */
+  readonly stalledMs?: number
+  /** bytes a second that it takes at least of an answer that is complete, default 16 KiB */
+  readonly readPerSecondMin?: number
 }
 
 const drainMs = 10_000
 /** For a client that still sends to read its answer: a connection reset at once would take it away. */
 const unreadMs = 1000
-
-/** Node does not count a connection as idle before its first request; here it is. */
-function watchConnections(server: Server): { closeIdle(): void } {
-  const requestsOf = new Map<Socket, number>()
-  server.on('connection', (socket: Socket) => {
-    requestsOf.set(socket, 0)
-    socket.once('close', () => requestsOf.delete(socket))
-  })
-  server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    requestsOf.set(socket, (requestsOf.get(socket) ?? 0) + 1)
-    response.once('close', () => {
-      const left = requestsOf.get(socket)
-      if (left !== undefined) requestsOf.set(socket, left - 1)
-    })
-  })
-  return {
-    closeIdle() {
-      for (const [socket, requests] of requestsOf) if (requests === 0) socket.destroy()
-    },
-  }
-}
 
 /**
  * A request that was answered before its body had come is over. Node tells nobody when its connection closes after the
@@ -79,8 +63,11 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
       connectionsCheckingInterval: 2_000,
     },
   }) as Server
-  server.maxConnections = options.connectionsMax ?? 1024
-  const connections = watchConnections(server)
+  const connections = watchConnections(server, {
+    connectionsMax: options.connectionsMax ?? 1024,
+    stalledMs: options.stalledMs ?? 30_000,
+    readPerSecondMin: options.readPerSecondMin ?? 16 * 1024,
+  })
   endUnread(server)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -106,6 +93,7 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
         await closed
         clearInterval(idle)
         clearTimeout(late)
+        connections.stop()
       })()),
   }
 }

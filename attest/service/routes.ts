@@ -1,5 +1,4 @@
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import type { Anchors } from '#attest/anchors.js'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
@@ -20,8 +19,8 @@ import { bindingShape, reportDataOf } from '#core/wire/binding.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { keysetDigest, keysetShape, releaseKeyThumbprint } from '#core/wire/keyset.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
-import { type App, createApp, type Env, readJsonBody } from '#host/http.js'
-import { type HttpCode, inputStatuses } from '#host/http-failures.js'
+import { type App, createApp, type Env, limitBody, readJsonBody } from '#host/http.js'
+import { inputStatuses } from '#host/http-failures.js'
 import type { Log } from '#host/log.js'
 
 /** What is asked of the verifier: evidence, what it must bind, and what the owner accepts. */
@@ -62,14 +61,7 @@ const bodySizeMax = 512 * KiB
  */
 export function makeAttestRoutes(options: AttestRoutesOptions): Hono<Env> {
   const routes = new Hono<Env>()
-  const limitBody = bodyLimit({
-    maxSize: bodySizeMax,
-    onError: () => {
-      throw new Failure<HttpCode>('http/body-size', `body has more than ${bodySizeMax} bytes`)
-    },
-  })
-
-  routes.post('/v1/attest', limitBody, async (c) => {
+  routes.post('/v1/attest', limitBody(bodySizeMax), async (c) => {
     options.authorize(c.req.header('authorization'))
     const request = await readJsonBody(c, requestShape)
     const { binding, keyset } = request

@@ -1,6 +1,5 @@
 /** What belongs in keybroker/service: the broker over HTTP, its key folder, and its opening. Decisions stand outside. */
 import { type Context, Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import type { Envelope } from '#core/dsse.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
@@ -10,7 +9,7 @@ import { parseDecimal } from '#core/tlog/checkpoint.js'
 import { registerRequestShape } from '#core/wire/broker-document.js'
 import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
 import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
-import { type Env, problemResponse, readBody } from '#host/http.js'
+import { type Env, limitBody, problemResponse, readBody } from '#host/http.js'
 import type { HttpCode } from '#host/http-failures.js'
 import { beat } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
@@ -46,7 +45,7 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   const { broker, adminTokenDigest } = options
   const routes = new Hono<Env>()
   const admin = (c: Context<Env>) => verifyAdminToken(c.req.header('authorization'), adminTokenDigest)
-  routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitBody(c, next)))
+  routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitSmall(c, next)))
 
   routes.get('/v1/broker', async (c) => json(c, await options.document()))
   routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
@@ -85,12 +84,7 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   return routes
 }
 
-const limitBody = bodyLimit({
-  maxSize: smallBodyMax,
-  onError: () => {
-    throw new Failure<HttpCode>('http/body-size', `body has more than ${smallBodyMax} bytes`)
-  },
-})
+const limitSmall = limitBody(smallBodyMax)
 
 function json(c: Context<Env>, value: unknown): Response {
   return c.json(value as object, 200, { 'cache-control': 'no-store' })

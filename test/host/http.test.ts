@@ -6,12 +6,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { integer, object } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
+import { Arriving } from '#host/arriving.js'
 import { type App, createApp, type Limits, readBody, readJsonBody } from '#host/http.js'
 import { inputStatuses } from '#host/http-failures.js'
 import { listen } from '#host/listen.js'
 import type { Log } from '#host/log.js'
 import { networkOf } from '#host/network-of.js'
 import { createRateLimit } from '#host/rate-limit.js'
+import { createWorkPlaces } from '#host/work-places.js'
 
 type TestCode = 'test/refused' | keyof typeof inputStatuses
 const logged: unknown[] = []
@@ -201,6 +203,53 @@ describe('an HTTP application', () => {
   })
 })
 
+describe('places', () => {
+  test('for work: one network leaves some to all others', () => {
+    const places = createWorkPlaces(16)
+    const entered = (network: string, times: number) =>
+      Array.from({ length: times }, () => places.enter(network)).filter(Boolean).length
+    expect(entered('stranger', 100)).toBe(16)
+    expect([entered('a', 3), entered('b', 3), entered('c', 1)]).toEqual([2, 2, 0])
+    places.leave('stranger')
+    expect(entered('stranger', 1)).toBe(0) // twenty are taken, less one
+    expect(entered('c', 1)).toBe(1)
+    for (let i = 0; i < 15; i++) places.leave('stranger')
+    for (const network of ['a', 'a', 'b', 'b', 'c']) places.leave(network)
+    expect(places.taken).toBe(0)
+  })
+
+  test('for bodies on their way: who has most, and waits longest, makes room', async () => {
+    const arriving = new Arriving({ placesMax: 4, placesPerNetworkMax: 3, bytesMax: 100 })
+    const gone: string[] = []
+    const enter = (name: string, network: string, bytes = 1) => {
+      const arrival = arriving.enter(network, bytes)
+      arrival.madeRoom.catch((error: Failure) => gone.push(`${name} ${error.code}`))
+      return arrival
+    }
+    const goneNow = async () => {
+      await pause(0)
+      return gone.splice(0)
+    }
+    const first = enter('a1', 'a')
+    enter('a2', 'a')
+    enter('b1', 'b')
+    const last = enter('a3', 'a')
+    expect(await goneNow()).toEqual([])
+    enter('c1', 'c')
+    expect(await goneNow()).toEqual(['a1 http/unfinished'])
+    first.leave() // it has left already
+    expect(arriving.count).toBe(4)
+    last.grow(97)
+    expect(await goneNow()).toEqual(['a2 http/unfinished'])
+    last.grow(1000)
+    expect(await goneNow()).toEqual(['a3 http/unfinished']) // whose bytes they are
+    for (let i = 0; i < 9; i++) enter(`d${i}`, 'd')
+    expect(arriving.count).toBeLessThanOrEqual(4)
+    arriving.clear()
+    expect(arriving.count).toBe(0)
+  })
+})
+
 describe('the network of an address', () => {
   test.each([
     ['2001:db8::1', '2001:db8:0:0::/64'],
@@ -283,34 +332,130 @@ describe('a listening application', () => {
     await Promise.all([small.close(), large.close()])
   })
 
-  // A stranger who stops in the middle of a body holds a place only as long as a request may take.
-  test.each([
+  const unfinished = [
     ['of a length said in advance', 'Content-Length: 1000\r\n\r\n{'],
     ['in chunks', 'Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n'],
-  ])('an unfinished body %s gives its place back', async (_name, rest) => {
+  ] as const
+  /** A connection on which a request began whose body does not come to its end. */
+  const hold = (port: number, rest: string = unfinished[0][1]) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    socket.write(`POST /echo HTTP/1.1\r\nHost: x\r\n${rest}`)
+    return socket
+  }
+  const echo = async (url: string) => (await fetch(`${url}/echo`, { method: 'POST', body: 'x' })).status
+
+  test.each(unfinished)('an unfinished body %s keeps nobody’s place, and is refused in time', async (_name, rest) => {
     logged.length = 0
-    const app = appWith({ concurrencyMax: 1, timeoutMs: 100 })
+    const app = appWith({ concurrencyMax: 1, bodyTimeoutMs: 300 })
     const listening = await listen(app, { host: '127.0.0.1', port: 0 })
-    const held = connect(listening.port, '127.0.0.1')
-    held.write(`POST /echo HTTP/1.1\r\nHost: x\r\n${rest}`)
+    const held = hold(listening.port, rest)
+    await once(held, 'connect')
+    expect(await echo(listening.url)).toBe(200)
     const [answer] = (await once(held, 'data')) as [Buffer]
-    expect(answer.toString()).toContain('503')
+    expect(answer.toString()).toContain('408')
+    expect(answer.toString()).toContain('http/unfinished')
     held.destroy()
-    const again = async () => (await fetch(`${listening.url}/echo`, { method: 'POST', body: 'x' })).status
-    await expect.poll(again, { timeout: 10_000 }).toBe(200)
     expect(logged).toEqual([])
+    await listening.close()
+  })
+
+  test('hundreds of slow bodies shut out nobody, of their own address either; the oldest makes room', async () => {
+    const app = appWith({ concurrencyMax: 4, arrivingMax: 80 })
+    const listening = await listen(app, { host: '127.0.0.1', port: 0 })
+    const answers: string[] = []
+    const held = Array.from({ length: 200 }, (_, i) => {
+      const socket = hold(listening.port, unfinished[i % 2]![1])
+      socket.once('data', (piece) => answers.push(piece.toString()))
+      return socket
+    })
+    // An eighth of the places is for one address: the rest of them were told to go.
+    await expect.poll(() => answers.length, { timeout: 10_000 }).toBe(190)
+    expect(answers.every((text) => text.includes('http/unfinished'))).toBe(true)
+    const large = fetch(`${listening.url}/echo`, { method: 'POST', body: new Uint8Array(1_500_000) })
+    for (let i = 0; i < 20; i++) expect(await echo(listening.url)).toBe(200)
+    expect(await (await large).text()).toBe('1500000')
+    for (const socket of held) socket.destroy()
     await listening.close()
   })
 
   test('a client that goes away in the middle of its body is no bug', async () => {
     logged.length = 0
-    const listening = await listen(appWith({ concurrencyMax: 1 }), { host: '127.0.0.1', port: 0 })
-    const held = connect(listening.port, '127.0.0.1')
-    held.write('POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{')
-    await expect.poll(async () => (await fetch(`${listening.url}/refused`)).status).toBe(503)
-    held.destroy()
-    await expect.poll(async () => (await fetch(`${listening.url}/refused`)).status).toBe(403)
-    expect(logged).toEqual([])
+    const refused: string[] = []
+    const app = createApp({ log, statuses: {}, onRefused: (code) => void refused.push(code) })
+    app.hono.post('/echo', async (c) => c.text(String((await readBody(c)).length)))
+    const listening = await listen(app, { host: '127.0.0.1', port: 0 })
+    const held = unfinished.map(([, rest]) => hold(listening.port, rest))
+    await Promise.all(held.map((socket) => once(socket, 'connect')))
+    await pause(100)
+    for (const socket of held) socket.destroy()
+    await pause(100)
+    expect(await echo(listening.url)).toBe(200)
+    expect([logged, refused]).toEqual([[], []])
+    await listening.close()
+  })
+
+  test('a service that ends does not wait for bodies that do not come', async () => {
+    const listening = await listen(appWith(), { host: '127.0.0.1', port: 0 })
+    const held = hold(listening.port)
+    const [answer] = await Promise.all([once(held, 'data'), pause(100).then(() => listening.close())])
+    expect(String(answer)).toMatch(/http\/(unfinished|busy)/)
+  })
+
+  test('connections that do nothing make room for those that ask, one that is asked on stays', async () => {
+    const app = appWith({ timeoutMs: 20_000 })
+    let release: () => void = () => undefined
+    const released = new Promise<void>((resolve) => (release = resolve))
+    app.hono.get('/held', async (c) => {
+      await released
+      return c.text('at last')
+    })
+    const listening = await listen(app, { host: '127.0.0.1', port: 0, connectionsMax: 20 })
+    const held = fetch(`${listening.url}/held`)
+    let closed = 0
+    const silent = Array.from({ length: 60 }, () => {
+      const socket = connect(listening.port, '127.0.0.1')
+      socket.on('error', () => undefined).once('close', () => closed++)
+      return socket
+    })
+    await expect.poll(() => closed, { timeout: 10_000 }).toBeGreaterThanOrEqual(40)
+    expect(await echo(listening.url)).toBe(200)
+    release()
+    expect(await (await held).text()).toBe('at last')
+    for (const socket of silent) socket.destroy()
+    await listening.close()
+  })
+
+  test('a reader who takes nothing of its answer is cut off, whole or streamed', async () => {
+    const app = appWith()
+    let cancelled = 0
+    app.hono.get('/large', (c) => c.body(new Uint8Array(32 * 1024 * 1024)))
+    app.hono.get('/stream', (c) =>
+      c.body(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
+          cancel: () => void cancelled++,
+        }),
+      ),
+    )
+    const listening = await listen(app, {
+      host: '127.0.0.1',
+      port: 0,
+      stalledMs: 200,
+      readPerSecondMin: 64 * 1024 * 1024,
+    })
+    for (const path of ['/large', '/stream']) {
+      const reader = connect(listening.port, '127.0.0.1')
+      reader.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+      await once(reader, 'readable') // and reads no more
+      const ended = new Promise((resolve) => reader.once('close', resolve).once('error', () => undefined))
+      await pause(2500)
+      reader.resume()
+      await ended
+    }
+    expect(cancelled).toBe(1)
+    const whole = await (await fetch(`${listening.url}/large`)).arrayBuffer()
+    expect(whole.byteLength).toBe(32 * 1024 * 1024)
     await listening.close()
   })
 
