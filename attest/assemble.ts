@@ -1,4 +1,5 @@
 import { assembleSnp, crlOf } from '#attest/assemble/amd.js'
+import { assembleCca } from '#attest/assemble/arm.js'
 import { assembleAzure } from '#attest/assemble/azure.js'
 import { assembleGpu } from '#attest/assemble/gpu.js'
 import { dcapMembers } from '#attest/assemble/intel.js'
@@ -27,7 +28,7 @@ const assemblers: Readonly<Record<Form, Assembler | string>> = {
   'nitro-document': ({ bytes }) => ({ kind: 'nitro', document: toBase64(bytes) }),
   'azure-hcl-report': assembleAzure,
   'gpu-report': assembleGpu,
-  'cca-token': 'there is no verifier for it: no silicon has made one yet',
+  'cca-token': assembleCca,
 }
 
 /**
