@@ -60,7 +60,8 @@ export async function runVectors(root: string, print: (line: string) => void): P
       print(line.problem === null ? `ok      ${line.name}: ${line.note}` : `FAILED  ${line.name}: ${line.problem}`)
     }
   }
-  print(`${passed} passed, ${failed} failed${disputed > 0 ? `, ${disputed} disputed` : ''}`)
+  if (disputed > 0) print(`${disputed} disputed, counted in neither: docs/decisions/published-vectors.md`)
+  print(`${passed} passed, ${failed} failed`)
   return failed > 0 || passed === 0 ? 1 : 0
 }
 

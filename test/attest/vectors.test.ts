@@ -27,8 +27,8 @@ describe.skipIf(published === undefined)('published vectors', () => {
     const { code, lines } = await run(join(published!, kind))
     expect(lines.filter((line) => line.startsWith('FAILED'))).toEqual([])
     expect(code).toBe(0)
-    expect(lines.at(-1)).toMatch(/^\d+ passed, 0 failed(, 1 disputed)?$/)
-    expect(lines.at(-1)!.includes('disputed')).toBe(kind === 'nitro')
+    expect(lines.at(-1)).toMatch(/^\d+ passed, 0 failed$/)
+    expect(lines.some((line) => line.startsWith('1 disputed'))).toBe(kind === 'nitro')
     const base = lines.filter((line) => line.startsWith('ok') && !line.includes('['))
     expect(base.length).toBeGreaterThanOrEqual(count)
     for (const line of base) expect(line).toContain('skipped: reference-values, crl')
@@ -37,7 +37,7 @@ describe.skipIf(published === undefined)('published vectors', () => {
   test('a case that is known to be wrong is disputed by its bytes, and its neighbours are not', async () => {
     const { lines } = await run(join(published!, 'nitro/bad-signature-2022-veracruz'))
     expect(lines.filter((line) => line.startsWith('DISPUTED'))).toHaveLength(1)
-    expect(lines.at(-1)).toBe('3 passed, 0 failed, 1 disputed')
+    expect(lines.slice(-2)).toEqual([expect.stringMatching(/^1 disputed/), '3 passed, 0 failed'])
   })
 })
 
