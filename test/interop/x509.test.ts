@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { X509Certificate, X509Crl } from '@peculiar/x509'
 import { expect, test } from 'vitest'
+import { parseDocument } from '#attest/nitro/parse.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { parseCertificate } from '#core/x509/certificate.js'
@@ -39,13 +40,22 @@ test('an independent reader reads the minted certificates and CRL as we do', asy
   }
 })
 
-test('and the certificates of the vendor that are shipped', () => {
-  const folder = join(import.meta.dirname, '../../attest/snp/roots')
+test.each(['snp', 'dcap', 'nitro'])('and the certificates of the vendor that are shipped for %s', (kind) => {
+  const folder = join(import.meta.dirname, '../../attest', kind, 'roots')
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.pem')))
     for (const der of parsePem(readFileSync(join(folder, file), 'utf8'), 'CERTIFICATE', 2)) compare(der)
 })
 
 const vectors = outside('vectors')
+test.skipIf(vectors === undefined)('and those inside the published documents of Nitro', () => {
+  const folders = readdirSync(join(vectors!, 'nitro'))
+  expect(folders.length).toBe(9)
+  for (const folder of folders) {
+    const document = parseDocument(new Uint8Array(readFileSync(join(vectors!, 'nitro', folder, 'document.cbor'))))
+    for (const der of [document.certificate, ...document.bundle]) compare(der)
+  }
+})
+
 test.skipIf(vectors === undefined)('and every certificate of the published vectors, of every vendor', () => {
   const files = readdirSync(vectors!, { recursive: true, encoding: 'utf8' }).filter(
     (name) => name.endsWith('.pem') && !name.endsWith('cpak-pub.pem'),
