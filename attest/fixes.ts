@@ -9,6 +9,7 @@ import type { TdxCode } from '#attest/tdx/codes.js'
 import type { X509Code } from '#core/x509/certificate.js'
 import type { ChainCode } from '#core/x509/chain.js'
 import type { CrlCode } from '#core/x509/crl.js'
+import type { OcspCode } from '#core/x509/ocsp.js'
 
 /** Every failure that a verification can raise. */
 export type VerificationCode =
@@ -23,6 +24,7 @@ export type VerificationCode =
   | X509Code
   | ChainCode
   | CrlCode
+  | OcspCode
 
 const report = 'fetch the report again from the guest device and send its 1184 bytes unchanged'
 const certificates = 'fetch the certificates of this chip and TCB again from the vendor and send them unchanged'
@@ -36,6 +38,7 @@ const document = 'ask the hypervisor for a document again and send its bytes unc
 const rim = 'fetch the RIM for the version that the device reports again from NVIDIA and send it unchanged'
 const hcl = 'read NV index 0x01400001 of the vTPM again and send its 2600 bytes unchanged'
 const tpmQuote = 'quote the SHA-256 bank with the attestation key again; send TPMS_ATTEST, signature and PCRs unchanged'
+const ocsp = 'fetch the OCSP answers again from the vendor and send them unchanged'
 const clock = 'compare the clocks of both machines, then fetch the certificates again'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
@@ -196,4 +199,17 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'crl/expired': crl,
   'crl/signature': crl,
   'crl/revoked': 'the vendor revoked this authority: fetch certificates under its successor',
+  'ocsp/size': ocsp,
+  'ocsp/form': ocsp,
+  'ocsp/not-successful': 'ask the responder again: it answered that it could not answer',
+  'ocsp/algorithm': 'ask the responder with SHA-384, and send its answer unchanged',
+  'ocsp/critical-extension': ocsp,
+  'ocsp/no-next-update': ocsp,
+  'ocsp/responder': ocsp,
+  'ocsp/not-yet-valid': clock,
+  'ocsp/expired': ocsp,
+  'ocsp/signature': ocsp,
+  'ocsp/revoked':
+    'the vendor revoked this certificate: replace the device, or fetch the RIM that stands under its successor',
+  'ocsp/unknown': ocsp,
 }

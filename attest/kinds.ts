@@ -121,7 +121,7 @@ const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
       const gpu = await verifyGpu(evidence, anchors, at, trace)
       return { platform: gpu.platform, claims: gpuClaims(gpu) }
     },
-    collateral: ({ rims }) => ({ rims }),
+    collateral: ({ rims, ocsp }) => ({ rims, ocsp }),
     appraise: appraiseGpu,
   }),
   nitro: kind<'nitro', NitroClaims>('nitro', {

@@ -71,3 +71,5 @@ export const xmlDepthMax = 16
 export const xmlElementsMax = 4096
 export const xmlAttributesMax = 128
 export const xmlNamespacesMax = 32
+/** An OCSP answer with the certificate of its responder. */
+export const ocspSizeMax = 16 * KiB

@@ -21,7 +21,15 @@ export function appraiseGpu(claims: GpuClaims, input: GpuAppraisal): readonly Ch
     ...reportData(claims, input.expectedReportData),
     ...goldenValues(claims),
     rims(claims, values),
-    ...(values ? [count(claims, values), ...versions(claims, values), ...identity(claims, values)] : []),
+    ...(values
+      ? [
+          revocation(claims, values),
+          count(claims, values),
+          ...versions(claims, values),
+          ...identity(claims, values),
+          ...topology(claims, values),
+        ]
+      : []),
   ]
 }
 
@@ -83,6 +91,18 @@ function rims({ devices }: GpuClaims, values: GpuReferenceValues | null): Check 
     expected: 'RIMs of driver and VBIOS, which show that developer mode is off',
     fix: 'send the RIMs of driver and VBIOS with the evidence',
     bad: values?.rim === 'required' ? trust.untrustworthy : trust.knownVulnerabilities,
+  })
+}
+
+function revocation({ ocsp }: GpuClaims, values: GpuReferenceValues): Check {
+  const good = ocsp.answered === ocsp.needed || values.ocsp === 'when-given'
+  return check('ocsp', 'hardware', good ? trust.approved : trust.untrustworthy, {
+    expected:
+      values.ocsp === 'required'
+        ? 'a current OCSP answer on every certificate of devices and RIMs'
+        : 'current OCSP answers where they are given',
+    found: `${ocsp.answered} of ${ocsp.needed}, all good`,
+    fix: 'send the OCSP answers on every certificate but roots and firmware with the evidence',
   })
 }
 
@@ -215,5 +235,22 @@ function identity({ devices }: GpuClaims, values: GpuReferenceValues): readonly 
           ),
         ]
       : []),
+  ]
+}
+
+/**
+ * Links between GPUs are not encrypted in protected PCIe: what goes over them is safe only while they lead to switches
+ * of the same board. Where the owner does not ask for that to be shown, it stays a warning.
+ */
+function topology({ devices, topologyProblem: problem }: GpuClaims, values: GpuReferenceValues): readonly Check[] {
+  const wanted = values.topology === 'protected-pcie'
+  if (!wanted && !devices.some((device) => device.mode === 'PPCIE')) return []
+  const bad = wanted ? trust.untrustworthy : trust.knownVulnerabilities
+  return [
+    check('topology', 'configuration', problem === null ? trust.approved : bad, {
+      expected: '8 GPUs and 4 switches in protected PCIe, linked to one another and to nobody else',
+      found: problem ?? 'one protected-PCIe board',
+      fix: 'send evidence of every GPU and switch of the board, all for one nonce',
+    }),
   ]
 }

@@ -1,5 +1,6 @@
-import type { Golden } from '#attest/gpu/collateral.js'
+import type { Golden, VerifiedAnswers } from '#attest/gpu/collateral.js'
 import type { Architecture, DeviceKind, Feature } from '#attest/gpu/layout.js'
+import { topologyProblem } from '#attest/gpu/topology.js'
 import type { VerifiedDevice, VerifiedGpu } from '#attest/gpu/verify.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -51,11 +52,21 @@ export interface GpuClaims {
   /** the 32 bytes that every device answered */
   readonly nonce: string
   readonly devices: readonly GpuDeviceClaims[]
+  /** certificates of devices and RIMs: how many could be revoked, and of how many an answer says that they are good */
+  readonly ocsp: VerifiedAnswers
+  /** why these are not shown to be one protected-PCIe board and nothing else; null when they are */
+  readonly topologyProblem: string | null
 }
 
 /** The claims of verified devices. */
-export function gpuClaims({ nonce, devices }: VerifiedGpu): GpuClaims {
-  return { product: 'NVIDIA', nonce: toHex(nonce), devices: devices.map(deviceClaims) }
+export function gpuClaims({ nonce, devices, ocsp }: VerifiedGpu): GpuClaims {
+  return {
+    product: 'NVIDIA',
+    nonce: toHex(nonce),
+    devices: devices.map(deviceClaims),
+    ocsp,
+    topologyProblem: topologyProblem(devices),
+  }
 }
 
 function rimClaims(golden: Golden | null): RimClaims | null {

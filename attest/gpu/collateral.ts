@@ -11,8 +11,11 @@ import {
 } from '#attest/gpu/rim/golden.js'
 import { type Rim, readRim, verifyRimChain } from '#attest/gpu/rim/rim.js'
 import { refuse } from '#attest/gpu/rim/signature.js'
+import { fromBase64 } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
+import { type Certificate, commonName } from '#core/x509/certificate.js'
+import { certificateId, parseOcsp, verifyOcsp } from '#core/x509/ocsp.js'
 
 export type { Golden } from '#attest/gpu/rim/golden.js'
 
@@ -86,4 +89,60 @@ export function rimsOf({ report, identity }: Device, verified: VerifiedRims['ver
     return rim && id !== null ? { id, rim, ...compareGolden(rim, report) } : null
   }
   return { ids, driver: golden(ids.driver), vbios: golden(ids.vbios) }
+}
+
+/** Which certificates OCSP answers came along for. */
+export interface VerifiedAnswers {
+  readonly needed: number
+  readonly answered: number
+  /** when the first of them is due again; null where there is none */
+  readonly validUntil: UnixSeconds | null
+}
+
+/** Certificates that NVIDIA's responders answer for, each with its issuer: not roots, nor firmware that signs reports. */
+function revocable(devices: readonly Device[], rims: VerifiedRims): ReadonlyMap<string, Subject> {
+  const out = new Map<string, Subject>()
+  const add = (chain: readonly Certificate[], from: number) => {
+    for (let i = from; i < chain.length - 1; i++) {
+      const subject = { certificate: chain[i]!, issuer: chain[i + 1]! }
+      out.set(certificateId(subject.certificate, subject.issuer), subject)
+    }
+  }
+  for (const { identity } of devices) add(identity.chain, 1)
+  for (const { chain } of rims.verified.values()) add(chain, 0)
+  return out
+}
+interface Subject {
+  readonly certificate: Certificate
+  readonly issuer: Certificate
+}
+
+/**
+ * Verifies the OCSP answers that came along: each is about a certificate of this evidence, current and good. Whether one
+ * has to be there for every certificate is the appraisal's to say.
+ *
+ * throws  gpu/collateral-unused, ocsp/..., x509/...
+ * source  RFC 6960, "Signed Response Acceptance Requirements"
+ */
+export async function verifyAnswers(
+  answers: readonly string[],
+  devices: readonly Device[],
+  rims: VerifiedRims,
+  anchors: Anchors,
+  at: UnixSeconds,
+): Promise<VerifiedAnswers> {
+  const open = new Map(revocable(devices, rims))
+  const needed = open.size
+  let validUntil: UnixSeconds | null = null
+  for (const text of answers) {
+    const answer = parseOcsp(fromBase64(text))
+    const subject = open.get(answer.id)
+    if (!subject)
+      throw refuse('gpu/collateral-unused', 'an OCSP answer is there twice, or on no certificate of this evidence')
+    open.delete(answer.id)
+    const name = commonName(subject.certificate.subject) ?? 'a certificate'
+    await verifyOcsp(answer, subject.issuer, at, `OCSP answer on ${name}`, anchors.links)
+    validUntil = Math.min(validUntil ?? answer.nextUpdate, answer.nextUpdate)
+  }
+  return { needed, answered: answers.length, validUntil }
 }

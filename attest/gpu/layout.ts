@@ -59,6 +59,7 @@ export const fwidSize = 48
 export const pdiSize = 8
 export const gpuLinks = 18
 export const gpusPerSwitch = 8
+export const switchesPerSystem = 4
 /** From this version on the feature flag says in which mode a GPU runs. */
 export const featureFlagVersionMin = 1
 

@@ -55,6 +55,14 @@ export const gpuSteps: readonly Step[] = [
     without: 'the evidence came without RIMs: whether the devices run what NVIDIA released is not known',
   },
   {
+    id: 'gpu/ocsp',
+    document: 'RFC 6960',
+    section: 'Signed Response Acceptance Requirements',
+    expected:
+      'each OCSP answer is on a certificate of this evidence, signed by a responder that its issuer appointed, current, and good; one on hold is revoked',
+    without: 'the evidence came without OCSP answers: whether a certificate was revoked is not known',
+  },
+  {
     id: 'gpu/golden',
     document: nvtrust,
     section: 'Verifier.verify',
@@ -84,9 +92,15 @@ export const gpuChecks: readonly Step[] = [
     'Golden values',
     'RIMs of driver and VBIOS of every device, which show that developer mode is off; a warning where the owner does not require them',
   ),
+  check('ocsp', 'Reference values', 'a current OCSP answer on every certificate, where the owner requires them'),
   check('devices', 'Reference values', 'exactly as many devices of each architecture as the owner asks for'),
   check('driver-version', 'Reference values', 'every driver is of a version that the owner accepts'),
   check('vbios-version', 'Reference values', 'every VBIOS is of a version that the owner accepts'),
   check('device-id', 'Reference values', 'every device is one that the owner accepts'),
   check('mode', 'Reference values', 'every GPU says that it runs in a mode that the owner accepts'),
+  check(
+    'topology',
+    'Topology',
+    'GPUs in protected PCIe are shown to be one whole board with its switches; a warning where the owner does not require it',
+  ),
 ]

@@ -1,7 +1,14 @@
 import type { Anchors } from '#attest/anchors.js'
 import { type DeviceIdentity, verifyDeviceChain } from '#attest/gpu/chain.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
-import { type DeviceRims, type Golden, rimsOf, verifyRims } from '#attest/gpu/collateral.js'
+import {
+  type DeviceRims,
+  type Golden,
+  rimsOf,
+  type VerifiedAnswers,
+  verifyAnswers,
+  verifyRims,
+} from '#attest/gpu/collateral.js'
 import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
 import type { Trace } from '#attest/trace.js'
 import { equal, fromBase64, toHex } from '#core/bytes/bytes.js'
@@ -27,6 +34,7 @@ export interface VerifiedGpu {
   /** 32 bytes */
   readonly nonce: Uint8Array
   readonly devices: readonly VerifiedDevice[]
+  readonly ocsp: VerifiedAnswers
 }
 
 function refuse(code: GpuCode, message: string, cause?: unknown): Failure<GpuCode> {
@@ -39,7 +47,7 @@ function refuse(code: GpuCode, message: string, cause?: unknown): Failure<GpuCod
  *
  * at      the time at which certificates must be valid
  *         Golden values are compared, but a difference is no failure: the appraisal judges it.
- * throws  GpuCode, and those of core/x509: x509/..., chain/...
+ * throws  GpuCode, and those of core/x509: x509/..., chain/..., ocsp/...
  * source  NVIDIA nvtrust, local_gpu_verifier, "attest"
  */
 export async function verifyGpu(
@@ -67,11 +75,14 @@ export async function verifyGpu(
   const rims = await verifyRims(evidence.rims, parts, anchors, at)
   if (evidence.rims.length > 0) trace('gpu/rim', evidence.rims.map(({ id }) => id).join(', '))
   else trace('gpu/rim', '', 'skip')
+  const ocsp = await verifyAnswers(evidence.ocsp, parts, rims, anchors, at)
+  if (ocsp.answered > 0) trace('gpu/ocsp', `${ocsp.answered} of ${ocsp.needed} certificates are good`)
+  else trace('gpu/ocsp', '', 'skip')
   const devices = parts.map((device) => ({ ...device, rims: rimsOf(device, rims.verified) }))
   if (evidence.rims.length > 0) trace('gpu/golden', comparedOf(devices))
   else trace('gpu/golden', '', 'skip')
   const simulated = rims.simulated || identities.some((one) => one.platform === 'simulated')
-  return { platform: simulated ? 'simulated' : 'hardware', nonce, devices } as unknown as VerifiedGpu
+  return { platform: simulated ? 'simulated' : 'hardware', nonce, devices, ocsp } as unknown as VerifiedGpu
 }
 
 function comparedOf(devices: readonly VerifiedDevice[]): string {

@@ -76,6 +76,7 @@ const caseShape = reading({
   validAt: time,
   nonce: optional(nullable(hex(undefined, 2 * 1024))),
   reportData: nullable(hex(undefined, 2 * 1024)),
+  ocspWindows: optional(record(list(time, { min: 2, max: 2 }), { max: 8 })),
   expect: outcome,
   expectCrypto: optional(outcome),
   code: optional(string()),
@@ -112,6 +113,8 @@ export interface CaseInput {
   readonly reportData: Uint8Array | null
   /** what the evidence answers, where the case says it and not the report data */
   readonly nonce: Uint8Array | null
+  /** first and last time of answers that were not fetched at one time; none where all are to be judged at `at` */
+  readonly ocspWindows: readonly (readonly number[])[]
   readonly simulatedRoots: readonly string[]
   readonly collateralFloors: readonly CollateralFloor[]
   readonly tenantClass: 'production' | 'development'

@@ -6,7 +6,9 @@ import { judge, roleOf } from '#attest/vectors/judge.js'
 import { fromHex, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { formatTime } from '#core/time.js'
 import { type AnyEvidence, anyEvidenceShape, type GpuEvidence } from '#core/wire/evidence.js'
+import { parseOcsp } from '#core/x509/ocsp.js'
 
 /** Prefixes of the roles of each device: none for a single one, else `gpu0`, `switch8` and so on. */
 function devicesOf(input: CaseInput): readonly string[] {
@@ -22,12 +24,14 @@ function devicesAlone(input: CaseInput): GpuEvidence {
     report: toBase64(roleOf(input, roleFor(device, 'report'))),
     chain: parsePem(fromUtf8(roleOf(input, roleFor(device, 'chain'))), 'CERTIFICATE', 8).map(toBase64),
   }))
-  return anyEvidenceShape({ kind: 'gpu', devices, rims: [] }, 'evidence') as GpuEvidence
+  return anyEvidenceShape({ kind: 'gpu', devices, rims: [], ocsp: [] }, 'evidence') as GpuEvidence
 }
 
 /**
  * The whole evidence: a case names a RIM by what it is of, and it goes under every id that a device asks for so. What
- * does not fit its device is refused then, as it would be if the vendor's service had given out a wrong one.
+ * does not fit its device is refused then, as it would be if the vendor's service had given out a wrong one. A case whose
+ * answers are of several times says so: then those go along that are current at its time, and gpuDifferences judges the
+ * others at theirs.
  */
 function wholeEvidence(input: CaseInput, alone: GpuEvidence, { devices }: GpuClaims): GpuEvidence {
   const rims = new Map<string, Uint8Array>()
@@ -42,7 +46,15 @@ function wholeEvidence(input: CaseInput, alone: GpuEvidence, { devices }: GpuCla
   const list = [...rims].map(([id, bytes]) => ({ id, rim: toBase64(bytes) }))
   const more = input.roles.get('moreRim')
   if (more) list.push({ id: list[0]?.id ?? 'NV_GPU_DRIVER_GH100_1.0', rim: toBase64(more) })
-  return anyEvidenceShape({ ...alone, rims: list }, 'evidence') as GpuEvidence
+  const ocsp = [...input.roles].flatMap(([role, bytes]) => (isAnswerNow(role, bytes, input) ? [toBase64(bytes)] : []))
+  return anyEvidenceShape({ ...alone, rims: list, ocsp }, 'evidence') as GpuEvidence
+}
+
+function isAnswerNow(role: string, bytes: Uint8Array, { ocspWindows, at }: CaseInput): boolean {
+  if (!role.startsWith('ocsp')) return false
+  if (ocspWindows.length === 0) return true
+  const { thisUpdate, nextUpdate } = parseOcsp(bytes)
+  return thisUpdate <= at && at <= nextUpdate
 }
 
 /**
@@ -93,6 +105,25 @@ export async function gpuDifferences(expected: unknown, input: CaseInput): Promi
   } catch (error) {
     // What does not verify has no claims to compare; that it does not is compared elsewhere.
     if (!isFailure(error)) throw error
+  }
+  return [...out, ...(await answersOfOtherTimes(input))]
+}
+
+/** Answers that are not current at the time of the case, judged at their own. */
+async function answersOfOtherTimes(input: CaseInput): Promise<readonly string[]> {
+  const out: string[] = []
+  for (const [from] of input.ocspWindows) {
+    const then = { ...input, at: from! }
+    try {
+      const anchors = { simulatedRoots: input.simulatedRoots }
+      const alone = devicesAlone(input)
+      const { claims } = await verifyEvidence(alone, anchors, then.at)
+      const whole = await verifyEvidence(wholeEvidence(then, alone, claims), anchors, then.at)
+      if (whole.claims.ocsp.answered === 0) out.push(`no OCSP answer is current at ${formatTime(then.at)}`)
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      out.push(`OCSP answers at ${formatTime(then.at)}: ${error.message}`)
+    }
   }
   return out
 }

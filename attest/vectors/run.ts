@@ -112,6 +112,7 @@ export function inputOf(one: Case, files: CaseFiles): CaseInput {
     nonce: one.nonce ? fromHex(one.nonce) : null,
     reportData: boundBytes(one),
     simulatedRoots: simulatedRoots ?? [],
+    ocspWindows: Object.values(one.ocspWindows ?? {}),
     collateralFloors: one.collateralFloors ?? [],
     tenantClass: one.tenantClass ?? (simulatedRoots ? 'development' : 'production'),
     policy: policyFor(one),

@@ -74,9 +74,10 @@ const sgxEvidenceShape = object({
 })
 export type SgxEvidence = Shaped<typeof sgxEvidenceShape>
 
-/** A report and a RIM: far above what is seen (4.2 and 26 KiB). */
+/** A report, a RIM and an OCSP answer: far above what is seen (4.2, 26 and 1 KiB). */
 const gpuReportSizeMax = 8 * KiB
 const rimSizeMax = 128 * KiB
+const ocspAnswerSizeMax = 8 * KiB
 
 /** report  request and response, cut to their own length   chain  leaf first, root last, DER */
 const gpuDeviceShape = object({
@@ -88,6 +89,7 @@ const gpuDeviceShape = object({
  * Evidence of NVIDIA GPUs and NVSwitches that answer one nonce: an HGX board has 8 and 4.
  *
  * rims  reference integrity manifests by the id that NVIDIA's service knows them by; devices may share one
+ * ocsp  answers on certificates of devices and RIMs, DER; each says itself which certificate it is about
  */
 const gpuEvidenceShape = object({
   kind: literal('gpu'),
@@ -96,6 +98,7 @@ const gpuEvidenceShape = object({
     object({ id: string({ form: /^NV_[A-Za-z0-9_.-]{1,100}$/ }), rim: base64(undefined, inBase64(rimSizeMax)) }),
     { max: 24 },
   ),
+  ocsp: list(base64(undefined, inBase64(ocspAnswerSizeMax)), { max: 128 }),
 })
 export type GpuEvidence = Shaped<typeof gpuEvidenceShape>
 

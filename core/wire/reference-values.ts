@@ -136,6 +136,8 @@ const byArchitecture = <T>(item: Shape<T>) =>
  * devices   exactly how many of each architecture; one that is absent is refused
  * deviceIds PDIs of single devices
  * rim       `required` refuses devices without the golden values of driver and VBIOS; without them it is a warning
+ * topology  `protected-pcie` refuses devices that are not shown to be one whole board
+ * ocsp      `required` refuses evidence without a current answer on every certificate of devices and RIMs
  * modes     single and multiple pass-through, protected PCIe; a device that does not say its mode is in none
  */
 const gpuReferenceValuesShape = object({
@@ -147,6 +149,8 @@ const gpuReferenceValuesShape = object({
   deviceIds: anyOf(hex(8), 1000),
   modes: anyOf(oneOf('SPT', 'MPT', 'PPCIE')),
   rim: oneOf('required', 'when-given'),
+  ocsp: oneOf('required', 'when-given'),
+  topology: oneOf('protected-pcie', 'any'),
 })
 export type GpuReferenceValues = Shaped<typeof gpuReferenceValuesShape>
 

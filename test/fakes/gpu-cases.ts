@@ -2,6 +2,7 @@ import { type Architecture, opaque } from '#attest/gpu/layout.js'
 import { concat, utf8 } from '#core/bytes/bytes.js'
 import type { GpuReferenceValues } from '#core/wire/reference-values.js'
 import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certificate.js'
+import { der, octets, oid, sequence } from '#runtime/attester/simulated/der.js'
 import {
   board,
   firmwareExtension,
@@ -9,11 +10,13 @@ import {
   gpuKeys,
   type MintDevice,
   type OpaqueField,
+  pdiOf,
   single,
   text,
   versions,
 } from './gpu.js'
 import type { MintRim } from './gpu-rim.js'
+import { type OcspChange, purposes, responderExtensions, trailing } from './ocsp.js'
 import { p384Name, signsOnly } from './p384.js'
 import { testTime, throwawayKeys } from './platform.js'
 
@@ -25,13 +28,15 @@ export interface GpuCase {
   readonly devices: readonly MintDevice[]
   /** RIMs by their role in the case: `driverRim`, `vbiosRim`, `switchRim`, and `moreRim` of no device */
   readonly rims?: Readonly<Record<string, MintRim>>
+  /** OCSP answers by their role in the case; `ocspMore` is a second one on the family of the device */
+  readonly ocsp?: Readonly<Record<string, OcspChange>>
   readonly values?: Partial<GpuReferenceValues> | null
   readonly reportData?: Uint8Array
   readonly tenantClass?: 'production'
   readonly unknownRoot?: true
 }
 
-type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims'>
+type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'ocsp'>
 const passes = (name: string, devices: readonly MintDevice[], more: More = {}): GpuCase => ({
   name,
   code: null,
@@ -441,4 +446,151 @@ const rimCases: readonly GpuCase[] = [
   }),
 ]
 
-export const gpuCases: readonly GpuCase[] = [...good, ...reports, ...chains, ...systems, ...appraisals, ...rimCases]
+const pcieValues = { ...boardValues, topology: 'protected-pcie' as const }
+const noBoard = (name: string, devices: readonly MintDevice[]): GpuCase =>
+  refused('topology', name, devices, {
+    values: {
+      ...pcieValues,
+      devices: {
+        HOPPER: devices.filter((one) => one.architecture === 'HOPPER').length,
+        BLACKWELL: undefined,
+        LS10: devices.filter((one) => one.architecture === 'LS10').length || undefined,
+      },
+    },
+  })
+const stranger = new Uint8Array(8).fill(0x77)
+const links = (...pdis: readonly Uint8Array[]) =>
+  withField(opaque.switchPdi, concat(...Array.from({ length: 18 }, (_, i) => pdis[i % pdis.length]!)))
+const switchPdi = (number: number) => pdiOf('LS10', number).toReversed()
+
+const topologies: readonly GpuCase[] = [
+  passes('board-in-protected-pcie', board(), { values: pcieValues }),
+  noBoard('board-without-switches', board().slice(0, 8)),
+  noBoard('board-of-seven-gpus', board().slice(1)),
+  noBoard('gpu-of-another-board', board({ 3: { pdi: stranger } })),
+  noBoard(
+    'gpu-not-in-protected-pcie',
+    board({
+      2: {
+        opaque: (fields) =>
+          withField(
+            opaque.featureFlag,
+            new Uint8Array([1, 0]),
+          )(withField(opaque.protectedPcieStatus, new Uint8Array([0x55]))(fields)),
+      },
+    }),
+  ),
+  noBoard('gpu-linked-to-three-switches', board({ 0: { opaque: links(switchPdi(8), switchPdi(9), switchPdi(10)) } })),
+  noBoard(
+    'gpu-linked-to-a-switch-elsewhere',
+    board({ 7: { opaque: links(switchPdi(8), switchPdi(9), switchPdi(10), stranger) } }),
+  ),
+  noBoard('switch-of-another-board', board({ 11: { pdi: stranger, opaque: withField(opaque.switchPdi, stranger) } })),
+  noBoard('switch-with-the-name-of-another', board({ 11: { opaque: withField(opaque.switchPdi, stranger) } })),
+  noBoard(
+    'switch-linked-to-a-gpu-elsewhere',
+    board({
+      9: {
+        opaque: withField(
+          opaque.switchGpuPdis,
+          concat(stranger, ...[1, 2, 3, 4, 5, 6, 7].map((number) => pdiOf('HOPPER', number)), new Uint8Array(8)),
+        ),
+      },
+    }),
+  ),
+]
+
+const allAnswers = {
+  ocspDeviceL2: {},
+  ocspDeviceL3: {},
+  ocspDeviceL4: {},
+  ocspRimL2: {},
+  ocspRimL3: {},
+  ocspRimL4: {},
+}
+/** A good device of which one answer is other than it should be. */
+const badAnswer = (code: string, name: string, change: OcspChange, role = 'ocspDeviceL4'): GpuCase =>
+  refused(code, name, single(), { rims: rimsOf(), ocsp: { ...allAnswers, [role]: change } })
+const unknownExtension = { oid: '1.2.3', critical: true, value: new Uint8Array([5, 0]) }
+
+const answers: readonly GpuCase[] = [
+  passes('all-answers-good', single(), {
+    rims: rimsOf(),
+    ocsp: allAnswers,
+    values: { rim: 'required', ocsp: 'required' },
+  }),
+  passes('answers-on-a-device-alone', single(), {
+    ocsp: { ocspDeviceL2: {}, ocspDeviceL3: {}, ocspDeviceL4: {} },
+    values: { ocsp: 'required' },
+  }),
+  passes('some-answers-when-given', single(), { ocsp: { ocspDeviceL4: {} } }),
+  passes('answer-with-a-nonce', single(), {
+    ocsp: {
+      ocspDeviceL4: {
+        extensions: [{ oid: '1.3.6.1.5.5.7.48.1.2', critical: false, value: new Uint8Array([4, 1, 1]) }],
+      },
+    },
+  }),
+  passes('responder-by-name', single(), {
+    ocsp: { ocspDeviceL4: { responderId: der(0xa1, p384Name('OCSP Responder')) } },
+  }),
+  passes('hash-without-parameters', single(), {
+    ocsp: { ocspDeviceL4: { hash: sequence(oid('2.16.840.1.101.3.4.2.2')) } },
+  }),
+  refused('ocsp', 'answers-required-and-absent', single(), { values: { ocsp: 'required' } }),
+  refused('ocsp', 'answer-on-rim-signer-required-and-absent', single(), {
+    rims: rimsOf(),
+    ocsp: { ocspDeviceL2: {}, ocspDeviceL3: {}, ocspDeviceL4: {}, ocspRimL2: {}, ocspRimL3: {} },
+    values: { ocsp: 'required' },
+  }),
+  badAnswer('ocsp/form', 'answer-with-trailing-byte', { bytes: trailing }),
+  badAnswer('ocsp/form', 'answer-of-another-type', { responseType: '1.2.3' }),
+  badAnswer('ocsp/not-successful', 'responder-asks-to-try-later', { responseStatus: 3 }),
+  badAnswer('ocsp/algorithm', 'answer-by-sha256', { hash: sequence(oid('2.16.840.1.101.3.4.2.1')) }),
+  badAnswer('ocsp/critical-extension', 'answer-with-critical-extension', { extensions: [unknownExtension] }),
+  badAnswer('ocsp/critical-extension', 'single-answer-with-critical-extension', {
+    singleExtensions: [unknownExtension],
+  }),
+  badAnswer('ocsp/no-next-update', 'answer-without-next-update', { nextUpdate: null }),
+  badAnswer('ocsp/responder', 'responder-of-another-authority', { appointedBy: gpuKeys.other }),
+  badAnswer('ocsp/responder', 'responder-names-another-issuer', { responder: { issuer: p384Name('NVIDIA') } }),
+  badAnswer('ocsp/responder', 'responder-without-purpose', {
+    responder: { extensions: responderExtensions.slice(0, 1) },
+  }),
+  badAnswer('ocsp/responder', 'responder-for-another-purpose', {
+    responder: { extensions: [signsOnly, purposes('1.3.6.1.5.5.7.3.1'), responderExtensions[2]!] },
+  }),
+  badAnswer('ocsp/responder', 'responder-is-an-authority', {
+    responder: { extensions: [...responderExtensions, basicConstraints()] },
+  }),
+  badAnswer('ocsp/responder', 'responder-expired', { responder: { notAfter: testTime - 1 } }),
+  badAnswer('ocsp/responder', 'answer-names-another-responder', {
+    responderId: der(0xa2, octets(new Uint8Array(20))),
+  }),
+  badAnswer('ocsp/not-yet-valid', 'answer-of-tomorrow', { thisUpdate: testTime + day }),
+  badAnswer('ocsp/not-yet-valid', 'answer-made-tomorrow', { producedAt: testTime + day }),
+  badAnswer('ocsp/expired', 'answer-stale', { thisUpdate: testTime - 2 * day, nextUpdate: testTime - 1 }),
+  badAnswer('ocsp/expired', 'answer-on-rim-signer-stale', { nextUpdate: testTime - 1 }, 'ocspRimL4'),
+  badAnswer('ocsp/signature', 'answer-signed-by-another-key', { signedBy: gpuKeys.other }),
+  badAnswer('ocsp/revoked', 'device-revoked', { status: { reason: 1 } }),
+  badAnswer('ocsp/revoked', 'device-revoked-without-reason', { status: { reason: null } }),
+  badAnswer('ocsp/revoked', 'device-on-hold', { status: { reason: 6 } }),
+  badAnswer('ocsp/revoked', 'rim-signer-revoked', { status: { reason: 4 } }, 'ocspRimL4'),
+  badAnswer('ocsp/unknown', 'device-not-known', { status: 'unknown' }),
+  badAnswer('gpu/collateral-unused', 'answer-on-no-certificate-of-the-evidence', { serial: 9 }),
+  refused('gpu/collateral-unused', 'two-answers-on-one-certificate', single(), {
+    ocsp: { ocspDeviceL2: {}, ocspMore: { thisUpdate: testTime - 7200 } },
+  }),
+  refused('gpu/collateral-unused', 'answer-on-a-rim-that-did-not-come', single(), { ocsp: { ocspRimL4: {} } }),
+]
+
+export const gpuCases: readonly GpuCase[] = [
+  ...good,
+  ...reports,
+  ...chains,
+  ...systems,
+  ...appraisals,
+  ...rimCases,
+  ...answers,
+  ...topologies,
+]

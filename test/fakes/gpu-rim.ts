@@ -2,6 +2,7 @@ import { toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256, sha384 } from '#core/crypto/hash.js'
 import { basicConstraints, keyUsage, type MintKey } from '#runtime/attester/simulated/certificate.js'
 import keys from './gpu-keys.json' with { type: 'json' }
+import type { OcspSubject } from './ocsp.js'
 import { mintP384, type P384Certificate, p384Name, readKey, signP384, signsOnly } from './p384.js'
 import { testTime } from './platform.js'
 
@@ -40,6 +41,12 @@ const names = {
   family: p384Name('NVIDIA Reference Value CA'),
   issuer: p384Name('NVIDIA Reference Value L3 001'),
   signer: p384Name('RIM L4 Signer'),
+}
+/** What OCSP answers on the certificates of a RIM are about, by their role in a case. */
+export const rimSubjects: Readonly<Record<string, OcspSubject>> = {
+  ocspRimL2: { issuerName: names.root, issuer: rimKeys.root, serial: rimSerials.family },
+  ocspRimL3: { issuerName: names.family, issuer: rimKeys.family, serial: rimSerials.issuer },
+  ocspRimL4: { issuerName: names.issuer, issuer: rimKeys.issuer, serial: rimSerials.signer },
 }
 const dates = { notBefore: testTime - 100 * day, notAfter: testTime + 1000 * day }
 

@@ -4,14 +4,15 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { formatTime } from '#core/time.js'
 import type { GpuReferenceValues, ReferenceValues } from '#core/wire/reference-values.js'
-import { gpuReportData, gpuRootDigest, kindOf, mintGpuEvidence } from './gpu.js'
+import { deviceSubjects, gpuReportData, gpuRootDigest, kindOf, mintGpuEvidence } from './gpu.js'
 import { type GpuCase, gpuCases } from './gpu-cases.js'
-import { mintRim, rimRootDigest } from './gpu-rim.js'
+import { mintRim, rimRootDigest, rimSubjects } from './gpu-rim.js'
+import { mintOcsp } from './ocsp.js'
 import { testTime } from './platform.js'
 
 /** Reference values that one good minted GPU meets. */
 export function testGpuValues(overrides: Partial<GpuReferenceValues> = {}): ReferenceValues {
-  const gpu = { devices: { HOPPER: 1 }, rim: 'when-given', ...overrides }
+  const gpu = { devices: { HOPPER: 1 }, rim: 'when-given', ocsp: 'when-given', topology: 'any', ...overrides }
   return { gpu: gpu as GpuReferenceValues }
 }
 
@@ -25,6 +26,11 @@ async function filesOf(one: GpuCase): Promise<ReadonlyMap<string, Uint8Array>> {
     files.set(name === '' ? 'certChain' : `${name}Chain`, utf8(chain))
   }
   for (const [role, rim] of Object.entries(one.rims ?? {})) files.set(role, await mintRim(rim))
+  const subjects = { ...deviceSubjects(one.devices[0]!.architecture), ...rimSubjects }
+  for (const [role, change] of Object.entries(one.ocsp ?? {})) {
+    const about = role === 'ocspMore' ? 'ocspDeviceL2' : role
+    files.set(role, await mintOcsp(subjects[about]!, change))
+  }
   files.set('referenceValues', canonicalJson(one.values === null ? {} : testGpuValues(one.values)))
   return files
 }
@@ -32,6 +38,7 @@ async function filesOf(one: GpuCase): Promise<ReadonlyMap<string, Uint8Array>> {
 const kebab = (role: string) => role.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 function fileName(role: string): string {
   if (role.toLowerCase().endsWith('report')) return `${kebab(role)}.bin`
+  if (role.startsWith('ocsp')) return `${kebab(role)}.der`
   if (role.endsWith('Rim')) return `${kebab(role)}.xml`
   return role.toLowerCase().endsWith('chain') ? `${kebab(role)}.pem` : `${kebab(role)}.json`
 }

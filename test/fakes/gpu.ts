@@ -21,6 +21,7 @@ import {
 } from '#runtime/attester/simulated/certificate.js'
 import { der, integer, octets, oid, sequence } from '#runtime/attester/simulated/der.js'
 import keys from './gpu-keys.json' with { type: 'json' }
+import type { OcspSubject } from './ocsp.js'
 import { mintP384, type P384Certificate, p384Name, readKey, signP384, signsOnly } from './p384.js'
 import { testTime } from './platform.js'
 
@@ -48,6 +49,8 @@ export interface MintDevice {
   readonly architecture: Architecture
   /** which of the keys, and which PDI */
   readonly number: number
+  /** 8 bytes that its certificates name instead of its own */
+  readonly pdi?: Uint8Array
   readonly nonce?: Uint8Array
   readonly opaque?: (fields: readonly OpaqueField[]) => readonly OpaqueField[]
   /** digests by block, from 1 */
@@ -92,11 +95,15 @@ export function firmwareExtension(architecture: Architecture, digest = fwidOf(ar
   return { oid: extensionOid.tcbInfo, critical: false, value }
 }
 
-async function mintChain({ architecture, number, ...broken }: MintDevice): Promise<readonly Uint8Array[]> {
+function namesOf(
+  architecture: Architecture,
+  number: number,
+  own = pdiOf(architecture, number),
+): Readonly<Record<Part, Uint8Array>> {
   const chip = chips[architecture]
   const engine = architecture === 'LS10' ? 'FSP' : 'GSP'
-  const pdi = toHex(pdiOf(architecture, number)).toUpperCase()
-  const names = {
+  const pdi = toHex(own).toUpperCase()
+  return {
     root: p384Name('NVIDIA Device Identity CA'),
     // As on hardware, switches stand under the family of GH100.
     family: p384Name(`NVIDIA ${architecture === 'LS10' ? 'GH100' : chip} Identity`),
@@ -104,10 +111,31 @@ async function mintChain({ architecture, number, ...broken }: MintDevice): Promi
     brom: p384Name(`${chip} A01 ${engine} BROM`, `${serialType[kindOf(architecture)]}${pdi}`),
     leaf: p384Name(`${chip} A01 ${engine} FMC LF`, toHex(sha256(gpuKeys.devices[number]!.spki)).slice(0, 40)),
   }
+}
+const serialOf = (part: Part, number: number) =>
+  gpuSerials[part] + (part === 'brom' || part === 'leaf' ? 100 * (number + 1) : 0)
+
+/** What OCSP answers on a device are about, by their role in a case. */
+export function deviceSubjects(architecture: Architecture, number = 0): Readonly<Record<string, OcspSubject>> {
+  const names = namesOf(architecture, number)
+  const one = (part: 'family' | 'provisioner' | 'brom', issuer: 'root' | 'family' | 'provisioner'): OcspSubject => ({
+    issuerName: names[issuer],
+    issuer: gpuKeys[issuer],
+    serial: serialOf(part, number),
+  })
+  return {
+    ocspDeviceL2: one('family', 'root'),
+    ocspDeviceL3: one('provisioner', 'family'),
+    ocspDeviceL4: one('brom', 'provisioner'),
+  }
+}
+
+async function mintChain({ architecture, number, ...broken }: MintDevice): Promise<readonly Uint8Array[]> {
+  const names = namesOf(architecture, number, broken.pdi)
   const authority = [basicConstraints(), keyUsage(true)]
   const good = (part: Part, issuer: Part, spki: Uint8Array, extensions: readonly MintExtension[]): P384Certificate => ({
     ...dates,
-    serial: gpuSerials[part] + (part === 'brom' || part === 'leaf' ? 100 * (number + 1) : 0),
+    serial: serialOf(part, number),
     issuer: names[issuer],
     subject: names[part],
     spki,
@@ -220,6 +248,7 @@ export async function mintGpuEvidence(devices: readonly MintDevice[]): Promise<G
   return {
     kind: 'gpu',
     rims: [],
+    ocsp: [],
     devices: await Promise.all(
       devices.map(async (device) => ({
         report: toBase64(await mintReport(device)),

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { appraiseEvidence } from '#attest/appraise.js'
+import { verifyEvidence } from '#attest/kinds.js'
+import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { parsePem } from '#core/encoding/pem.js'
+import type { GpuEvidence } from '#core/wire/evidence.js'
+import { testGpuValues } from '../../fakes/gpu-vectors.js'
+import { outside } from '../../fakes/outside.js'
+
+const published = outside('vectors')
+const read = (folder: string, file: string) =>
+  new Uint8Array(readFileSync(join(published!, 'nvidia-gpu', folder, file)))
+const device = (folder: string, name: string) => ({
+  report: toBase64(read(folder, `${name}report.bin`)),
+  chain: parsePem(fromUtf8(read(folder, `${name}cert-chain.pem`)), 'CERTIFICATE', 8).map(toBase64),
+})
+const none = { simulatedRoots: [] }
+
+describe.skipIf(published === undefined)('published evidence', () => {
+  const folder = 'gh100-550.90.07-full'
+  const answers = (...names: readonly string[]) => names.map((name) => toBase64(read(folder, `ocsp-${name}.der`)))
+  const whole = (ocsp: readonly string[]): GpuEvidence => ({
+    kind: 'gpu',
+    devices: [device(folder, '')],
+    rims: [
+      { id: 'NV_GPU_DRIVER_GH100_550.90.07', rim: toBase64(read(folder, 'driver-rim.xml')) },
+      { id: 'NV_GPU_VBIOS_1010_0200_882_96009F0001', rim: toBase64(read(folder, 'vbios-rim.xml')) },
+    ],
+    ocsp,
+  })
+
+  test('a GPU with both RIMs is hardware that measures what NVIDIA released', async () => {
+    const at = Date.parse('2025-08-21T12:00:00Z') / 1000
+    const { claims, platform } = await verifyEvidence(whole(answers('device-l2', 'device-l3', 'device-l4')), none, at)
+    expect(platform).toBe('hardware')
+    expect(claims.ocsp).toMatchObject({ needed: 7, answered: 3 })
+    expect(claims.devices[0]).toMatchObject({
+      chip: 'GH100',
+      deviceId: '431d480fe5e87274',
+      driverRim: { version: '550.90.07', differing: [] },
+      vbiosRim: { version: '96.00.9F.00.01', differing: [] },
+    })
+  })
+
+  test('is affirming where it answers the nonce that is asked for, and refused where it does not', async () => {
+    const at = Date.parse('2025-08-21T12:00:00Z') / 1000
+    const result = await appraiseEvidence(whole([]), none, {
+      expectedReportData: new Uint8Array(64),
+      referenceValues: testGpuValues({ rim: 'required', driverVersionMin: '550.90' }),
+      tenantClass: 'production',
+      at,
+    })
+    // The nonce of a capture belongs to no report data of ours: that alone is wrong with it.
+    const refused = result.checks.filter((check) => check.status !== 'affirming')
+    expect(refused.map((check) => check.id)).toEqual(['report-data'])
+  })
+
+  test('answers on its RIMs are good at their own time, two months later', async () => {
+    const at = Date.parse('2025-10-24T12:00:00Z') / 1000
+    const names = ['rim-l2', 'driver-rim-l3', 'driver-rim-l4', 'vbios-rim-l4']
+    const { claims } = await verifyEvidence(whole(answers(...names)), none, at)
+    expect(claims.ocsp).toMatchObject({ needed: 7, answered: 4 })
+    await expect(verifyEvidence(whole(answers('device-l2')), none, at)).rejects.toMatchObject({ code: 'ocsp/expired' })
+  })
+
+  test('eight GPUs and four switches are one board; without one of them they are not', async () => {
+    const board = 'gh100-ppcie-8gpu-4switch-590.12'
+    const names = Array.from({ length: 12 }, (_, i) => (i < 8 ? `gpu${i}-` : `switch${i}-`))
+    const devices = names.map((name) => device(board, name))
+    const at = Date.parse('2026-01-01T00:00:00Z') / 1000
+    const problem = async (some: typeof devices) =>
+      (await verifyEvidence({ kind: 'gpu', devices: some, rims: [], ocsp: [] }, none, at)).claims.topologyProblem
+    expect(await problem(devices)).toBeNull()
+    expect(await problem(devices.slice(1))).toBe('7 GPUs and 4 switches, not 8 and 4')
+  })
+})
