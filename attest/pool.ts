@@ -99,7 +99,7 @@ function blocksOf(bytes: Uint8Array, label: string): readonly Uint8Array[] {
 function asCertificates(bytes: Uint8Array): Found | null {
   const all = blocksOf(bytes, 'CERTIFICATE').flatMap((der) => {
     const certificate = attempt(() => parseCertificate(der, 'certificate'))
-    return certificate ? [{ der, certificate, name: commonName(certificate.subject) ?? '' }] : []
+    return certificate ? [{ der, certificate, name: attempt(() => commonName(certificate.subject)) ?? '' }] : []
   })
   return all.length > 0 ? { is: 'certificates', all } : null
 }

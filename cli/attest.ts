@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import * as explain from '#cli/attest/explain.js'
 import * as verify from '#cli/attest/verify.js'
 import type { Io } from '#cli/output.js'
 
@@ -6,8 +7,8 @@ const collect = (value: string, all: readonly string[] = []) => [...all, value]
 
 const verifyHelp = `
 Recognised: our evidence envelope, a KBS attestation message, SEV-SNP reports (bare or as the device replies), TDX and SGX
-quotes, each also as hex or base64. What a raw report lacks comes from the folder of --collateral: certificates and CRLs
-(PEM or DER), TCB info and QE identity (JSON), an event log. Files are told apart by content; their names do not matter.
+quotes, Nitro documents, Azure HCL reports, NVIDIA device reports, Arm CCA tokens, each also as hex or base64. What a raw report lacks comes from the folder of --collateral: certificates and CRLs
+(PEM or DER), TCB info and QE identity (JSON), an event log, RIMs, the quote of a vTPM. Files are told apart by content; their names do not matter.
 
 Examples:
   ./claviger attest verify evidence.json --report-data 1f2e... --reference-values values.json
@@ -15,6 +16,16 @@ Examples:
   base64 -d < report.b64 | ./claviger attest verify - --collateral certificates/ --json
 
 Exit 0 every step passed, 3 verdict against, partial (a step was skipped) or simulated, 2 usage, 1 trouble.`
+
+const explainHelp = `
+Each line: offset, size, name, value. Nothing that is shown has been verified.
+
+Examples:
+  ./claviger attest explain report.bin
+  ./claviger attest explain evidence.json --json
+  ./claviger attest explain vcek.pem
+
+Exit 0 decoded, 2 usage, 1 not evidence.`
 
 export function describe(program: Command, io: Io): void {
   const command = program.command('attest').description('verify and explain evidence of TEEs')
@@ -35,5 +46,14 @@ export function describe(program: Command, io: Io): void {
     .addHelpText('after', verifyHelp)
     .action(async (file: string, options: Omit<verify.AttestVerifyArguments, 'file'>) => {
       io.exit(await verify.run({ ...options, file }, io))
+    })
+  command
+    .command('explain')
+    .argument('<file>', 'evidence, a certificate, a CRL or a document of a vendor; - is standard input')
+    .description('show what evidence says, field by field under the names of its specification, and judge nothing')
+    .option('--json', 'print the fields as JSON')
+    .addHelpText('after', explainHelp)
+    .action(async (file: string, options: Omit<explain.AttestExplainArguments, 'file'>) => {
+      io.exit(await explain.run({ ...options, file }, io))
     })
 }

@@ -1,8 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import type { ExplainedPart } from '#attest/explain/part.js'
 import { catalogue } from '#attest/steps.js'
 import type { TracedStep } from '#attest/trace.js'
+import * as explain from '#cli/attest/explain.js'
 import * as attest from '#cli/attest/verify.js'
 import { type Io, reportError } from '#cli/output.js'
 import { toHex } from '#core/bytes/bytes.js'
@@ -130,5 +132,22 @@ describe.skipIf(published === undefined)('a CCA token', () => {
     const { code, err } = await verify(token, { at: '2026-01-01T00:00:00Z' })
     expect(code).toBe(2)
     expect(err).toContain('the public key of the platform')
+  })
+})
+
+describe.skipIf(published === undefined)('claviger attest explain, on every published case', () => {
+  test.each(cases)('%s', async (_, folder) => {
+    const one = read(folder)
+    for (const file of [named(one, folder, evidenceFiles[one.tee]!)]) {
+      let out = ''
+      const io = { stdout: (text: string) => (out += text), stderr() {}, isTerminal: false, now: () => 0, exit() {} }
+      const code = await explain.run({ file, json: true }, { ...io, ask: async () => null } as unknown as Io)
+      expect(code).toBe(0)
+      const { parts, verified } = JSON.parse(out) as { verified: boolean; parts: readonly ExplainedPart[] }
+      expect(verified).toBe(false)
+      const fields = parts.flatMap((part) => part.fields)
+      expect(fields.length).toBeGreaterThan(15)
+      expect(fields.filter(({ name }) => name.startsWith('(cut') || name.startsWith('(not'))).toEqual([])
+    }
   })
 })

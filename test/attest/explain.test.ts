@@ -1,0 +1,129 @@
+import fc from 'fast-check'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { explain, explainFile } from '#attest/explain/explain.js'
+import type { ExplainedField } from '#attest/explain/part.js'
+import { type Form, forms, recognise } from '#attest/recognise.js'
+import { concat, fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import type { SnpEvidence, TdxEvidence } from '#core/wire/evidence.js'
+import { mintCcaEvidence } from '../fakes/cca.js'
+import { mintDcapEvidence } from '../fakes/dcap.js'
+import { mintGpuEvidence, single } from '../fakes/gpu.js'
+import { mintNitroEvidence } from '../fakes/nitro.js'
+import { testMeasurement } from '../fakes/platform.js'
+import { mintEvidence, mintedReportData } from '../fakes/snp.js'
+
+let snp: SnpEvidence
+let tdx: TdxEvidence
+let samples: readonly Uint8Array[]
+beforeAll(async () => {
+  snp = await mintEvidence()
+  tdx = (await mintDcapEvidence()) as TdxEvidence
+  samples = [
+    fromBase64(snp.report),
+    fromBase64(tdx.quote),
+    fromBase64((await mintDcapEvidence({ tee: 'sgx' })).quote),
+    fromBase64((await mintNitroEvidence()).document),
+    fromBase64((await mintGpuEvidence(single())).devices[0]!.report),
+    fromBase64((await mintCcaEvidence()).token),
+    utf8(JSON.stringify(snp)),
+    utf8(JSON.stringify(tdx)),
+  ]
+})
+
+const fieldsIn = (bytes: Uint8Array) => explain(recognise(bytes)).flatMap((part) => part.fields)
+const named = (fields: readonly ExplainedField[], name: string) => fields.find((one) => one.name === name)?.value
+
+/** Whether fields follow one another without a gap, from `start` to `end`. */
+function contiguous(fields: readonly ExplainedField[], start: number): number {
+  let at = start
+  for (const { offset, size, name } of fields) {
+    if (offset === null || size === null) continue
+    expect(offset, name).toBe(at)
+    at = offset + size
+  }
+  return at
+}
+
+describe('explain', () => {
+  test('shows every byte of a report once, under the names of the specification', () => {
+    const [part] = explain(recognise(fromBase64(snp.report)))
+    expect(contiguous(part!.fields, 0)).toBe(1184)
+    expect(named(part!.fields, 'MEASUREMENT')).toBe(testMeasurement)
+    expect(named(part!.fields, 'REPORT_DATA')).toBe(toHex(mintedReportData))
+    expect(named(part!.fields, 'VERSION')).toBe('5')
+    expect(named(part!.fields, 'POLICY')).toMatch(/^0x[0-9a-f]+ \(.*RESERVED_ONE.*\), ABI_MAJOR \d+, ABI_MINOR \d+$/)
+  })
+
+  test.each([0, 1])('shows every byte of a quote once, and the certificates inside', async (i) => {
+    const quote = samples[1 + i]!
+    const parts = explain(recognise(quote))
+    const [header, body, signature, qe] = parts
+    const afterBody = contiguous(body!.fields, contiguous(header!.fields, 0))
+    expect(contiguous(signature!.fields, afterBody)).toBe(quote.length)
+    expect(contiguous(qe!.fields, 0)).toBe(384)
+    expect(parts.slice(4).map(({ title }) => title)).toEqual(
+      ['Intel SGX PCK Certificate', 'Intel SGX PCK Platform CA', 'Intel SGX Root CA'].map(
+        (name) => `PCK chain: Certificate ${name}`,
+      ),
+    )
+  })
+
+  test('shows every byte of a device report once', () => {
+    const fields = fieldsIn(samples[4]!).filter(({ offset }) => offset !== null)
+    const sizes = fields.reduce((sum, { size }) => sum + size!, 0)
+    const opaque = explain(recognise(samples[4]!)).at(-1)!.fields.length
+    // Type and length of each opaque field are its name and size.
+    expect(sizes + 4 * opaque).toBe(samples[4]!.length)
+    expect(named(fields, 'DRIVER_VERSION')).toMatch(/^\d+\.\d+/)
+  })
+
+  test('names the claims of documents and tokens', () => {
+    const nitro = fieldsIn(samples[3]!)
+    expect(named(nitro, 'module_id')).toMatch(/^i-/)
+    expect(named(nitro, 'protected.alg (1)')).toBe('-35')
+    const cca = fieldsIn(samples[5]!)
+    expect(named(cca, 'cca-realm-challenge (10)')).toMatch(/^[0-9a-f]{128}$/)
+  })
+
+  test('an envelope is explained down to its certificates, lists and documents', () => {
+    const titles = explain(recognise(utf8(JSON.stringify(snp)))).map(({ title }) => title)
+    expect(titles).toEqual([
+      'Evidence envelope',
+      'report: ATTESTATION_REPORT',
+      'vek: Certificate SEV-VCEK',
+      'ask: Certificate SEV-Genoa',
+      expect.stringMatching(/^ark: Certificate /),
+      'crl: Certificate revocation list',
+    ])
+    const all = explain(recognise(utf8(JSON.stringify(tdx))))
+    const info = all.find(({ title }) => title === 'collateral.tcbInfo: TCB info')!
+    expect(named(info.fields, 'tcbInfo.fmspc')).toMatch(/^[0-9a-fA-F]{12}$/)
+    expect(named(info.fields, 'tcbInfo.tcbLevels[0].tcb.sgxtcbcomponents')).toMatch(/^svn \d+(, \d+){15}$/)
+  })
+
+  test('bytes that are broken or cut off are shown as far as they go, and nothing is thrown', () => {
+    const names = Object.keys(forms) as Form[]
+    const broken = fc
+      .tuple(fc.nat(), fc.nat(), fc.integer({ min: 1, max: 255 }), fc.nat())
+      .map(([i, at, mask, end]) => {
+        const bytes = samples[i % samples.length]!.slice()
+        bytes[at % bytes.length]! ^= mask
+        return end % 3 === 0 ? bytes.subarray(0, end % bytes.length) : bytes
+      })
+    fc.assert(
+      fc.property(fc.oneof(broken, fc.uint8Array({ maxLength: 700 })), fc.constantFrom(...names), (bytes, form) => {
+        // JSON forms are JSON once they are recognised.
+        if (form !== 'envelope') explain({ form, title: '', bytes, notes: [] })
+        explainFile({ name: 'x', bytes })
+        for (const found of Object.entries(forms).filter(([, { cut }]) => cut(bytes) !== null))
+          expect(explain({ form: found[0] as Form, title: '', bytes, notes: [] }).length).toBeGreaterThan(0)
+      }),
+      { numRuns: 600 },
+    )
+  })
+
+  test('says where a quote was cut off', () => {
+    const fields = fieldsIn(concat(samples[1]!.subarray(0, 700)))
+    expect(fields.at(-1)!.name).toBe('(cut off)')
+  })
+})
