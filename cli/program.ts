@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import * as attest from '#cli/attest.js'
 import * as bundle from '#cli/bundle.js'
 import * as caller from '#cli/caller.js'
+import * as collateral from '#cli/collateral.js'
 import * as demo from '#cli/demo.js'
 import * as dev from '#cli/dev.js'
 import * as host from '#cli/host.js'
@@ -42,6 +43,7 @@ const commands = [
   caller,
   tenant,
   proxy,
+  collateral,
   model,
   serve,
   dev,

@@ -43,6 +43,7 @@ export const bodySizeMax: Readonly<Record<CollateralKind, number>> = {
   'amd-ask': 8 * KiB,
   'amd-crl': 64 * KiB,
   'amd-vcek': 8 * KiB,
+  'nvidia-rim': 128 * KiB,
 }
 export const chainCertificateSizeMax = 8 * KiB
 export const chainSizeMax = 2
@@ -66,11 +67,11 @@ export interface Issue {
 
 /**
  * Whether `one` is older than `other`: by edition, and within an edition by its time. A CRL is older by either: its number
- * and its time grow together, so that a list of a higher number and an earlier time is no honest one. Certificates have no
- * order: a vendor issues the same one anew for each who asks.
+ * and its time grow together, so that a list of a higher number and an earlier time is no honest one. Certificates
+ * and RIMs have no order: a vendor issues the same one anew.
  */
 export function isOlder(kind: CollateralKind, one: Issue, other: Issue): boolean {
-  if (kind === 'amd-ask' || kind === 'amd-vcek') return false
+  if (kind === 'amd-ask' || kind === 'amd-vcek' || kind === 'nvidia-rim') return false
   if (other.edition !== null && (one.edition === null || one.edition < other.edition)) return true
   const isCrl = kind !== 'intel-tcb-info' && kind !== 'intel-qe-identity'
   return (isCrl || one.edition === other.edition) && one.issuedAt < other.issuedAt
@@ -84,6 +85,7 @@ const ranks: Readonly<Record<CollateralKind, number>> = {
   'intel-qe-identity': 2,
   'amd-ask': 2,
   'amd-vcek': 3,
+  'nvidia-rim': 3,
 }
 /** Orders documents so that each comes after those that it is verified beside. */
 export function beforeInOrder(a: CollateralItem, b: CollateralItem): number {

@@ -34,6 +34,7 @@ export type CollateralName =
   | { readonly kind: 'amd-ask'; readonly product: Product; readonly key: AmdKey }
   | { readonly kind: 'amd-crl'; readonly product: Product; readonly key: AmdKey }
   | { readonly kind: 'amd-vcek'; readonly product: Product; readonly hwId: string; readonly tcb: Tcb }
+  | { readonly kind: 'nvidia-rim'; readonly id: string }
 export type CollateralKind = CollateralName['kind']
 
 /** The name as text: how lists show it, and where the document stands in a folder. */
@@ -53,6 +54,8 @@ export function formatName(name: CollateralName): string {
       return `amd/${name.product.toLowerCase()}/${name.key}/crl`
     case 'amd-vcek':
       return `amd/${name.product.toLowerCase()}/vcek/${name.hwId}/${formatTcb(name.tcb)}`
+    case 'nvidia-rim':
+      return `nvidia/rim/${name.id}`
   }
 }
 
@@ -61,6 +64,8 @@ const products = new Map<string, Product>([
   ['genoa', 'Genoa'],
   ['turin', 'Turin'],
 ])
+/** An id of NVIDIA's RIM service. It becomes a file name and part of an address. */
+const rimId = /^NV_[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$/
 /** A name of a VCEK, the longest, has 162 characters. */
 const nameSizeMax = 200
 
@@ -82,6 +87,8 @@ export function parseName(text: string): CollateralName {
 function readName(parts: readonly string[]): CollateralName | null {
   const [vendor, second, third, fourth, fifth] = parts
   if (vendor === 'amd') return readAmdName(products.get(second ?? ''), third, fourth, fifth)
+  if (vendor === 'nvidia')
+    return second === 'rim' && third !== undefined && rimId.test(third) ? { kind: 'nvidia-rim', id: third } : null
   if (vendor !== 'intel') return null
   if (second === 'root-crl') return { kind: 'intel-root-crl' }
   if (second === 'pck-crl')

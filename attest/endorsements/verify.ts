@@ -3,12 +3,14 @@ import { type CollateralItem, type VerifiedItem, verifySizes } from '#attest/end
 import { formatName } from '#attest/endorsements/names.js'
 import { verifyAmd } from '#attest/endorsements/verify-amd.js'
 import { verifyIntel } from '#attest/endorsements/verify-intel.js'
+import { verifyRim } from '#attest/endorsements/verify-nvidia.js'
 
 /**
  * The document is what its name says, its vendor signed it, and it is current at `context.at`. Whether it is older than
  * one that was seen before is the store's to know.
  *
- * throws  collateral/size, collateral/mismatch, collateral/root-crl-missing, dcap/..., snp/..., x509/..., chain/..., crl/...
+ * throws  collateral/size, collateral/mismatch, collateral/root-crl-missing, dcap/..., snp/..., gpu/...,
+ *         x509/..., chain/..., crl/...
  */
 export async function verifyItem(item: CollateralItem, context: VerifyContext): Promise<VerifiedItem> {
   verifySizes(item)
@@ -37,6 +39,8 @@ function factsOf(item: CollateralItem, context: VerifyContext): Promise<Facts> {
     case 'amd-crl':
     case 'amd-vcek':
       return verifyAmd(item, name, context)
+    case 'nvidia-rim':
+      return verifyRim(item, name, context)
     default:
       return verifyIntel(item, name, context)
   }

@@ -47,7 +47,7 @@ const eventLogSizeMax = 288 * KiB
  * ...Signer            the TCB signing certificate of each, DER; their root is that of the quote
  * pckCrl, rootCrl      of the authority that issued the PCK certificate, and of the root, DER
  */
-const dcapCollateralShape = object({
+export const dcapCollateralShape = object({
   tcbInfo: base64(undefined, inBase64(tcbInfoSizeMax)),
   tcbInfoSigner: certificate,
   qeIdentity: base64(undefined, inBase64(identitySizeMax)),

@@ -3,13 +3,15 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { parseQuote } from '#attest/dcap/quote.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
-import type { CollateralName } from '#attest/endorsements/names.js'
+import { type CollateralName, formatName } from '#attest/endorsements/names.js'
 import type { Product } from '#attest/snp/layout.js'
-import { fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import { fromBase64, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { encodePem } from '#core/encoding/pem.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
 import { productDefaults } from '#runtime/attester/simulated/report.js'
 import { type DcapBreakage, mintDcap } from './dcap.js'
+import { type MintRim, mintRim } from './gpu-rim.js'
 import { type Breakage, mintEvidence } from './snp.js'
 
 /** How a vendor's service answers one path. */
@@ -167,4 +169,19 @@ export function serveAmd(server: VendorServer, items: readonly CollateralItem[])
     const fmcQuery = fmc === null ? '' : `fmcSPL=${two(fmc)}&`
     server.answers.set(`/vcek/v1/${name.product}/${name.hwId}?${fmcQuery}${query}`, gives(body))
   }
+}
+
+export const testRimId = 'NV_GPU_DRIVER_GH100_550.90.07'
+
+/** A minted RIM of a driver. */
+export async function rimDocument(rim: Partial<MintRim> = {}): Promise<CollateralItem> {
+  const body = await mintRim({ version: '550.90.07', product: 'GH100', golden: { 0: ['ab'.repeat(48)] }, ...rim })
+  return { name: { kind: 'nvidia-rim', id: testRimId }, body, chain: [] }
+}
+
+/** The server answers as NVIDIA's RIM service does. */
+export function serveRim(server: VendorServer, { name, body }: CollateralItem, change: object = {}): void {
+  const id = formatName(name).split('/')[2]!
+  const answer = { id, rim: toBase64(body), sha256: toHex(sha256(body)), rim_format: 'TCG_RIM', ...change }
+  server.answers.set(`/v1/rim/${id}`, gives(JSON.stringify(answer)))
 }

@@ -1,6 +1,7 @@
 import { type AmdOptions, amdSource } from '#attest/collateral/fetch/amd.js'
 import type { HttpOptions } from '#attest/collateral/fetch/http.js'
 import { type IntelOptions, intelSource } from '#attest/collateral/fetch/intel.js'
+import { type NvidiaOptions, nvidiaSource } from '#attest/collateral/fetch/nvidia.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
 import type { CollateralName } from '#attest/endorsements/names.js'
 
@@ -8,7 +9,7 @@ import type { CollateralName } from '#attest/endorsements/names.js'
  * What fails together and is left alone together. What strangers can choose, single chips and families, has lanes of its
  * own, so that they cannot have a vendor refuse us its revocation lists.
  */
-export type Lane = 'intel' | 'intel-root' | 'intel-families' | 'amd' | 'amd-chips'
+export type Lane = 'intel' | 'intel-root' | 'intel-families' | 'amd' | 'amd-chips' | 'nvidia-rims'
 
 export const laneOf: Readonly<Record<CollateralName['kind'], Lane>> = {
   'intel-root-crl': 'intel-root',
@@ -18,6 +19,7 @@ export const laneOf: Readonly<Record<CollateralName['kind'], Lane>> = {
   'amd-ask': 'amd',
   'amd-crl': 'amd',
   'amd-vcek': 'amd-chips',
+  'nvidia-rim': 'nvidia-rims',
 }
 
 /** What must be held before a document of this name can be fetched or believed. */
@@ -25,6 +27,7 @@ export function neededBefore(name: CollateralName): readonly CollateralName[] {
   switch (name.kind) {
     case 'intel-root-crl':
     case 'amd-ask':
+    case 'nvidia-rim':
       return []
     case 'amd-crl':
       return [{ kind: 'amd-ask', product: name.product, key: name.key }]
@@ -41,10 +44,11 @@ export type FetchItem = (name: CollateralName, held: readonly CollateralItem[]) 
 /** The vendors' own services, or mirrors of them. */
 export function vendorSources(
   http: HttpOptions,
-  options: { readonly intel: IntelOptions; readonly amd: AmdOptions },
+  options: { readonly intel: IntelOptions; readonly amd: AmdOptions; readonly nvidia?: NvidiaOptions },
 ): FetchItem {
   const intel = intelSource(http, options.intel)
   const amd = amdSource(http, options.amd)
+  const nvidia = nvidiaSource(http, options.nvidia ?? {})
   return (name, held) => {
     switch (name.kind) {
       case 'amd-ask':
@@ -54,6 +58,8 @@ export function vendorSources(
           name,
           held.flatMap(({ body, chain }) => [body, ...chain]),
         )
+      case 'nvidia-rim':
+        return nvidia(name)
       default:
         return intel(name)
     }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { amdSource } from '#attest/collateral/fetch/amd.js'
 import { baseUrl, request } from '#attest/collateral/fetch/http.js'
 import { intelSource } from '#attest/collateral/fetch/intel.js'
+import { fetchOcsp, nvidiaSource } from '#attest/collateral/fetch/nvidia.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
 import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
@@ -13,12 +14,15 @@ import {
   hangs,
   intelDocuments,
   isCut,
+  rimDocument,
   serveAmd,
   serveIntel,
+  serveRim,
   stalls,
   startVendor,
   status,
   testFmspc,
+  testRimId,
   type VendorServer,
   vcekName,
 } from '#test/fakes/vendors.js'
@@ -186,5 +190,41 @@ describe("AMD's service", () => {
     serveAmd(vendor, (await amdDocuments()).items)
     const name = vcekName('Genoa')
     expect(await codeOfPromise(amdSource(http, { url: vendor.url })(name, []))).toBe('collateral/content')
+  })
+})
+
+describe("NVIDIA's services", () => {
+  const source = () => nvidiaSource(http, { rimUrl: vendor.url })
+
+  test('give a RIM by its id', async () => {
+    const rim = await rimDocument()
+    serveRim(vendor, rim)
+    expect(await source()(rim.name as never)).toEqual(rim)
+  })
+
+  test.each([
+    ['is about another id', { id: 'NV_OTHER' }],
+    ['says another digest', { sha256: '00'.repeat(32) }],
+    ['says a digest that is none', { sha256: 'x' }],
+    ['holds no RIM', { rim: 1 }],
+    ['holds no base64', { rim: '*' }],
+  ])('an answer that %s is refused', async (_what, change) => {
+    const rim = await rimDocument()
+    serveRim(vendor, rim, change)
+    expect(await codeOfPromise(source()(rim.name as never))).toBe('collateral/content')
+  })
+
+  test.each(['null', '<html>', '[]', '{"id":1}'])('%s is no answer', async (text) => {
+    vendor.answers.set(`/v1/rim/${testRimId}`, gives(text))
+    expect(await codeOfPromise(source()({ kind: 'nvidia-rim', id: testRimId }))).toBe('collateral/content')
+  })
+
+  test('a responder is asked by POST, and answers in its own type', async () => {
+    const question = new Uint8Array([0x30, 0x03, 1, 1, 0])
+    vendor.answers.set('/ocsp/', gives('answer', { 'content-type': 'application/ocsp-response' }))
+    expect(fromUtf8(await fetchOcsp(http, `${vendor.url}/ocsp`, question))).toBe('answer')
+    expect(vendor.bodies.get('/ocsp/')).toEqual(question)
+    vendor.answers.set('/ocsp/', gives('answer', { 'content-type': 'text/html' }))
+    expect(await codeOfPromise(fetchOcsp(http, `${vendor.url}/ocsp`, question))).toBe('collateral/content')
   })
 })

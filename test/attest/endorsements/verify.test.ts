@@ -11,12 +11,13 @@ import { formatTime } from '#core/time.js'
 import { type Crl, parseCrl } from '#core/x509/crl.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { dcapKeys, dcapRootDigest, dcapSerials } from '#test/fakes/dcap.js'
+import { rimRootDigest } from '#test/fakes/gpu-rim.js'
 import { testTime, throwawayKeys } from '#test/fakes/platform.js'
-import { amdDocuments, intelDocuments } from '#test/fakes/vendors.js'
+import { amdDocuments, intelDocuments, rimDocument, testRimId } from '#test/fakes/vendors.js'
 
 const day = 86_400
 const amdRoot = toHex(sha256(throwawayKeys.ark.spki))
-const roots = [dcapRootDigest, amdRoot]
+const roots = [dcapRootDigest, amdRoot, rimRootDigest]
 
 /** What a document is verified beside: the lists among these documents. */
 function beside(items: readonly CollateralItem[], change: Partial<VerifyContext> = {}): VerifyContext {
@@ -74,6 +75,11 @@ describe('genuine documents', () => {
   })
 })
 
+test("of NVIDIA's kind", async () => {
+  const { label, platform, floor, root } = await verifyItem(await rimDocument(), beside([]))
+  expect([label, platform, floor, root]).toEqual([`nvidia/rim/${testRimId}`, 'simulated', null, rimRootDigest])
+})
+
 type Case = readonly [
   code: string,
   what: string,
@@ -83,6 +89,23 @@ type Case = readonly [
 const minted = async (broken: Parameters<typeof intelDocuments>[0], kind: CollateralItem['name']['kind']) =>
   named((await intelDocuments(broken)).items, kind)
 const cases: readonly Case[] = [
+  [
+    'gpu/unknown-root',
+    'a RIM under a root that nobody named',
+    () => rimDocument(),
+    () => beside([], { simulatedRoots: [] }),
+  ],
+  ['collateral/mismatch', 'a RIM of another version', () => rimDocument({ version: '550.90.08' })],
+  [
+    'gpu/rim-digest',
+    'a RIM that was changed',
+    () => rimDocument({ afterSigning: (text) => text.replace('GH100', 'GH101') }),
+  ],
+  [
+    'collateral/mismatch',
+    'a RIM with certificates beside it',
+    async () => ({ ...(await rimDocument()), chain: [new Uint8Array(1)] }),
+  ],
   [
     'dcap/unknown-root',
     'a root that nobody named',

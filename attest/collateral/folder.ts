@@ -1,0 +1,65 @@
+import { lstat, mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import {
+  bundleItemsMax,
+  bundleOfFiles,
+  bundleSizeMax,
+  type CollateralBundle,
+  encodeBundle,
+  filesOfBundle,
+  parseBundle,
+} from '#attest/endorsements/bundle.js'
+import type { EndorsementCode } from '#attest/endorsements/names.js'
+import { Failure } from '#core/failure.js'
+import { writeFileDurably } from '#host/files.js'
+
+const depthMax = 6
+
+function refuse(message: string): Failure<EndorsementCode> {
+  return new Failure<EndorsementCode>('collateral/bundle-form', message)
+}
+
+/** Every file below a folder by its path in there. What is no plain file or folder is refused: a link leads elsewhere. */
+async function filesBelow(folder: string): Promise<ReadonlyMap<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>()
+  let size = 0
+  const visit = async (inside: string, depth: number): Promise<void> => {
+    if (depth > depthMax) throw refuse(`${join(folder, inside)} is more than ${depthMax} folders deep`)
+    for (const entry of await readdir(join(folder, inside), { withFileTypes: true })) {
+      const path = inside === '' ? entry.name : `${inside}/${entry.name}`
+      if (entry.isDirectory()) {
+        await visit(path, depth + 1)
+        continue
+      }
+      if (!entry.isFile()) throw refuse(`${join(folder, path)} is no plain file`)
+      size += (await lstat(join(folder, path))).size
+      if (files.size >= 2 * bundleItemsMax || size > bundleSizeMax)
+        throw refuse(`${folder} holds more than ${bundleItemsMax} documents or ${bundleSizeMax} bytes`)
+      files.set(path, new Uint8Array(await readFile(join(folder, path))))
+    }
+  }
+  await visit('', 0)
+  return files
+}
+
+/**
+ * The documents of an offline bundle, a file or a folder. Nothing of it is believed yet.
+ *
+ * throws  collateral/bundle-form, collateral/name, collateral/size; what the operating system says of the path
+ */
+export async function loadBundle(path: string): Promise<CollateralBundle> {
+  const found = await stat(path)
+  if (found.isDirectory()) return bundleOfFiles(await filesBelow(path))
+  if (found.size > bundleSizeMax) throw refuse(`${path} has more than ${bundleSizeMax} bytes`)
+  return parseBundle(new Uint8Array(await readFile(path)))
+}
+
+/** The documents are in one file, where the path ends with .json, else in files of a folder; others there stay. */
+export async function storeBundle(path: string, bundle: CollateralBundle): Promise<void> {
+  if (path.endsWith('.json')) return writeFileDurably(path, encodeBundle(bundle))
+  for (const [name, bytes] of filesOfBundle(bundle)) {
+    const file = join(path, name)
+    await mkdir(dirname(file), { recursive: true })
+    await writeFileDurably(file, bytes)
+  }
+}

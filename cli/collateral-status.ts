@@ -1,0 +1,83 @@
+import type { Command } from 'commander'
+import { Collection } from '#attest/collateral/collect.js'
+import { loadBundle } from '#attest/collateral/folder.js'
+import type { CollateralStatus } from '#attest/collateral/status.js'
+import type { CollateralUsageCode } from '#cli/collateral-fetch.js'
+import {
+  commonOptions,
+  type JsonOption,
+  jsonOf,
+  lineOf,
+  type RootsOption,
+  tellRefused,
+  withStore,
+} from '#cli/collateral-store.js'
+import { exitCodes, type Io, paint } from '#cli/output.js'
+import { Failure } from '#core/failure.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
+
+export interface StatusArguments extends RootsOption, JsonOption {
+  readonly state?: string | undefined
+  readonly databaseUrl?: string | undefined
+  readonly bundle?: string | undefined
+}
+
+const colours = { current: 'green', 'held-through-outage': 'yellow', expired: 'red' } as const
+
+function tellStore(status: CollateralStatus, io: Io): void {
+  for (const item of status.items) {
+    const edition = item.edition === null ? '' : `, edition ${item.edition}`
+    const simulated = item.platform === 'simulated' ? ' (simulated: NOT HARDWARE)' : ''
+    const times = `of ${formatTime(item.issuedAt)}, valid until ${formatTime(item.validUntil)}`
+    io.stdout(`${paint(io, colours[item.state], item.state)} ${item.name}${edition}, ${times}${simulated}\n`)
+    if (item.failure !== null) io.stdout(`  not renewed: ${item.failure}\n`)
+  }
+  const time = (at: UnixSeconds | null) => (at === null ? 'never' : formatTime(at))
+  for (const one of status.sources) {
+    const tail =
+      one.failure === null ? '' : `, ${one.failures} failures, ${one.failure.message}, next try ${time(one.nextTry)}`
+    io.stdout(`source ${one.name}: ${one.state}, last answer ${time(one.lastSuccess)}${tail}\n`)
+  }
+  if (status.items.length === 0) io.stderr('the store holds nothing\n')
+  if (!status.fetching) io.stderr('nothing is fetched by itself here\n')
+}
+
+async function ofBundle(path: string, args: StatusArguments, io: Io): Promise<number> {
+  const options = { simulatedRoots: args.simulatedRoot, at: io.now(), fetchItem: null }
+  const collection = await Collection.open(await loadBundle(path), options)
+  const { refused } = collection
+  if (args.json) {
+    const failed = refused.map(({ name, failure }) => ({ name, code: failure.code, message: failure.message }))
+    io.stdout(`${JSON.stringify({ items: collection.items().map(jsonOf), refused: failed }, null, 2)}\n`)
+  } else {
+    for (const item of collection.items()) io.stdout(`${paint(io, 'green', 'current')} ${lineOf(item)}\n`)
+    for (const { name, failure } of refused) tellRefused(io, name, failure)
+  }
+  return refused.length > 0 ? exitCodes.verdict : exitCodes.ok
+}
+
+/** What a store or a bundle holds, and until when it serves. Exit 3 when something is over or was refused. */
+export async function runStatus(args: StatusArguments, io: Io): Promise<number> {
+  const { state, bundle } = args
+  if ((state === undefined) === (bundle === undefined))
+    throw new Failure<CollateralUsageCode>('usage/collateral-place', 'exactly one of --state and --bundle is needed')
+  if (bundle !== undefined) return ofBundle(bundle, args, io)
+  const place = { state: state!, databaseUrl: args.databaseUrl, simulatedRoot: args.simulatedRoot }
+  const status = await withStore(place, io, null, (store) => store.status())
+  if (args.json) io.stdout(`${JSON.stringify(status, null, 2)}\n`)
+  else tellStore(status, io)
+  return status.items.some((item) => item.state === 'expired') ? exitCodes.verdict : exitCodes.ok
+}
+
+export function describeStatus(collateral: Command, io: Io): void {
+  commonOptions(collateral.command('status'))
+    .description('what a store or a bundle holds, until when it serves, and how the sources do')
+    .option('--state <folder>', 'what `claviger serve create` made')
+    .option('--database-url <url>', 'Postgres, when it was created with it; or CLAVIGER_DATABASE_URL')
+    .option('--bundle <path>', 'an offline bundle: a folder or a file')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger collateral status --bundle collateral\n\nExit 0 all current, 3 some over or refused.',
+    )
+    .action(async (args: StatusArguments) => io.exit(await runStatus(args, io)))
+}
