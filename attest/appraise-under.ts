@@ -3,12 +3,13 @@ import { type AnyClaims, type AttestationResult, check, type TenantClass, trust,
 import { catalogue } from '#attest/steps.js'
 import { type Told, tracedChecks, tracedVerification } from '#attest/traced.js'
 import { assert } from '#core/assert.js'
-import { toHex } from '#core/bytes/bytes.js'
+import { equal, toHex } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
-import { documentDigest } from '#core/wire/binding.js'
-import { type Check, worstTier } from '#core/wire/ear.js'
-import type { AnyEvidence } from '#core/wire/evidence.js'
+import { type Binding, documentDigest, reportDataOf } from '#core/wire/binding.js'
+import type { Check } from '#core/wire/ear.js'
+import type { AnyEvidence, DeviceEvidence, PartEvidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
+import { worstTier } from '#core/wire/trust-vector.js'
 
 /** Steps that an appraisal policy may leave out. Debug, platform and tenant class are not among them. */
 export type SkippableStep = 'reference-values' | 'crl' | 'report-data'
@@ -22,6 +23,11 @@ export interface AppraisalPolicy {
 export interface AppraisalInput {
   /** the 64 bytes that the evidence has to carry */
   readonly expectedReportData: Uint8Array
+  /**
+   * What these bytes are made of, on our own paths. Composite evidence is refused without it, since it alone says which
+   * devices belong to the machine.
+   */
+  readonly binding?: Binding | undefined
   readonly referenceValues: ReferenceValues
   readonly tenantClass: TenantClass
   readonly at: UnixSeconds
@@ -30,17 +36,23 @@ export interface AppraisalInput {
 /** What an examination adds: the nonce that the device of somebody else's protocol took as it is. */
 export type ExaminationInput = AppraisalInput & { readonly expectedNonce?: Uint8Array | undefined }
 
+/** The devices whose evidence came along with that of a machine; absent where there are none. */
+type PartInput = ExaminationInput & { readonly devices?: readonly DeviceEvidence[] }
+
 /**
- * The attestation result under a named policy. Product code calls appraise(), whose policy is fixed and leaves out
+ * The attestation result on one part under a named policy. Product code calls appraise(), whose policy is fixed and leaves out
  * nothing; a tidy test keeps this one to the runner of vectors.
  */
-export function appraiseUnder<E extends AnyEvidence>(
+export function appraiseUnder<E extends PartEvidence>(
   policy: AppraisalPolicy,
   verified: VerifiedEvidence<E>,
-  input: ExaminationInput,
+  input: PartInput,
   told: readonly Told[],
 ): AttestationResult<E> {
   assert(input.expectedReportData.length === 64, 'report data has 64 bytes')
+  // Devices answer other report data, of the same binding.
+  const own = input.binding === undefined || verified.kind === 'gpu' ? null : reportDataOf(input.binding)
+  assert(own === null || equal(own, input.expectedReportData), 'report data are those of the binding')
   const skips = (step: SkippableStep) => policy.skips.includes(step)
   const missing = !skips('reference-values') && input.referenceValues[verified.kind] === undefined
   const compared = appraiseKind(verified, {
@@ -55,6 +67,7 @@ export function appraiseUnder<E extends AnyEvidence>(
     ...(missing ? [noReferenceValues(verified)] : []),
     ...(input.expectedNonce === undefined ? [] : [bareNonce(verified.claims, input.expectedNonce)]),
     ...compared,
+    ...(verified.kind === 'gpu' ? [] : appraiseDevices(input, skips)),
   ]
   return result(policy, input, {
     kind: verified.kind,
@@ -66,9 +79,43 @@ export function appraiseUnder<E extends AnyEvidence>(
     ],
     failure: null,
     claims: verified.claims,
+    parts: [],
     evidenceDigest: verified.evidenceDigest,
     collateralDigest: verified.collateralDigest,
   })
+}
+
+/**
+ * What a machine has to say of devices: evidence of a machine alone never satisfies an owner who asks for devices, and
+ * devices belong to a machine only when its own evidence binds the digest of exactly theirs.
+ */
+function appraiseDevices(
+  { binding, devices = [], referenceValues }: PartInput,
+  skips: (step: SkippableStep) => boolean,
+): readonly Check[] {
+  const asked = referenceValues.gpu !== undefined && !skips('reference-values')
+  const [wanted, bound] = [documentDigest(devices), binding?.devices_digest ?? null]
+  const unbound = bound === null && (devices.length === 0 || skips('report-data'))
+  return [
+    ...(asked && devices.length === 0
+      ? [
+          check('devices', 'hardware', trust.untrustworthy, {
+            expected: 'evidence of the devices that the owner asks for',
+            found: 'none',
+            fix: 'send composite evidence, with that of the devices',
+          }),
+        ]
+      : []),
+    ...(unbound
+      ? []
+      : [
+          check('devices-digest', 'configuration', bound === wanted ? trust.approved : trust.verificationFailed, {
+            expected: wanted,
+            found: bound ?? 'no binding that names devices',
+            fix: 'ask the devices first, then make evidence of the machine that binds the digest of their answers',
+          }),
+        ]),
+  ]
 }
 
 const skipReasons: Readonly<Record<SkippableStep, string>> = {
@@ -79,7 +126,7 @@ const skipReasons: Readonly<Record<SkippableStep, string>> = {
 
 /** The comparisons that a policy leaves out by name, as far as the kind makes them. */
 function skippedChecks(
-  kind: AnyEvidence['kind'],
+  kind: PartEvidence['kind'],
   policy: AppraisalPolicy,
   made: readonly Check[],
 ): readonly (readonly [string, string])[] {
@@ -105,7 +152,7 @@ function bareNonce(claims: AnyClaims, expected: Uint8Array): Check {
 }
 
 /** I4: no reference values for a kind of evidence is a refusal, not an omission. */
-function noReferenceValues(verified: VerifiedEvidence<AnyEvidence>): Check {
+function noReferenceValues(verified: VerifiedEvidence<PartEvidence>): Check {
   return check('reference-values', 'executables', trust.untrustworthy, {
     expected: `reference values for ${verified.kind}`,
     found: 'none',
@@ -116,9 +163,9 @@ function noReferenceValues(verified: VerifiedEvidence<AnyEvidence>): Check {
 /** What a result is made of, whether verification passed or failed. */
 export type Outcome<E extends AnyEvidence> = Pick<
   AttestationResult<E>,
-  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims'
+  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims' | 'parts'
 > &
-  Pick<VerifiedEvidence<E>, 'evidenceDigest' | 'collateralDigest'>
+  Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'>
 
 export function result<E extends AnyEvidence>(
   policy: AppraisalPolicy,

@@ -6,12 +6,14 @@ import {
   type ExaminationInput,
   result,
 } from '#attest/appraise-under.js'
+import { composed } from '#attest/composite.js'
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
 import { type AttestationResult, check, trust } from '#attest/result.js'
 import { recorder, type Told, tracedUnappraised, tracedVerification } from '#attest/traced.js'
 import { type Failure, isFailure } from '#core/failure.js'
-import type { AnyEvidence } from '#core/wire/evidence.js'
+import { deviceReportDataOf } from '#core/wire/binding.js'
+import type { AnyEvidence, CompositeEvidence, DeviceEvidence, PartEvidence } from '#core/wire/evidence.js'
 
 export type { AppraisalInput } from '#attest/appraise-under.js'
 
@@ -24,7 +26,7 @@ export const defaultPolicy: AppraisalPolicy = { name: 'claviger.default.1', skip
  *
  * told  what the verification told of its steps; what it did not tell of is a skip
  */
-export function appraise<E extends AnyEvidence>(
+export function appraise<E extends PartEvidence>(
   verified: VerifiedEvidence<E>,
   input: AppraisalInput,
   told: readonly Told[],
@@ -32,7 +34,7 @@ export function appraise<E extends AnyEvidence>(
   return appraiseUnder(defaultPolicy, verified, input, told)
 }
 
-/** Verifies and appraises under the default policy, as service, broker and client do. */
+/** Verifies and appraises under the default policy, as service, broker and client do: a machine, devices, or both. */
 export function appraiseEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
@@ -41,15 +43,46 @@ export function appraiseEvidence<E extends AnyEvidence>(
   return judgeEvidence(defaultPolicy, evidence, anchors, input)
 }
 
-/**
- * Verifies and appraises under a named policy. This is the one place where a failed verification becomes a verdict:
- * contraindicated, with the failure's code as the name of the check and what can be done about it.
- */
+/** Verifies and appraises under a named policy. Composite evidence is as good as its worst part. */
 export async function judgeEvidence<E extends AnyEvidence>(
   policy: AppraisalPolicy,
   evidence: E,
   anchors: Anchors,
   input: ExaminationInput,
+): Promise<AttestationResult<E>> {
+  const any: AnyEvidence = evidence
+  const judge =
+    any.kind === 'composite' ? judgeComposite(policy, any, anchors, input) : judgePart(policy, any, anchors, input)
+  // Invariant: the kind of a result is that of its evidence.
+  return (await judge) as unknown as AttestationResult<E>
+}
+
+/** The machine, to which the digest of the devices is bound, then the devices, which answer a nonce of the same binding. */
+async function judgeComposite(
+  policy: AppraisalPolicy,
+  evidence: CompositeEvidence,
+  anchors: Anchors,
+  input: ExaminationInput,
+): Promise<AttestationResult<CompositeEvidence>> {
+  const { binding } = input
+  const cpu = await judgePart(policy, evidence.cpu, anchors, input, evidence.devices)
+  // Without a binding nothing is known to answer: the machine's own comparison refuses it, and so does that of the nonce.
+  const asked = binding ? { ...input, expectedReportData: deviceReportDataOf(binding) } : input
+  const devices: AttestationResult<DeviceEvidence>[] = []
+  for (const one of evidence.devices) devices.push(await judgePart(policy, one, anchors, asked))
+  return composed(evidence, cpu, devices)
+}
+
+/**
+ * This is the one place where a failed verification becomes a verdict: contraindicated, with the failure's code as the
+ * name of the check and what can be done about it.
+ */
+async function judgePart<E extends PartEvidence>(
+  policy: AppraisalPolicy,
+  evidence: E,
+  anchors: Anchors,
+  input: ExaminationInput,
+  devices: readonly DeviceEvidence[] = [],
 ): Promise<AttestationResult<E>> {
   const { trace, told } = recorder()
   let verified: VerifiedEvidence<E>
@@ -59,10 +92,10 @@ export async function judgeEvidence<E extends AnyEvidence>(
     if (!isFailure(error)) throw error
     return refused(policy, evidence, input, told, error)
   }
-  return appraiseUnder(policy, verified, input, told)
+  return appraiseUnder(policy, verified, { ...input, devices }, told)
 }
 
-function refused<E extends AnyEvidence>(
+function refused<E extends PartEvidence>(
   policy: AppraisalPolicy,
   evidence: E,
   input: AppraisalInput,
@@ -82,6 +115,7 @@ function refused<E extends AnyEvidence>(
     steps: [...steps, ...tracedUnappraised(evidence.kind, steps)],
     failure: failure.code,
     claims: null,
+    parts: [],
     ...evidenceDigests(evidence),
   })
 }

@@ -25,14 +25,14 @@ import { noTrace, type Trace } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { Check } from '#core/wire/ear.js'
-import type { AnyEvidence, Evidence } from '#core/wire/evidence.js'
+import type { MachineEvidence, PartEvidence } from '#core/wire/evidence.js'
 import { evidenceDigest } from '#core/wire/leaf.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
 declare const verified: unique symbol
 
 /** Evidence that verified to a vendor root or to a simulated one. Only verifyEvidence makes it. */
-export interface VerifiedEvidence<E extends AnyEvidence = Evidence> {
+export interface VerifiedEvidence<E extends PartEvidence = MachineEvidence> {
   readonly [verified]: true
   readonly kind: E['kind']
   readonly platform: 'hardware' | 'simulated'
@@ -50,7 +50,7 @@ export type Appraisal = Omit<SnpAppraisal, 'values'> & {
 }
 
 /** What the verifier of a kind is; `C` are its claims, `R` its reference values. */
-interface KindOf<E extends AnyEvidence, C extends AnyClaims, R> {
+interface KindOf<E extends PartEvidence, C extends AnyClaims, R> {
   verify(
     evidence: E,
     anchors: Anchors,
@@ -66,20 +66,20 @@ interface KindOf<E extends AnyEvidence, C extends AnyClaims, R> {
 /** One kind with the types of its own kept inside: evidence says which kind it is, and claims come from that kind. */
 interface Kind {
   verify(
-    evidence: AnyEvidence,
+    evidence: PartEvidence,
     anchors: Anchors,
     at: UnixSeconds,
     trace: Trace,
-  ): ReturnType<KindOf<AnyEvidence, AnyClaims, never>['verify']>
-  collateral(evidence: AnyEvidence): unknown
+  ): ReturnType<KindOf<PartEvidence, AnyClaims, never>['verify']>
+  collateral(evidence: PartEvidence): unknown
   appraise(claims: AnyClaims, input: Appraisal): readonly Check[]
 }
 
-function kind<K extends AnyEvidence['kind'], C extends AnyClaims>(
+function kind<K extends PartEvidence['kind'], C extends AnyClaims>(
   name: K,
-  one: KindOf<Extract<AnyEvidence, { readonly kind: K }>, C, NonNullable<ReferenceValues[K]>>,
+  one: KindOf<Extract<PartEvidence, { readonly kind: K }>, C, NonNullable<ReferenceValues[K]>>,
 ): Kind {
-  type E = Extract<AnyEvidence, { readonly kind: K }>
+  type E = Extract<PartEvidence, { readonly kind: K }>
   return {
     verify: (evidence, anchors, at, trace) => one.verify(evidence as E, anchors, at, trace),
     collateral: (evidence) => one.collateral(evidence as E),
@@ -91,7 +91,7 @@ function kind<K extends AnyEvidence['kind'], C extends AnyClaims>(
 }
 
 /** The closed table of kinds. Adding one is a folder, an entry here and a folder of vectors. */
-const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
+const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
   snp: kind<'snp', SnpClaims>('snp', {
     async verify(evidence, anchors, at, trace) {
       const snp = await verifySnp(evidence, anchors, at, trace)
@@ -161,13 +161,13 @@ const kinds: Readonly<Record<AnyEvidence['kind'], Kind>> = {
 }
 
 /**
- * Verifies evidence of any kind at a time. What it says is judged by the appraisal.
+ * Verifies evidence of one machine, or of its devices, at a time. What it says is judged by the appraisal.
  *
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
  * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; cca/...; azure/... with those of the
  *         hardware; gpu/...), and x509/..., chain/..., crl/...
  */
-export async function verifyEvidence<E extends AnyEvidence>(
+export async function verifyEvidence<E extends PartEvidence>(
   evidence: E,
   anchors: Anchors,
   at: UnixSeconds,
@@ -178,7 +178,7 @@ export async function verifyEvidence<E extends AnyEvidence>(
 }
 
 /** The digests by which results name what they were made from. */
-export function evidenceDigests(evidence: AnyEvidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
+export function evidenceDigests(evidence: PartEvidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
   return {
     evidenceDigest: evidenceDigest(evidence),
     collateralDigest: documentDigest(kinds[evidence.kind].collateral(evidence)),
@@ -189,6 +189,6 @@ export function evidenceDigests(evidence: AnyEvidence): Pick<VerifiedEvidence, '
  * The comparisons of the kind, those that need reference values only where there are some for it: that there are none is
  * for the caller to refuse.
  */
-export function appraiseKind(evidence: VerifiedEvidence<AnyEvidence>, input: Appraisal): readonly Check[] {
+export function appraiseKind(evidence: VerifiedEvidence<PartEvidence>, input: Appraisal): readonly Check[] {
   return kinds[evidence.kind].appraise(evidence.claims, input)
 }

@@ -13,17 +13,19 @@ import type { SnpClaims } from '#attest/snp/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { TracedStep } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
-import { type Check, type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/ear.js'
-import type { AnyEvidence, DeviceEvidence, Evidence } from '#core/wire/evidence.js'
+import type { Check } from '#core/wire/ear.js'
+import type { AnyEvidence, DeviceEvidence, Evidence, PartEvidence } from '#core/wire/evidence.js'
+import { type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/trust-vector.js'
 
 export type TenantClass = 'production' | 'development'
 /** `unverified` when verification failed: such evidence says nothing about its platform. */
 export type Platform = 'hardware' | 'simulated' | 'unverified'
-/** The neutral claims of each kind of evidence of what a node runs on. */
+/** The neutral claims of each kind of evidence of a machine. */
 export type Claims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | AzureSnpClaims | AzureTdxClaims
 /** The neutral claims of evidence of devices beside it. */
 type DeviceClaims = GpuClaims
 export type AnyClaims = Claims | DeviceClaims
+/** Of composite evidence they are those of its machine; each part has its own. */
 export type ClaimsOf<E extends AnyEvidence> = E extends DeviceEvidence ? DeviceClaims : Claims
 
 /**
@@ -47,6 +49,8 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
   readonly failure: string | null
   /** null when verification failed: unverified claims do not leave the verifier */
   readonly claims: ClaimsOf<E> | null
+  /** of composite evidence the verdict on each part, its machine first; empty for any other */
+  readonly parts: readonly AttestationResult<PartEvidence>[]
   readonly at: UnixSeconds
   readonly policy: string
   /** SHA-256 of canonical JSON, hex */

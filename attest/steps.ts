@@ -6,7 +6,7 @@ import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
 import { snpChecks, snpSteps } from '#attest/snp/steps.js'
 import { tdxChecks, tdxSteps } from '#attest/tdx/steps.js'
 import type { KindSteps, Step } from '#attest/trace.js'
-import type { AnyEvidence } from '#core/wire/evidence.js'
+import type { PartEvidence } from '#core/wire/evidence.js'
 
 /** Comparisons that every kind can come to. */
 const everyKind: readonly Step[] = [
@@ -18,14 +18,31 @@ const everyKind: readonly Step[] = [
   },
 ]
 
+/** Comparisons of every machine, whatever devices it has. */
+const everyMachine: readonly Step[] = [
+  ...everyKind,
+  {
+    id: 'devices',
+    document: 'docs/spec/evidence-composite.md',
+    section: 'Appraisal',
+    expected: 'evidence of devices comes along where the owner asks for devices',
+  },
+  {
+    id: 'devices-digest',
+    document: 'docs/spec/evidence-composite.md',
+    section: 'Binding',
+    expected: 'the binding names the digest of exactly the devices whose evidence came along, or of none',
+  },
+]
+
 /** Every step and comparison there is, by kind of evidence. docs/spec/checks.md is this table as a page. */
-export const catalogue: Readonly<Record<AnyEvidence['kind'], KindSteps>> = {
-  snp: { steps: snpSteps, checks: [...everyKind, ...snpChecks] },
-  tdx: { steps: tdxSteps, checks: [...everyKind, ...tdxChecks] },
-  sgx: { steps: sgxSteps, checks: [...everyKind, ...sgxChecks] },
+export const catalogue: Readonly<Record<PartEvidence['kind'], KindSteps>> = {
+  snp: { steps: snpSteps, checks: [...everyMachine, ...snpChecks] },
+  tdx: { steps: tdxSteps, checks: [...everyMachine, ...tdxChecks] },
+  sgx: { steps: sgxSteps, checks: [...everyMachine, ...sgxChecks] },
   gpu: { steps: gpuSteps, checks: [...everyKind, ...gpuChecks] },
-  nitro: { steps: nitroSteps, checks: [...everyKind, ...nitroChecks] },
-  'azure-snp': { steps: azureSnp.steps, checks: [...everyKind, ...azureSnp.checks] },
-  'azure-tdx': { steps: azureTdx.steps, checks: [...everyKind, ...azureTdx.checks] },
-  cca: { steps: ccaSteps, checks: [...everyKind, ...ccaChecks] },
+  nitro: { steps: nitroSteps, checks: [...everyMachine, ...nitroChecks] },
+  'azure-snp': { steps: azureSnp.steps, checks: [...everyMachine, ...azureSnp.checks] },
+  'azure-tdx': { steps: azureTdx.steps, checks: [...everyMachine, ...azureTdx.checks] },
+  cca: { steps: ccaSteps, checks: [...everyMachine, ...ccaChecks] },
 }

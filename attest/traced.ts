@@ -5,7 +5,7 @@ import type { Step, Trace, TracedStep } from '#attest/trace.js'
 import { assert } from '#core/assert.js'
 import type { Failure } from '#core/failure.js'
 import type { Check } from '#core/wire/ear.js'
-import type { AnyEvidence } from '#core/wire/evidence.js'
+import type { PartEvidence } from '#core/wire/evidence.js'
 
 /** What a verification has told of itself so far. */
 export interface Told {
@@ -33,7 +33,7 @@ function line(step: Step, outcome: Partial<TracedStep> & Pick<TracedStep, 'verdi
  * failure  what ended the verification, or null
  */
 export function tracedVerification(
-  kind: AnyEvidence['kind'],
+  kind: PartEvidence['kind'],
   told: readonly Told[],
   failure: Failure | null,
 ): readonly TracedStep[] {
@@ -72,7 +72,7 @@ function notReached(step: Step, by: string): TracedStep {
  * skipped  ids that were left out by name, each with the reason
  */
 export function tracedChecks(
-  kind: AnyEvidence['kind'],
+  kind: PartEvidence['kind'],
   checks: readonly Check[],
   skipped: readonly (readonly [id: string, reason: string])[] = [],
 ): readonly TracedStep[] {
@@ -99,7 +99,7 @@ export function tracedChecks(
 }
 
 /** After a failed verification nothing is compared: every comparison of the kind is a skip. */
-export function tracedUnappraised(kind: AnyEvidence['kind'], steps: readonly TracedStep[]): readonly TracedStep[] {
+export function tracedUnappraised(kind: PartEvidence['kind'], steps: readonly TracedStep[]): readonly TracedStep[] {
   const by = steps.find((step) => step.verdict === 'fail')
   assert(by !== undefined, 'a verification that failed has a step that failed')
   return catalogue[kind].checks.map((step) => notReached(step, by.id))

@@ -13,7 +13,7 @@ import { parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
 import { chainLengthMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import type { VerifyKbsEvidence } from '#keybroker/kbs/ports.js'
@@ -49,7 +49,7 @@ function vendorChain(vek: Uint8Array): readonly Uint8Array[] {
  *
  * throws  kbs/evidence when there is no endorsement key's certificate
  */
-function evidenceOf(evidence: SnpKbsEvidence): Evidence {
+function evidenceOf(evidence: SnpKbsEvidence): SnpEvidence {
   const sent = (...types: readonly string[]) => evidence.certificates.find((one) => types.includes(one.type))?.bytes
   const vek = sent('VCEK', 'VLEK')
   if (vek === undefined) throw new Failure<KbsCode>('kbs/evidence', 'cert_chain holds no VCEK or VLEK')
@@ -73,7 +73,7 @@ type Verified = Awaited<ReturnType<VerifyKbsEvidence>>['result']
 
 /** Under the broker's own reference values, as everywhere. */
 async function appraised(
-  evidence: Evidence,
+  evidence: SnpEvidence,
   accepted: KbsAcceptance & { readonly referenceValues: ReferenceValues },
   anchors: Anchors,
   input: Input,
@@ -95,7 +95,7 @@ async function appraised(
  * data. Nothing is said of what runs there, so the result is never better than a warning.
  */
 async function verifiedOnly(
-  evidence: Evidence,
+  evidence: SnpEvidence,
   tenantClass: TenantClass,
   anchors: Anchors,
   input: Input,

@@ -3,14 +3,14 @@ import type { AttestationResult } from '#attest/result.js'
 import type { NodeTrust } from '#client/node-trust.js'
 import { refuse } from '#client/steps.js'
 import { thumbprint } from '#core/crypto/jwk.js'
-import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import { devicesDigestOf, documentDigest, reportDataOf } from '#core/wire/binding.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
 import type { Signed, Statement } from '#core/wire/statements.js'
 
 /** What the evidence binds is this document's model, keyset, settings, trust statement and devices. @throws client/... */
 export function verifyBinding(
-  bound: Binding,
+  { binding: bound, evidence }: BoundEvidence,
   document: NodeDocument,
   statement: Signed<Statement<'trust'>>,
   input: NodeTrust,
@@ -22,8 +22,8 @@ export function verifyBinding(
     throw refuse('client/config-splice', 'evidence names other settings')
   if (bound.trust_digest !== statement.digest)
     throw refuse('client/trust-splice', 'evidence names another trust statement')
-  if (bound.devices_digest !== noDevicesDigest)
-    throw refuse('client/devices', 'evidence names devices, the document has none')
+  if (bound.devices_digest !== devicesDigestOf(evidence))
+    throw refuse('client/devices', 'evidence names other devices than those whose evidence came along')
 }
 
 /** The broker of the release must be one that the owner and the reader both believe. */
@@ -57,7 +57,13 @@ export async function appraiseByReader(
       bound.evidence,
       { simulatedRoots: input.trust.simulatedRoots, collateralFloors: input.trust.collateralFloors },
       // Simulated evidence is judged like any other, and then refused by `node/policy` unless the caller allows it.
-      { expectedReportData, referenceValues: runtime.values, tenantClass: 'development', at: input.at },
+      {
+        expectedReportData,
+        binding: bound.binding,
+        referenceValues: runtime.values,
+        tenantClass: 'development',
+        at: input.at,
+      },
     )
     const { platform } = result
     if (platform !== 'unverified' && (result.status === 'affirming' || result.status === 'warning')) {
@@ -88,6 +94,6 @@ export async function verifyFresh(
     throw refuse('client/purpose', 'fresh evidence was made for another purpose')
   }
   if (fresh.binding.nonce !== input.nonce) throw refuse('client/nonce', 'fresh evidence answers another nonce')
-  verifyBinding(fresh.binding, document, statement, input)
+  verifyBinding(fresh, document, statement, input)
   await appraiseByReader(fresh, input)
 }

@@ -86,7 +86,7 @@ export async function verifyNode(document: Json, input: NodeTrust, steps: Steps)
     if (input.at > node.keyset.notAfter) throw refuse('client/keyset-expired', 'keyset has expired by this clock')
   })
   await steps.step('node/binding', () => {
-    verifyBinding(node.release.binding, node, statement, input)
+    verifyBinding(node.release, node, statement, input)
     verifyAudience(node, statement, input)
     if (documentDigest(node.weakenings) !== documentDigest(weakenings(node.config))) {
       throw refuse('client/weakenings', 'the document lists other weakening settings than the evidence binds')

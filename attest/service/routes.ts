@@ -73,6 +73,7 @@ export function makeAttestRoutes(options: AttestRoutesOptions): Hono<Env> {
       )
     const result = await appraiseEvidence(request.evidence, await options.anchors(), {
       expectedReportData: reportDataOf(binding),
+      binding,
       referenceValues: request.referenceValues,
       tenantClass: request.tenantClass,
       at: options.now(),

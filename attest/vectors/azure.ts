@@ -13,12 +13,12 @@ import { sha256 } from '#core/crypto/hash.js'
 import { parseJson } from '#core/encoding/json.js'
 import { either, hex, list, record } from '#core/encoding/shape.js'
 import { isFailure } from '#core/failure.js'
-import { type Evidence, evidenceShape } from '#core/wire/evidence.js'
+import { type MachineEvidence, machineEvidenceShape } from '#core/wire/evidence.js'
 
 /** By index, or all 24 in the order of their indices. */
 const pcrsShape = either(list(hex(32), { min: 24, max: 24 }), record(hex(32), { max: 24 }))
 
-function evidenceOf(input: CaseInput): Evidence {
+function evidenceOf(input: CaseInput): MachineEvidence {
   const pcrs = pcrsShape(parseJson(roleOf(input, 'pcrs')), 'pcrs')
   const vtpm = {
     hclReport: toBase64(roleOf(input, 'hclReport')),
@@ -29,7 +29,7 @@ function evidenceOf(input: CaseInput): Evidence {
   const hardware = input.roles.has('tdQuote')
     ? { kind: 'azure-tdx', quote: toBase64(cutQuote(roleOf(input, 'tdQuote'))), collateral: collateralOf(input) }
     : { kind: 'azure-snp', ...endorsementOf(input) }
-  return evidenceShape({ ...hardware, ...vtpm }, 'evidence')
+  return machineEvidenceShape({ ...hardware, ...vtpm }, 'evidence')
 }
 
 /**

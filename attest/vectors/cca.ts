@@ -5,7 +5,7 @@ import { fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { evidenceShape } from '#core/wire/evidence.js'
+import { machineEvidenceShape } from '#core/wire/evidence.js'
 
 function platformKeyOf(roles: ReadonlyMap<string, Uint8Array>): Uint8Array {
   const pem = roles.get('platformKey')
@@ -23,7 +23,7 @@ export const ccaAnchors = (roles: ReadonlyMap<string, Uint8Array>): readonly str
 export const judgeCca = (input: CaseInput): Promise<Judgement> =>
   judge(input, () => {
     const [token, platformKey] = [toBase64(roleOf(input, 'token')), toBase64(platformKeyOf(input.roles))]
-    return evidenceShape({ kind: 'cca', token, platformKey }, 'evidence')
+    return machineEvidenceShape({ kind: 'cca', token, platformKey }, 'evidence')
   })
 
 const algorithms = { ES256: -7, ES384: -35 } as const

@@ -8,7 +8,7 @@ import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
-import { type Evidence, evidenceShape } from '#core/wire/evidence.js'
+import { type MachineEvidence, machineEvidenceShape } from '#core/wire/evidence.js'
 
 /** Attestation devices hand out buffers of fixed size: what is behind the quote is cut off here, as on a machine. */
 function quoteOf(input: CaseInput): Uint8Array {
@@ -31,7 +31,7 @@ export function collateralOf(input: CaseInput) {
 }
 
 /** The envelope that a node would send. @throws case/file, dcap/..., pem/..., shape/... */
-export function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): Evidence {
+export function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): MachineEvidence {
   const log = input.roles.get('eventLog') ?? input.roles.get('ccel')
   const envelope = {
     kind,
@@ -39,7 +39,7 @@ export function evidenceOf(kind: 'tdx' | 'sgx', input: CaseInput): Evidence {
     collateral: collateralOf(input),
     ...(kind === 'tdx' ? { eventLog: log ? toBase64(log) : null } : {}),
   }
-  return evidenceShape(envelope, 'evidence')
+  return machineEvidenceShape(envelope, 'evidence')
 }
 
 /** Runs one TDX or SGX case as the service would: envelope, verification, appraisal. */

@@ -7,7 +7,7 @@ import { fromHex, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
-import { type AnyEvidence, anyEvidenceShape, type GpuEvidence } from '#core/wire/evidence.js'
+import { anyEvidenceShape, type GpuEvidence, type PartEvidence } from '#core/wire/evidence.js'
 import { parseOcsp } from '#core/x509/ocsp.js'
 
 /** Prefixes of the roles of each device: none for a single one, else `gpu0`, `switch8` and so on. */
@@ -72,7 +72,7 @@ export async function judgeGpu(input: CaseInput): Promise<Judgement> {
     if (!isFailure(error)) throw error
     return { crypto: 'fail', overall: 'fail', code: error.code }
   }
-  const judged = await judge<AnyEvidence>(input, () => wholeEvidence(input, alone, claims))
+  const judged = await judge<PartEvidence>(input, () => wholeEvidence(input, alone, claims))
   if (judged.overall === 'fail') return { ...judged, crypto: 'pass' }
   if (input.nonce === null || claims.nonce === toHex(input.nonce)) return judged
   return { ...judged, overall: 'fail', code: 'report-data' }

@@ -4,7 +4,7 @@ import { recorder } from '#attest/traced.js'
 import type { CaseCode, CaseInput, Judgement } from '#attest/vectors/case.js'
 import { parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
-import type { AnyEvidence } from '#core/wire/evidence.js'
+import type { PartEvidence } from '#core/wire/evidence.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
 
 /** The bytes of the first of these roles that the case has. @throws case/file */
@@ -17,7 +17,7 @@ export function roleOf(input: CaseInput, ...names: readonly string[]): Uint8Arra
 }
 
 /** Runs one case as the service would: envelope, verification, appraisal. */
-export async function judge<E extends AnyEvidence>(input: CaseInput, evidenceOf: () => E): Promise<Judgement> {
+export async function judge<E extends PartEvidence>(input: CaseInput, evidenceOf: () => E): Promise<Judgement> {
   const { trace, told } = recorder()
   let verified: VerifiedEvidence<E>
   try {

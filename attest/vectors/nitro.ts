@@ -4,11 +4,11 @@ import { judge, roleOf } from '#attest/vectors/judge.js'
 import { toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { isFailure } from '#core/failure.js'
-import { evidenceShape } from '#core/wire/evidence.js'
+import { machineEvidenceShape } from '#core/wire/evidence.js'
 
 /** Runs one Nitro case as the service would: envelope, verification, appraisal. */
 export const judgeNitro = (input: CaseInput): Promise<Judgement> =>
-  judge(input, () => evidenceShape({ kind: 'nitro', document: toBase64(roleOf(input, 'document')) }, 'evidence'))
+  judge(input, () => machineEvidenceShape({ kind: 'nitro', document: toBase64(roleOf(input, 'document')) }, 'evidence'))
 
 /**
  * What the case decoded otherwise than the parser, of a document whose signature is bad too. Published documents bind

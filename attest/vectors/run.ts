@@ -10,6 +10,7 @@ import {
   type Variant,
 } from '#attest/vectors/case.js'
 import { ccaAnchors, ccaDifferences, judgeCca } from '#attest/vectors/cca.js'
+import { judgeComposite } from '#attest/vectors/composite.js'
 import { dcapDifferences, judgeDcap } from '#attest/vectors/dcap.js'
 import { disputedPasses } from '#attest/vectors/disputed.js'
 import { gpuDifferences, judgeGpu } from '#attest/vectors/gpu.js'
@@ -47,6 +48,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   'nvidia-gpu': { judge: judgeGpu, differences: gpuDifferences },
   nitro: { judge: judgeNitro, differences: nitroDifferences },
   'azure-vtpm': { judge: judgeAzure, differences: azureDifferences },
+  composite: { judge: judgeComposite, differences: () => [] },
   'arm-cca': { judge: judgeCca, differences: ccaDifferences, anchors: ccaAnchors },
 }
 

@@ -4,7 +4,7 @@ import { judge, roleOf } from '#attest/vectors/judge.js'
 import { fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
-import { evidenceShape } from '#core/wire/evidence.js'
+import { machineEvidenceShape } from '#core/wire/evidence.js'
 
 /** Certificates and CRL of a case, as members of an envelope. */
 export function endorsementOf(input: CaseInput) {
@@ -22,7 +22,10 @@ export function endorsementOf(input: CaseInput) {
 }
 
 function evidenceOf(input: CaseInput) {
-  return evidenceShape({ kind: 'snp', report: toBase64(roleOf(input, 'report')), ...endorsementOf(input) }, 'evidence')
+  return machineEvidenceShape(
+    { kind: 'snp', report: toBase64(roleOf(input, 'report')), ...endorsementOf(input) },
+    'evidence',
+  )
 }
 
 /** Runs one SEV-SNP case as the service would: envelope, verification, appraisal. */

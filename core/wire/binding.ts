@@ -2,6 +2,7 @@ import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256, sha384 } from '#core/crypto/hash.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { base64Url, hex, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import type { Evidence } from '#core/wire/evidence.js'
 import { modelIdShape } from '#core/wire/names.js'
 
 /**
@@ -28,6 +29,11 @@ export function documentDigest(document: unknown): string {
 /** The digest of "no devices": a node without accelerators says so. */
 export const noDevicesDigest = documentDigest([])
 
+/** The digest that a binding has to name for this evidence: of exactly the devices in it. */
+export function devicesDigestOf(evidence: Evidence): string {
+  return evidence.kind === 'composite' ? documentDigest(evidence.devices) : noDevicesDigest
+}
+
 /** The 64 bytes of report data: SHA-384 of the canonical JSON, then 16 zero bytes. */
 export function reportDataOf(binding: Binding): Uint8Array {
   return concat(sha384(canonicalJson(binding)), new Uint8Array(16))
@@ -46,11 +52,19 @@ export function tpmExtraDataOf(reportData: Uint8Array): Uint8Array {
   return sha256(concat(tpmExtraDataLabel, reportData))
 }
 
+/**
+ * The report data that devices are asked with: those of the same binding, in which there are no devices yet, since the
+ * digest of what they answer can only be taken once they have.
+ */
+export function deviceReportDataOf(binding: Binding): Uint8Array {
+  return reportDataOf({ ...binding, devices_digest: noDevicesDigest })
+}
+
 const deviceNonceLabel = utf8('claviger.device-nonce.v1\0')
 
 /**
- * The 32 bytes that devices beside a machine have to answer, from the 64 bytes of report data that their evidence is to
- * be bound to: SHA-256 over a label and those bytes, so that neither can be passed off as the other.
+ * The 32 bytes that devices beside a machine have to answer, from the 64 bytes of deviceReportDataOf: SHA-256 over a label
+ * and those bytes, so that neither can be passed off as the other.
  */
 export function deviceNonceOf(reportData: Uint8Array): Uint8Array {
   return sha256(concat(deviceNonceLabel, reportData))

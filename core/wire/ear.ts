@@ -1,12 +1,26 @@
 import { equal } from '#core/bytes/bytes.js'
 import { type SignatureJwk, thumbprintShape } from '#core/crypto/jwk.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
-import { hex, integer, json, list, literal, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  hex,
+  integer,
+  json,
+  list,
+  literal,
+  object,
+  oneOf,
+  record,
+  type Shape,
+  type ShapeCode,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { type JwsCode, verifyJws } from '#core/jws.js'
 import { clockSkewSeconds, KiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { timeShape } from '#core/wire/names.js'
+import { type Tier, type TrustVector, tiers, vectorNames, worstTier, worstVector } from '#core/wire/trust-vector.js'
 
 /** Failures of verifying an attestation result. */
 export type EarCode =
@@ -25,37 +39,6 @@ export type EarCode =
 const earSizeMax = 256 * KiB
 /** From `iat` to `exp`, in seconds. */
 export const earLifetimeSeconds = 300
-
-/** Trust tiers, best first. source: draft-ietf-rats-ar4si, "Trustworthiness Tiers" */
-export const tiers = ['none', 'affirming', 'warning', 'contraindicated'] as const
-export type Tier = (typeof tiers)[number]
-
-/** source: draft-ietf-rats-ar4si, "Trustworthiness Claims" */
-export const vectorNames = [
-  'instance-identity',
-  'configuration',
-  'executables',
-  'file-system',
-  'hardware',
-  'runtime-opaque',
-  'storage-opaque',
-  'sourced-data',
-] as const
-export type VectorName = (typeof vectorNames)[number]
-export type TrustVector = { readonly [name in VectorName]: number }
-
-/** The tier of one value of the vector. source: draft-ietf-rats-ar4si, "Trustworthiness Claim values" */
-export function tierOf(value: number): Tier {
-  const magnitude = Math.abs(value)
-  if (magnitude >= 96) return 'contraindicated'
-  if (magnitude >= 32) return 'warning'
-  return magnitude >= 2 ? 'affirming' : 'none'
-}
-
-/** The worst tier of a vector: a status is never better. */
-export function worstTier(vector: TrustVector): Tier {
-  return tiers[Math.max(...vectorNames.map((name) => tiers.indexOf(tierOf(vector[name]))))]!
-}
 
 const claim = integer({ min: -128, max: 127 })
 const vectorShape = object({
@@ -97,6 +80,20 @@ const submodShape = object({
   claviger_checks: list(checkShape, { max: 200 }),
 })
 
+type Submod = Shaped<typeof submodShape>
+
+const deviceName = /^(gpu|nvswitch)(0|[1-9]\d?)$/
+const devicesMax = 12
+/** One part each: the machine, always there, and the devices that it works with. */
+const submodsShape: Shape<{ readonly cpu0: Submod; readonly [name: string]: Submod }> = (value, path) => {
+  const { cpu0, ...devices } = record(submodShape, { max: 1 + devicesMax })(value, path)
+  if (cpu0 === undefined) throw new Failure<ShapeCode>('shape/missing', `${path}.cpu0: is missing`)
+  for (const name of Object.keys(devices)) {
+    if (!deviceName.test(name)) throw new Failure<ShapeCode>('shape/unknown', `${path}: no name of a part: ${name}`)
+  }
+  return { cpu0, ...devices }
+}
+
 /** The profile of the current draft; a token that carries another one is refused. */
 export const earProfile = 'tag:ietf.org,2026:rats/ear#03'
 const nonceForm = /^[A-Za-z0-9_-]{8,88}$/
@@ -113,7 +110,7 @@ export const earPayloadShape = object({
   cnf: object({ jkt: thumbprintShape }),
   'ear.verifier-id': verifierId,
   ear_verifier_id: verifierId,
-  submods: object({ cpu0: submodShape }),
+  submods: submodsShape,
   claviger_keyset_digest: hex(32),
   claviger_policy_digest: hex(32),
   claviger_reference_values_digest: hex(32),
@@ -123,6 +120,13 @@ export const earPayloadShape = object({
   claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
 })
 export type EarPayload = Shaped<typeof earPayloadShape>
+
+/** What a result says of one device. */
+export interface EarDevice {
+  readonly status: Tier
+  readonly vector: TrustVector
+  readonly claims: Json
+}
 
 /** A verified attestation result. That it was verified says nothing about its `status`: the reader decides on that. */
 export interface Ear {
@@ -139,10 +143,15 @@ export interface Ear {
   readonly keysetDigest: string
   readonly platform: 'hardware' | 'simulated'
   readonly tenantClass: 'production' | 'development'
+  /** the worst of all parts, and for each claim the worst value of any part */
   readonly status: Tier
   readonly vector: TrustVector
+  /** those of the machine, then those of each device under its name, as `gpu0/report-data` */
   readonly checks: readonly Check[]
+  /** of the machine */
   readonly claims: Json
+  /** devices by name, each with a verdict of its own; empty for a machine alone */
+  readonly devices: { readonly [name: string]: EarDevice }
   readonly digests: {
     readonly policy: string
     readonly referenceValues: string
@@ -208,25 +217,27 @@ async function verifyToken(
 
 /** Both spellings must say the same, or two readers of one token would believe different things. */
 function verifyNames(payload: EarPayload): void {
-  const cpu = payload.submods.cpu0
-  const pairs: readonly (readonly [Json, Json, string])[] = [
-    [payload['ear.verifier-id'], payload.ear_verifier_id, 'verifier id'],
-    [cpu['ear.status'], cpu.ear_status, 'status'],
-    [cpu['ear.trustworthiness-vector'], cpu.ear_trustworthiness_vector, 'vector'],
-    [[cpu['ear.appraisal-policy-id']], cpu.ear_appraisal_policy_ids, 'policy id'],
-    [cpu['ear.veraison.annotated-evidence'], cpu.ear_veraison_annotated_evidence, 'annotated evidence'],
-  ]
-  for (const [a, b, what] of pairs) {
-    if (!equal(canonicalJson(a), canonicalJson(b)))
-      throw refuse('ear/names-differ', `the two spellings of ${what} differ`)
+  verifySame(payload['ear.verifier-id'], payload.ear_verifier_id, 'verifier id')
+  for (const [name, part] of Object.entries(payload.submods)) {
+    verifySame(part['ear.status'], part.ear_status, `status of ${name}`)
+    verifySame(part['ear.trustworthiness-vector'], part.ear_trustworthiness_vector, `vector of ${name}`)
+    verifySame([part['ear.appraisal-policy-id']], part.ear_appraisal_policy_ids, `policy id of ${name}`)
+    const annotated = part['ear.veraison.annotated-evidence']
+    verifySame(annotated, part.ear_veraison_annotated_evidence, `annotated evidence of ${name}`)
+    const worst = worstTier(part['ear.trustworthiness-vector'])
+    if (part['ear.status'] !== worst)
+      throw refuse('ear/status', `status of ${name} is ${part['ear.status']}, the vector says ${worst}`)
   }
-  const worst = worstTier(cpu['ear.trustworthiness-vector'])
-  if (cpu['ear.status'] !== worst)
-    throw refuse('ear/status', `status is ${cpu['ear.status']}, the vector says ${worst}`)
+}
+
+function verifySame(a: Json, b: Json, what: string): void {
+  if (!equal(canonicalJson(a), canonicalJson(b)))
+    throw refuse('ear/names-differ', `the two spellings of ${what} differ`)
 }
 
 function toEar(signer: string, payload: EarPayload): Ear {
-  const cpu = payload.submods.cpu0
+  const { cpu0: cpu, ...devices } = payload.submods
+  const vector = worstVector(Object.values(payload.submods).map((part) => part['ear.trustworthiness-vector']))
   return {
     signer,
     issuer: payload.iss,
@@ -239,10 +250,25 @@ function toEar(signer: string, payload: EarPayload): Ear {
     keysetDigest: payload.claviger_keyset_digest,
     platform: payload.claviger_hardware === 'hardware' ? 'hardware' : 'simulated',
     tenantClass: payload.claviger_tenant_class,
-    status: cpu['ear.status'],
-    vector: cpu['ear.trustworthiness-vector'],
-    checks: cpu.claviger_checks,
+    status: worstTier(vector),
+    vector,
+    checks: [
+      ...cpu.claviger_checks,
+      ...Object.entries(devices).flatMap(([name, { claviger_checks }]) =>
+        claviger_checks.map((one) => ({ ...one, id: `${name}/${one.id}` })),
+      ),
+    ],
     claims: cpu.claviger_claims,
+    devices: Object.fromEntries(
+      Object.entries(devices).map(([name, part]) => [
+        name,
+        {
+          status: part['ear.status'],
+          vector: part['ear.trustworthiness-vector'],
+          claims: part.claviger_claims,
+        },
+      ]),
+    ),
     digests: {
       policy: payload.claviger_policy_digest,
       referenceValues: payload.claviger_reference_values_digest,

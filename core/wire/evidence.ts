@@ -174,8 +174,8 @@ const ccaEvidenceShape = object({
 })
 export type CcaEvidence = Shaped<typeof ccaEvidenceShape>
 
-/** Evidence of what a node runs on, of every kind that the verifier knows. Each adds a shape with its own `kind`. */
-export type Evidence =
+/** Evidence of one machine, of every kind that the verifier knows. Each adds a shape with its own `kind`. */
+export type MachineEvidence =
   | SnpEvidence
   | TdxEvidence
   | SgxEvidence
@@ -185,10 +185,28 @@ export type Evidence =
   | AzureTdxEvidence
 
 /**
- * Evidence of devices beside it. Invariant: no place that asks for `Evidence` takes it, since a device says nothing of
- * the machine that asked it: whoever has a GPU can have it sign any nonce.
+ * Evidence of devices beside a machine. Invariant: no place that asks for `Evidence` takes it, since a device says nothing
+ * of the machine that asked it: whoever has a GPU can have it sign any nonce.
  */
 export type DeviceEvidence = GpuEvidence
+/** What a part of composite evidence is, and what one verification is about. */
+export type PartEvidence = MachineEvidence | DeviceEvidence
+
+/**
+ * Evidence of a machine and of the devices that work with it. That they belong together is not said here: the report data
+ * of `cpu` bind the digest of `devices`, and these answer a nonce made of the same binding (core/wire/binding.ts).
+ *
+ * devices  at most one of each kind, and so one for now: it holds all GPUs and switches
+ */
+const compositeEvidenceShape = object({
+  kind: literal('composite'),
+  cpu: (value: Json | undefined, path: string) => machineEvidenceShape(value, path),
+  devices: list((value: Json | undefined, path: string) => gpuEvidenceShape(value, path), { min: 1, max: 1 }),
+})
+export type CompositeEvidence = Shaped<typeof compositeEvidenceShape>
+
+/** Evidence of what a node runs on. */
+export type Evidence = MachineEvidence | CompositeEvidence
 export type AnyEvidence = Evidence | DeviceEvidence
 
 const kindOf = (value: Json | undefined): unknown =>
@@ -200,8 +218,12 @@ const kindOf = (value: Json | undefined): unknown =>
 export const anyEvidenceShape: Shape<AnyEvidence> = (value, path) =>
   kindOf(value) === 'gpu' ? gpuEvidenceShape(value, path) : evidenceShape(value, path)
 
+/** Evidence of what a node runs on, alone or with its devices. */
+export const evidenceShape: Shape<Evidence> = (value, path) =>
+  kindOf(value) === 'composite' ? compositeEvidenceShape(value, path) : machineEvidenceShape(value, path)
+
 /** Decides by `kind`, never by trying one shape and then the other. */
-export const evidenceShape: Shape<Evidence> = (value, path) => {
+export const machineEvidenceShape: Shape<MachineEvidence> = (value, path) => {
   const kind = kindOf(value)
   if (kind === 'tdx') return tdxEvidenceShape(value, path)
   if (kind === 'sgx') return sgxEvidenceShape(value, path)

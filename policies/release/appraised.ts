@@ -1,6 +1,7 @@
 import type { UnixSeconds } from '#core/time.js'
-import type { Check, Tier } from '#core/wire/ear.js'
+import type { Check } from '#core/wire/ear.js'
 import type { Reason as WireReason } from '#core/wire/release.js'
+import type { Tier } from '#core/wire/trust-vector.js'
 import type { Decision } from '#policies/decide.js'
 import { explainFor } from '#policies/disclose.js'
 import { codeReason, type Reason } from '#policies/explain.js'
@@ -34,6 +35,8 @@ export interface Appraised {
   /** code of the failure of verification; null when the evidence verified */
   readonly failure: string | null
   readonly claims: AppraisalClaims | null
+  /** of composite evidence its parts, the machine first */
+  readonly parts?: readonly { readonly kind: string }[]
   readonly at: UnixSeconds
 }
 
@@ -44,6 +47,7 @@ const ownersLists = new Set([
   ...['xfam', 'fmspc', 'config-id', 'advisories'],
   ...['pcr3', 'pcr4', 'pcr8', 'module-id', 'vm-id'],
   ...Array.from({ length: 16 }, (_, index) => `pcr-${index}`),
+  ...['devices/device-id', 'devices/driver-version', 'devices/vbios-version', 'devices/mode'],
   ...['pcr3', 'pcr4', 'pcr8', 'module-id'],
   ...['rem0', 'rem1', 'rem2', 'rem3', 'personalization-value', 'realm-hash', 'platform-config', 'platform-software'],
 ])
@@ -54,7 +58,8 @@ export function attestedClaims(
   result: Appraised & { readonly claims: AppraisalClaims; readonly platform: 'hardware' | 'simulated' },
 ): AttestedClaims {
   return {
-    kind: result.kind,
+    // What devices a machine has is the reference values' matter: policies ask what the machine is.
+    kind: result.parts?.[0]?.kind ?? result.kind,
     platform: result.platform,
     tier: result.status,
     warnings: result.checks.filter((check) => check.status === 'warning').map((check) => check.id),

@@ -1,6 +1,6 @@
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
-import { reportDataOf } from '#core/wire/binding.js'
+import { type Binding, reportDataOf } from '#core/wire/binding.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import type { Declared } from '#core/wire/lease.js'
@@ -37,6 +37,8 @@ export type AppraiseEvidence<R extends Appraised> = (
   anchors: { readonly simulatedRoots: readonly string[] },
   input: {
     readonly expectedReportData: Uint8Array
+    /** what these bytes are made of, where they are ours: it says which devices belong to the machine */
+    readonly binding?: Binding
     readonly referenceValues: ReferenceValues
     readonly tenantClass: 'production' | 'development'
     readonly at: UnixSeconds
@@ -108,6 +110,7 @@ export async function judgeRelease<R extends Appraised>(
   const expectedReportData = reportDataOf(request.binding)
   const result = await ports.appraise(request.evidence, anchorsFor(statements), {
     expectedReportData,
+    binding: request.binding,
     referenceValues: referenceValues.value.values,
     tenantClass,
     at,

@@ -1,7 +1,7 @@
 import { thumbprint } from '#core/crypto/jwk.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
-import { documentDigest, noDevicesDigest } from '#core/wire/binding.js'
+import { devicesDigestOf, documentDigest } from '#core/wire/binding.js'
 import { keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
 import type { Declared } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
@@ -64,7 +64,7 @@ export function verifyBinding(
   same('judge/keyset-digest', 'keyset digest', binding.keyset_digest, keysetDigest(request.keyset))
   same('judge/config-digest', 'config digest', binding.config_digest, documentDigest(request.config))
   same('judge/trust-digest', 'trust digest', binding.trust_digest, expected.trustDigest)
-  same('judge/devices-digest', 'devices digest', binding.devices_digest, noDevicesDigest)
+  same('judge/devices-digest', 'devices digest', binding.devices_digest, devicesDigestOf(request.evidence))
 }
 
 /** What is wrong with the node's keys: one key in two roles, or keys whose time is over. */

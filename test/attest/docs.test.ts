@@ -69,6 +69,20 @@ test('the example of Azure evidence is the vector with its strings cut, and the 
   })
 })
 
+test('the example of composite evidence is the vector with its strings cut', () => {
+  const [evidence] = examples('evidence-composite.md')
+  const folder = join(vectors, 'composite/machine-and-device')
+  const json = (name: string) => parseJson(new Uint8Array(readFileSync(join(folder, name))))
+  const cut = (value: Json): Json => {
+    if (typeof value === 'string') return value.length > 48 ? `${value.slice(0, 48)}…` : value
+    if (Array.isArray(value)) return value.map(cut)
+    return Object.fromEntries(Object.entries(value as object).map(([name, member]) => [name, cut(member as Json)]))
+  }
+  const whole = { kind: 'composite', cpu: json('cpu.json'), devices: json('devices.json') }
+  expect(evidence).toEqual(cut(whole))
+  expect(evidenceShape(whole, '')).toEqual(whole)
+})
+
 test('evidence-azure.md lists the steps of a vTPM in order, and every code', () => {
   const page = file('docs/spec/evidence-azure.md')
   const list = page.slice(page.indexOf('## Steps'), page.indexOf('## Reference'))

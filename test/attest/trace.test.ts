@@ -6,7 +6,7 @@ import { catalogue } from '#attest/steps.js'
 import type { TracedStep } from '#attest/trace.js'
 import { recorder, tracedVerification } from '#attest/traced.js'
 import { isFailure } from '#core/failure.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { MachineEvidence } from '#core/wire/evidence.js'
 import { dcapReportData, dcapRootDigest, mintDcapEvidence } from '../fakes/dcap.js'
 import { sgxCases, tdxCases } from '../fakes/dcap-cases.js'
 import { testSgxValues, testTdxValues } from '../fakes/dcap-vectors.js'
@@ -82,7 +82,7 @@ describe('the trace of a result', () => {
     expect(failing.length).toBeGreaterThan(3)
     for (const one of failing) {
       const minted = await mintDcapEvidence({ tee: kind as 'tdx' | 'sgx', ...one.broken })
-      const evidence = { eventLog: null, ...minted, kind } as Evidence
+      const evidence = { eventLog: null, ...minted, kind } as MachineEvidence
       const { trace, told } = recorder()
       const withFloors = { ...anchors, collateralFloors: one.floors ?? [] }
       const failure = await verifyEvidence(evidence, withFloors, testTime, trace).catch((error: unknown) => error)

@@ -43,7 +43,7 @@ describe.skipIf(published === undefined)('published vectors', () => {
 
 const minted = join(import.meta.dirname, '../vectors/snp')
 const readCase = (name: string, folder = minted) => JSON.parse(readFileSync(join(folder, name, 'case.json'), 'utf8'))
-const mintedKinds = ['snp', 'tdx', 'sgx', 'nitro', 'cca', 'gpu', 'azure'].map((kind) => {
+const mintedKinds = ['snp', 'tdx', 'sgx', 'nitro', 'cca', 'gpu', 'azure', 'composite'].map((kind) => {
   const folder = join(import.meta.dirname, '../vectors', kind)
   return { kind, folder, names: readdirSync(folder).filter((name) => existsSync(join(folder, name, 'case.json'))) }
 })

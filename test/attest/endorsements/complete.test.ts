@@ -8,7 +8,7 @@ import { toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { Json } from '#core/encoding/json.js'
 import { formatTime } from '#core/time.js'
-import type { Evidence } from '#core/wire/evidence.js'
+import type { MachineEvidence } from '#core/wire/evidence.js'
 import { mintAzureEvidence } from '#test/fakes/azure.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { dcapRootDigest, mintDcapEvidence } from '#test/fakes/dcap.js'
@@ -33,7 +33,7 @@ async function among(items: readonly CollateralItem[]): Promise<Lookup & { asked
   }
   return Object.assign(lookup, { asked })
 }
-const verifies = (evidence: unknown) => verifyEvidence(evidence as Evidence, roots, testTime)
+const verifies = (evidence: unknown) => verifyEvidence(evidence as MachineEvidence, roots, testTime)
 
 let intel: readonly CollateralItem[]
 let amd: readonly CollateralItem[]

@@ -1,0 +1,53 @@
+import { type AttestationResult, type Platform, vectorOf } from '#attest/result.js'
+import type { TracedStep } from '#attest/trace.js'
+import { documentDigest } from '#core/wire/binding.js'
+import type { Check } from '#core/wire/ear.js'
+import type { CompositeEvidence, DeviceEvidence, MachineEvidence } from '#core/wire/evidence.js'
+import { evidenceDigest } from '#core/wire/leaf.js'
+import { worstTier } from '#core/wire/trust-vector.js'
+
+/**
+ * The verdict on a machine and its devices together: never better than that on any part. Claims are the machine's;
+ * comparisons of devices stand under `devices/`, as `devices/report-data`, and their steps under the name of their kind.
+ */
+export function composed(
+  evidence: CompositeEvidence,
+  cpu: AttestationResult<MachineEvidence>,
+  devices: readonly AttestationResult<DeviceEvidence>[],
+): AttestationResult<CompositeEvidence> {
+  const parts = [cpu, ...devices]
+  const checks = [...cpu.checks, ...devices.flatMap(({ kind, checks }) => checks.map((one) => ofDevices(kind, one)))]
+  const vector = vectorOf(checks)
+  const failure = parts.find((part) => part.failure !== null)?.failure ?? null
+  return {
+    kind: evidence.kind,
+    platform: worstPlatform(parts.map((part) => part.platform)),
+    tenantClass: cpu.tenantClass,
+    status: worstTier(vector),
+    vector,
+    checks,
+    steps: [...cpu.steps, ...devices.flatMap(({ kind, steps }) => steps.map((one) => ofDevices(kind, one)))],
+    skipped: cpu.skipped,
+    failure,
+    claims: failure === null ? cpu.claims : null,
+    parts,
+    at: cpu.at,
+    policy: cpu.policy,
+    digests: {
+      ...cpu.digests,
+      collateral: documentDigest(parts.map((part) => part.digests.collateral)),
+      evidence: evidenceDigest(evidence),
+    },
+  }
+}
+
+/** Two parts may compare the same thing: each comparison keeps a name of its own. Steps and codes of a kind have one. */
+function ofDevices<T extends Check | TracedStep>(kind: DeviceEvidence['kind'], one: T): T {
+  return one.id.startsWith(`${kind}/`) ? one : { ...one, id: `devices/${one.id}` }
+}
+
+/** I6: one simulated part makes the whole simulated, and one that did not verify says nothing of the whole. */
+function worstPlatform(platforms: readonly Platform[]): Platform {
+  const order: readonly Platform[] = ['unverified', 'simulated', 'hardware']
+  return order.find((one) => platforms.includes(one)) ?? 'unverified'
+}
