@@ -7,8 +7,11 @@ const collect = (value: string, all: readonly string[] = []) => [...all, value]
 
 const verifyHelp = `
 Recognised: our evidence envelope, a KBS attestation message, SEV-SNP reports (bare or as the device replies), TDX and SGX
-quotes, Nitro documents, Azure HCL reports, NVIDIA device reports, Arm CCA tokens, each also as hex or base64. What a raw report lacks comes from the folder of --collateral: certificates and CRLs
-(PEM or DER), TCB info and QE identity (JSON), an event log, RIMs, the quote of a vTPM. Files are told apart by content; their names do not matter.
+quotes, Nitro documents, Azure HCL reports, NVIDIA device reports and Arm CCA tokens, each also as hex or base64.
+
+What a raw report lacks comes from the folder of --collateral: certificates and CRLs (PEM or DER), TCB info and QE identity
+(JSON), an event log, RIMs, the quote of a vTPM. Files are told apart by content; their names do not matter, but that a
+chain of one of several devices begins as its report does (gpu0-report.bin, gpu0-chain.pem).
 
 Examples:
   ./claviger attest verify evidence.json --report-data 1f2e... --reference-values values.json

@@ -11,14 +11,28 @@ export type JudgedFile = { readonly document: Json } | { readonly failure: Failu
 const documentSizeMax = 16 * MiB
 
 /** What is no document is judged like a document that is wrong. @throws what `work` throws besides */
-async function documentOf(work: () => Promise<Json>): Promise<JudgedFile> {
+async function judgedBy<T>(work: () => Promise<T>): Promise<T | { readonly failure: Failure }> {
   try {
-    return { document: await work() }
+    return await work()
   } catch (error) {
     if (isFailure(error) && /^(json\/|bytes\/|input\/size$)/.test(error.code)) return { failure: error }
     throw error
   }
 }
+const documentOf = (work: () => Promise<Json>): Promise<JudgedFile> =>
+  judgedBy<JudgedFile>(async () => ({ document: await work() }))
+
+/**
+ * The bytes of a file that is to be judged, whatever they are. A file without an end is one that is not good.
+ *
+ * throws  input/unreadable
+ */
+export const readJudgedBytes = (path: string, what: string) =>
+  judgedBy(async () => ({ bytes: await readInput(path, what, documentSizeMax) }))
+
+/** The document that bytes are, or why they are none. */
+export const documentIn = (bytes: Uint8Array): Promise<JudgedFile> =>
+  documentOf(async () => parseJson(bytes, documentSizeMax))
 
 /**
  * The document in a file that is to be judged. A file that cannot be read is trouble, and there is no verdict; bytes
@@ -26,8 +40,9 @@ async function documentOf(work: () => Promise<Json>): Promise<JudgedFile> {
  *
  * throws  input/unreadable
  */
-export function readJudged(path: string, what: string): Promise<JudgedFile> {
-  return documentOf(async () => parseJson(await readInput(path, what, documentSizeMax), documentSizeMax))
+export async function readJudged(path: string, what: string): Promise<JudgedFile> {
+  const read = await readJudgedBytes(path, what)
+  return 'failure' in read ? read : documentIn(read.bytes)
 }
 
 /** The same of what a node answers. @throws what `fetchDocument` throws, but for an answer that is no document */

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
+import { recognise } from '#attest/recognise.js'
+import * as attest from '#cli/attest/verify.js'
 import * as bundle from '#cli/bundle-verify.js'
 import { renderCard, renderSteps } from '#cli/card.js'
 import {
@@ -9,8 +11,9 @@ import {
   readDemands,
   refusePolicy,
   resolveModel,
+  type UsageCode,
 } from '#cli/client-policy.js'
-import { readJudged, receiveJudged, refuseJudged, typeOf } from '#cli/judged-file.js'
+import { documentIn, type JudgedFile, readJudgedBytes, receiveJudged, refuseJudged, typeOf } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import * as receipt from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -22,15 +25,19 @@ import { type Judged, judged } from '#client/steps.js'
 import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import { toBase64Url } from '#core/bytes/bytes.js'
 import type { Json } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { nodeDocumentShape } from '#core/wire/node-document.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
 /** Failures of naming what to verify. */
 export type VerifyCommandCode = 'verify/trust-needed' | 'verify/kind'
 
-export interface VerifyArguments extends PolicyArguments {
-  /** URL of a node, or path of a node document, receipt or decision bundle */
+/** What a piece of evidence is compared with. */
+const evidenceDemands = ['collateral', 'nonce', 'reportData', 'referenceValues'] as const
+type EvidenceArguments = Pick<attest.AttestVerifyArguments, (typeof evidenceDemands)[number]>
+
+export interface VerifyArguments extends PolicyArguments, EvidenceArguments {
+  /** URL of a node, or path of a node document, receipt, decision bundle or piece of evidence */
   readonly target: string
   readonly trust?: string | undefined
   readonly json?: boolean | undefined
@@ -54,8 +61,17 @@ function trustNeeded(): Failure {
  */
 export async function run(args: VerifyArguments, io: Io): Promise<number> {
   readDemands(args)
-  if (/^https?:\/\//.test(args.target)) return runNode(args, io)
-  const read = await readJudged(args.target, 'document')
+  if (/^https?:\/\//.test(args.target)) {
+    refuseEvidenceDemands(args)
+    return runNode(args, io)
+  }
+  const file = await readJudgedBytes(args.target, 'document')
+  const read = 'failure' in file ? file : await documentIn(file.bytes)
+  if ('bytes' in file && isEvidence(file.bytes, read)) {
+    refusePolicy(args, 'a piece of evidence')
+    return attest.runBytes({ ...args, file: args.target }, file.bytes, io)
+  }
+  refuseEvidenceDemands(args)
   if ('failure' in read) return refuseJudged(read.failure, args.json, io)
   const type = typeOf(read.document)
   if (type === 'claviger/node/v1') return runDocument(args, read.document, null, io)
@@ -67,8 +83,27 @@ export async function run(args: VerifyArguments, io: Io): Promise<number> {
     refusePolicy(args, 'a bundle of the log')
     return bundle.run({ ...args, file: args.target }, io)
   }
-  const message = `${args.target} is neither a node document nor a receipt nor a bundle of the log`
+  const message = `${args.target} is no node document, receipt, bundle of the log or piece of evidence`
   return refuseJudged(new Failure<VerifyCommandCode>('verify/kind', message), args.json, io)
+}
+
+/** Our own documents say their type; evidence has a kind, or is no JSON at all. */
+function isEvidence(bytes: Uint8Array, read: JudgedFile): boolean {
+  if ('document' in read && typeOf(read.document) !== '') return false
+  try {
+    recognise(bytes)
+    return true
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return false
+  }
+}
+
+/** What would not be compared is not taken in silence. @throws usage/policy */
+function refuseEvidenceDemands(args: VerifyArguments): void {
+  const typed = evidenceDemands.find((name) => args[name] !== undefined)
+  if (typed !== undefined)
+    throw new Failure<UsageCode>('usage/policy', `${typed} is a demand on evidence, and ${args.target} is none`)
 }
 
 async function runNode(args: VerifyArguments, io: Io): Promise<number> {
@@ -134,13 +169,17 @@ function report(
 export function describe(program: Command, io: Io): void {
   const command = program
     .command('verify')
-    .argument('<url|file>', 'URL of a node, or a node document, receipt or bundle of the log in a file')
-    .description('verify a node, a receipt or a decision against your own trust file')
+    .argument('<url|file>', 'URL of a node, or a node document, receipt, bundle of the log or evidence in a file')
+    .description('verify a node, a receipt, a decision or a piece of evidence by your own anchors')
     .option('--trust <file>', 'your trust file')
     .option('--json', 'print the verdict as JSON')
+    .option('--collateral <dir>', 'of evidence: folder of certificates and other documents of the vendor')
+    .option('--nonce <hex>', 'of evidence: the nonce that it has to answer')
+    .option('--report-data <hex>', 'of evidence: the 64 bytes that it has to carry')
+    .option('--reference-values <file>', 'of evidence: what you accept')
     .addHelpText(
       'after',
-      '\nExample:\n  ./claviger verify http://127.0.0.1:8790 --trust trust.json --dangerous-allow-simulated\n\nExit 0 verified, 3 verdict against or simulated, 1 failure, 2 usage.',
+      '\nExamples:\n  ./claviger verify http://127.0.0.1:8790 --trust trust.json --dangerous-allow-simulated\n  ./claviger verify quote.bin --collateral collateral/\n\nExit 0 verified, 3 verdict against or simulated, 1 failure, 2 usage.',
     )
   describePolicy(command).action(async (target: string, options: Omit<VerifyArguments, 'target'>) => {
     io.exit(await run({ ...options, target }, io))

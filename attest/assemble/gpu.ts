@@ -3,6 +3,7 @@ import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
 import { rimIds } from '#attest/gpu/rim/golden.js'
 import { attempt, type NamedFile, type Pool } from '#attest/pool.js'
 import { equal, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { parseOcsp } from '#core/x509/ocsp.js'
 
 /**
  * Devices that answered together: the report, and every other one in the pool where it is one of them. The chain of each
@@ -20,6 +21,8 @@ export const assembleGpu: Assembler = ({ bytes, title }, pool) => {
     kind: 'gpu',
     devices: devices.map(({ report, chain }) => ({ report: toBase64(report), chain: chain.map(toBase64) })),
     rims: [...rims].map(([id, rim]) => ({ id, rim: toBase64(rim) })),
+    // Each answer says itself which certificate it is about; one that is not current then fails, and is not left out.
+    ocsp: pool.others.flatMap((file) => (attempt(() => parseOcsp(file.bytes)) ? [toBase64(file.bytes)] : [])),
   }
 }
 

@@ -5,7 +5,7 @@ import type { Examination } from '#attest/examine.js'
 import { type NamedFile, type Pool, poolOf } from '#attest/pool.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
 import { takeKbsApart } from '#cli/attest/kbs.js'
-import { type InputCode, readInput } from '#cli/input.js'
+import type { InputCode } from '#cli/input.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import type { AnyEvidence } from '#core/wire/evidence.js'
@@ -59,9 +59,9 @@ async function filesBelow(folder: string): Promise<readonly NamedFile[]> {
   return out
 }
 
-/** What a file holds, with the folder of collateral beside it. @throws input/..., evidence/..., kbs/... */
-export async function findEvidence(path: string, collateral: string | undefined): Promise<FoundEvidence> {
-  const recognised = recognise(await readInput(path, 'evidence'))
+/** What bytes hold, with the folder of collateral beside them. @throws input/..., evidence/..., kbs/... */
+export async function findEvidence(bytes: Uint8Array, collateral: string | undefined): Promise<FoundEvidence> {
+  const recognised = recognise(bytes)
   const given = collateral === undefined ? [] : await filesBelow(collateral)
   const shipped = await filesBelow(rootsFolder)
   if (recognised.form !== 'kbs-attestation') {

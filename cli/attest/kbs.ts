@@ -4,10 +4,8 @@ import { type Recognised, recognise } from '#attest/recognise.js'
 import { fromBase64, fromBase64Url, fromHex, toBase64 } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
 import { base64, hex, integer, list, nullable, object, optional, string } from '#core/encoding/shape.js'
-import { Failure } from '#core/failure.js'
 import { KiB } from '#core/limits.js'
 import { runtimeDataDigest, snpReportData } from '#keybroker/kbs/binding.js'
-import type { KbsCode } from '#keybroker/kbs/failures.js'
 import { type KbsAttestation, parseAttestation } from '#keybroker/kbs/messages.js'
 import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
 
@@ -67,12 +65,12 @@ function primaryOf(primary: Json): Pick<KbsEvidence, 'recognised' | 'files'> {
   return { recognised: recognise(report), files }
 }
 
-/** The message names the nonce that it answers: it has to be the reader's own. A vTPM takes the digest alone. @throws kbs/nonce */
-function bindingOf(message: KbsAttestation, { form }: Recognised, nonce: Uint8Array) {
-  const { nonce: answered, teeKey, additionalEvidence } = message
-  if (answered !== toBase64(nonce))
-    throw new Failure<KbsCode>('kbs/nonce', `the message answers nonce ${answered}, expected ${toBase64(nonce)}`)
-  const data = { nonce: answered, teeKey, additionalEvidence }
+/**
+ * What evidence has to carry that answers `nonce` for the key in the message. Which nonce the message itself names does
+ * not count: nobody signed that. A vTPM takes the digest alone.
+ */
+function bindingOf({ teeKey, additionalEvidence }: KbsAttestation, { form }: Recognised, nonce: Uint8Array) {
+  const data = { nonce: toBase64(nonce), teeKey, additionalEvidence }
   return form === 'azure-hcl-report'
     ? { expectedReportData: null, expectedNonce: runtimeDataDigest(data) }
     : { expectedReportData: snpReportData(data), expectedNonce: null }

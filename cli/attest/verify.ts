@@ -4,6 +4,7 @@ import type { AttestationResult } from '#attest/result.js'
 import { type ExpectedBinding, envelopeOf, type FoundEvidence, findEvidence } from '#cli/attest/input.js'
 import { printable, renderTrace } from '#cli/attest/render.js'
 import { readInput } from '#cli/input.js'
+import { readJudgedBytes, refuseJudged } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -59,10 +60,8 @@ function hexOf(name: string, text: string, size?: number): Uint8Array {
 /** Kinds whose device takes a nonce as it is. */
 const kindsWithNonce: readonly AnyEvidence['kind'][] = ['nitro', 'azure-snp', 'azure-tdx', 'gpu']
 
-/** What the evidence has to carry, whole; nothing when nothing was typed. @throws usage/binding, usage/hex, kbs/nonce */
+/** What the evidence has to carry, whole; nothing when nothing was typed. @throws usage/binding, usage/hex */
 function bindingOf(args: AttestVerifyArguments, found: FoundEvidence, kind: AnyEvidence['kind']): ExpectedBinding {
-  if (args.nonce !== undefined && args.reportData !== undefined)
-    throw refuse('usage/binding', '--nonce and --report-data are two ways to say one thing: give one')
   if (args.reportData !== undefined)
     return { expectedReportData: hexOf('report-data', args.reportData, 64), expectedNonce: null }
   if (args.nonce === undefined) return { expectedReportData: null, expectedNonce: null }
@@ -75,6 +74,16 @@ function bindingOf(args: AttestVerifyArguments, found: FoundEvidence, kind: AnyE
     `evidence of kind ${kind} carries 64 bytes of report data and no nonce`,
     'give the whole value: --report-data HEX, 64 bytes',
   )
+}
+
+/** The time to judge at, once all that was typed has its form. @throws usage/... */
+function readTyped(args: AttestVerifyArguments, io: Io): UnixSeconds {
+  if (args.nonce !== undefined && args.reportData !== undefined)
+    throw refuse('usage/binding', '--nonce and --report-data are two ways to say one thing: give one')
+  if (args.reportData !== undefined) hexOf('report-data', args.reportData, 64)
+  if (args.nonce !== undefined) hexOf('nonce', args.nonce)
+  for (const root of args.simulatedRoot ?? []) hexOf('simulated-root', root, 32)
+  return args.at === undefined ? io.now() : timeOf(args.at)
 }
 
 interface Values {
@@ -95,7 +104,6 @@ async function readValues(path: string | undefined): Promise<Values> {
 
 async function readAnchors(args: AttestVerifyArguments, values: Values, io: Io): Promise<Anchors> {
   const typed = (args.simulatedRoot ?? []).map((text) => text.toLowerCase())
-  for (const root of typed) hexOf('simulated-root', root, 32)
   if (args.trust === undefined) return { simulatedRoots: [...typed, ...values.simulatedRoots] }
   const { trust } = await loadTrust(args.trust, io.now())
   return {
@@ -114,13 +122,35 @@ function envelope(args: AttestVerifyArguments, found: FoundEvidence) {
   }
 }
 
-/** Verifies a piece of evidence. Exit 0 only when every step passed on hardware. */
+/** What is no evidence, or an envelope or message that cannot be read, is judged like evidence that is wrong. */
+function isAgainst(error: unknown, found: FoundEvidence | null): error is Failure {
+  if (!isFailure(error)) return false
+  if (['evidence/unrecognised', 'evidence/size'].includes(error.code) || error.code.startsWith('kbs/')) return true
+  return found?.recognised.form === 'envelope' && /^(json|bytes|shape)\//.test(error.code)
+}
+
+/** Verifies a piece of evidence in a file. Exit 0 only when every step passed on hardware. */
 export async function run(args: AttestVerifyArguments, io: Io): Promise<number> {
-  const at = args.at === undefined ? io.now() : timeOf(args.at)
+  // What was typed wrongly is found before a file is read.
+  readTyped(args, io)
+  const file = await readJudgedBytes(args.file, 'evidence')
+  return 'failure' in file ? refuseJudged(file.failure, args.json, io) : runBytes(args, file.bytes, io)
+}
+
+/** The same for bytes that were read already. */
+export async function runBytes(args: AttestVerifyArguments, bytes: Uint8Array, io: Io): Promise<number> {
+  const at = readTyped(args, io)
   const values = await readValues(args.referenceValues)
   const anchors = await readAnchors(args, values, io)
-  const found = await findEvidence(args.file, args.collateral)
-  const evidence = envelope(args, found)
+  let found: FoundEvidence | null = null
+  let evidence: AnyEvidence
+  try {
+    found = await findEvidence(bytes, args.collateral)
+    evidence = envelope(args, found)
+  } catch (error) {
+    if (isAgainst(error, found)) return refuseJudged(error, args.json, io)
+    throw error
+  }
   const result = await examineEvidence(evidence, anchors, {
     ...bindingOf(args, found, evidence.kind),
     referenceValues: values.values,

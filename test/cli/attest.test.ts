@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { renderTrace } from '#cli/attest/render.js'
 import * as attest from '#cli/attest/verify.js'
 import { type Io, reportError } from '#cli/output.js'
+import * as verify from '#cli/verify.js'
 import { fromBase64, toBase64, toHex } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
@@ -193,7 +194,13 @@ describe('claviger attest verify', () => {
     expect(lone.err).toContain('comes without the certificate of the key that signed it (VCEK or VLEK)')
     expect(lone.err).toContain('hint: put these files into a folder and add --collateral DIR')
     const nothing = write('nothing', 'hello')
-    for (const file of [join(work, 'none'), nothing, paths.values]) expect(await typed(file)).toMatchObject({ code: 1 })
+    expect(await typed(join(work, 'none'))).toMatchObject({ code: 1, out: '' })
+    // What is no evidence is judged like evidence that is wrong.
+    for (const file of [nothing, paths.values]) {
+      const against = await typed(file)
+      expect(against).toMatchObject({ code: 3, out: 'NOT VERIFIED\n' })
+      expect(against.err).toContain('(evidence/unrecognised)')
+    }
     expect(await typed(paths.report, { collateral: join(work, 'none') })).toMatchObject({ code: 1 })
     const empty = join(work, 'empty')
     mkdirSync(empty)
@@ -242,10 +249,29 @@ describe('claviger attest verify', () => {
     expect(out).toContain('✓ report-data')
     expect(code).toBe(0)
     const other = await typed(file, { ...args, nonce: '00'.repeat(32) })
-    expect(other.code).toBe(1)
-    expect(other.err).toContain('(kbs/nonce)')
+    expect(other.code).toBe(3)
+    expect(other.out).toContain('✗ report-data')
     const devices = write('kbs-devices.json', message('{"nvidia":{}}'))
     expect((await typed(devices, args)).err).toContain('(kbs/evidence)')
+  })
+
+  test('claviger verify takes evidence too, and refuses demands on it for anything else', async () => {
+    const run = async (target: string, args: Partial<verify.VerifyArguments>) => {
+      const io = new TestIo()
+      const code = await verify.run({ target, ...args }, io).catch((error: unknown) => reportError(io, error))
+      return { code, out: io.out, err: io.err }
+    }
+    const partial = await run(paths.report, { collateral: paths.folder, reportData: full.reportData })
+    expect(partial.code).toBe(3)
+    expect(partial.out).toContain('✗ snp/root\n')
+    const envelope = await run(paths.envelope, { json: true })
+    expect(JSON.parse(envelope.out)).toMatchObject({ form: 'envelope', accepted: false })
+    expect(await run(paths.envelope, { countries: 'DE' })).toMatchObject({ code: 2, out: '' })
+    const document = write('node.json', JSON.stringify({ type: 'claviger/node/v1', kind: 'snp' }))
+    const refused = await run(document, { collateral: paths.folder })
+    expect(refused).toMatchObject({ code: 2, out: '' })
+    expect(refused.err).toContain('collateral is a demand on evidence')
+    expect(await run(write('none.json', '{}'), {})).toMatchObject({ code: 3, out: 'NOT VERIFIED\n' })
   })
 
   test('a stranger’s text cannot move the cursor or hide a line', () => {
