@@ -13,13 +13,13 @@ export interface ReadCache {
  * simulatedRoots  SHA-256 of the DER SubjectPublicKeyInfo of throwaway roots, lowercase hex. Evidence under one of
  *                 them is `simulated`, whatever it says of itself (I6).
  * collateralFloors  the oldest that a vendor's lists may be, where the caller knows of newer ones
- * reads           certificates and RIMs that were read before, signature of a RIM included; whom they lead to, and when,
+ * reads           certificates, RIMs and OCSP answers that were read before, the signature of a RIM included; whom they lead to, and when,
  *                 is verified each time
  * links           signatures of certificates that were found good before; dates and CRLs are read again each time
  */
 export interface Anchors {
   readonly simulatedRoots: readonly string[]
   readonly collateralFloors?: readonly CollateralFloor[]
-  readonly reads?: { readonly certificates: ReadCache; readonly rims: ReadCache }
+  readonly reads?: { readonly certificates: ReadCache; readonly rims: ReadCache; readonly answers: ReadCache }
   readonly links?: VerifiedLinks
 }

@@ -9,13 +9,13 @@ import {
   serialType,
 } from '#attest/gpu/layout.js'
 import { nvidiaRoots } from '#attest/gpu/roots.js'
-import { equal, fromBase64, fromHex, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { equal, fromBase64, fromHex } from '#core/bytes/bytes.js'
 import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Certificate, commonName, nameText, parseCertificate, withCode } from '#core/x509/certificate.js'
 import { verifyChain } from '#core/x509/chain.js'
+import { keyDigest } from '#core/x509/digests.js'
 
 /** Who a device is, by certificates that go back to a root. Byte members are views. */
 export interface DeviceIdentity {
@@ -50,7 +50,7 @@ export function rootPlatform(
   anchors: Anchors,
   what: string,
 ): 'hardware' | 'simulated' {
-  const digest = toHex(sha256(root.spki))
+  const digest = keyDigest(root)
   if (digest === vendor) return 'hardware'
   if (anchors.simulatedRoots.includes(digest)) return 'simulated'
   throw refuse('gpu/unknown-root', `root key ${digest} of ${what} is not NVIDIA's`)

@@ -3,8 +3,8 @@ import type { Architecture, DeviceKind, Feature } from '#attest/gpu/layout.js'
 import { topologyProblem } from '#attest/gpu/topology.js'
 import type { VerifiedDevice, VerifiedGpu } from '#attest/gpu/verify.js'
 import { toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
+import { certificateDigest } from '#core/x509/digests.js'
 
 /** What a RIM of a device says, and what came of the comparison. Indices are those of the RIM, from 0. */
 export interface RimClaims {
@@ -94,7 +94,7 @@ function deviceClaims({ report, identity, rims }: VerifiedDevice): GpuDeviceClai
     nvdec0: opaque.nvdec0,
     opaqueDataVersion: opaque.version,
     fwid: toHex(identity.fwid),
-    certificate: toHex(sha256(identity.chain[0]!.der)),
+    certificate: certificateDigest(identity.chain[0]!),
     rimIds: rims.ids,
     driverRim: rimClaims(rims.driver),
     vbiosRim: rimClaims(rims.vbios),

@@ -15,7 +15,7 @@ import { fromBase64 } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
 import { type Certificate, commonName } from '#core/x509/certificate.js'
-import { certificateId, parseOcsp, verifyOcsp } from '#core/x509/ocsp.js'
+import { certificateId, type OcspAnswer, parseOcsp, verifyOcsp } from '#core/x509/ocsp.js'
 
 export type { Golden } from '#attest/gpu/rim/golden.js'
 
@@ -81,6 +81,14 @@ async function read(text: string, { reads }: Anchors): Promise<Rim> {
   return rim
 }
 
+function readAnswer(text: string, { reads }: Anchors): OcspAnswer {
+  const known = reads?.answers.get(text) as OcspAnswer | undefined
+  if (known) return known
+  const answer = parseOcsp(fromBase64(text))
+  reads?.answers.set(text, answer)
+  return answer
+}
+
 /** Compares a device with its RIMs among those that were verified. */
 export function rimsOf({ report, identity }: Device, verified: VerifiedRims['verified']): DeviceRims {
   const ids = rimIds(report, identity)
@@ -135,7 +143,7 @@ export async function verifyAnswers(
   const needed = open.size
   let validUntil: UnixSeconds | null = null
   for (const text of answers) {
-    const answer = parseOcsp(fromBase64(text))
+    const answer = readAnswer(text, anchors)
     const subject = open.get(answer.id)
     if (!subject)
       throw refuse('gpu/collateral-unused', 'an OCSP answer is there twice, or on no certificate of this evidence')

@@ -1,9 +1,9 @@
-import { equal, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { equal } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { chainLengthMax } from '#core/limits.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import { type Certificate, verifyX509Signature } from '#core/x509/certificate.js'
+import { linkOf } from '#core/x509/digests.js'
 
 /** Failures of verifying a chain. */
 export type ChainCode =
@@ -105,7 +105,7 @@ async function verifyIssued(
   links: VerifiedLinks | undefined,
 ): Promise<void> {
   // Invariant: the link names every byte that the verification reads, so a hit is the same verification.
-  const link = links && `${toHex(sha256(certificate.der))}:${toHex(sha256(issuer.spki))}`
+  const link = links && linkOf(certificate, issuer)
   if (links && link && links.has(link)) return
   try {
     await verifyX509Signature(certificate.algorithm, issuer.spki, certificate.tbs, certificate.signature, name)

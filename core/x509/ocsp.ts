@@ -24,6 +24,7 @@ import {
   type X509Code,
 } from '#core/x509/certificate.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
+import { keyDigest } from '#core/x509/digests.js'
 
 /** Failures of reading and verifying an OCSP answer. */
 export type OcspCode =
@@ -42,12 +43,13 @@ export type OcspCode =
 
 /** An answer on one certificate. Byte members are views. */
 export interface OcspAnswer {
-  readonly der: Uint8Array
+  /** SHA-256 of the whole answer, hex */
+  readonly digest: string
   readonly tbs: Uint8Array
   readonly algorithm: SignatureAlgorithm
   readonly signature: Uint8Array
-  /** DER of the certificate of the responder, and the id by which the answer names it */
-  readonly responder: Uint8Array
+  /** whose certificate came along, not verified yet, and the id by which the answer names it */
+  readonly responder: Certificate
   readonly responderId: { readonly name: Uint8Array } | { readonly key: Uint8Array }
   /** which certificate it is about, as certificateId gives it */
   readonly id: string
@@ -72,12 +74,22 @@ function refuse(code: OcspCode, message: string, cause?: unknown): Failure<OcspC
 
 const idOf = (name: Uint8Array, key: Uint8Array, serial: Uint8Array) => `${toHex(name)}${toHex(key)}${toHex(serial)}`
 
+const ids = new WeakMap<Certificate, { readonly issuer: Certificate; readonly id: string }>()
+
 /** The id under which an answer speaks of a certificate: SHA-384 of issuer's name and key, and the serial number. */
 export function certificateId(certificate: Certificate, issuer: Certificate): string {
+  const known = ids.get(certificate)
+  if (known?.issuer === issuer) return known.id
+  const id = issuerId(issuer) + toHex(certificate.serial)
+  ids.set(certificate, { issuer, id })
+  return id
+}
+
+function issuerId(issuer: Certificate): string {
   const spki = new DerReader(parseDer(issuer.spki, derTag.sequence, 'public key').body)
   spki.next(derTag.sequence, 'algorithm of the key')
   const key = derBitBytes(spki.next(derTag.bitString, 'public key'), 'public key')
-  return idOf(sha384(issuer.subject), sha384(key), certificate.serial)
+  return idOf(sha384(issuer.subject), sha384(key), new Uint8Array())
 }
 
 /**
@@ -86,7 +98,7 @@ export function certificateId(certificate: Certificate, issuer: Certificate): st
  *
  * der     at most 16 KiB
  * throws  ocsp/size, ocsp/form, ocsp/not-successful, ocsp/algorithm, ocsp/critical-extension, ocsp/no-next-update,
- *         x509/duplicate-extension, x509/extension
+ *         x509/... for the certificate of the responder
  * source  RFC 6960, "ASN.1 Specification of the OCSP Response"
  */
 export function parseOcsp(der: Uint8Array, what = 'OCSP answer'): OcspAnswer {
@@ -113,11 +125,22 @@ export function parseOcsp(der: Uint8Array, what = 'OCSP answer'): OcspAnswer {
     basic.end('basic response')
     const algorithm = signatureAlgorithm(identifier.whole)
     if (!algorithm) throw refuse('ocsp/algorithm', `${what} has an unknown signature algorithm`)
-    return { der, tbs: tbs.whole, algorithm, signature, responder, ...readData(tbs, what) }
+    const rules = { heeds: [oids.extendedKeyUsage], times: 'any' } as const
+    return {
+      digest: toHex(sha256(der)),
+      tbs: tbs.whole,
+      algorithm,
+      signature,
+      responder: parseCertificate(responder, `responder of ${what}`, rules),
+      ...readData(tbs, what),
+    }
   })
 }
 
-function readData(tbs: Der, what: string): Omit<OcspAnswer, 'der' | 'tbs' | 'algorithm' | 'signature' | 'responder'> {
+function readData(
+  tbs: Der,
+  what: string,
+): Omit<OcspAnswer, 'digest' | 'tbs' | 'algorithm' | 'signature' | 'responder'> {
   const reader = new DerReader(tbs.body)
   const byName = reader.optional(0xa1, 'responder name')
   const responderId = byName
@@ -209,7 +232,7 @@ function refuseCritical(extensions: Der | undefined, what: string): void {
  * issuer  of the certificate that the answer is about
  * links   remembers signatures that were found good; names, dates and purposes are read again each time
  * trusts  that the caller has verified the issuer, and compared the id of the answer with certificateId
- * throws  ocsp/responder, ocsp/not-yet-valid, ocsp/expired, ocsp/signature, ocsp/revoked, ocsp/unknown, x509/...
+ * throws  ocsp/responder, ocsp/not-yet-valid, ocsp/expired, ocsp/signature, ocsp/revoked, ocsp/unknown
  * source  RFC 6960, "Signed Response Acceptance Requirements", "Authorized Responders"
  */
 export async function verifyOcsp(
@@ -229,10 +252,8 @@ export async function verifyOcsp(
       'ocsp/expired',
       `${what} was due again at ${formatTime(answer.nextUpdate)}, verified at ${formatTime(at)}`,
     )
-  const rules = { heeds: [oids.extendedKeyUsage], times: 'any' } as const
-  const responder = parseCertificate(answer.responder, `responder of ${what}`, rules)
-  verifyResponder(responder, answer, issuer, at, what)
-  await verifySignatures(responder, answer, issuer, what, links)
+  verifyResponder(answer, issuer, at, what)
+  await verifySignatures(answer, issuer, what, links)
   const { status } = answer
   if (status === 'unknown') throw refuse('ocsp/unknown', `${what}: the responder does not know the certificate`)
   if (status !== 'good')
@@ -241,8 +262,7 @@ export async function verifyOcsp(
 
 /** Of the issuer itself, for this purpose alone, and the one that the answer names. */
 function verifyResponder(
-  responder: Certificate,
-  { responderId }: OcspAnswer,
+  { responder, responderId }: OcspAnswer,
   issuer: Certificate,
   at: UnixSeconds,
   what: string,
@@ -275,14 +295,13 @@ function purposesOf(certificate: Certificate): readonly string[] {
 }
 
 async function verifySignatures(
-  responder: Certificate,
   answer: OcspAnswer,
   issuer: Certificate,
   what: string,
   links: VerifiedLinks | undefined,
 ): Promise<void> {
   // Invariant: the link names every byte that both verifications read, so a hit is the same verification.
-  const link = links && `ocsp:${toHex(sha256(answer.der))}:${toHex(sha256(issuer.spki))}`
+  const link = links && `ocsp:${answer.digest}:${keyDigest(issuer)}`
   if (links && link && links.has(link)) return
   const verify = async (code: OcspCode, message: string, work: Promise<void>) => {
     try {
@@ -292,6 +311,7 @@ async function verifySignatures(
       throw refuse(code, message, cause)
     }
   }
+  const { responder } = answer
   const { algorithm, tbs, signature } = responder
   await verify(
     'ocsp/responder',

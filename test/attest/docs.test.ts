@@ -4,12 +4,13 @@ import { expect, test } from 'vitest'
 import { azureSnp, azureTdx } from '#attest/azure/steps.js'
 import { ccaSteps } from '#attest/cca/steps.js'
 import { fixes } from '#attest/fixes.js'
+import { gpuSteps } from '#attest/gpu/steps.js'
 import { nitroSteps } from '#attest/nitro/steps.js'
 import { fromBase64Url, fromHex, fromUtf8, toBase64, utf8 } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { earPayloadShape } from '#core/wire/ear.js'
-import { evidenceShape } from '#core/wire/evidence.js'
+import { anyEvidenceShape, evidenceShape } from '#core/wire/evidence.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { mintDcapEvidence } from '../fakes/dcap.js'
 
@@ -104,7 +105,45 @@ test('the example of a CCA token is the good vector with its strings cut, and th
   expect(referenceValuesShape(values, '')).toEqual(values)
 })
 
+/** The evidence that the files of a minted case of devices hold. */
+function gpuEvidence(name: string): Json {
+  const folder = join(vectors, 'gpu', name)
+  const { files } = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { files: Record<string, string> }
+  const bytes = (role: string) => new Uint8Array(readFileSync(join(folder, files[role]!)))
+  return {
+    kind: 'gpu',
+    devices: [
+      {
+        report: toBase64(bytes('report')),
+        chain: parsePem(fromUtf8(bytes('certChain')), 'CERTIFICATE', 5).map(toBase64),
+      },
+    ],
+    rims: [
+      { id: 'NV_GPU_DRIVER_GH100_580.10.01', rim: toBase64(bytes('driverRim')) },
+      { id: 'NV_GPU_VBIOS_G520_0200_885_9600A50001', rim: toBase64(bytes('vbiosRim')) },
+    ],
+    ocsp: Object.keys(files)
+      .filter((role) => role.startsWith('ocsp'))
+      .map((role) => toBase64(bytes(role))),
+  }
+}
+
+test('the example of devices is the vector with its strings cut, and the reference values are some', () => {
+  const [evidence, values] = examples('evidence-gpu.md')
+  const whole = gpuEvidence('all-answers-good')
+  expect(anyEvidenceShape(whole, '')).toEqual(whole)
+  const cut = (value: Json): Json => {
+    if (typeof value === 'string') return value.length > 60 ? `${value.slice(0, 24)}…` : value
+    if (Array.isArray(value)) return value.map(cut)
+    return Object.fromEntries(Object.entries(value as object).map(([name, one]) => [name, cut(one)]))
+  }
+  expect(evidence).toEqual(cut(whole))
+  expect(referenceValuesShape(values, '')).toEqual(values)
+})
+
 test.each([
+  ['evidence-gpu.md', gpuSteps, 'gpu/'],
+  ['evidence-gpu.md', gpuSteps, 'ocsp/'],
   ['evidence-nitro.md', nitroSteps, 'nitro/'],
   ['evidence-cca.md', ccaSteps, 'cca/'],
 ] as const)('%s lists the steps in order, and every code', (name, steps, area) => {

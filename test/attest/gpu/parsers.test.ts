@@ -106,7 +106,7 @@ test('no changed bit of a report or of a RIM is accepted', async () => {
 })
 
 test('what was read before changes no verdict', async () => {
-  const reads = { certificates: new Map(), rims: new Map() }
+  const reads = { certificates: new Map(), rims: new Map(), answers: new Map() }
   const remembering = { ...anchors, reads, links: new LinkCache() }
   const plain = await verifyEvidence(evidence, anchors, testTime)
   for (let round = 0; round < 2; round++) expect(await verifyEvidence(evidence, remembering, testTime)).toEqual(plain)

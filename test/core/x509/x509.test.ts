@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { fromHex, toHex } from '#core/bytes/bytes.js'
+import { fromHex, toHex, utf8 } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
 import { certificateSizeMax, crlSizeMax } from '#core/limits.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
@@ -15,6 +15,7 @@ import {
   mintCertificate,
   mintCrl,
 } from '#runtime/attester/simulated/certificate.js'
+import { codeOf } from '../../fakes/code-of.js'
 import { testTime as at, throwawayKeys } from '../../fakes/platform.js'
 
 const dates = { notBefore: at - 1000, notAfter: at + 1000 }
@@ -45,6 +46,36 @@ beforeAll(async () => {
   leaf = parseCertificate(leafDer)
 })
 const swap = (der: Uint8Array, from: string, to: string) => fromHex(toHex(der).replace(from, to))
+
+describe('what a caller answers for', () => {
+  const purpose = { oid: '2.5.29.37', critical: true, value: new Uint8Array([0x30, 0]) }
+
+  test('a critical extension is accepted where the caller heeds it, and no other', async () => {
+    const der = await mintCertificate({ ...leafFields, extensions: [purpose] }, throwawayKeys.ark)
+    expect(codeOf(() => parseCertificate(der))).toBe('x509/critical-extension')
+    expect(codeOf(() => parseCertificate(der, 'leaf', { heeds: ['2.5.29.36'] }))).toBe('x509/critical-extension')
+    expect(parseCertificate(der, 'leaf', { heeds: [purpose.oid] }).extensions.get(purpose.oid)?.critical).toBe(true)
+  })
+
+  test('GeneralizedTime before 2050 is accepted where the caller says so, and says the same time', () => {
+    const spelled = (text: string) => toHex(utf8(text))
+    const short = new Date(dates.notAfter * 1000)
+      .toISOString()
+      .replace(/[-:T]|\.\d+/g, '')
+      .slice(2)
+    // Two more bytes in the time, in the validity, in the signed part and in the certificate.
+    const longer = (der: Uint8Array) => {
+      const hex = toHex(der).replace(`170d${spelled(short)}`, `180f${spelled(`20${short}`)}`)
+      return hex.replace(/^3082(....)3082(....)/, (_, a: string, b: string) => {
+        const more = (one: string) => (Number.parseInt(one, 16) + 2).toString(16).padStart(4, '0')
+        return `3082${more(a)}3082${more(b)}`
+      })
+    }
+    const der = fromHex(longer(leafDer).replace('301e170d', '3020170d'))
+    expect(codeOf(() => parseCertificate(der))).toBe('x509/form')
+    expect(parseCertificate(der, 'leaf', { times: 'any' }).notAfter).toBe(leaf.notAfter)
+  })
+})
 
 describe(`certificates on the ${backend.name} backend`, () => {
   test('reads what was minted, as views of the signed bytes', () => {
