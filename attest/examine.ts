@@ -3,6 +3,7 @@ import { defaultPolicy, judgeEvidence } from '#attest/appraise.js'
 import type { AppraisalPolicy, SkippableStep } from '#attest/appraise-under.js'
 import type { AttestationResult, TenantClass } from '#attest/result.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { Binding } from '#core/wire/binding.js'
 import type { AnyEvidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
@@ -12,6 +13,8 @@ export interface Examination {
   readonly expectedReportData: Uint8Array | null
   /** instead of it, a nonce that the device took as it is: vTPMs, GPUs and Nitro do; evidence of other kinds carries none */
   readonly expectedNonce: Uint8Array | null
+  /** where the report data are those of a binding of ours: devices of composite evidence answer a nonce of the same */
+  readonly binding?: Binding | undefined
   /** null: whatever runs there */
   readonly referenceValues: ReferenceValues | null
   readonly tenantClass: TenantClass
@@ -27,7 +30,7 @@ export interface Examination {
 export function examineEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
-  { expectedReportData, expectedNonce, referenceValues, tenantClass, at }: Examination,
+  { expectedReportData, expectedNonce, binding, referenceValues, tenantClass, at }: Examination,
 ): Promise<AttestationResult<E>> {
   const skips: SkippableStep[] = []
   if (referenceValues === null) skips.push('reference-values')
@@ -36,6 +39,7 @@ export function examineEvidence<E extends AnyEvidence>(
   return judgeEvidence(policy, evidence, anchors, {
     expectedReportData: expectedReportData ?? new Uint8Array(64),
     expectedNonce: expectedNonce ?? undefined,
+    ...(binding === undefined ? {} : { binding }),
     referenceValues: referenceValues ?? {},
     tenantClass,
     at,

@@ -37,7 +37,10 @@ export function describe(program: Command, io: Io): void {
     .argument('<file>', 'the evidence; - is standard input')
     .description('verify a piece of evidence of any kind, step by step')
     .option('--at <time>', 'judge at this time, such as 2026-03-01T00:00:00Z (default: now)')
-    .option('--collateral <dir>', 'folder of certificates, CRLs and other documents of the vendor')
+    .option(
+      '--collateral <dir>',
+      'folder of certificates, CRLs and other documents of the vendor, or an offline bundle',
+    )
     .option('--nonce <hex>', 'the nonce that the evidence has to answer, where its form has one')
     .option('--report-data <hex>', 'the 64 bytes that the evidence has to carry')
     .option('--reference-values <file>', 'what you accept: reference values, or the file of a runtime')

@@ -4,6 +4,11 @@ import { createProgram } from '#cli/program.js'
 
 async function main(): Promise<void> {
   const io = processIo()
+  // Whoever read the output has gone, as `head` does: what was left to say is said to nobody, and is no success.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit(exitCodes.failure)
+  })
   try {
     await createProgram(io).parseAsync(process.argv)
   } catch (error) {

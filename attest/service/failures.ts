@@ -8,6 +8,8 @@ export type AttestServiceCode =
   | 'attest/unauthorized'
   /** the keyset of the request is not the one that the binding names */
   | 'attest/keyset'
+  /** members of the request that exclude one another, or that go together */
+  | 'attest/request'
 
 /** Failures of the folder of signing keys. */
 export type KeyFolderCode =

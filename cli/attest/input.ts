@@ -1,11 +1,13 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assemble } from '#attest/assemble.js'
+import { filesOfBundle, parseBundle } from '#attest/endorsements/bundle.js'
 import type { Examination } from '#attest/examine.js'
 import { type NamedFile, type Pool, poolOf } from '#attest/pool.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
+import { loadShippedCertificates } from '#attest/service/shipped.js'
 import { takeKbsApart } from '#cli/attest/kbs.js'
-import type { InputCode } from '#cli/input.js'
+import { type InputCode, readInput } from '#cli/input.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import type { AnyEvidence } from '#core/wire/evidence.js'
@@ -26,9 +28,6 @@ export interface FoundEvidence {
 const filesMax = 500
 const depthMax = 5
 const folderSizeMax = 64 * MiB
-
-/** AMD's intermediates and roots as they are shipped with the verifier: what `vendorRoots` pins by digest. */
-const rootsFolder = join(import.meta.dirname, '../../attest/snp/roots')
 
 /** Every file below a folder, by its path in there. @throws input/unreadable, input/size */
 async function filesBelow(folder: string): Promise<readonly NamedFile[]> {
@@ -59,11 +58,19 @@ async function filesBelow(folder: string): Promise<readonly NamedFile[]> {
   return out
 }
 
+/** A folder of files, or an offline bundle of `claviger collateral export` in one. @throws input/..., collateral/... */
+async function filesAt(path: string): Promise<readonly NamedFile[]> {
+  const isFile = (await stat(path).catch(() => undefined))?.isFile() === true
+  if (!isFile) return filesBelow(path)
+  const bundle = parseBundle(await readInput(path, 'collateral'))
+  return [...filesOfBundle(bundle)].map(([name, bytes]) => ({ name, bytes }))
+}
+
 /** What bytes hold, with the folder of collateral beside them. @throws input/..., evidence/..., kbs/... */
 export async function findEvidence(bytes: Uint8Array, collateral: string | undefined): Promise<FoundEvidence> {
   const recognised = recognise(bytes)
-  const given = collateral === undefined ? [] : await filesBelow(collateral)
-  const shipped = await filesBelow(rootsFolder)
+  const given = collateral === undefined ? [] : await filesAt(collateral)
+  const shipped = await loadShippedCertificates()
   if (recognised.form !== 'kbs-attestation') {
     return { recognised, pool: poolOf([...given, ...shipped]), notes: recognised.notes, bindingOf: null }
   }

@@ -4,17 +4,21 @@ import { type Recognised, recognise } from '#attest/recognise.js'
 import { fromBase64, fromBase64Url, fromHex, toBase64 } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
 import { base64, hex, integer, list, nullable, object, optional, string } from '#core/encoding/shape.js'
-import { KiB } from '#core/limits.js'
+import { KiB, MiB } from '#core/limits.js'
 import { runtimeDataDigest, snpReportData } from '#keybroker/kbs/binding.js'
 import { type KbsAttestation, parseAttestation } from '#keybroker/kbs/messages.js'
 import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
 
 /** source: guest-components attestation-agent, attesters tdx and sgx */
-const quoteShape = object({ quote: base64(), cc_eventlog: optional(nullable(base64())) })
+const quoteShape = object({ quote: base64(undefined, MiB), cc_eventlog: optional(nullable(base64(undefined, MiB))) })
 /** source: guest-components attestation-agent, attester az_snp_vtpm; `hcl_report` and `vcek` are base64url */
 const azureShape = object({
   version: integer({ max: 255 }),
-  tpm_quote: object({ signature: hex(), message: hex(), pcrs: list(hex(32), { min: 24, max: 24 }) }),
+  tpm_quote: object({
+    signature: hex(undefined, 2 * KiB),
+    message: hex(undefined, 2 * KiB),
+    pcrs: list(hex(32), { min: 24, max: 24 }),
+  }),
   hcl_report: string({ max: 16 * KiB }),
   vcek: optional(string({ max: 16 * KiB })),
   td_quote: optional(string({ max: 32 * KiB })),

@@ -2,13 +2,17 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { encodeBundle } from '#attest/endorsements/bundle.js'
+import { parseName } from '#attest/endorsements/names.js'
+import { field } from '#attest/tdx/layout.js'
 import { renderTrace } from '#cli/attest/render.js'
 import * as attest from '#cli/attest/verify.js'
 import { type Io, reportError } from '#cli/output.js'
 import * as verify from '#cli/verify.js'
-import { fromBase64, toBase64, toHex } from '#core/bytes/bytes.js'
+import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
-import type { SnpEvidence } from '#core/wire/evidence.js'
+import type { AzureSnpEvidence, SnpEvidence, TdxEvidence } from '#core/wire/evidence.js'
+import { mintAzureEvidence } from '../fakes/azure.js'
 import { dcapReportData, dcapRootDigest, mintDcapEvidence } from '../fakes/dcap.js'
 import { testTdxValues } from '../fakes/dcap-vectors.js'
 import { attestation, clientKey, clientReportData } from '../fakes/kbs-client.js'
@@ -253,6 +257,60 @@ describe('claviger attest verify', () => {
     expect(other.out).toContain('✗ report-data')
     const devices = write('kbs-devices.json', message('{"nvidia":{}}'))
     expect((await typed(devices, args)).err).toContain('(kbs/evidence)')
+  })
+
+  test('a KBS message of a TD, and of a vTPM, is taken apart the same way', async () => {
+    const { jwk } = clientKey('P-256')
+    const nonce = new Uint8Array(32).fill(9)
+    const message = (primary: unknown) =>
+      JSON.stringify({
+        'init-data': null,
+        'runtime-data': { nonce: toBase64(nonce), 'tee-pubkey': jwk },
+        'tee-evidence': { primary_evidence: primary, additional_evidence: '' },
+      })
+    const bound = clientReportData(toBase64(nonce), jwk)
+    const roots = { simulatedRoot: [testRootDigest, dcapRootDigest], nonce: toHex(nonce) }
+    const tdx = (await mintDcapEvidence({ report: (body) => body.set(bound, field.reportData[0]) })) as TdxEvidence
+    const intel = join(work, 'kbs-intel')
+    mkdirSync(intel)
+    for (const [name, text] of Object.entries(tdx.collateral)) write(`kbs-intel/${name}`, fromBase64(text))
+    const quote = write('kbs-tdx.json', message({ quote: tdx.quote, cc_eventlog: null }))
+    const td = await typed(quote, { ...roots, collateral: intel })
+    expect(td.out).toContain('SIMULATED: NOT HARDWARE, PARTLY VERIFIED: skipped tdx/event-log, reference-values\n')
+
+    const azure = (await mintAzureEvidence({ extraData: bound.subarray(0, 48) })) as AzureSnpEvidence
+    const hex = (text: string) => toHex(fromBase64(text))
+    const pcrs = Array.from({ length: 24 }, (_, i) => hex(azure.pcrs[String(i)]!))
+    const file = message({
+      version: 2,
+      tpm_quote: { signature: hex(azure.tpmSignature), message: hex(azure.tpmQuote), pcrs },
+      hcl_report: toBase64Url(fromBase64(azure.hclReport)),
+      vcek: toBase64Url(fromBase64(azure.vek)),
+    })
+    const vtpm = await typed(write('kbs-azure.json', file), { ...roots, collateral: paths.folder })
+    expect(vtpm.out).toContain('✓ report-data')
+    expect(vtpm.out).toContain('PARTLY VERIFIED: skipped reference-values\n')
+    const other = await typed(join(work, 'kbs-azure.json'), {
+      ...roots,
+      nonce: '00'.repeat(32),
+      collateral: paths.folder,
+    })
+    expect(other.out).toContain('✗ report-data')
+  })
+
+  test('an offline bundle stands in for the folder', async () => {
+    const chain = (...texts: string[]) => texts.map((text) => fromBase64(text))
+    const { ask, ark, crl } = evidence
+    const bundle = encodeBundle([
+      { name: parseName('amd/genoa/vcek/ask'), body: fromBase64(ask), chain: chain(ark) },
+      { name: parseName('amd/genoa/vcek/crl'), body: fromBase64(crl!), chain: chain(ark) },
+      {
+        name: parseName(`amd/genoa/vcek/${'5a'.repeat(64)}/10.0.27.84`),
+        body: fromBase64(evidence.vek),
+        chain: chain(ask, ark),
+      },
+    ])
+    expect(await typed(paths.report, { ...full, collateral: write('bundle.json', bundle) })).toMatchObject({ code: 0 })
   })
 
   test('claviger verify takes evidence too, and refuses demands on it for anything else', async () => {

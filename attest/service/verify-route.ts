@@ -1,0 +1,151 @@
+import type { AssembleCode } from '#attest/assemble/wanted.js'
+import { assemble } from '#attest/assemble.js'
+import { issueEar } from '#attest/ear/issue.js'
+import { everyStepPassed, examineEvidence } from '#attest/examine.js'
+import { poolOf } from '#attest/pool.js'
+import { type Form, type RecogniseCode, recognise } from '#attest/recognise.js'
+import type { AttestationResult } from '#attest/result.js'
+import type { AttestServiceCode } from '#attest/service/failures.js'
+import type { AttestRoutesOptions } from '#attest/service/options.js'
+import { loadShippedCertificates } from '#attest/service/shipped.js'
+import { fromBase64, fromHex, toBase64Url } from '#core/bytes/bytes.js'
+import { randomBytes } from '#core/crypto/hash.js'
+import { base64, hex, list, object, oneOf, optional, type Shaped, string } from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import { KiB, MiB } from '#core/limits.js'
+import { type Binding, bindingShape, reportDataOf } from '#core/wire/binding.js'
+import { type AnyEvidence, anyEvidenceShape, type Evidence } from '#core/wire/evidence.js'
+import { type Keyset, keysetDigest, keysetShape, releaseKeyThumbprint } from '#core/wire/keyset.js'
+import { referenceValuesShape } from '#core/wire/reference-values.js'
+
+/** Failures of evidence as a file, as HTTP statuses. */
+export const verifyStatuses: Readonly<Record<RecogniseCode | AssembleCode, number>> = {
+  'evidence/unrecognised': 422,
+  'evidence/size': 413,
+  'evidence/incomplete': 422,
+  'evidence/unverified-form': 422,
+}
+
+const filesMax = 64
+
+/**
+ * What is asked. Evidence is an envelope, or bytes as a device gave them out with the files that lie beside them. It has
+ * to carry a binding of ours, with the keyset that this names, or 64 bytes, or a bare nonce; without any of them the step
+ * is skipped by name, as it is without reference values.
+ */
+export const verifyRequestShape = object({
+  evidence: optional(anyEvidenceShape),
+  raw: optional(
+    object({
+      evidence: base64(undefined, MiB),
+      collateral: list(object({ name: string({ max: 200 }), content: base64(undefined, MiB) }), { max: filesMax }),
+    }),
+  ),
+  binding: optional(bindingShape),
+  keyset: optional(keysetShape),
+  reportData: optional(hex(64)),
+  nonce: optional(hex(undefined, 2 * KiB)),
+  referenceValues: optional(referenceValuesShape),
+  tenantClass: oneOf('production', 'development'),
+})
+type VerifyRequest = Shaped<typeof verifyRequestShape>
+
+const refuse = (message: string) => new Failure<AttestServiceCode>('attest/request', message)
+
+/** @throws attest/keyset when the keyset is not the one that the binding names */
+export function verifyKeyset(binding: Binding, keyset: Keyset): string {
+  const digest = keysetDigest(keyset)
+  if (digest === binding.keyset_digest) return digest
+  throw new Failure<AttestServiceCode>('attest/keyset', `keyset is ${digest}, binding names ${binding.keyset_digest}`)
+}
+
+interface Found {
+  readonly form: Form
+  readonly evidence: AnyEvidence
+  readonly notes: readonly string[]
+}
+
+/** @throws attest/request, evidence/..., shape/... */
+async function evidenceOf({ evidence, raw }: VerifyRequest): Promise<Found> {
+  if ((evidence === undefined) === (raw === undefined)) throw refuse('expected evidence or raw, one of them')
+  if (evidence !== undefined) return { form: 'envelope', evidence, notes: [] }
+  const recognised = recognise(fromBase64(raw!.evidence))
+  const files = raw!.collateral.map(({ name, content }) => ({ name, bytes: fromBase64(content) }))
+  const pool = poolOf([...files, ...(await loadShippedCertificates())])
+  return { form: recognised.form, evidence: assemble(recognised, pool), notes: recognised.notes }
+}
+
+/** What the evidence has to carry. At most one way to say it. @throws attest/request, attest/keyset */
+function expectedOf({ binding, keyset, reportData, nonce }: VerifyRequest) {
+  if ((binding === undefined) !== (keyset === undefined)) throw refuse('binding and keyset go together')
+  if ([binding, reportData, nonce].filter((one) => one !== undefined).length > 1)
+    throw refuse('binding, reportData and nonce are ways to say one thing: expected at most one of them')
+  if (binding !== undefined) verifyKeyset(binding, keyset!)
+  const bytes = binding ? reportDataOf(binding) : reportData === undefined ? null : fromHex(reportData, 64)
+  return { expectedReportData: bytes, expectedNonce: nonce === undefined ? null : fromHex(nonce), binding }
+}
+
+/** Why no EAR can be issued; null when it can. An EAR names the key that the evidence binds, and is of a machine. */
+function earWithheld(request: VerifyRequest, result: AttestationResult<AnyEvidence>): string | null {
+  if (request.binding === undefined) return 'an EAR names the keyset that the evidence binds: send binding and keyset'
+  if (result.skipped.length > 0) return `steps were left out: ${result.skipped.join(', ')}`
+  if (result.kind === 'gpu') return 'a verdict on devices is none on a machine: send composite evidence'
+  return null
+}
+
+/** What is left of a claim is the reader's: `accepted` is this verifier's word that every step passed on hardware. */
+export async function answerVerify(request: VerifyRequest, options: AttestRoutesOptions) {
+  const found = await evidenceOf(request)
+  const expected = expectedOf(request)
+  const result = await examineEvidence(found.evidence, await options.anchors(), {
+    ...expected,
+    referenceValues: request.referenceValues ?? null,
+    tenantClass: request.tenantClass,
+    at: options.now(),
+  })
+  const withheld = earWithheld(request, result)
+  const ear = withheld === null ? await earOf(request, result as AttestationResult, options) : null
+  const { kind, platform, status, vector, failure, skipped, claims, at, policy, digests, steps } = result
+  const complete = everyStepPassed(result)
+  return {
+    accepted: complete && platform === 'hardware' && (status === 'affirming' || status === 'warning'),
+    complete,
+    ear,
+    earWithheld: withheld,
+    form: found.form,
+    notes: found.notes,
+    kind,
+    platform: platform === 'simulated' ? 'NOT HARDWARE' : platform,
+    status,
+    vector,
+    failure,
+    skipped,
+    at,
+    policy,
+    digests,
+    steps,
+    claims,
+  }
+}
+
+/** The EAR that `/v1/attest` would have given for the same request. */
+async function earOf(
+  { binding, keyset }: VerifyRequest,
+  result: AttestationResult<Evidence>,
+  { issuer, build, keys }: AttestRoutesOptions,
+): Promise<string> {
+  return issueEar(result, earInput(binding!, keyset!, issuer, build), (await keys()).current)
+}
+
+/** What an EAR says of the challenge that was answered. */
+export function earInput(binding: Binding, keyset: Keyset, issuer: string, build: string) {
+  return {
+    issuer,
+    audience: binding.audience,
+    nonce: binding.nonce,
+    id: toBase64Url(randomBytes(16)),
+    keyThumbprint: releaseKeyThumbprint(keyset),
+    keysetDigest: keysetDigest(keyset),
+    build,
+  }
+}
