@@ -75,7 +75,10 @@ export function appraiseUnder<E extends PartEvidence>(
     checks,
     steps: [
       ...tracedVerification(verified.kind, told, null),
-      ...tracedChecks(verified.kind, checks, skippedChecks(verified.kind, policy, checks)),
+      ...tracedChecks(verified.kind, checks, [
+        ...skippedChecks(verified.kind, policy, checks),
+        ...skippedDevices(input, checks),
+      ]),
     ],
     failure: null,
     claims: verified.claims,
@@ -134,6 +137,12 @@ function skippedChecks(
     (step) => catalogue[kind].checks.some((one) => one.id === step) && !made.some((one) => one.id === step),
   )
   return known.map((step) => [step, `${skipReasons[step]} (policy ${policy.name})`] as const)
+}
+
+/** Devices that nothing joins to the machine they came with: not refused where report data are left out, and not passed. */
+function skippedDevices({ devices = [] }: PartInput, made: readonly Check[]): readonly (readonly [string, string])[] {
+  if (devices.length === 0 || made.some((one) => one.id === 'devices-digest')) return []
+  return [['devices-digest', 'no binding was given: whether these devices work with this machine is not known']]
 }
 
 /** The nonce as it stands in evidence of a kind whose device takes one; null where report data are all that is bound. */

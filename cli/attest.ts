@@ -43,6 +43,7 @@ export function describe(program: Command, io: Io): void {
     )
     .option('--nonce <hex>', 'the nonce that the evidence has to answer, where its form has one')
     .option('--report-data <hex>', 'the 64 bytes that the evidence has to carry')
+    .option('--binding <file>', 'what the evidence of a node of ours binds (JSON): joins devices to their machine')
     .option('--reference-values <file>', 'what you accept: reference values, or the file of a runtime')
     .option('--trust <file>', 'your trust file: simulated roots and the oldest lists that you take')
     .option('--simulated-root <hex>', 'SHA-256 of the key of a throwaway root; may be given again', collect)

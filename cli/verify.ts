@@ -33,7 +33,7 @@ import type { Trust } from '#core/wire/trust-file.js'
 export type VerifyCommandCode = 'verify/trust-needed' | 'verify/kind'
 
 /** What a piece of evidence is compared with. */
-const evidenceDemands = ['collateral', 'nonce', 'reportData', 'referenceValues'] as const
+const evidenceDemands = ['collateral', 'nonce', 'reportData', 'binding', 'referenceValues'] as const
 type EvidenceArguments = Pick<attest.AttestVerifyArguments, (typeof evidenceDemands)[number]>
 
 export interface VerifyArguments extends PolicyArguments, EvidenceArguments {
@@ -176,6 +176,7 @@ export function describe(program: Command, io: Io): void {
     .option('--collateral <dir>', 'of evidence: folder of certificates and other documents of the vendor')
     .option('--nonce <hex>', 'of evidence: the nonce that it has to answer')
     .option('--report-data <hex>', 'of evidence: the 64 bytes that it has to carry')
+    .option('--binding <file>', 'of evidence: what a node of ours binds (JSON), which joins devices to their machine')
     .option('--reference-values <file>', 'of evidence: what you accept')
     .addHelpText(
       'after',

@@ -12,6 +12,7 @@ import { fromHex } from '#core/bytes/bytes.js'
 import { parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
+import { type Binding, bindingShape, reportDataOf } from '#core/wire/binding.js'
 import type { AnyEvidence } from '#core/wire/evidence.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
 
@@ -24,6 +25,7 @@ export interface AttestVerifyArguments {
   readonly collateral?: string | undefined
   readonly nonce?: string | undefined
   readonly reportData?: string | undefined
+  readonly binding?: string | undefined
   readonly referenceValues?: string | undefined
   readonly trust?: string | undefined
   readonly simulatedRoot?: readonly string[] | undefined
@@ -61,7 +63,13 @@ function hexOf(name: string, text: string, size?: number): Uint8Array {
 const kindsWithNonce: readonly AnyEvidence['kind'][] = ['nitro', 'azure-snp', 'azure-tdx', 'gpu']
 
 /** What the evidence has to carry, whole; nothing when nothing was typed. @throws usage/binding, usage/hex */
-function bindingOf(args: AttestVerifyArguments, found: FoundEvidence, kind: AnyEvidence['kind']): ExpectedBinding {
+function carriedBy(
+  args: AttestVerifyArguments,
+  binding: Binding | null,
+  found: FoundEvidence,
+  kind: AnyEvidence['kind'],
+): ExpectedBinding {
+  if (binding !== null) return { expectedReportData: reportDataOf(binding), expectedNonce: null }
   if (args.reportData !== undefined)
     return { expectedReportData: hexOf('report-data', args.reportData, 64), expectedNonce: null }
   if (args.nonce === undefined) return { expectedReportData: null, expectedNonce: null }
@@ -78,8 +86,8 @@ function bindingOf(args: AttestVerifyArguments, found: FoundEvidence, kind: AnyE
 
 /** The time to judge at, once all that was typed has its form. @throws usage/... */
 function readTyped(args: AttestVerifyArguments, io: Io): UnixSeconds {
-  if (args.nonce !== undefined && args.reportData !== undefined)
-    throw refuse('usage/binding', '--nonce and --report-data are two ways to say one thing: give one')
+  if ([args.nonce, args.reportData, args.binding].filter((one) => one !== undefined).length > 1)
+    throw refuse('usage/binding', '--nonce, --report-data and --binding are three ways to say one thing: give one')
   if (args.reportData !== undefined) hexOf('report-data', args.reportData, 64)
   if (args.nonce !== undefined) hexOf('nonce', args.nonce)
   for (const root of args.simulatedRoot ?? []) hexOf('simulated-root', root, 32)
@@ -100,6 +108,11 @@ async function readValues(path: string | undefined): Promise<Values> {
     return { values: runtime.values, simulatedRoots: runtime.simulatedRoots ?? [] }
   }
   return { values: referenceValuesShape(document, 'referenceValues'), simulatedRoots: [] }
+}
+
+/** What evidence of one of our nodes binds, as its node document has it. @throws input/..., json/..., shape/... */
+async function readBinding(path: string | undefined): Promise<Binding | null> {
+  return path === undefined ? null : bindingShape(parseJson(await readInput(path, 'binding')), 'binding')
 }
 
 async function readAnchors(args: AttestVerifyArguments, values: Values, io: Io): Promise<Anchors> {
@@ -141,6 +154,7 @@ export async function run(args: AttestVerifyArguments, io: Io): Promise<number> 
 export async function runBytes(args: AttestVerifyArguments, bytes: Uint8Array, io: Io): Promise<number> {
   const at = readTyped(args, io)
   const values = await readValues(args.referenceValues)
+  const binding = await readBinding(args.binding)
   const anchors = await readAnchors(args, values, io)
   let found: FoundEvidence | null = null
   let evidence: AnyEvidence
@@ -152,7 +166,8 @@ export async function runBytes(args: AttestVerifyArguments, bytes: Uint8Array, i
     throw error
   }
   const result = await examineEvidence(evidence, anchors, {
-    ...bindingOf(args, found, evidence.kind),
+    ...carriedBy(args, binding, found, evidence.kind),
+    ...(binding === null ? {} : { binding }),
     referenceValues: values.values,
     // Simulated evidence is judged like any other, and then refused unless the reader allows it.
     tenantClass: 'development',
@@ -223,7 +238,9 @@ function hints(args: AttestVerifyArguments, result: Result, accepted: boolean, i
   if (result.platform === 'unverified') return
   const skipped = (id: string) => result.steps.some((step) => step.id === id && step.verdict === 'skip')
   const name = kindsWithNonce.includes(result.kind) ? 'nonce' : 'report-data'
-  if (skipped('report-data')) hint(`add --${name} HEX: without it this may be the evidence of another time or key`)
+  if (skipped('devices-digest'))
+    hint('add --binding FILE: without it nothing says whether these devices work with this machine')
+  else if (skipped('report-data')) hint(`add --${name} HEX: without it this may be the evidence of another time or key`)
   if (skipped('reference-values'))
     hint('add --reference-values FILE: without it nothing says whether what runs there is what you expect')
   if (result.platform === 'simulated' && !accepted && args.dangerousAllowSimulated !== true)

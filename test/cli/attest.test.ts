@@ -13,8 +13,11 @@ import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
 import type { AzureSnpEvidence, SnpEvidence, TdxEvidence } from '#core/wire/evidence.js'
 import { mintAzureEvidence } from '../fakes/azure.js'
+import { mintComposite } from '../fakes/composite.js'
 import { dcapReportData, dcapRootDigest, mintDcapEvidence } from '../fakes/dcap.js'
 import { testTdxValues } from '../fakes/dcap-vectors.js'
+import { gpuRootDigest } from '../fakes/gpu.js'
+import { testGpuValues } from '../fakes/gpu-vectors.js'
 import { attestation, clientKey, clientReportData } from '../fakes/kbs-client.js'
 import { testReferenceValues, testRootDigest, testTime } from '../fakes/platform.js'
 import { mintEvidence, mintedReportData } from '../fakes/snp.js'
@@ -81,6 +84,48 @@ beforeAll(async () => {
   }
 })
 afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+describe('composite evidence', () => {
+  const files: { evidence: string; binding: string; values: string } = { evidence: '', binding: '', values: '' }
+  let args: Arguments
+  beforeAll(async () => {
+    const { evidence: node, binding } = await mintComposite('snp', [{}])
+    files.evidence = write('node.json', JSON.stringify(node))
+    files.binding = write('binding.json', JSON.stringify(binding))
+    files.values = write('node-values.json', JSON.stringify({ ...testReferenceValues(), ...testGpuValues() }))
+    args = {
+      referenceValues: files.values,
+      simulatedRoot: [testRootDigest, gpuRootDigest],
+      dangerousAllowSimulated: true,
+    }
+  })
+
+  test('with its binding every comparison is made, and the devices are joined to the machine', async () => {
+    const { out, err } = await typed(files.evidence, { ...args, binding: files.binding })
+    expect(out).toContain('✓ devices-digest')
+    expect(out).toContain('✓ devices/report-data')
+    expect(out).not.toContain('✗')
+    expect(err).not.toContain('--binding')
+  })
+
+  test('without it nothing says that they belong together, which is a skip and no pass', async () => {
+    const { code, out, err } = await typed(files.evidence, args)
+    expect(code).toBe(3)
+    expect(out).toContain('– devices-digest')
+    expect(err).toContain('hint: add --binding FILE')
+  })
+
+  test('with report data alone it is refused', async () => {
+    const { code, out } = await typed(files.evidence, { ...args, reportData: '00'.repeat(64) })
+    expect(code).toBe(3)
+    expect(out).toContain('✗ devices-digest')
+  })
+
+  test('one of the three ways to say what it carries is enough', async () => {
+    const both = await typed(files.evidence, { ...args, binding: files.binding, nonce: '00' })
+    expect(both.code).toBe(2)
+  })
+})
 
 describe('claviger attest verify', () => {
   test('exit 0 only when every step passed and simulated evidence is allowed', async () => {

@@ -18,6 +18,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
+import type { CompositeEvidence, DeviceEvidence, Evidence } from '#core/wire/evidence.js'
 import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import { apiVersion, type ReleaseRequest, registerInfo, releaseAad, releaseInfo } from '#core/wire/release.js'
@@ -260,6 +261,8 @@ export interface RegistrationOptions {
   readonly class?: 'production' | 'development'
   readonly policy?: string
   readonly values?: ReferenceValues
+  /** throwaway roots beside that of the platform */
+  readonly simulatedRoots?: readonly string[]
   readonly registration?: Partial<Body<'registration'>>
 }
 
@@ -293,7 +296,7 @@ export async function registration(
   const wrapping = test.broker.wrapping.publicKey
   return {
     version: apiVersion,
-    trust: owner.heads.get('trust')?.envelope ?? (await sign(owner, 'trust', trustBody(test, platform, options.class))),
+    trust: owner.heads.get('trust')?.envelope ?? (await signTrust(test, owner, platform, options)),
     registration: await sign(owner, 'registration', registrationBody(owner, options.registration)),
     policy: await sign(owner, 'policy', { name: 'test', language: 'cedar', text: options.policy ?? permitAll }),
     referenceValues: await sign(owner, 'reference-values', { values: options.values ?? testReferenceValues() }),
@@ -301,6 +304,17 @@ export async function registration(
     manifestSignature: toBase64(owner.manifestSignature),
     wrapped: toBase64(await hpkeSeal(wrapping, info, new Uint8Array(0), owner.dek)),
   }
+}
+
+function signTrust(
+  test: TestBroker,
+  owner: TestOwner,
+  platform: SimulatedPlatform | null,
+  options: RegistrationOptions,
+): Promise<Envelope> {
+  const body = trustBody(test, platform, options.class)
+  const simulatedRoots = [...body.simulatedRoots, ...(options.simulatedRoots ?? [])]
+  return sign(owner, 'trust', { ...body, simulatedRoots })
 }
 
 export async function change<K extends StatementKind>({ test, owner }: Registered, kind: K, body: Body<K>) {
@@ -369,13 +383,15 @@ export interface Ask {
   readonly requestId?: string
   readonly nonce?: string
   readonly binding?: Partial<Binding>
+  /** evidence of devices that answer the binding without them */
+  readonly devices?: (binding: Binding) => Promise<readonly DeviceEvidence[]>
   readonly change?: (request: ReleaseRequest) => ReleaseRequest
 }
 
 /** The request that a node makes for a challenge, with evidence that binds it. */
 export async function request({ test, owner }: Registered, node: TestNode, ask: Ask = {}): Promise<ReleaseRequest> {
   const nonce = ask.nonce ?? (await challenge(test.broker, owner.model, null)).nonce
-  const binding: Binding = {
+  const asked: Binding = {
     purpose: ask.lease ? 'claviger.renew.v1' : 'claviger.release.v1',
     audience: test.broker.signer.id,
     model: owner.model,
@@ -386,11 +402,16 @@ export async function request({ test, owner }: Registered, node: TestNode, ask: 
     trust_digest: owner.heads.get('trust')!.digest,
     ...ask.binding,
   }
+  const devices = (await ask.devices?.(asked)) ?? []
+  const binding = devices.length === 0 ? asked : { ...asked, devices_digest: documentDigest(devices) }
+  const machine = await node.platform.attest(reportDataOf(binding))
+  const evidence: Evidence =
+    devices.length === 0 ? machine : ({ kind: 'composite', cpu: machine, devices } as CompositeEvidence)
   const made: ReleaseRequest = {
     version: apiVersion,
     requestId: ask.requestId ?? toHex(randomBytes(16)),
     binding,
-    evidence: await node.platform.attest(reportDataOf(binding)),
+    evidence,
     keyset: node.keyset,
     config: node.config,
     modelVersion: 1,

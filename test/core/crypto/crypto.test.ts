@@ -4,6 +4,7 @@ import { sha256 } from '#core/crypto/hash.js'
 import { generateRecipientKey, hpkeOpen, hpkeSeal } from '#core/crypto/hpke.js'
 import { generateSigningKey, sign, verifySignature } from '#core/crypto/sign.js'
 import { backend } from '#crypto-backend'
+import { azureKeys } from '#test/fakes/azure.js'
 
 describe(`crypto on the ${backend.name} backend`, () => {
   test('hashes as FIPS 180-4 prints', () => {
@@ -22,6 +23,28 @@ describe(`crypto on the ${backend.name} backend`, () => {
       })
     },
   )
+
+  test('verifies RSASSA-PKCS1-v1_5 with SHA-256 in its one form, for the key that signed', async () => {
+    const [signer, other] = [azureKeys.ak, azureKeys.other]
+    const handle = await backend.importPrivateKey('RSA-SHA256', signer.pkcs8)
+    const signature = await backend.sign(handle, utf8('message'))
+    const verifies = (spki: Uint8Array, message: string, bytes: Uint8Array) =>
+      backend.verify('RSA-SHA256', spki, utf8(message), bytes)
+    expect(signature).toHaveLength(256)
+    // It has no randomness: both backends write the same bytes.
+    expect(toHex(sha256(signature))).toBe('f98856d173c2c40368041a127cfb0252ead48ab88cc915903f62b19eabf20952')
+    expect(await verifies(signer.spki, 'message', signature)).toBe(true)
+    expect(await verifies(signer.spki, 'another', signature)).toBe(false)
+    expect(await verifies(other.spki, 'message', signature)).toBe(false)
+    expect(await verifies(signer.spki, 'message', signature.subarray(1))).toBe(false)
+    expect(await verifies(signer.spki, 'message', new Uint8Array(256))).toBe(false)
+    const flipped = signature.slice()
+    flipped[255]! ^= 1
+    expect(await verifies(signer.spki, 'message', flipped)).toBe(false)
+    // The signature of the same digest under another padding is none.
+    const pss = await backend.importPrivateKey('RSA-PSS-SHA384', signer.pkcs8)
+    expect(await verifies(signer.spki, 'message', await backend.sign(pss, utf8('message')))).toBe(false)
+  })
 
   test('opens what was sealed, with the same info only', async () => {
     const key = await generateRecipientKey()
