@@ -45,6 +45,7 @@ export function verifyAudience(document: NodeDocument, statement: Signed<Stateme
 export async function appraiseByReader(
   bound: BoundEvidence,
   input: NodeTrust,
+  tenantClass: Statement<'trust'>['class'],
 ): Promise<{
   readonly result: AttestationResult
   readonly title: string
@@ -56,12 +57,13 @@ export async function appraiseByReader(
     const result = await appraiseEvidence(
       bound.evidence,
       { simulatedRoots: input.trust.simulatedRoots, collateralFloors: input.trust.collateralFloors },
-      // Simulated evidence is judged like any other, and then refused by `node/policy` unless the caller allows it.
+      // Simulated evidence of a development tenant is judged like any other, and then refused by `node/policy` unless the
+      // caller allows it. For an owner who signed that the class is production nobody can allow it (I6).
       {
         expectedReportData,
         binding: bound.binding,
         referenceValues: runtime.values,
-        tenantClass: 'development',
+        tenantClass,
         at: input.at,
       },
     )
@@ -95,5 +97,5 @@ export async function verifyFresh(
   }
   if (fresh.binding.nonce !== input.nonce) throw refuse('client/nonce', 'fresh evidence answers another nonce')
   verifyBinding(fresh, document, statement, input)
-  await appraiseByReader(fresh, input)
+  await appraiseByReader(fresh, input, statement.value.class)
 }

@@ -92,7 +92,9 @@ export async function verifyNode(document: Json, input: NodeTrust, steps: Steps)
       throw refuse('client/weakenings', 'the document lists other weakening settings than the evidence binds')
     }
   })
-  const { result, title, platform } = await steps.step('node/evidence', () => appraiseByReader(node.release, input))
+  const { result, title, platform } = await steps.step('node/evidence', () =>
+    appraiseByReader(node.release, input, statement.value.class),
+  )
   await steps.step('node/fresh', () => verifyFresh(node, statement, input))
   const leaf = fromBase64(node.leaf)
   const lease = await steps.step('node/lease', () => verifyLeaseOf(node, statement, input))

@@ -20,6 +20,8 @@ export type OwnCode =
   | 'own/broker'
   /** the attester makes simulated evidence, and nobody allowed that */
   | 'own/simulated'
+  /** the attester makes simulated evidence, and the owner is a production tenant: nobody can allow that */
+  | 'own/class'
   /** memory could leave this machine, and the owner is a production tenant */
   | 'own/leaks'
 
@@ -78,17 +80,32 @@ export function verifyPlatformAllowed(settings: NodeSettings, platform: OwnValue
 /**
  * The trust statement that the owner of the model signed, and nobody else's, on a machine that is fit for the owner's class.
  *
- * throws  own/owner, own/leaks, dsse/..., shape/...
+ * throws  own/owner, own/class, own/leaks, dsse/..., shape/...
  */
-export async function verifyOwnTrust(settings: NodeSettings): Promise<Signed<Statement<'trust'>>> {
+export async function verifyOwnTrust(
+  settings: NodeSettings,
+  platform: OwnValues['platform'],
+): Promise<Signed<Statement<'trust'>>> {
   const owner = ownerOf(settings.model)
   if (thumbprint(settings.ownerKey) !== owner) {
     throw new Failure<OwnCode>('own/owner', `model is of owner ${owner}, the key is ${thumbprint(settings.ownerKey)}`)
   }
   const trust = await verifyStatement('trust', settings.trust, [settings.ownerKey])
   if (trust.value.tenant !== owner) throw new Failure<OwnCode>('own/owner', 'trust statement is of another owner')
+  verifyClassAllows(platform, trust.value)
   verifyMemoryStays(settings, trust.value)
   return trust
+}
+
+/**
+ * What an owner signed as production runs on hardware alone: the flag that allows simulated evidence is the host's, and the
+ * class is the owner's (I6). @throws own/class
+ */
+function verifyClassAllows(platform: OwnValues['platform'], trust: Statement<'trust'>): void {
+  if (platform === 'hardware' || trust.class === 'development') return
+  throw new Failure<OwnCode>('own/class', 'the owner is a production tenant, and evidence would be simulated', {
+    detail: { hint: 'run it on hardware; no flag allows this, only models of a development tenant run simulated' },
+  })
 }
 
 /** A production node does not start where plaintext could reach a disk (TRUST 22). @throws own/leaks */
@@ -118,7 +135,7 @@ export async function composeOwnValues(
   platform: OwnValues['platform'],
 ): Promise<OwnValues> {
   verifyPlatformAllowed(settings, platform)
-  const trust = await verifyOwnTrust(settings)
+  const trust = await verifyOwnTrust(settings, platform)
   const host = await ownHost(settings.host)
   const config: RuntimeConfig = {
     type: 'claviger/runtime-config/v1',

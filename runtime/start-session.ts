@@ -63,7 +63,7 @@ async function obtain(options: SessionOptions, ports: SessionPorts, engine: Sess
 export async function startSession(options: SessionOptions, ports: SessionPorts): Promise<Session> {
   // Before a process is started: a refusal that needs nobody else.
   verifyPlatformAllowed(options.settings, ports.attester.platform)
-  await verifyOwnTrust(options.settings)
+  await verifyOwnTrust(options.settings, ports.attester.platform)
   const engine = await ports.startEngine()
   ports.report({ kind: 'step', step: 'engine', text: 'engine process started and made its release key' })
   try {

@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { Hono, type HonoRequest } from 'hono'
 import { type CreateFetchOptions, createFetch } from '#client/create-fetch.js'
 import type { ClientCode } from '#client/steps.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -7,14 +7,20 @@ import { requestSizeMax } from '#core/limits.js'
 /** Fields that name the caller's own network or stay on this machine; the seal would carry them to the node. */
 const localFields = ['cookie', 'origin', 'referer', 'user-agent', 'x-forwarded-for', 'forwarded']
 
-async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer>> {
+const tooLarge = () => new Failure<ClientCode>('client/request-size', `request has more than ${requestSizeMax} bytes`)
+
+async function readBody(request: HonoRequest): Promise<Uint8Array<ArrayBuffer>> {
+  // An application around this one, which bounds slow bodies, has read it already.
+  if (request.raw.bodyUsed) {
+    const body = new Uint8Array(await request.arrayBuffer())
+    if (body.length > requestSizeMax) throw tooLarge()
+    return body
+  }
   const parts: Uint8Array[] = []
   let size = 0
-  for await (const part of request.body ?? []) {
+  for await (const part of request.raw.body ?? []) {
     size += part.length
-    if (size > requestSizeMax) {
-      throw new Failure<ClientCode>('client/request-size', `request has more than ${requestSizeMax} bytes`)
-    }
+    if (size > requestSizeMax) throw tooLarge()
     parts.push(part)
   }
   return new Uint8Array(Buffer.concat(parts, size))
@@ -46,7 +52,7 @@ export function createProxy(options: CreateFetchOptions): Hono {
   app.all('*', async (context) => {
     verifyNotBrowser(context.req.raw)
     const { method, url, headers } = context.req.raw
-    const body = await readBody(context.req.raw)
+    const body = await readBody(context.req)
     const fields = new Headers(headers)
     for (const name of localFields) fields.delete(name)
     const init = body.length === 0 ? { method, headers: fields } : { method, headers: fields, body }

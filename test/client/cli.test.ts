@@ -328,6 +328,12 @@ describe('claviger proxy', () => {
     await vi.waitFor(() => expect(io.out).toMatch(/^http/), { timeout: 20_000 })
     const response = await fetch(`${io.out.trim()}/v1/models`)
     expect(await response.json()).toMatchObject({ data: [{ id: 'whisper' }] })
+    const chunks = new Blob(['{}']).stream()
+    for (const body of ['{}', chunks]) {
+      const init = { method: 'POST', body, duplex: 'half', headers: { 'content-type': 'application/json' } }
+      const posted = await fetch(`${io.out.trim()}/v1/audio/transcriptions`, init as RequestInit)
+      expect([posted.status, await posted.text()]).toEqual([400, expect.stringContaining('form')])
+    }
     stop()
     expect(await ended).toBe(0)
     const [name] = readdirSync(receipts)

@@ -308,6 +308,13 @@ describe('the client’s own policy', () => {
 })
 
 describe('simulated evidence is never hardware (I6)', () => {
+  test('for an owner who signed that the class is production the flag allows nothing', async () => {
+    const production = await newBroker()
+    production.trust = await production.signTrust({ class: 'production', independentWitnesses: ['w1'] })
+    const { document } = await mintNode(production)
+    const policy = policyFor(production.model, { dangerousAllowSimulated: true })
+    expect(await codeOfNode(document, { trust: trustIn(production), policy })).toBe('client/evidence')
+  })
   test('whatever broker, lease, entry and document call it', async () => {
     const names = { lease: (lease: Lease): Lease => ({ ...lease, platform: 'hardware' }) }
     const document = await tampered({ ...names, entry: (entry) => ({ ...entry, platform: 'hardware' }) })

@@ -117,6 +117,8 @@ export class BrokerDouble {
   lease = { seconds: 600, budget: budgetOf(100) }
   beatSeconds = 60
   callers: Lease['callers'] = 'any'
+  /** what everything that it signs says of the node's machine */
+  platform: Lease['platform'] = 'simulated'
   referenceValues = testReferenceValues()
   dek = randomBytes(32)
   now: () => UnixSeconds
@@ -179,7 +181,7 @@ export class BrokerDouble {
         at: this.tampering.earAt ?? this.now(),
       },
     )
-    return result
+    return { ...result, platform: this.platform }
   }
 
   async #ear(request: ReleaseRequest): Promise<string> {
@@ -222,7 +224,7 @@ export class BrokerDouble {
       callers: this.callers,
       declared: await this.#declared(request),
       time: 'host-influenced',
-      platform: 'simulated',
+      platform: this.platform,
       standing: 'UNATTESTED BROKER',
     }
     return this.tampering.lease?.(lease) ?? lease
@@ -258,7 +260,7 @@ export class BrokerDouble {
       nonce_digest: nonceDigest(binding.nonce),
       evidence: commit('evidence', evidence, openings.evidence),
       decision: commit('decision', decision, openings.decision),
-      platform: 'simulated',
+      platform: this.platform,
       broker: 'UNATTESTED BROKER',
       version: lease.version,
       manifest_digest: lease.manifestDigest,

@@ -62,6 +62,7 @@ describe('a node on a machine that leaks', () => {
     const broker = await BrokerDouble.create(() => testTime)
     broker.trust = await broker.signTrust({ class: tenantClass, independentWitnesses: ['w1'] })
     const made = new NodeDouble(broker)
+    made.platform = broker.platform = tenantClass === 'production' ? 'hardware' : 'simulated'
     made.settings = { leaks: ['swap', 'core-dump'] }
     return made
   }

@@ -74,6 +74,15 @@ describe('what a node refuses by itself', () => {
     expect(broker.calls).toEqual([])
   })
 
+  test('simulated evidence for an owner who signed that the class is production, whatever flag stands', async () => {
+    broker.trust = await broker.signTrust({ class: 'production', independentWitnesses: ['w1'] })
+    node.settings = { dangerousAllowSimulated: true }
+    await refuses('own/class')
+    expect(node.engines.length).toBe(0)
+    expect(broker.calls).toEqual([])
+    expect(node.steps).toEqual([])
+  })
+
   test('a trust statement of another owner', async () => {
     const other = await BrokerDouble.create(() => testTime)
     node.settings = { trust: other.trust }

@@ -48,6 +48,9 @@ class Node {
     }
   }
 
+  /** what the node believes of its own machine */
+  platform: 'simulated' | 'hardware' = 'simulated'
+
   async start(): Promise<Session> {
     const { owner, platform, test: broker } = chain
     const settings: NodeSettings = {
@@ -68,7 +71,7 @@ class Node {
       { settings, folder: '/nowhere', manifestBytes: owner.manifest, threads: 1 },
       {
         broker: createBrokerClient(this.#options),
-        attester: { platform: 'simulated', attest: (data) => platform.attest(data) },
+        attester: { platform: this.platform, attest: (data) => platform.attest(data) },
         startEngine: async () => {
           const engine = await EngineDouble.start()
           this.engines.push(engine)
@@ -187,9 +190,12 @@ describe('a node and the true broker', () => {
   test('a production tenant never gets a key to a simulated node, whatever both sides were told', async () => {
     chain = await registered(await open(), { class: 'production' })
     const node = new Node()
+    expect(await codeOfPromise(node.start())).toBe('own/class') // the node by itself
+    node.platform = 'hardware' // one whose code was changed: the broker by itself
     expect(await codeOfPromise(node.start())).toMatch(/^broker\/(denied|refused)$/)
     expect(node.dek).toBe(undefined)
     node.dangerousAllowSimulated = false
+    node.platform = 'simulated'
     expect(await codeOfPromise(node.start())).toBe('own/simulated')
   })
 

@@ -9,6 +9,7 @@ async function startUnder(trust: Parameters<BrokerDouble['signTrust']>[0]) {
   const broker = await BrokerDouble.create(() => testTime)
   broker.trust = await broker.signTrust(trust)
   const node = new NodeDouble(broker)
+  node.platform = broker.platform = 'hardware' // as far as the node can tell
   const code = await codeOfPromise(node.start())
   return { code, key: node.engine.dek }
 }
