@@ -2,11 +2,9 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import * as hostCommand from '#cli/host.js'
 import * as initCommand from '#cli/init.js'
-import * as keysCommand from '#cli/keys.js'
 import { formatDuration, type Io, paint } from '#cli/output.js'
+import { type ChainCode, runByOwner } from '#cli/owner-process.js'
 import { simulatedRuntime } from '#cli/reference-values.js'
-import * as registerCommand from '#cli/register.js'
-import * as sealCommand from '#cli/seal.js'
 import { adminTokenPath, createServices, isCreated } from '#cli/service-state.js'
 import { openSimulatedAttester, type SimulatedAttester } from '#cli/simulated-attester.js'
 import { openStack, type Stack } from '#cli/stack.js'
@@ -17,9 +15,6 @@ import { parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { hostDeclarationShape } from '#core/wire/release.js'
 import { createLog } from '#host/log.js'
-
-/** Failures of putting the chain together. */
-export type ChainCode = 'chain/step'
 
 /** The whole chain on this machine, in one folder. */
 export interface ChainOptions {
@@ -68,16 +63,13 @@ export async function timed<T>(io: Io, title: string, work: () => Promise<readon
   return value
 }
 
-/** The commands that people type, run with what they print kept back: it is shown when one of them fails. */
-async function quietly(io: Io, name: string, command: (quiet: Io) => Promise<number>): Promise<string> {
-  let out = ''
+/** A command that people type, run here with what it prints kept back: it is shown when it fails. */
+async function quietly(io: Io, name: string, command: (quiet: Io) => Promise<number>): Promise<void> {
   let trouble = ''
   const quiet: Io = {
     ...io,
     isTerminal: false,
-    stdout: (text) => {
-      out += text
-    },
+    stdout: () => undefined,
     stderr: (text) => {
       trouble += text
     },
@@ -87,7 +79,6 @@ async function quietly(io: Io, name: string, command: (quiet: Io) => Promise<num
   const code = await command(quiet)
   if (code !== 0)
     throw new Failure<ChainCode>('chain/step', `${name} ended with ${code}: ${trouble.trim().slice(-2000)}`)
-  return out
 }
 
 const exists = async (path: string) => (await stat(path).catch(() => null)) !== null
@@ -97,14 +88,14 @@ async function sealOnce(options: ChainOptions): Promise<void> {
   const at = chainPlaces(folder)
   if (!(await exists(at.keys))) {
     await timed(io, 'owner makes keys', async () => {
-      await quietly(io, 'keys new', (quiet) => keysCommand.run({ out: at.keys, name: ownerAlias }, quiet))
+      await runByOwner(['keys', 'new', '--out', at.keys, '--name', ownerAlias])
       return [undefined, at.keys]
     })
   }
   if (await exists(at.sealed)) return
   await timed(io, 'owner seals the model', async () => {
-    const args = { folder: modelFolder, out: at.sealed, keys: at.keys, name: modelName, version: 1 }
-    await quietly(io, 'seal', (quiet) => sealCommand.run(args, quiet))
+    const flags = ['--out', at.sealed, '--keys', at.keys, '--name', modelName, '--version', '1']
+    await runByOwner(['seal', modelFolder, ...flags])
     return [undefined, at.sealed]
   })
 }
@@ -161,22 +152,18 @@ async function trustAndRegister(options: ChainOptions, stack: Stack, attester: S
     return [undefined, at.trust]
   })
   await timed(io, 'owner registers key, policy and reference values', async () => {
-    const args = {
-      sealed: at.sealed,
-      broker: stack.url,
-      policy: 'eu-development',
-      trust: at.trust,
-      keys: at.keys,
-      token: adminTokenPath(at.services),
-      class: 'development' as const,
-      callers: 'any',
-      leaseSeconds: options.leaseSeconds,
-      leaseRequests: 100_000,
-      leaseBytes: 100_000_000_000,
-      leaseUnits: 1_000_000_000_000,
-      nodes: 10,
-    }
-    await quietly(io, 'register', (quiet) => registerCommand.run(args, quiet))
+    const known = [
+      '--broker',
+      stack.url,
+      '--trust',
+      at.trust,
+      '--keys',
+      at.keys,
+      '--token',
+      adminTokenPath(at.services),
+    ]
+    const terms = ['--policy', 'eu-development', '--class', 'development']
+    await runByOwner(['register', at.sealed, ...known, ...terms, '--lease-seconds', `${options.leaseSeconds}`])
     return [undefined, 'policy eu-development, development tenant']
   })
   await writeFile(at.registered, attester.measurement)
@@ -232,11 +219,17 @@ export async function openChain(options: ChainOptions): Promise<Chain> {
   const { io, folder } = options
   const at = chainPlaces(folder)
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const attester = await timed(io, 'simulated machine starts', async () => {
-    const made = await openSimulatedAttester(at.platform, io.now())
-    return [made, 'SIMULATED SEV-SNP (NOT HARDWARE)']
-  })
-  await sealOnce(options)
+  const [machine, sealed] = await Promise.allSettled([
+    timed(io, 'simulated machine starts', async () => {
+      const made = await openSimulatedAttester(at.platform, io.now())
+      return [made, 'SIMULATED SEV-SNP (NOT HARDWARE)'] as const
+    }),
+    sealOnce(options),
+  ])
+  // Both have ended: a failure of one leaves nothing half made by the other.
+  if (machine.status === 'rejected') throw machine.reason
+  if (sealed.status === 'rejected') throw sealed.reason
+  const attester = machine.value
   const stack = await openServices(options)
   try {
     await trustAndRegister(options, stack, attester)

@@ -5,7 +5,7 @@ import { renderCard } from '#cli/card.js'
 import { type Chain, openChain, timed } from '#cli/chain.js'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
-import { modelCacheFolder, withProgress } from '#cli/model.js'
+import { modelFolder } from '#cli/model.js'
 import { exitCodes, formatDuration, type Io, paint } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import * as receiptCommand from '#cli/receipt.js'
@@ -13,7 +13,6 @@ import { loadTrust } from '#cli/trust-store.js'
 import { answerCard } from '#client/card.js'
 import { createFetch } from '#client/create-fetch.js'
 import type { VerifiedAnswer } from '#client/node-client.js'
-import { fetchModel } from '#convert/model/fetch.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { writeFileDurably } from '#host/files.js'
@@ -83,16 +82,14 @@ export async function run(args: DemoArguments, io: Io): Promise<number> {
   const folder = resolve(args.folder ?? join(stateFolder(), 'demo'))
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine in this demo is simulated; all else is real')}\n`)
   await emptyFolder(folder, args.folder === undefined)
-  const modelFolder = await timed(io, 'model is in the cache', async () => {
-    const { folder: found } = await withProgress(io, (onProgress) =>
-      fetchModel({ cacheFolder: modelCacheFolder(), onProgress }),
-    )
+  const model = await timed(io, 'model is in the cache', async () => {
+    const found = await modelFolder(io)
     return [found, found]
   })
   const start = performance.now()
   const chain = await openChain({
     folder,
-    modelFolder,
+    modelFolder: model,
     modelName: 'moonshine',
     databaseUrl: null,
     brokerPort: 0,

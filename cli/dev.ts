@@ -2,12 +2,11 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
-import { modelCacheFolder, withProgress } from '#cli/model.js'
+import { modelFolder } from '#cli/model.js'
 import { wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/proxy.js'
-import { fetchModel } from '#convert/model/fetch.js'
 import { closeProcess } from '#runtime/engine/closed.js'
 
 export interface DevArguments {
@@ -23,12 +22,9 @@ export interface DevArguments {
 export async function run(args: DevArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
   const folder = resolve(args.folder ?? join(stateFolder(), 'dev')) // its processes stand in other folders
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine is simulated; all else is real')}\n`)
-  const modelFolder =
-    args.model ??
-    (await withProgress(io, (onProgress) => fetchModel({ cacheFolder: modelCacheFolder(), onProgress }))).folder
   const chain = await openChain({
     folder,
-    modelFolder,
+    modelFolder: args.model ?? (await modelFolder(io)),
     modelName: args.model === undefined ? 'moonshine' : 'model',
     databaseUrl: process.env.CLAVIGER_DATABASE_URL ?? null,
     brokerPort: args.brokerPort ?? 8780,

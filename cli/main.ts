@@ -10,7 +10,8 @@ async function main(): Promise<void> {
     process.exit(exitCodes.failure)
   })
   try {
-    await createProgram(io).parseAsync(process.argv)
+    const program = await createProgram(io, process.argv[2])
+    await program.parseAsync(process.argv)
   } catch (error) {
     if (error instanceof CommanderError) io.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage)
     else io.exit(reportError(io, error))

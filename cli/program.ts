@@ -1,62 +1,50 @@
 import { Command } from 'commander'
-import * as attest from '#cli/attest.js'
-import * as bundle from '#cli/bundle.js'
-import * as caller from '#cli/caller.js'
-import * as collateral from '#cli/collateral.js'
-import * as demo from '#cli/demo.js'
-import * as dev from '#cli/dev.js'
-import * as host from '#cli/host.js'
-import * as init from '#cli/init.js'
-import * as inspect from '#cli/inspect.js'
-import * as keys from '#cli/keys.js'
-import * as lease from '#cli/lease.js'
-import * as model from '#cli/model.js'
 import type { Io } from '#cli/output.js'
-import * as policy from '#cli/policy.js'
-import * as proxy from '#cli/proxy.js'
-import * as receipt from '#cli/receipt.js'
-import * as register from '#cli/register.js'
-import * as runNode from '#cli/run.js'
-import * as runtime from '#cli/runtime.js'
-import * as seal from '#cli/seal.js'
-import * as serve from '#cli/serve.js'
-import * as tenant from '#cli/tenant.js'
-import * as unseal from '#cli/unseal.js'
-import * as verify from '#cli/verify.js'
 
-const commands = [
-  keys,
-  seal,
-  inspect,
-  unseal,
-  runtime,
-  init,
-  register,
-  host,
-  runNode,
-  verify,
-  attest,
-  receipt,
-  bundle,
-  policy,
-  lease,
-  caller,
-  tenant,
-  proxy,
-  collateral,
-  model,
-  serve,
-  dev,
-  demo,
-]
+interface CommandModule {
+  describe(program: Command, io: Io): void
+}
 
-/** The whole command line; commands get the process through `io` only. */
-export function createProgram(io: Io): Command {
+/** By the word that they are called with. */
+const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  keys: () => import('#cli/keys.js'),
+  seal: () => import('#cli/seal.js'),
+  inspect: () => import('#cli/inspect.js'),
+  unseal: () => import('#cli/unseal.js'),
+  runtime: () => import('#cli/runtime.js'),
+  init: () => import('#cli/init.js'),
+  register: () => import('#cli/register.js'),
+  host: () => import('#cli/host.js'),
+  run: () => import('#cli/run.js'),
+  verify: () => import('#cli/verify.js'),
+  attest: () => import('#cli/attest.js'),
+  receipt: () => import('#cli/receipt.js'),
+  bundle: () => import('#cli/bundle.js'),
+  policy: () => import('#cli/policy.js'),
+  lease: () => import('#cli/lease.js'),
+  caller: () => import('#cli/caller.js'),
+  tenant: () => import('#cli/tenant.js'),
+  proxy: () => import('#cli/proxy.js'),
+  collateral: () => import('#cli/collateral.js'),
+  model: () => import('#cli/model.js'),
+  serve: () => import('#cli/serve.js'),
+  dev: () => import('#cli/dev.js'),
+  demo: () => import('#cli/demo.js'),
+}
+
+/**
+ * The command line; commands get the process through `io` only.
+ *
+ * named  the word that was typed first: of a command that there is, no other is loaded, which takes most of the time
+ */
+export async function createProgram(io: Io, named?: string): Promise<Command> {
   const program = new Command('claviger')
     .description('releases the key of an encrypted ONNX model only to a node that proves what it is')
     .exitOverride()
     .showHelpAfterError('(add --help for the options and an example)')
     .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
-  for (const command of commands) command.describe(program, io)
+  const load = named !== undefined && Object.hasOwn(commands, named) ? commands[named] : undefined
+  const modules = await Promise.all((load === undefined ? Object.values(commands) : [load]).map((one) => one()))
+  for (const { describe } of modules) describe(program, io)
   return program
 }

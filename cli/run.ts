@@ -12,7 +12,7 @@ import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { denialShape, hostDeclarationShape, type Reason } from '#core/wire/release.js'
 import { createLog } from '#host/log.js'
-import { closeProcess } from '#runtime/engine/closed.js'
+import { closeProcess, overwriteFreed } from '#runtime/engine/closed.js'
 import type { SessionEvent } from '#runtime/ports.js'
 
 /** Failures of what was typed, and of this machine. */
@@ -173,6 +173,7 @@ export async function run(
   let options: StartNodeOptions
   let node: RunningNode
   try {
+    overwriteFreed()
     if (args.dangerousAllowInspection !== true) {
       closeProcess({ dangerousAllowInspection: false, endWithParent: false })
     }

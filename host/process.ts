@@ -155,6 +155,53 @@ export async function spawnService(entry: string, options: SpawnOptions = {}): P
   }
 }
 
+/** What a program printed, and how it ended: exit code, or null after a signal. */
+export interface Ended {
+  readonly code: number | null
+  readonly out: string
+  /** empty when its standard error was this process's */
+  readonly err: string
+}
+
+const printedMax = 256 * 1024
+/** Environment that loads code into a child, or writes down what it runs. */
+const loading = ['NODE_OPTIONS', 'NODE_V8_COVERAGE', 'NODE_REPL_EXTERNAL_MODULE', 'LD_PRELOAD', 'LD_AUDIT']
+
+/**
+ * A program of ours has run to its end in a process of its own, as this user would run it: with the environment of this
+ * process, but for what would load code. Whatever it held in its memory went with it.
+ *
+ * entry   its file below dist
+ * shown   its standard error is this process's: for a progress bar
+ * throws  process/absent
+ */
+export async function runProgram(entry: string, args: readonly string[], shown: boolean): Promise<Ended> {
+  const path = join(packageRoot(), 'dist', entry)
+  if (!existsSync(path)) throw new Failure<ProcessCode>('process/absent', `${path} is not there: run npm run build`)
+  watchExit()
+  const env = { ...process.env }
+  for (const name of loading) delete env[name]
+  const child = spawn(process.execPath, [path, ...args], { env, stdio: ['ignore', 'pipe', shown ? 'inherit' : 'pipe'] })
+  running.add(child)
+  let out = ''
+  let err = ''
+  child.stdout!.setEncoding('utf8').on('data', (piece: string) => {
+    out = (out + piece).slice(0, printedMax)
+  })
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+    err = (err + piece).slice(-printedMax) // what it said last explains how it ended
+  })
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('close', resolve)
+      child.once('error', (cause) => reject(new Failure<ProcessCode>('process/absent', 'it does not start', { cause })))
+    })
+    return { code, out, err }
+  } finally {
+    running.delete(child)
+  }
+}
+
 /**
  * For the main file of a service: prints the ready line, and calls `close` once when the process is asked to end, or its parent
  * is gone when spawnService started it.

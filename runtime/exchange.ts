@@ -1,4 +1,5 @@
 import { toBase64Url, toHex } from '#core/bytes/bytes.js'
+import { wipe } from '#core/bytes/secret.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { nameLengthMax } from '#core/limits.js'
 import {
@@ -8,7 +9,7 @@ import {
   type InnerRequest,
   parseInnerRequest,
 } from '#core/wire/inner.js'
-import { openRequest } from '#core/wire/ohttp.js'
+import { type OpenedRequest, openRequest } from '#core/wire/ohttp.js'
 import { type Receipt, signReceipt } from '#core/wire/receipt.js'
 import { type AdmissionCode, identifyCaller, verifyClientPolicy, verifyDeadline } from '#runtime/admission.js'
 import { type ApiRequest, type ApiResponse, jsonAnswer } from '#runtime/api/answer.js'
@@ -181,8 +182,17 @@ export async function answerInner(
   return { response: outcome.response, receipt: await makeReceipt(request, outcome, session, ports.random) }
 }
 
+/** Seals piece by piece; the plaintext is zero when the last piece is out, or nobody waits for one any more. */
+async function* sealOnce(opened: OpenedRequest, plaintext: Uint8Array, nonce: Uint8Array): AsyncGenerator<Uint8Array> {
+  try {
+    yield* opened.sealResponse(plaintext, nonce)
+  } finally {
+    wipe(plaintext)
+  }
+}
+
 /**
- * The sealed answer to a sealed request.
+ * The sealed answer to a sealed request. The bytes of both are overwritten as soon as nothing needs them.
  *
  * body    message/ohttp-chunked-req, whole
  * throws  ohttp/..., and what ended the session: nothing was executed
@@ -194,16 +204,24 @@ export async function answerSealed(
 ): Promise<AsyncGenerator<Uint8Array>> {
   session.verifyAlive()
   const opened = await openRequest(session.requestKey, body) // 1 whole, in order, to its end
-  const seal = (plaintext: Uint8Array) => opened.sealResponse(plaintext, ports.random(32))
-  let request: InnerRequest
-  try {
-    request = parseInnerRequest(opened.plaintext) // 2 form
-  } catch (error) {
-    if (!isFailure(error)) throw error
-    const { status, headers, body: text } = refusal(error, '/')
-    return seal(encodeInnerResponse({ status, headers, body: text, receipt: null }))
+  const seal = (response: ApiResponse, receipt: CarriedReceipt | null) => {
+    const { status, headers, body: answer } = response
+    const plaintext = encodeInnerResponse({ status, headers, body: answer, receipt })
+    wipe(answer)
+    return sealOnce(opened, plaintext, ports.random(32))
   }
-  const { response, receipt } = await answerInner(request, opened.enc, session, ports) // 3 admission to receipt
-  const { status, headers, body: answer } = response
-  return seal(encodeInnerResponse({ status, headers, body: answer, receipt }))
+  try {
+    let request: InnerRequest
+    try {
+      request = parseInnerRequest(opened.plaintext) // 2 form
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      return seal(refusal(error, '/'), null)
+    }
+    const { response, receipt } = await answerInner(request, opened.enc, session, ports) // 3 admission to receipt
+    return seal(response, receipt)
+  } finally {
+    // Also under a handler that nobody waits for any more: it took what it needs before it began to wait.
+    wipe(opened.plaintext)
+  }
 }

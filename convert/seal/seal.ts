@@ -9,7 +9,7 @@ import { makeScratch, type SealedFileResult, sealFile } from '#convert/seal/seal
 import { openPlaintext, type PlaintextFile } from '#convert/seal/source.js'
 import { listFiles } from '#convert/seal/walk.js'
 import { toHex } from '#core/bytes/bytes.js'
-import { secretBytes, wipe } from '#core/bytes/secret.js'
+import { wipe } from '#core/bytes/secret.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure } from '#core/failure.js'
@@ -210,10 +210,7 @@ export async function sealModel(options: SealOptions): Promise<SealResult> {
     await mkdir(target).catch((cause: unknown) => {
       throw new Failure<SealCode>('seal/output', `cannot make a folder beside ${out}`, { cause })
     })
-    const dek = secretBytes(dekSize)
-    const random = randomBytes(dekSize)
-    dek.set(random)
-    wipe(random)
+    const dek = randomBytes(dekSize)
     try {
       const results = await sealFiles(open, target, options, dek)
       const manifest = await makeManifest(options, dek, results)

@@ -9,10 +9,11 @@ import {
   generateKeyPairSync,
   hash,
   type KeyObject,
-  randomBytes,
+  randomFillSync,
   sign,
   verify,
 } from 'node:crypto'
+import { secretBytes } from '#core/bytes/secret.js'
 import type { Backend, HashName, PrivateKeyHandle, SignatureAlgorithm } from '#core/crypto/backend.js'
 import { segmentCipher } from '#core/crypto/backend.node.segments.js'
 
@@ -69,7 +70,11 @@ const names = { Ed25519: null, ES256: 'P-256', ES384: 'P-384' } as const
 export const backend: Backend = {
   name: 'node',
   segments: segmentCipher,
-  hash: (name: HashName, bytes) => new Uint8Array(hash(name, bytes, 'buffer')),
+  hash(name: HashName, bytes) {
+    // A view, as below: a digest can be a derived key.
+    const digest = hash(name, bytes, 'buffer')
+    return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength)
+  },
   runningHash(name) {
     const running = createHash(name)
     return {
@@ -84,7 +89,8 @@ export const backend: Backend = {
     const mac = createHmac(name, key).update(message).digest()
     return new Uint8Array(mac.buffer, mac.byteOffset, mac.byteLength)
   },
-  randomBytes: (size) => new Uint8Array(randomBytes(size)),
+  // They may become a key: written once, where whoever asked for them zeroes them.
+  randomBytes: (size) => randomFillSync(secretBytes(size)),
 
   async aesGcmSeal(key, iv, aad, plaintext) {
     const cipher = createCipheriv('aes-256-gcm', key, iv)

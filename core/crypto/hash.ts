@@ -11,5 +11,5 @@ export const hmacSha384 = (key: Uint8Array, message: Uint8Array): Uint8Array => 
 /** SHA-256 of a message that comes in pieces. */
 export const runningSha256 = (): RunningHash => backend.runningHash('sha256')
 
-/** Unpredictable bytes. Pure code takes them as an argument. */
+/** Unpredictable bytes, in memory of their own (secretBytes): one that becomes a key is wiped there. Pure code takes them as an argument. */
 export const randomBytes = (size: number): Uint8Array => backend.randomBytes(size)

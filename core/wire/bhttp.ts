@@ -181,13 +181,15 @@ function encodeRest(
   message: Pick<BinaryRequest, 'headers' | 'body' | 'trailers'>,
   pad: boolean,
 ) {
-  const bytes = concat(
+  const parts = [
     ...head,
     ...withSize(encodeFields(message.headers)),
     ...withSize(message.body),
     ...withSize(encodeFields(message.trailers)),
-  )
-  return pad ? concat(bytes, new Uint8Array(paddedSize(bytes.length) - bytes.length)) : bytes
+  ]
+  const size = parts.reduce((sum, part) => sum + part.length, 0)
+  // Joined once: whoever seals the result zeroes the one place where it is.
+  return concat(...parts, new Uint8Array(pad ? paddedSize(size) - size : 0))
 }
 
 /** A request of known length, with zero bytes behind it when `pad`. @throws bhttp/control, bhttp/field, bhttp/limit */

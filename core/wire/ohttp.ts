@@ -1,5 +1,6 @@
 import { concat, utf8 } from '#core/bytes/bytes.js'
 import { Reader } from '#core/bytes/reader.js'
+import { wipe } from '#core/bytes/secret.js'
 import { encodeVarint } from '#core/bytes/varint.js'
 import { Writer } from '#core/bytes/writer.js'
 import { aesGcmOpen, aesGcmSeal } from '#core/crypto/aead.js'
@@ -94,9 +95,13 @@ async function openChunks(
       throw refuse('ohttp/size', `more than ${sizeMax} bytes or ${chunksMax} chunks`)
     parts.push(plaintext)
   }
-  for await (const piece of source) for (const chunk of splitter.push(piece)) await take(chunk)
-  await take(splitter.end())
-  return concat(...parts)
+  try {
+    for await (const piece of source) for (const chunk of splitter.push(piece)) await take(chunk)
+    await take(splitter.end())
+    return concat(...parts)
+  } finally {
+    wipe(...parts)
+  }
 }
 
 /** Key and base nonce of a response; `keySize` is that of the suite's AEAD. source: draft -08, "Response Encapsulation" */

@@ -2,10 +2,10 @@
  * What belongs in keybroker/kek: providers of the key-encryption key, which wraps the keys of models for storage. What
  * does not: the decision to unwrap one, and the wrapping to a node's key.
  */
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomFillSync } from 'node:crypto'
-import { isZero, toBase64Url, utf8 } from '#core/bytes/bytes.js'
-import { secretBytes } from '#core/bytes/secret.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { createCipheriv, createDecipheriv, randomBytes, randomFillSync } from 'node:crypto'
+import { concat, isZero, toBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { secretBytes, wipe } from '#core/bytes/secret.js'
+import { hmacSha256, sha256 } from '#core/crypto/hash.js'
 import { Failure } from '#core/failure.js'
 import { createSecretFile, type FileCode, readSecretFile } from '#host/files.js'
 import type { Kek } from '#keybroker/ports.js'
@@ -46,13 +46,28 @@ const wrappedSize = 1 + keyIdSize + saltSize + ivSize + dekSize + tagSize
 const kekSize = 32
 
 /** A fresh AES key for each wrapping, so that no number of wrappings brings two ivs under one key near each other. */
-function wrappingKey(kek: Uint8Array, salt: Uint8Array): Buffer {
-  return Buffer.from(hkdfSync('sha256', kek, salt, utf8('claviger model key wrapping v1'), 32))
+function wrappingKey(kek: Uint8Array, salt: Uint8Array): Uint8Array {
+  return derive(kek, salt, 'claviger model key wrapping v1')
 }
 
 function keyIdOf(kek: Uint8Array): Uint8Array {
-  const derived = new Uint8Array(hkdfSync('sha256', kek, new Uint8Array(0), utf8('claviger kek id v1'), 32))
-  return sha256(derived).subarray(0, keyIdSize)
+  return sha256(derive(kek, new Uint8Array(0), 'claviger kek id v1')).subarray(0, keyIdSize)
+}
+
+/**
+ * 32 bytes by HKDF-SHA-256.
+ *
+ * Node's own HKDF makes a key object of what it is given: one more copy of the key-encryption key for each use, which lies
+ * about until a collector comes by. HMAC reads the key where it is.
+ * source  RFC 5869, "HKDF-Extract", "HKDF-Expand" (one block)
+ */
+function derive(kek: Uint8Array, salt: Uint8Array, info: string): Uint8Array {
+  const extracted = hmacSha256(salt, kek)
+  try {
+    return hmacSha256(extracted, concat(utf8(info), Uint8Array.of(1)))
+  } finally {
+    wipe(extracted)
+  }
 }
 
 /** A provider over 32 bytes that it owns from now on. */

@@ -3,6 +3,7 @@
  * declared here. What does not: sockets, sealed channels, receipts, callers (runtime/service), and ONNX Runtime
  * (runtime/engine, which fills this port).
  */
+import { wipe } from '#core/bytes/secret.js'
 
 /** Open Inference Protocol v2, "Tensor Data Types"; FP16 and BF16 have no JSON form and are not served. */
 export const dataTypes = [
@@ -137,4 +138,11 @@ export function itemsOf(shape: readonly number[]): number {
 export function sizeOf(tensor: Tensor): number {
   if (ArrayBuffer.isView(tensor.data)) return tensor.data.byteLength
   return (tensor.data as readonly string[]).reduce((sum, one) => sum + one.length * 2, 0)
+}
+
+/** What was asked and answered does not outlive the request in memory that is ours. Strings cannot be overwritten. */
+export function wipeTensors(tensors: readonly Tensor[]): void {
+  for (const { data } of tensors) {
+    if (ArrayBuffer.isView(data)) wipe(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  }
 }

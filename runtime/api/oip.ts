@@ -20,6 +20,7 @@ import {
   tensorNameLengthMax,
   tensorRankMax,
   tensorsMax,
+  wipeTensors,
 } from '#runtime/api/engine.js'
 import { binaryTensor, encodeBinary, splitBinary } from '#runtime/api/tensor-binary.js'
 import { tensorData, tensorJson } from '#runtime/api/tensor-json.js'
@@ -113,11 +114,19 @@ async function infer(request: ApiRequest, engine: InferenceEngine, model: Served
   const { head, binary } = splitBinary(request.body, headerOf(request, 'inference-header-content-length'))
   const parsed = parseInfer(head)
   const inputs = inputsOf(parsed, binary)
-  const outputs = await engine.infer(
-    inputs,
-    (parsed.outputs ?? []).map((output) => output.name),
-  )
-  return answerOf(parsed, model, outputs)
+  try {
+    const outputs = await engine.infer(
+      inputs,
+      (parsed.outputs ?? []).map((output) => output.name),
+    )
+    try {
+      return answerOf(parsed, model, outputs)
+    } finally {
+      wipeTensors(outputs)
+    }
+  } finally {
+    wipeTensors(inputs)
+  }
 }
 
 function modelMetadata(model: ServedModel): string {

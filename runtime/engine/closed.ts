@@ -12,6 +12,8 @@ const PR_SET_DUMPABLE = 4
 const PR_SET_NO_NEW_PRIVS = 38
 const RLIMIT_CORE = 4
 const SIGKILL = 9
+// <malloc.h>
+const M_PERTURB = -6
 // <linux/close_range.h>
 const CLOSE_RANGE_CLOEXEC = 4
 
@@ -46,6 +48,22 @@ function done(result: number, call: string): void {
 }
 
 /**
+ * Memory that this process frees is overwritten at once, where its allocator is glibc's: buffers that held a request, an
+ * answer or a key and that nobody can reach any more do not lie about until the room is used again.
+ *
+ * source  mallopt(3), "M_PERTURB"
+ */
+export function overwriteFreed(): void {
+  let mallopt: (parameter: number, value: number) => number
+  try {
+    mallopt = koffi.load(null).func('int mallopt(int, int)') as unknown as typeof mallopt
+  } catch {
+    return // another C library: nothing is promised of freed memory there
+  }
+  mallopt(M_PERTURB, 0xa5)
+}
+
+/**
  * No descriptor of this process passes to a child, but those that are handed over: also not one that came to it open from
  * whoever started it.
  *
@@ -75,6 +93,7 @@ export function closeProcess(options: CloseOptions): void {
   }
   if (inspector.url() !== undefined) throw new Failure<ClosedCode>('closed/inspector', 'an inspector is open')
   if (process.platform !== 'linux') throw new Failure<ClosedCode>('closed/system', 'memory is closed on linux only')
+  overwriteFreed()
   const { prctl, setrlimit } = system()
   if (options.endWithParent) done(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), 'prctl PR_SET_PDEATHSIG')
   done(setrlimit(RLIMIT_CORE, new BigUint64Array(2)), 'setrlimit RLIMIT_CORE')

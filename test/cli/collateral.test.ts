@@ -49,7 +49,8 @@ async function typed(...args: readonly string[]) {
   const base = testIo()
   const io = { ...base, now: () => testTime }
   try {
-    await createProgram(io).parseAsync(['node', 'claviger', 'collateral', ...args])
+    const program = await createProgram(io, 'collateral')
+    await program.parseAsync(['node', 'claviger', 'collateral', ...args])
   } catch (error) {
     if (isFailure(error)) return { code: error.code, out: base.out(), err: base.err() }
     throw error

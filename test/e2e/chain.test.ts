@@ -129,9 +129,12 @@ describe('the chain, from a plain folder to a receipt that verifies offline', ()
 })
 
 describe('the command line', () => {
-  test('every command has help with an example', () => {
-    const program = createProgram(testIo())
+  test('every command has help with an example', async () => {
+    const program = await createProgram(testIo())
     expect(program.commands.length).toBeGreaterThan(14)
+    // The word that a command is found by is the one that it answers to.
+    for (const { name } of program.commands.map((one) => ({ name: one.name() })))
+      expect((await createProgram(testIo(), name)).commands.map((one) => one.name())).toEqual([name])
     const leavesOf = (command: Command): Command[] =>
       command.commands.length > 0 ? command.commands.flatMap(leavesOf) : [command]
     for (const leaf of leavesOf(program)) {

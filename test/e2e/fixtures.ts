@@ -104,9 +104,9 @@ export async function testClient(chain: Chain, args: PolicyArguments = {}, fetch
   return { client: new NodeClient(options), trust, policy, options }
 }
 
-/** An Open Inference Protocol request for the small graph: one row of `width` numbers, all `value`. */
-export function inferRequest(width: number, value = 1) {
-  const data = Array.from({ length: width }, () => value)
+/** An Open Inference Protocol request for the small graph: one row of `width` numbers, all `value`, or the row itself. */
+export function inferRequest(width: number, value: number | Float32Array = 1) {
+  const data = typeof value === 'number' ? Array.from({ length: width }, () => value) : [...value]
   const body = { inputs: [{ name: 'x', shape: [1, width], datatype: 'FP32', data }] }
   return {
     method: 'POST',

@@ -127,9 +127,10 @@ export async function spawnChain(folder: string, options: Omit<ChainOptions, 'io
     lines.push(line)
     heard()
   }
+  const env = { TMPDIR: folder, XDG_STATE_HOME: join(folder, 'state') }
   let service: Service
   try {
-    service = await spawnService('test/processes/chain.js', { args: [file], onLogLine, env: { TMPDIR: folder } })
+    service = await spawnService('test/processes/chain.js', { args: [file], onLogLine, env, readyMs: 110_000 })
   } catch (cause) {
     throw new Error(`the chain does not open:\n${lines.join('\n')}`, { cause })
   }

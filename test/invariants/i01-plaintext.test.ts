@@ -1,14 +1,18 @@
 /**
  * I1: no plaintext weights outside the attested runtime's memory, and neither weights nor key anywhere after unload.
  *
- * Further attacks: test/runtime/engine/memory.test.ts (both kinds of weights, inspector, inherited descriptors, orphans),
+ * Here: the whole chain as `npm start` opens it, in its first life, where the owner's own steps run beside the services. Each
+ * process by itself: i01-apart.test.ts. As an ordinary user: i01-closed.test.ts. Further attacks:
+ * test/runtime/engine/memory.test.ts (both kinds of weights, inspector, inherited descriptors, orphans),
  * test/runtime/engine/unseal.test.ts (buffers overwritten), test/convert/sealer.test.ts (a killed seal),
  * test/keybroker/kek (keys at rest).
  */
-import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { chainPlaces } from '#cli/chain.js'
+import { servicePlaces } from '#cli/service-state.js'
+import { ownerKeyFiles } from '#convert/keys/owner-keys.js'
 import { inferRequest } from '#test/e2e/fixtures.js'
 import { type Needles, namelessFilesOf, scanFiles, scanMemory } from '#test/fakes/scan.js'
 import {
@@ -21,111 +25,96 @@ import {
   spawnChain,
   until,
 } from '#test/invariants/fixtures.js'
+import { brokerSecrets, namesOf, ownerSecrets, talkOf } from '#test/invariants/needles.js'
 
 const cleanups: (() => unknown)[] = []
 afterAll(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup()
 })
 
-/** Whether a process of that user may read the memory of another: `read`, or the error's code. */
-function readAs(uid: number, pid: number): string {
-  const script = `const fs=require('fs');try{const l=fs.readFileSync('/proc/${pid}/maps','utf8').split('\\n')[0];
-    const fd=fs.openSync('/proc/${pid}/mem','r');
-    console.log(fs.readSync(fd,Buffer.alloc(16),0,16,parseInt(l,16))===16?'read':'short')}catch(e){console.log(e.code)}`
-  return spawnSync(process.execPath, ['-e', script], { uid, gid: uid, encoding: 'utf8', env: {} }).stdout.trim()
-}
-
 /** Database clusters of other tests come and go here. */
 const sharedMemory = () => readdirSync('/dev/shm').filter((name) => !name.startsWith('PostgreSQL.'))
 const memoryFiles = (pid: number) => namelessFilesOf(pid).filter((one) => / \/(memfd:|dev\/shm\/)/.test(one))
 
 let prepared: Awaited<ReturnType<typeof prepareChain>>
-let atHome: ChainProcess
+let chain: ChainProcess
+let shmBefore: readonly string[]
 beforeAll(async () => {
-  prepared = await prepareChain({ leaseSeconds: 24 })
+  shmBefore = sharedMemory()
+  prepared = await prepareChain({ leaseSeconds: 24, dangerousAllowInspection: true })
   cleanups.push(() => rm(prepared.folder, { recursive: true, force: true }))
-  atHome = await spawnChain(prepared.folder, prepared.options)
-  cleanups.push(() => atHome.service.kill())
+  // Keys, seal and registration happen now, by the owner's commands in processes of their own.
+  chain = await spawnChain(prepared.folder, prepared.options)
+  cleanups.push(() => chain.service.kill())
 })
 
-describe('a chain as it starts by itself', () => {
-  test('no ordinary user opens the memory of the engine, no core file is written, no weakening is shown', async (context) => {
-    const { client } = await clientOf(atHome.at)
-    const { document } = await client.node()
-    expect(document.weakenings).not.toContain('engine memory can be inspected')
-    expect(document.config.dangerousAllowInspection).toBe(false)
-    expect(readFileSync(`/proc/${atHome.at.enginePid}/limits`, 'utf8')).toMatch(/^Max core file size +0 +0 /m)
-    const uid = process.getuid?.() === 0 ? 65_534 : process.getuid!()
-    const control = spawnSync(process.execPath, ['-e', 'console.log(process.getuid())'], { uid, encoding: 'utf8' })
-    if (control.stdout.trim() !== String(uid)) context.skip('no process of an ordinary user can be started here')
-    expect(readAs(uid, atHome.at.enginePid)).toMatch(/^E(ACCES|PERM)$/)
+/** The folder of the chain, and what the test itself put beside it: the plain model, and the options. */
+const written = () => readdirSync(prepared.folder).filter((name) => name !== 'model')
+
+test('in its first life: weights in the engine alone, keys of the broker in its process alone, all else nowhere; once the lease is revoked, no weights anywhere', async () => {
+  const { folder } = prepared.options
+  const at = chainPlaces(folder)
+  const secrets = await ownerSecrets(at.keys, at.sealed)
+  const broker = await brokerSecrets(at.services)
+  const weights: Needles = { weights: prepared.canary }
+  const parent = chain.service.pid
+  const { enginePid, witnessPid } = chain.at
+  const family = familyOf(parent)
+  // No process of the owner lives any more: what it held went with it.
+  expect([...family].sort()).toEqual([parent, enginePid, witnessPid].sort())
+
+  const { client } = await clientOf(chain.at)
+  const { document } = await client.node()
+  expect(document.weakenings).toContain('engine memory can be inspected')
+  expect(document.config.dangerousAllowInspection).toBe(true)
+  const row = Float32Array.from({ length: prepared.width }, (_, i) => Math.fround(Math.sin(i * 1.7) * 0.37))
+  const request = inferRequest(prepared.width, row)
+  const answer = await client.request(request)
+  expect(answer.status).toBe(200)
+  const talk = talkOf(row, request.body, answer.body)
+
+  // The controls: what must be there is found, and each needle is one that a scan finds where this process holds it.
+  const all: Needles = { ...weights, ...secrets.model, ...secrets.owner, ...broker }
+  expect(namesOf(scanMemory([process.pid], { ...all, ...talk }))).toEqual(
+    expect.arrayContaining(Object.keys({ ...all, ...talk }).map((name) => `${name} raw`)),
+  )
+  expect(namesOf(scanMemory([enginePid], all))).toEqual(['weights raw'])
+  // Broker and node's parent are one process here. Its own keys are there, raw; of the owner's nothing ever was.
+  expect(namesOf(scanMemory([parent], all))).toEqual(['caller secret raw', 'kek raw', 'wrapping key raw'])
+  expect(scanMemory([parent], { kek: broker.kek! }).map(({ count }) => count)).toEqual([1])
+  expect(scanMemory([witnessPid], { ...all, ...talk })).toEqual([])
+
+  const owner = await openOwner(folder, chain.at.brokerUrl)
+  const said = await owner.say('revocation', {
+    model: owner.model,
+    revoked: [{ kind: 'version', value: '1' }],
+    reason: 'licence ended',
   })
-})
+  expect(said.status).toBe(200)
+  expect(await chain.line('node ended')).toContain('broker/denied')
+  await until(() => !isAlive(enginePid))
+  expect(isAlive(enginePid)).toBe(false)
 
-describe('a chain whose memory may be inspected', () => {
-  let chain: ChainProcess
-  let shmBefore: readonly string[]
-  beforeAll(async () => {
-    // The owner sealed and registered in the first life of the process, whose memory held the plain model: at home.
-    await atHome.service.stop()
-    shmBefore = sharedMemory()
-    chain = await spawnChain(prepared.folder, { ...prepared.options, dangerousAllowInspection: true })
-    cleanups.push(() => chain.service.kill())
-  })
+  const left = familyOf(parent)
+  expect(left).toEqual(expect.arrayContaining([parent, witnessPid]))
+  expect(scanMemory(left, { ...weights, ...secrets.model, ...secrets.owner })).toEqual([])
+  expect(sharedMemory().filter((name) => !shmBefore.includes(name))).toEqual([])
+  expect(left.flatMap(memoryFiles)).toEqual([])
 
-  test('shows the weights in the engine while loaded; nothing of weights or key anywhere once the lease is revoked', async () => {
-    const owner = await openOwner(prepared.options.folder, chain.at.brokerUrl)
-    const weights: Needles = { weights: prepared.canary }
-    const dek: Needles = { dek: await owner.dek() }
-    const parent = chain.service.pid
-    const family = familyOf(parent)
-    expect(family).toEqual(expect.arrayContaining([parent, chain.at.enginePid, chain.at.witnessPid]))
-
-    const { client } = await clientOf(chain.at)
-    const { document } = await client.node()
-    expect(document.weakenings).toContain('engine memory can be inspected')
-    expect(document.config.dangerousAllowInspection).toBe(true)
-    const prompt = 0.123_456_79
-    expect((await client.request(inferRequest(prepared.width, prompt))).status).toBe(200)
-
-    // The control: what must be there is found, in the engine and in no other process.
-    expect(scanMemory([chain.at.enginePid], weights)).not.toEqual([])
-    expect(
-      scanMemory(
-        family.filter((pid) => pid !== chain.at.enginePid),
-        weights,
-      ),
-    ).toEqual([])
-    expect(scanMemory(family, dek)).toEqual([])
-    expect(scanMemory([process.pid], dek)).not.toEqual([])
-
-    const said = await owner.say('revocation', {
-      model: owner.model,
-      revoked: [{ kind: 'version', value: '1' }],
-      reason: 'licence ended',
-    })
-    expect(said.status).toBe(200)
-    expect(await chain.line('node ended')).toContain('broker/denied')
-    await until(() => !isAlive(chain.at.enginePid))
-    expect(isAlive(chain.at.enginePid)).toBe(false)
-
-    const left = familyOf(parent)
-    expect(left).toEqual(expect.arrayContaining([parent, chain.at.witnessPid]))
-    const all: Needles = {
-      ...weights,
-      ...dek,
-      prompt: new Uint8Array(Float32Array.from({ length: 16 }, () => prompt).buffer),
-    }
-    expect(scanMemory(left, { ...weights, ...dek })).toEqual([])
-    // TMPDIR of the chain is in this folder too; the plain model beside it is the owner's.
-    const written = readdirSync(prepared.folder).filter((name) => name !== 'model')
-    expect(
-      scanFiles(
-        written.map((name) => `${prepared.folder}/${name}`),
-        all,
-      ),
-    ).toEqual([])
-    expect(sharedMemory().filter((name) => !shmBefore.includes(name))).toEqual([])
-    expect(left.flatMap(memoryFiles)).toEqual([])
-  }, 120_000)
-})
+  // Everything that was written: the database, the log, temporary files (TMPDIR is in this folder), deleted ones that are open.
+  const places = written().map((name) => `${prepared.folder}/${name}`)
+  const deleted = left.flatMap((pid) => namelessFilesOf(pid).map((one) => `/proc/${pid}/fd/${one.split(' ')[0]}`))
+  const found = scanFiles([...places, ...deleted], { ...all, ...talk })
+  const keyFile = (needle: string, path: string) => ({ needle, where: path, count: 1 })
+  const own = servicePlaces(at.services).broker
+  expect([...found].sort((a, b) => a.where.localeCompare(b.where))).toEqual(
+    [
+      // Each key stands in its own file, of mode 0600, and nowhere else. PEM breaks the signing key's base64 into lines.
+      keyFile('recovery identity raw', `${at.keys}/${ownerKeyFiles.recoveryIdentity}`),
+      keyFile('store identity raw', `${at.keys}/${ownerKeyFiles.storeIdentity}`),
+      keyFile('caller secret raw', `${own}/caller-secret.key`),
+      keyFile('kek raw', `${own}/kek.key`),
+      keyFile('wrapping key raw', `${own}/wrapping.key`),
+    ].sort((a, b) => a.where.localeCompare(b.where)),
+  )
+}, 120_000)

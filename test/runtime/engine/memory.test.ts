@@ -121,33 +121,6 @@ describe('memory of an engine that may be inspected', () => {
     expect(shared().filter((name) => !shmBefore.has(name))).toEqual([])
     expect(namelessFilesOf(chain.parent.pid!)).toEqual([])
   })
-
-  test('the scanner finds a key in a living process, raw and spelled', async () => {
-    const needle = new Uint8Array(32).map((_, i) => (i * 91 + 5) & 0xff)
-    const script = `const b=Buffer.from(process.argv[1],'hex'),t=b.toString('base64url');
-      process.send('up');setInterval(()=>b[0]+t,1e6)`
-    const child = spawn(process.execPath, ['-e', script, Buffer.from(needle).toString('hex')], {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    })
-    children.push(child)
-    await new Promise((resolve) => child.once('message', resolve))
-    const found = new Set(scanMemory([child.pid!], { n: needle }).map((one) => one.needle))
-    expect([...found].sort()).toEqual(['n base64url', 'n hex', 'n raw'])
-  })
-
-  test('the scanner finds a needle across its windows, in each spelling, and counts it once', () => {
-    const needle = new Uint8Array(32).map((_, i) => (i * 37 + 11) & 0xff)
-    const raw = Buffer.from(needle)
-    const MiB = 1024 * 1024
-    const bytes = Buffer.alloc(25 * MiB)
-    raw.copy(bytes, 8 * MiB - 16)
-    bytes.write(raw.toString('hex'), 16 * MiB - 1)
-    bytes.write(raw.toString('base64url'), 24 * MiB - 42)
-    const path = join(mkdtempSync(join(work, 'scan-')), 'file')
-    writeFileSync(path, bytes)
-    const spelled = (spelling: string) => ({ needle: `n ${spelling}`, where: path, count: 1 })
-    expect(scanFiles([path], { n: needle })).toEqual(['raw', 'hex', 'base64url'].map(spelled))
-  })
 })
 
 const linkOf = (path: string): string => {
