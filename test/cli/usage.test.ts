@@ -14,7 +14,8 @@ afterAll(() => rmSync(work, { recursive: true, force: true }))
 async function typed(words: readonly string[]) {
   const io = testIo()
   try {
-    await createProgram(io).parseAsync(words, { from: 'user' })
+    const program = await createProgram(io, words[0])
+    await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     io.exit(error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : reportError(io, error))
   }

@@ -88,5 +88,5 @@ describe.skipIf(cache === undefined)('the official OpenAI client and a sealed sp
       if (state === undefined) delete process.env.XDG_STATE_HOME
       else process.env.XDG_STATE_HOME = state
     }
-  })
+  }, 180_000)
 })

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { fromBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
+import { fromBase64, isZero, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { parseCanonicalJson, parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
@@ -38,6 +38,8 @@ let session: Session
 let app: App
 let logged: string[]
 let handled: ApiRequest[]
+/** the very bytes that the handler was given, and that it answered with */
+let bodies: Uint8Array[]
 let work: () => Promise<void>
 
 const log: Log = (() => {
@@ -53,6 +55,7 @@ beforeEach(async () => {
   node = new NodeDouble(broker)
   logged = []
   handled = []
+  bodies = []
   work = async () => {}
 })
 afterEach(() => {
@@ -66,10 +69,12 @@ async function open(): Promise<void> {
     log,
     ratePerMinute: 0,
     async handler(request, engine) {
-      handled.push(request)
+      handled.push({ ...request, body: request.body.slice() })
       await work()
       await engine.transcribe(new Float32Array(7 * 16))
-      return jsonAnswer(200, JSON.stringify({ text: outputCanary }))
+      const answer = jsonAnswer(200, JSON.stringify({ text: outputCanary }))
+      bodies.push(request.body, answer.body)
+      return answer
     },
   })
 }
@@ -122,6 +127,11 @@ describe('a sealed exchange', () => {
     expect(text(response.body)).toContain(outputCanary)
     expect(handled).toEqual([
       { method: 'POST', path: '/v1/audio/transcriptions', headers: request.headers, body: request.body },
+    ])
+    // Neither outlives the exchange in memory that is ours.
+    expect(bodies.map((body) => [body.length > 0, isZero(body)])).toEqual([
+      [true, true],
+      [true, true],
     ])
     const receipt = await receiptOf(response)
     const { openings } = response.receipt!
