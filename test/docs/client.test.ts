@@ -13,6 +13,8 @@ import { clientPolicyShape } from '#core/wire/client-policy.js'
 import { signTrust, trustFileShape, verifyTrustFile } from '#core/wire/trust-file.js'
 import { newBroker, trustIn } from '#test/client/fixtures.js'
 import { codeOf } from '#test/fakes/code-of.js'
+import { mintEvidence } from '#test/fakes/snp.js'
+import { judge } from './attest-example.js'
 import { transcribe } from './sdk-example.js'
 
 const page = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
@@ -47,6 +49,20 @@ describe('the examples of the pages are what they say', () => {
   test('the steps of a bundle, in their order', () => {
     const named = [...page('spec/bundle.md').matchAll(/^\d\. `(bundle\/[a-z]+)`/gm)].map((found) => found[1])
     expect(named).toEqual(bundleSteps.map(([id]) => id))
+  })
+
+  test('the program of docs/attest.md is the one that is compiled with the tests, and runs', async () => {
+    const [, code] = /^```ts\n([\s\S]*?)^```/m.exec(page('attest.md'))!
+    expect(readFileSync(new URL('./attest-example.ts', import.meta.url), 'utf8')).toBe(code)
+    const folder = mkdtempSync(join(tmpdir(), 'claviger-docs-'))
+    const evidence = await mintEvidence()
+    const write = (name: 'report' | 'vek' | 'ask' | 'ark') => {
+      writeFileSync(join(folder, name), fromBase64(evidence[name]))
+      return join(folder, name)
+    }
+    // Minted evidence is NOT HARDWARE: the example accepts none of it.
+    expect(await judge(write('report'), [write('vek'), write('ask'), write('ark')], new Uint8Array(64))).toBe(false)
+    rmSync(folder, { recursive: true, force: true })
   })
 
   test('the program of docs/sdk.md is the one that is compiled with the tests', () => {

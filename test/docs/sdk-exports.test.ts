@@ -63,6 +63,30 @@ describe('the package by its name', () => {
     expect(evaluate(code)).toBe('true\n')
   })
 
+  test.each([[[]], [['--conditions=browser']]])('gives the verifier by its third entry with %s', (flags) => {
+    const code = 'import * as verifier from "claviger/attest"; console.log(Object.keys(verifier).sort().join())'
+    expect(
+      evaluate(code, ...flags)
+        .trim()
+        .split(','),
+    ).toEqual([
+      'Failure',
+      'anyEvidenceShape',
+      'appraiseEvidence',
+      'assemble',
+      'catalogue',
+      'everyStepPassed',
+      'examineEvidence',
+      'explain',
+      'explainFile',
+      'isFailure',
+      'poolOf',
+      'recognise',
+      'referenceValuesShape',
+      'verifyEar',
+    ])
+  })
+
   test('gives nothing else away', () => {
     for (const inner of ['claviger/dist/client/index.js', 'claviger/core/crypto/jwk.js', 'claviger/index.js']) {
       expect(() => evaluate(`import '${inner}'`)).toThrow('ERR_PACKAGE_PATH_NOT_EXPORTED')
@@ -93,4 +117,11 @@ test('what a browser takes in reaches nothing of Node, no policy engine and no b
   expect([...outside].filter((name) => !/^(@noble\/hashes|hpke|jose)(\/|$)/.test(name))).toEqual([])
   const folders = new Set([...files].map((path) => path.split('/')[1]))
   expect([...folders].sort()).toEqual(['attest', 'client', 'core'])
+})
+
+test('the verifier alone takes in less: attest and core, and none of its edges', () => {
+  const { files, outside } = graphOf('dist/attest/index.js')
+  expect([...outside].filter((name) => !/^(@noble\/hashes|hpke|jose)(\/|$)/.test(name))).toEqual([])
+  expect([...files].filter((path) => !/^dist\/(core|attest)\//.test(path))).toEqual([])
+  expect([...files].filter((path) => /^dist\/attest\/(service|collateral|vectors)\//.test(path))).toEqual([])
 })
