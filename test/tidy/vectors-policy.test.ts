@@ -40,11 +40,14 @@ test('a policy that leaves steps out is within reach of the runner of vectors an
   ])
   // Nobody releases by an examination: it is for a reader at a command line, and for a service that issues no EAR of it.
   expect(importers('attest/examine.js')).toEqual([
+    'attest/index.ts',
     'attest/service/verify-route.ts',
     'cli/attest/input.ts',
     'cli/attest/kbs.ts',
     'cli/attest/verify.ts',
   ])
+  // The library's list of names is for programs outside: inside, who examines is named here.
+  expect(importers('attest/index.js')).toEqual([])
   const judging = [...importers('attest/appraise.js')].filter((file) => text(file).includes('judgeEvidence'))
   expect(judging).toEqual(['attest/examine.ts'])
   expect(importers('attest/vectors/').filter((file) => !file.startsWith('attest/vectors/'))).toEqual(['cli/vectors.ts'])
