@@ -154,3 +154,13 @@ describe.skipIf(published === undefined)('claviger attest explain, on every publ
     }
   })
 })
+
+test.skipIf(published === undefined)('the transcript of docs/attest.md is what the command prints', async () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/attest.md'), 'utf8')
+  const [, transcript] = /^```\n(AMD SEV-SNP report, [\s\S]*?)^```/m.exec(page)!
+  const folder = join(published!, 'sev-snp/milan-v2-vcek')
+  const { out } = await verify(join(folder, 'report.bin'), { at: '2026-03-01T00:00:00Z', collateral: folder })
+  const [head, tail] = transcript!.split('…\n')
+  expect(out.startsWith(head!)).toBe(true)
+  expect(out.endsWith(tail!)).toBe(true)
+})
