@@ -6,6 +6,7 @@ import {
   type ExaminationInput,
   result,
 } from '#attest/appraise-under.js'
+import type { Caches } from '#attest/caches.js'
 import { composed } from '#attest/composite.js'
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
@@ -39,8 +40,9 @@ export function appraiseEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
   input: AppraisalInput,
+  caches?: Caches,
 ): Promise<AttestationResult<E>> {
-  return judgeEvidence(defaultPolicy, evidence, anchors, input)
+  return judgeEvidence(defaultPolicy, evidence, anchors, input, caches)
 }
 
 /** Verifies and appraises under a named policy. Composite evidence is as good as its worst part. */
@@ -49,10 +51,13 @@ export async function judgeEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
   input: ExaminationInput,
+  caches?: Caches,
 ): Promise<AttestationResult<E>> {
   const any: AnyEvidence = evidence
   const judge =
-    any.kind === 'composite' ? judgeComposite(policy, any, anchors, input) : judgePart(policy, any, anchors, input)
+    any.kind === 'composite'
+      ? judgeComposite(policy, any, anchors, input, caches)
+      : judgePart(policy, any, anchors, input, caches)
   // Invariant: the kind of a result is that of its evidence.
   return (await judge) as unknown as AttestationResult<E>
 }
@@ -63,13 +68,14 @@ async function judgeComposite(
   evidence: CompositeEvidence,
   anchors: Anchors,
   input: ExaminationInput,
+  caches?: Caches,
 ): Promise<AttestationResult<CompositeEvidence>> {
   const { binding } = input
-  const cpu = await judgePart(policy, evidence.cpu, anchors, input, evidence.devices)
+  const cpu = await judgePart(policy, evidence.cpu, anchors, input, caches, evidence.devices)
   // Without a binding nothing is known to answer: the machine's own comparison refuses it, and so does that of the nonce.
   const asked = binding ? { ...input, expectedReportData: deviceReportDataOf(binding) } : input
   const devices: AttestationResult<DeviceEvidence>[] = []
-  for (const one of evidence.devices) devices.push(await judgePart(policy, one, anchors, asked))
+  for (const one of evidence.devices) devices.push(await judgePart(policy, one, anchors, asked, caches))
   return composed(evidence, cpu, devices)
 }
 
@@ -82,12 +88,13 @@ async function judgePart<E extends PartEvidence>(
   evidence: E,
   anchors: Anchors,
   input: ExaminationInput,
+  caches: Caches | undefined,
   devices: readonly DeviceEvidence[] = [],
 ): Promise<AttestationResult<E>> {
   const { trace, told } = recorder()
   let verified: VerifiedEvidence<E>
   try {
-    verified = await verifyEvidence(evidence, anchors, input.at, trace)
+    verified = await verifyEvidence(evidence, anchors, input.at, trace, caches)
   } catch (error) {
     if (!isFailure(error)) throw error
     return refused(policy, evidence, input, told, error)

@@ -2,6 +2,7 @@ import type { Anchors } from '#attest/anchors.js'
 import { appraiseAzureSnp, appraiseAzureTdx } from '#attest/azure/appraise.js'
 import { type AzureSnpClaims, type AzureTdxClaims, azureSnpClaims, azureTdxClaims } from '#attest/azure/claims.js'
 import { verifyAzureSnp, verifyAzureTdx } from '#attest/azure/verify.js'
+import { type Caches, noCaches, type Texts, write, written } from '#attest/caches.js'
 import { appraiseCca } from '#attest/cca/appraise.js'
 import { type CcaClaims, ccaClaims } from '#attest/cca/claims.js'
 import { verifyCca } from '#attest/cca/verify.js'
@@ -22,11 +23,12 @@ import { appraiseTdx } from '#attest/tdx/appraise.js'
 import { type TdxClaims, tdxClaims } from '#attest/tdx/claims.js'
 import { verifyTdx } from '#attest/tdx/verify.js'
 import { noTrace, type Trace } from '#attest/trace.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { canonicalJson } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
-import { documentDigest } from '#core/wire/binding.js'
 import type { Check } from '#core/wire/ear.js'
 import type { MachineEvidence, PartEvidence } from '#core/wire/evidence.js'
-import { evidenceDigest } from '#core/wire/leaf.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
 declare const verified: unique symbol
@@ -56,9 +58,10 @@ interface KindOf<E extends PartEvidence, C extends AnyClaims, R> {
     anchors: Anchors,
     at: UnixSeconds,
     trace: Trace,
+    caches: Caches,
   ): Promise<{ readonly platform: 'hardware' | 'simulated'; readonly claims: C }>
   /** the part of the evidence that a vendor signed apart from this machine */
-  collateral(evidence: E): unknown
+  collateral(evidence: E): Texts
   /** `values` null: the appraisal policy leaves them out */
   appraise(claims: C, input: Omit<Appraisal, 'values'> & { readonly values: R | null }): readonly Check[]
 }
@@ -70,8 +73,9 @@ interface Kind {
     anchors: Anchors,
     at: UnixSeconds,
     trace: Trace,
+    caches: Caches,
   ): ReturnType<KindOf<PartEvidence, AnyClaims, never>['verify']>
-  collateral(evidence: PartEvidence): unknown
+  collateral(evidence: PartEvidence): Texts
   appraise(claims: AnyClaims, input: Appraisal): readonly Check[]
 }
 
@@ -81,7 +85,7 @@ function kind<K extends PartEvidence['kind'], C extends AnyClaims>(
 ): Kind {
   type E = Extract<PartEvidence, { readonly kind: K }>
   return {
-    verify: (evidence, anchors, at, trace) => one.verify(evidence as E, anchors, at, trace),
+    verify: (evidence, anchors, at, trace, caches) => one.verify(evidence as E, anchors, at, trace, caches),
     collateral: (evidence) => one.collateral(evidence as E),
     appraise(claims, input) {
       const values = (input.values?.[name] ?? null) as NonNullable<ReferenceValues[K]> | null
@@ -93,40 +97,40 @@ function kind<K extends PartEvidence['kind'], C extends AnyClaims>(
 /** The closed table of kinds. Adding one is a folder, an entry here and a folder of vectors. */
 const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
   snp: kind<'snp', SnpClaims>('snp', {
-    async verify(evidence, anchors, at, trace) {
-      const snp = await verifySnp(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const snp = await verifySnp(evidence, anchors, at, trace, caches)
       return { platform: snp.platform, claims: snpClaims(snp) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
     appraise: appraiseSnp,
   }),
   tdx: kind<'tdx', TdxClaims>('tdx', {
-    async verify(evidence, anchors, at, trace) {
-      const tdx = await verifyTdx(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const tdx = await verifyTdx(evidence, anchors, at, trace, caches)
       return { platform: tdx.platform, claims: tdxClaims(tdx) }
     },
     collateral: ({ collateral }) => collateral,
     appraise: appraiseTdx,
   }),
   sgx: kind<'sgx', SgxClaims>('sgx', {
-    async verify(evidence, anchors, at, trace) {
-      const sgx = await verifySgx(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const sgx = await verifySgx(evidence, anchors, at, trace, caches)
       return { platform: sgx.platform, claims: sgxClaims(sgx) }
     },
     collateral: ({ collateral }) => collateral,
     appraise: appraiseSgx,
   }),
   gpu: kind<'gpu', GpuClaims>('gpu', {
-    async verify(evidence, anchors, at, trace) {
-      const gpu = await verifyGpu(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const gpu = await verifyGpu(evidence, anchors, at, trace, caches)
       return { platform: gpu.platform, claims: gpuClaims(gpu) }
     },
     collateral: ({ rims, ocsp }) => ({ rims, ocsp }),
     appraise: appraiseGpu,
   }),
   nitro: kind<'nitro', NitroClaims>('nitro', {
-    async verify(evidence, anchors, at, trace) {
-      const nitro = await verifyNitro(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const nitro = await verifyNitro(evidence, anchors, at, trace, caches)
       return { platform: nitro.platform, claims: nitroClaims(nitro) }
     },
     // The certificates are part of the document: nothing comes apart from it.
@@ -134,16 +138,16 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
     appraise: appraiseNitro,
   }),
   'azure-snp': kind<'azure-snp', AzureSnpClaims>('azure-snp', {
-    async verify(evidence, anchors, at, trace) {
-      const azure = await verifyAzureSnp(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const azure = await verifyAzureSnp(evidence, anchors, at, trace, caches)
       return { platform: azure.hardware.platform, claims: azureSnpClaims(azure) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
     appraise: appraiseAzureSnp,
   }),
   'azure-tdx': kind<'azure-tdx', AzureTdxClaims>('azure-tdx', {
-    async verify(evidence, anchors, at, trace) {
-      const azure = await verifyAzureTdx(evidence, anchors, at, trace)
+    async verify(evidence, anchors, at, trace, caches) {
+      const azure = await verifyAzureTdx(evidence, anchors, at, trace, caches)
       return { platform: azure.hardware.platform, claims: azureTdxClaims(azure) }
     },
     collateral: ({ collateral }) => collateral,
@@ -163,6 +167,8 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
 /**
  * Verifies evidence of one machine, or of its devices, at a time. What it says is judged by the appraisal.
  *
+ * caches  what earlier calls established about vendors' collateral; empty ones when left out. Never evidence: what the
+ *         machine itself signed is verified on every call, and the result is the same with and without.
  * trusts  the vendor roots compiled in, and `anchors.simulatedRoots` for simulated evidence
  * throws  the codes of the kind (snp/...; dcap/... with tdx/... or sgx/...; nitro/...; cca/...; azure/... with those of the
  *         hardware; gpu/...), and x509/..., chain/..., crl/...
@@ -172,17 +178,30 @@ export async function verifyEvidence<E extends PartEvidence>(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace = noTrace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedEvidence<E>> {
-  const { platform, claims } = await kinds[evidence.kind].verify(evidence, anchors, at, trace)
-  return { kind: evidence.kind, platform, claims, ...evidenceDigests(evidence) } as VerifiedEvidence<E>
+  const { platform, claims } = await kinds[evidence.kind].verify(evidence, anchors, at, trace, caches)
+  return { kind: evidence.kind, platform, claims, ...evidenceDigests(evidence, caches) } as VerifiedEvidence<E>
 }
 
-/** The digests by which results name what they were made from. */
-export function evidenceDigests(evidence: PartEvidence): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
-  return {
-    evidenceDigest: evidenceDigest(evidence),
-    collateralDigest: documentDigest(kinds[evidence.kind].collateral(evidence)),
-  }
+/**
+ * The digests by which results name what they were made from.
+ *
+ * caches  of a caller who has verified this evidence just now: the text of its collateral is remembered there
+ */
+export function evidenceDigests(
+  evidence: PartEvidence,
+  caches: Caches = noCaches(),
+): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
+  const collateral = kinds[evidence.kind].collateral(evidence)
+  const { canonical, members, digest } = written(caches, collateral) ?? write(caches, collateral)
+  // Collateral is a member of the evidence, or made of some of its members: those are not spelled again.
+  const known = new Map<unknown, string>([[collateral, canonical]])
+  if (collateral !== null && typeof collateral === 'object')
+    for (const [name, part] of Object.entries(collateral)) known.set(part, members[name] ?? '')
+  known.delete(null)
+  const text = canonicalJson(evidence, (part) => known.get(part))
+  return { evidenceDigest: toHex(sha256(text)), collateralDigest: digest }
 }
 
 /**

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
+import { makeCaches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { followKeySet, type KeySet } from '#attest/service/keys.js'
 import { brokerApp, build, issuer } from '#cli/service-apps.js'
@@ -75,8 +76,9 @@ export function ownWitness(state: ServiceState, url: string): WitnessSetup {
 
 /** The verifier in this process: the same code as its service, without a network between. */
 function verifierPort(keys: () => Promise<KeySet>): Broker['appraise'] {
+  const caches = makeCaches()
   return async (evidence, anchors, input) => {
-    const result = await appraiseEvidence(evidence, anchors, input)
+    const result = await appraiseEvidence(evidence, anchors, input, caches)
     return {
       ...result,
       issueEar: async (about) =>

@@ -4,6 +4,7 @@ import { type HclReport, parseHclReport } from '#attest/azure/hcl-report.js'
 import { paravisorVmpl, tdReport15Field, tdReportField, tdReportType } from '#attest/azure/layout.js'
 import { parseRuntimeData, type RuntimeData } from '#attest/azure/runtime-data.js'
 import { parseTpmQuote, type TpmQuote } from '#attest/azure/tpm-quote.js'
+import { type Caches, noCaches } from '#attest/caches.js'
 import { type VerifiedSnp, verifySnp } from '#attest/snp/verify.js'
 import type { Field } from '#attest/tdx/layout.js'
 import { type VerifiedTdx, verifyTdx } from '#attest/tdx/verify.js'
@@ -57,11 +58,12 @@ export async function verifyAzureSnp(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedAzureSnp> {
   const { hcl, quote } = parseStructure(evidence, 'snp', trace)
   const { vek, ask, ark, crl } = evidence
   const snp = { kind: 'snp', report: toBase64(hcl.hardwareReport), vek, ask, ark, crl } as const
-  const hardware = await verifySnp(snp, anchors, at, trace)
+  const hardware = await verifySnp(snp, anchors, at, trace, caches)
   verifyParavisor(hardware)
   trace('azure/paravisor', `VMPL ${paravisorVmpl}`)
   const vtpm = await verifyVtpm(hcl, hardware.report.bytesOf('reportData'), quote, evidence, trace)
@@ -78,10 +80,12 @@ export async function verifyAzureTdx(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedAzureTdx> {
   const { hcl, quote } = parseStructure(evidence, 'tdx', trace)
   const { quote: tdQuote, collateral } = evidence
-  const hardware = await verifyTdx({ kind: 'tdx', quote: tdQuote, collateral, eventLog: null }, anchors, at, trace)
+  const tdx = { kind: 'tdx', quote: tdQuote, collateral, eventLog: null } as const
+  const hardware = await verifyTdx(tdx, anchors, at, trace, caches)
   verifyTdReport(hcl.hardwareReport, hardware)
   trace('azure/td-report', 'the fields of the quote')
   const vtpm = await verifyVtpm(hcl, hardware.report.bytesOf('reportData'), quote, evidence, trace)

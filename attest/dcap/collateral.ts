@@ -25,9 +25,13 @@ function refuse(code: DcapCode, message: string, cause?: unknown): Failure<DcapC
 /** An object of which these members are read. Intel adds members without a new version; all of them are signed. */
 function reading<const M extends { readonly [name: string]: Shape<unknown> }>(members: M) {
   const strict = object(members)
+  const names = Object.keys(members)
   return (value: Json | undefined, path: string) => {
     if (value === null || typeof value !== 'object' || Array.isArray(value)) return strict(value, path)
-    return strict(Object.fromEntries(Object.entries(value).filter(([name]) => Object.hasOwn(members, name))), path)
+    const given = value as { readonly [name: string]: Json }
+    const picked: Record<string, Json> = {}
+    for (const name of names) if (Object.hasOwn(given, name)) picked[name] = given[name]!
+    return strict(picked, path)
   }
 }
 
@@ -37,8 +41,9 @@ function hexOf(size: number): Shape<string> {
   return (value, path) => text(value, path).toLowerCase()
 }
 
+const timeText = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/ })
 const time: Shape<UnixSeconds> = (value, path) => {
-  const text = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/ })(value, path)
+  const text = timeText(value, path)
   const at = Date.parse(text) / 1000
   if (!Number.isInteger(at) || formatTime(at) !== text)
     throw refuse('dcap/collateral-form', `${path} is no time: ${text}`)
@@ -47,7 +52,14 @@ const time: Shape<UnixSeconds> = (value, path) => {
 
 const svn = integer({ max: 255 })
 const isvSvn = integer({ max: 65_535 })
-const components = list(reading({ svn }), { min: componentCount, max: componentCount })
+const anyComponents = list(reading({ svn }), { min: componentCount, max: componentCount })
+/** TCB info holds some hundreds of them: good ones are read without building a path for a message that nobody needs. */
+const components: typeof anyComponents = (value, path) => {
+  if (!Array.isArray(value) || value.length !== componentCount) return anyComponents(value, path)
+  const svns = value.map((one: Json) => (one as { readonly svn?: Json } | null)?.svn)
+  const good = svns.every((one) => typeof one === 'number' && Number.isInteger(one) && one >= 0 && one <= 255)
+  return good ? svns.map((one) => ({ svn: one as number })) : anyComponents(value, path)
+}
 const advisoryIDs = optional(list(string({ max: 40 }), { max: 256 }))
 
 const platformStatuses = [
@@ -70,7 +82,7 @@ const platformLevel = reading({
   tcbStatus: oneOf(...platformStatuses),
   advisoryIDs,
 })
-export type PlatformLevel = Shaped<typeof platformLevel>
+type PlatformLevel = Shaped<typeof platformLevel>
 
 const enclaveLevel = reading({
   tcb: reading({ isvsvn: isvSvn }),
@@ -179,8 +191,22 @@ function verifyCurrent(
     )
 }
 
+/** Highest first: Intel's library does not trust the order in the file. */
+function sortLevels(levels: readonly PlatformLevel[]): readonly PlatformLevel[] {
+  const svns = (components: readonly { readonly svn: number }[] | undefined) => (components ?? []).map(({ svn }) => svn)
+  const keyed = levels.map((level) => {
+    const { sgxtcbcomponents, pcesvn, tdxtcbcomponents } = level.tcb
+    return { level, key: [...svns(sgxtcbcomponents), pcesvn, ...svns(tdxtcbcomponents)] }
+  })
+  keyed.sort(({ key: left }, { key: right }) => {
+    const at = left.findIndex((svn, i) => svn !== right[i])
+    return at === -1 ? 0 : (right[at] ?? 0) - left[at]!
+  })
+  return keyed.map(({ level }) => level)
+}
+
 /**
- * The TCB info that Intel signed for a TEE, current at `at`.
+ * The TCB info that Intel signed for a TEE, current at `at`, with its levels highest first.
  *
  * trusts  that the caller has verified `signer`'s chain and that it is not revoked
  * throws  dcap/collateral-form, dcap/collateral-signature, dcap/collateral-not-yet-valid, dcap/collateral-expired,
@@ -198,7 +224,7 @@ export async function verifyTcbInfo(
   if (info.id !== wanted) throw refuse('dcap/collateral-kind', `TCB info is for ${info.id}, the quote is of ${wanted}`)
   if (tee === 'tdx' && info.tcbLevels.some((level) => level.tcb.tdxtcbcomponents === undefined))
     throw refuse('dcap/collateral-form', 'TCB info for TDX has a level without TDX components')
-  return info
+  return { ...info, tcbLevels: sortLevels(info.tcbLevels) }
 }
 
 /** The identity of the quoting enclave of a TEE, as verifyTcbInfo. */

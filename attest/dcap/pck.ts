@@ -1,6 +1,6 @@
 import type { DcapCode } from '#attest/dcap/codes.js'
 import { componentCount, componentOid, pckOid } from '#attest/dcap/layout.js'
-import { equal } from '#core/bytes/bytes.js'
+import { hasKeyForm } from '#core/crypto/spki.js'
 import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
 import { type Certificate, withCode } from '#core/x509/certificate.js'
@@ -24,12 +24,6 @@ function refuse(message: string): Failure<DcapCode> {
   return new Failure<DcapCode>('dcap/pck-certificate', message)
 }
 
-/** SubjectPublicKeyInfo of an uncompressed P-256 point. source: RFC 5480, "Subject Public Key Information Fields" */
-export const p256Prefix = new Uint8Array([
-  0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-  0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-])
-
 /**
  * What a PCK certificate says: a P-256 key, no authority, and Intel's extension, complete and with nothing twice.
  *
@@ -39,8 +33,7 @@ export const p256Prefix = new Uint8Array([
  */
 export function readPck(certificate: Certificate): Pck {
   if (certificate.isCa) throw refuse('PCK certificate is that of an authority')
-  if (certificate.spki.length !== 91 || !equal(certificate.spki.subarray(0, 27), p256Prefix))
-    throw refuse('PCK is not a key on P-256')
+  if (!hasKeyForm('ES256', certificate.spki)) throw refuse('PCK is not a key on P-256')
   const extension = certificate.extensions.get(pckOid.extension)
   if (!extension) throw refuse('PCK certificate has no SGX extension')
   return withCode<DcapCode, Pck>('dcap/pck-certificate', 'PCK certificate', () => {

@@ -36,7 +36,9 @@ export interface Quote {
   readonly qeReport: Uint8Array
   readonly qeReportSignature: Uint8Array
   readonly qeAuth: Uint8Array
-  /** DER: PCK certificate, its authority, root */
+  /** the PEM text of the PCK chain, as it stands in the quote */
+  readonly chainPem: Uint8Array
+  /** the same as DER, read when asked for: PCK certificate, its authority, root. Throws dcap/certificates. */
   readonly chain: readonly [Uint8Array, Uint8Array, Uint8Array]
 }
 
@@ -79,9 +81,9 @@ export function cutQuote(buffer: Uint8Array): Uint8Array {
 
 /**
  * The quote that the bytes spell: version 3, 4 or 5, an ECDSA P-256 attestation key, Intel's quoting enclave, a body of
- * a known kind and its exact size, a PCK chain of three certificates, and every length exact.
+ * a known kind and its exact size, a PCK chain, and every length exact.
  *
- * throws  those of cutQuote, dcap/certification-data, dcap/certificates
+ * throws  those of cutQuote, dcap/certification-data
  * source  Intel TDX DCAP Quoting Library API, appendix 3, "Quote Format"
  */
 export function parseQuote(bytes: Uint8Array): Quote {
@@ -96,7 +98,7 @@ export function parseQuote(bytes: Uint8Array): Quote {
     const qeReport = inner.bytes(sgxReportSize)
     const qeReportSignature = inner.bytes(64)
     const qeAuth = inner.bytes(inner.u16le())
-    const chain = readChain(inner)
+    const chainPem = readChain(inner)
     return {
       version,
       tee,
@@ -108,7 +110,10 @@ export function parseQuote(bytes: Uint8Array): Quote {
       qeReport,
       qeReportSignature,
       qeAuth,
-      chain,
+      chainPem,
+      get chain() {
+        return parsePckChain(chainPem)
+      },
     }
   })
 }
@@ -162,17 +167,17 @@ function wrapped(data: Reader): Reader {
   return inner
 }
 
-function readChain(inner: Reader): Quote['chain'] {
+function readChain(inner: Reader): Uint8Array {
   const type = inner.u16le()
   // Types 1 to 4 name a chain that is elsewhere: without one nothing ties the quoting enclave to a machine.
   if (type !== certificationType.pckChain)
     throw refuse('dcap/certification-data', `certification data is of type ${type}, expected 5 (PCK chain)`)
   const pem = inner.bytes(inner.u32le())
   inner.end()
-  return parsePckChain(pem)
+  return pem
 }
 
-/** The PEM text usually ends with one zero byte, as a C string does. */
+/** Certificates, DER. The PEM text usually ends with one zero byte, as a C string does. */
 function parsePckChain(pem: Uint8Array): Quote['chain'] {
   const text = pem.at(-1) === 0 ? pem.subarray(0, -1) : pem
   try {

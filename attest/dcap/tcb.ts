@@ -1,7 +1,6 @@
 import type {
   EnclaveLevel,
   EnclaveStatus,
-  PlatformLevel,
   PlatformStatus,
   TcbInfo,
   TdxModuleIdentity,
@@ -38,33 +37,22 @@ function levelOf<Status extends string>(found: {
   return { status: found.tcbStatus, date: found.tcbDate, advisories: found.advisoryIDs ?? [] }
 }
 
-const svns = (components: readonly { readonly svn: number }[] | undefined) => (components ?? []).map((one) => one.svn)
-
-/** Highest first: Intel's library does not trust the order in the file. */
-export function sortLevels(levels: readonly PlatformLevel[]): readonly PlatformLevel[] {
-  const key = ({ tcb }: PlatformLevel) => [...svns(tcb.sgxtcbcomponents), tcb.pcesvn, ...svns(tcb.tdxtcbcomponents)]
-  return levels.toSorted((a, b) => {
-    const [left, right] = [key(a), key(b)]
-    const at = left.findIndex((svn, i) => svn !== right[i])
-    return at === -1 ? 0 : (right[at] ?? 0) - left[at]!
-  })
-}
-
 /**
  * The level of a machine: the first, from the highest, that it reaches in all SGX components and PCESVN, and for TDX in
  * the TDX components too.
  *
+ * info       with its levels highest first, as verifyTcbInfo gives it
  * teeTcbSvn  16 bytes of a TD report; null for SGX. With a module of a version above 0, components 0 and 1 are the
  *            module's own and are judged through its identity.
  * source     Intel Quote Verification Library, "TcbLevelCheck"
  */
 export function platformLevel(info: TcbInfo, pck: Pck, teeTcbSvn: Uint8Array | null): Level<PlatformStatus> {
   const from = teeTcbSvn && teeTcbSvn[1]! > 0 ? 2 : 0
-  const reached = sortLevels(info.tcbLevels).find(
+  const reached = info.tcbLevels.find(
     ({ tcb }) =>
-      svns(tcb.sgxtcbcomponents).every((svn, i) => pck.components[i]! >= svn) &&
+      tcb.sgxtcbcomponents.every(({ svn }, i) => pck.components[i]! >= svn) &&
       pck.pceSvn >= tcb.pcesvn &&
-      (teeTcbSvn === null || svns(tcb.tdxtcbcomponents).every((svn, i) => i < from || teeTcbSvn[i]! >= svn)),
+      (teeTcbSvn === null || (tcb.tdxtcbcomponents ?? []).every(({ svn }, i) => i < from || teeTcbSvn[i]! >= svn)),
   )
   return reached ? levelOf(reached) : notSupported
 }
@@ -123,7 +111,7 @@ export function relaunchAdvised(
   now: Uint8Array,
 ): 'TDRelaunchAdvised' | 'TDRelaunchAdvisedConfigurationNeeded' | null {
   if (module?.status !== 'OutOfDate' || qe.status !== 'UpToDate') return null
-  const newest = svns(sortLevels(info.tcbLevels)[0]?.tcb.tdxtcbcomponents)
+  const newest = (info.tcbLevels[0]?.tcb.tdxtcbcomponents ?? []).map(({ svn }) => svn)
   const [svn, version, component2] = [now[0]!, now[1]!, now[2]!]
   let least = newest[0]!
   if (version > 0) {

@@ -1,14 +1,16 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, keyOf, type Remembered, remembered, type Slot, textsDigest, whileAll } from '#attest/caches.js'
 import type { DcapCode } from '#attest/dcap/codes.js'
 import { type QeIdentity, type TcbInfo, verifyQeIdentity, verifyTcbInfo } from '#attest/dcap/collateral.js'
-import { certificateNames, sgxFlag } from '#attest/dcap/layout.js'
-import { type Pck, p256Prefix, readPck } from '#attest/dcap/pck.js'
+import { certificateNames, sgxFlag, type Tee } from '#attest/dcap/layout.js'
+import { type Pck, readPck } from '#attest/dcap/pck.js'
 import type { Quote } from '#attest/dcap/quote.js'
-import { intelRoot } from '#attest/dcap/roots.js'
+import { intelRoot, intelRootCertificate } from '#attest/dcap/roots.js'
 import { readSgxReport } from '#attest/dcap/sgx-report.js'
 import { concat, equal, fromBase64, fromHex, isZero, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { verifySpkiSignature } from '#core/crypto/sign.js'
+import { hasKeyForm, p256Prefix } from '#core/crypto/spki.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { DcapCollateral } from '#core/wire/evidence.js'
@@ -42,9 +44,12 @@ export function verifyName(certificate: Certificate, names: readonly string[], w
   const found = commonName(certificate.subject)
   if (found === undefined || !names.includes(found))
     throw refuse('dcap/certificate-name', `${what} is not named ${names.join(' or ')}`)
-  if (certificate.algorithm !== 'ES256' || !equal(certificate.spki.subarray(0, p256Prefix.length), p256Prefix))
+  if (certificate.algorithm !== 'ES256' || !hasKeyForm('ES256', certificate.spki))
     throw refuse('dcap/certificate-name', `${what} does not sign with ECDSA on P-256`)
 }
+
+const chainSlot: Slot<Omit<Machine, 'platform'>> = { name: 'dcap/pck-chain' }
+const whileValid = ({ notBefore, notAfter }: Certificate) => ({ from: notBefore, until: notAfter })
 
 /**
  * Step 1: the PCK certificate chains to Intel's root, or to a simulated one that the caller named.
@@ -52,18 +57,35 @@ export function verifyName(certificate: Certificate, names: readonly string[], w
  * throws  dcap/unknown-root, dcap/certificate-name, dcap/pck-certificate, x509/..., chain/...
  * source  Intel Quote Verification Library, "PckCertVerifier"
  */
-export async function verifyPckChain(quote: Quote, anchors: Anchors, at: UnixSeconds): Promise<Machine> {
-  const [leaf, intermediate, top] = quote.chain
-  const certificate = parseCertificate(leaf, 'PCK certificate')
-  const ca = parseCertificate(intermediate, 'PCK CA certificate')
-  const root = parseCertificate(top, 'root certificate')
-  const platform = findRoot(root, anchors)
-  verifyName(certificate, certificateNames.pck, 'PCK certificate')
-  verifyName(ca, certificateNames.ca, 'PCK CA certificate')
-  verifyName(root, certificateNames.root, 'root certificate')
-  const names = ['PCK certificate', 'PCK CA certificate', 'root certificate']
-  await verifyChain([certificate, ca, root], names, at, anchors.links)
-  return { platform, certificate, ca, root, pck: readPck(certificate) }
+export async function verifyPckChain(
+  quote: Quote,
+  anchors: Anchors,
+  at: UnixSeconds,
+  caches: Caches,
+): Promise<Machine> {
+  const chain = await remembered(
+    caches,
+    chainSlot,
+    () => keyOf(quote.chainPem),
+    at,
+    async () => {
+      const [leaf, intermediate, top] = quote.chain
+      const certificate = parseCertificate(leaf, 'PCK certificate')
+      const ca = parseCertificate(intermediate, 'PCK CA certificate')
+      const root = parseCertificate(top, 'root certificate')
+      findRoot(root, anchors) // before any signature: nothing is owed to a chain that leads nowhere
+      verifyName(certificate, certificateNames.pck, 'PCK certificate')
+      verifyName(ca, certificateNames.ca, 'PCK CA certificate')
+      verifyName(root, certificateNames.root, 'root certificate')
+      const names = ['PCK certificate', 'PCK CA certificate', 'root certificate']
+      const ownSignature = toHex(sha256(root.der)) === intelRootCertificate ? 'verified' : 'verify'
+      await verifyChain([certificate, ca, root], names, at, caches.links, ownSignature)
+      const value = { certificate, ca, root, pck: readPck(certificate) }
+      const size = leaf.length + intermediate.length + top.length
+      return { value, ...whileAll([certificate, ca, root].map(whileValid)), size }
+    },
+  )
+  return { platform: findRoot(chain.root, anchors), ...chain }
 }
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
@@ -77,6 +99,15 @@ export function findRoot(root: Certificate, anchors: Pick<Anchors, 'simulatedRoo
   )
 }
 
+/** What Intel signed, once its signatures, its signers and its times are verified, under one root and authority. */
+interface SignedCollateral {
+  readonly tcbInfo: TcbInfo
+  readonly qeIdentity: QeIdentity
+  readonly pckCrl: Crl
+  readonly rootCrl: Crl
+}
+const signedSlot: Slot<SignedCollateral> = { name: 'dcap/collateral' }
+
 /**
  * Steps 2 and 3: both CRLs and both signed documents are Intel's and current, and neither CRL lists a certificate that
  * was relied upon.
@@ -89,21 +120,49 @@ export async function verifyCollateral(
   machine: Machine,
   anchors: Anchors,
   at: UnixSeconds,
+  caches: Caches,
 ): Promise<Collateral> {
-  // Both are usually one certificate under one root: without a caller's memory, one for this run alone.
-  const links = anchors.links ?? new Set<string>()
-  const tcbInfoSigner = await verifySigner(collateral.tcbInfoSigner, machine, links, at)
-  const qeIdentitySigner = await verifySigner(collateral.qeIdentitySigner, machine, links, at)
-  const crls = await verifyRevocation(collateral, machine, [tcbInfoSigner, qeIdentitySigner], at)
-  const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), quote.tee, tcbInfoSigner, at)
-  const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), quote.tee, qeIdentitySigner, at)
-  const [pckCrl, rootCrl] = crls
+  const key = () => keyOf(quote.tee, textsDigest(caches, collateral), machine.ca.der, machine.root.der)
+  const signed = await remembered(caches, signedSlot, key, at, () =>
+    verifySigned(collateral, quote.tee, machine, at, caches),
+  )
+  const { tcbInfo, qeIdentity, pckCrl, rootCrl } = signed
+  // Invariant: what concerns this machine or this caller alone is judged on every call, whatever is remembered.
+  verifyNotRevoked(machine.certificate, pckCrl, 'PCK certificate')
   verifyFloor('PCK CRL', machine.ca, pckCrl.thisUpdate, anchors, at)
   verifyFloor('root CRL', machine.root, rootCrl.thisUpdate, anchors, at)
   verifyEdition('TCB info', { kind: 'tcb-info', fmspc: tcbInfo.fmspc }, tcbInfo, { quote, machine, anchors, at })
   verifyEdition('QE identity', { kind: 'qe-identity' }, qeIdentity, { quote, machine, anchors, at })
-  const validUntil = Math.min(...[tcbInfo, qeIdentity, ...crls].map((one) => one.nextUpdate))
+  const validUntil = Math.min(...[tcbInfo, qeIdentity, pckCrl, rootCrl].map((one) => one.nextUpdate))
   return { tcbInfo, qeIdentity, validUntil }
+}
+
+async function verifySigned(
+  collateral: DcapCollateral,
+  tee: Tee,
+  machine: Machine,
+  at: UnixSeconds,
+  caches: Caches,
+): Promise<Remembered<SignedCollateral>> {
+  const tcbInfoSigner = await verifySigner(collateral.tcbInfoSigner, machine, caches.links, at)
+  // Usually one certificate for both.
+  const isSame = collateral.qeIdentitySigner === collateral.tcbInfoSigner
+  const qeIdentitySigner = isSame
+    ? tcbInfoSigner
+    : await verifySigner(collateral.qeIdentitySigner, machine, caches.links, at)
+  const signers = [tcbInfoSigner, qeIdentitySigner]
+  const [pckCrl, rootCrl] = await verifyRevocation(collateral, machine, signers, at)
+  const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), tee, tcbInfoSigner, at)
+  const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), tee, qeIdentitySigner, at)
+  return {
+    value: { tcbInfo, qeIdentity, pckCrl, rootCrl },
+    ...whileAll([
+      ...[...signers, machine.root].map(whileValid),
+      ...[pckCrl, rootCrl].map(({ thisUpdate, nextUpdate }) => ({ from: thisUpdate, until: nextUpdate })),
+      ...[tcbInfo, qeIdentity].map(({ issueDate, nextUpdate }) => ({ from: issueDate, until: nextUpdate })),
+    ]),
+    size: Object.values(collateral).reduce((size, text) => size + text.length, 0),
+  }
 }
 
 /**
@@ -157,12 +216,13 @@ function verifyEdition(
 async function verifySigner(
   der: string,
   machine: Machine,
-  links: VerifiedLinks,
+  links: VerifiedLinks | undefined,
   at: UnixSeconds,
 ): Promise<Certificate> {
   const signer = parseCertificate(fromBase64(der), 'TCB signing certificate')
   verifyName(signer, certificateNames.signer, 'TCB signing certificate')
-  await verifyChain([signer, machine.root], ['TCB signing certificate', 'root certificate'], at, links)
+  const names = ['TCB signing certificate', 'root certificate']
+  await verifyChain([signer, machine.root], names, at, links, 'verified')
   return signer
 }
 
@@ -177,7 +237,6 @@ async function verifyRevocation(
   const rootCrl = parseCrl(fromBase64(collateral.rootCrl), 'root CRL')
   await verifyCrl(rootCrl, machine.root, at, 'root CRL')
   // Serial numbers are an issuer's own: each certificate is looked up in the list of its own issuer.
-  verifyNotRevoked(machine.certificate, pckCrl, 'PCK certificate')
   verifyNotRevoked(machine.ca, rootCrl, 'PCK CA certificate')
   for (const signer of signers) verifyNotRevoked(signer, rootCrl, 'TCB signing certificate')
   return [pckCrl, rootCrl]

@@ -1,4 +1,5 @@
-import type { Anchors, ReadCache } from '#attest/anchors.js'
+import type { Anchors } from '#attest/anchors.js'
+import { type Caches, keyOf, noCaches, type Remembered, remembered, type Slot, whileAll } from '#attest/caches.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
 import {
   type Architecture,
@@ -9,7 +10,8 @@ import {
   serialType,
 } from '#attest/gpu/layout.js'
 import { nvidiaRoots } from '#attest/gpu/roots.js'
-import { equal, fromBase64, fromHex } from '#core/bytes/bytes.js'
+import { fromBase64 } from '#core/bytes/bytes.js'
+import { hasKeyForm } from '#core/crypto/spki.js'
 import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -35,14 +37,6 @@ function refuse(code: GpuCode, message: string): Failure<GpuCode> {
   return new Failure<GpuCode>(code, message)
 }
 
-/** SubjectPublicKeyInfo of an uncompressed P-384 point. source: RFC 5480, "Subject Public Key Information Fields" */
-const p384Prefix = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
-
-/** Whether the key in `spki` is on P-384. */
-export function isP384(spki: Uint8Array): boolean {
-  return spki.length === 120 && equal(spki.subarray(0, 24), p384Prefix)
-}
-
 /** Says which of the roots a key is, vendor's or named by the caller. @throws gpu/unknown-root */
 export function rootPlatform(
   root: Certificate,
@@ -56,9 +50,12 @@ export function rootPlatform(
   throw refuse('gpu/unknown-root', `root key ${digest} of ${what} is not NVIDIA's`)
 }
 
-/** The certificate that a text spells, read once where the caller keeps what was read. @throws x509/... */
-function readCertificate(text: string, what: string, cache: ReadCache): Certificate {
-  const known = cache.get(text) as Certificate | undefined
+/** Certificates by their text, for one run: devices of one system share three. */
+type Certificates = Map<string, Certificate>
+
+/** The certificate that a text spells. @throws x509/... */
+function readCertificate(text: string, what: string, cache: Certificates): Certificate {
+  const known = cache.get(text)
   if (known) return known
   const certificate = parseCertificate(fromBase64(text), what)
   cache.set(text, certificate)
@@ -71,7 +68,6 @@ const names = ['firmware certificate', 'BROM certificate', 'provisioner certific
  * The identity of the device whose certificates these are: five of them, each issued by the next, up to NVIDIA's device
  * root or a simulated one, all on P-384, all but family and root named after one chip.
  *
- * cache   certificates by their text: devices of one system share three
  * throws  gpu/certificate, gpu/unknown-root, gpu/device-name, and those of core/x509: x509/..., chain/...
  * source  RFC 5280, "Basic Path Validation"; NVIDIA nvtrust, local_gpu_verifier, "verify_gpu_certificate_chain"
  */
@@ -80,21 +76,44 @@ export async function verifyDeviceChain(
   kind: DeviceKind,
   anchors: Anchors,
   at: UnixSeconds,
-  cache: ReadCache,
+  certificates: Certificates,
+  caches: Caches = noCaches(),
 ): Promise<DeviceIdentity> {
+  const key = () => keyOf(kind, ...texts)
+  const device = await remembered(caches, deviceSlot, key, at, () =>
+    verifyDevice(texts, kind, anchors, at, certificates, caches),
+  )
+  return { platform: rootPlatform(device.chain.at(-1)!, nvidiaRoots.device, anchors, 'the device'), ...device }
+}
+
+const deviceSlot: Slot<Omit<DeviceIdentity, 'platform'>> = { name: 'gpu/device' }
+
+async function verifyDevice(
+  texts: readonly string[],
+  kind: DeviceKind,
+  anchors: Anchors,
+  at: UnixSeconds,
+  certificates: Certificates,
+  caches: Caches,
+): Promise<Remembered<Omit<DeviceIdentity, 'platform'>>> {
   if (texts.length !== chainSize)
     throw refuse('gpu/certificate', `device has ${texts.length} certificates, expected ${chainSize}`)
-  const chain = texts.map((text, i) => readCertificate(text, names[i]!, cache))
+  const chain = texts.map((text, i) => readCertificate(text, names[i]!, certificates))
   const [leaf, brom, , , root] = chain as [Certificate, Certificate, Certificate, Certificate, Certificate]
-  const platform = rootPlatform(root, nvidiaRoots.device, anchors, 'the device')
-  await verifyChain(chain, names, at, anchors.links)
+  rootPlatform(root, nvidiaRoots.device, anchors, 'the device')
+  await verifyChain(chain, names, at, caches.links)
   if (leaf.isCa || leaf.keyUsage?.digitalSignature !== true)
     throw refuse('gpu/certificate', 'firmware certificate is that of an authority, or may not sign')
   for (const [i, one] of chain.entries()) {
-    if (one.algorithm !== 'ES384' || !isP384(one.spki)) throw refuse('gpu/certificate', `${names[i]} is not on P-384`)
+    if (one.algorithm !== 'ES384' || !hasKeyForm('ES384', one.spki))
+      throw refuse('gpu/certificate', `${names[i]} is not on P-384`)
   }
   const { chip, architecture } = readChip(chain, kind)
-  return { platform, chain, chip, architecture, pdi: readPdi(brom, kind), fwid: readFwid(leaf, architecture) }
+  return {
+    value: { chain, chip, architecture, pdi: readPdi(brom, kind), fwid: readFwid(leaf, architecture) },
+    ...whileAll(chain.map(({ notBefore, notAfter }) => ({ from: notBefore, until: notAfter }))),
+    size: texts.reduce((size, text) => size + text.length, 0),
+  }
 }
 
 const architectures: readonly (readonly [RegExp, DeviceKind, Architecture])[] = [

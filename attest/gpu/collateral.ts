@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, ofTexts, type Slot, type Texts } from '#attest/caches.js'
 import type { DeviceIdentity } from '#attest/gpu/chain.js'
 import type { GpuReport } from '#attest/gpu/parse.js'
 import {
@@ -38,6 +39,9 @@ export interface VerifiedRims {
   readonly simulated: boolean
 }
 
+/** A RIM that was read, its signature verified: by whom it was signed, and when that counts, is judged each time. */
+const rimSlot: Slot<{ readonly texts: Texts; readonly made: Rim }> = { name: 'gpu/rim' }
+const answerSlot: Slot<{ readonly texts: Texts; readonly made: OcspAnswer }> = { name: 'gpu/ocsp' }
 const parts: readonly RimPart[] = ['driver', 'vbios']
 
 /**
@@ -50,6 +54,7 @@ export async function verifyRims(
   devices: readonly Device[],
   anchors: Anchors,
   at: UnixSeconds,
+  caches: Caches,
 ): Promise<VerifiedRims> {
   const verified = new Map<string, Rim>()
   const wanted = new Set(devices.flatMap(({ report, identity }) => Object.values(rimIds(report, identity))))
@@ -57,8 +62,8 @@ export async function verifyRims(
   for (const { id, rim: text } of rims) {
     if (!wanted.has(id) || verified.has(id))
       throw refuse('gpu/collateral-unused', `RIM ${id} is there twice, or of no device of this evidence`)
-    const rim = await read(text, anchors)
-    if ((await verifyRimChain(rim, anchors, at)) === 'simulated') simulated = true
+    const rim = await ofTexts(caches, rimSlot, text, () => readRim(text))
+    if ((await verifyRimChain(rim, anchors, at, caches)) === 'simulated') simulated = true
     verified.set(id, rim)
   }
   for (const { report, identity } of devices) {
@@ -71,22 +76,6 @@ export async function verifyRims(
     if (driver && vbios) verifyDisjoint(driver, vbios)
   }
   return { verified, simulated }
-}
-
-async function read(text: string, { reads }: Anchors): Promise<Rim> {
-  const known = reads?.rims.get(text) as Rim | undefined
-  if (known) return known
-  const rim = await readRim(text)
-  reads?.rims.set(text, rim)
-  return rim
-}
-
-function readAnswer(text: string, { reads }: Anchors): OcspAnswer {
-  const known = reads?.answers.get(text) as OcspAnswer | undefined
-  if (known) return known
-  const answer = parseOcsp(fromBase64(text))
-  reads?.answers.set(text, answer)
-  return answer
 }
 
 /** Compares a device with its RIMs among those that were verified. */
@@ -136,20 +125,20 @@ export async function verifyAnswers(
   answers: readonly string[],
   devices: readonly Device[],
   rims: VerifiedRims,
-  anchors: Anchors,
   at: UnixSeconds,
+  caches: Caches,
 ): Promise<VerifiedAnswers> {
   const open = new Map(revocable(devices, rims))
   const needed = open.size
   let validUntil: UnixSeconds | null = null
   for (const text of answers) {
-    const answer = readAnswer(text, anchors)
+    const answer = await ofTexts(caches, answerSlot, text, async () => parseOcsp(fromBase64(text)))
     const subject = open.get(answer.id)
     if (!subject)
       throw refuse('gpu/collateral-unused', 'an OCSP answer is there twice, or on no certificate of this evidence')
     open.delete(answer.id)
     const name = commonName(subject.certificate.subject) ?? 'a certificate'
-    await verifyOcsp(answer, subject.issuer, at, `OCSP answer on ${name}`, anchors.links)
+    await verifyOcsp(answer, subject.issuer, at, `OCSP answer on ${name}`, caches.links)
     validUntil = Math.min(validUntil ?? answer.nextUpdate, answer.nextUpdate)
   }
   return { needed, answered: answers.length, validUntil }

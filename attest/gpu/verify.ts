@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, linksOf, noCaches } from '#attest/caches.js'
 import { type DeviceIdentity, verifyDeviceChain } from '#attest/gpu/chain.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
 import {
@@ -52,18 +53,19 @@ function refuse(code: GpuCode, message: string, cause?: unknown): Failure<GpuCod
  */
 export async function verifyGpu(
   evidence: GpuEvidence,
-  given: Anchors,
+  anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  given: Caches = noCaches(),
 ): Promise<VerifiedGpu> {
   // Devices of one system share three certificates of five, and RIMs share theirs: each signature is verified once.
-  const anchors = given.links ? given : { ...given, links: new Set<string>() }
+  const caches = linksOf(given)
   const reports = evidence.devices.map((device) => parseReport(fromBase64(device.report)))
   trace('gpu/structure', countOf(reports))
-  const certificates = anchors.reads?.certificates ?? new Map()
   const identities: DeviceIdentity[] = []
+  const certificates = new Map()
   for (const [i, { chain }] of evidence.devices.entries())
-    identities.push(await verifyDeviceChain(chain, reports[i]!.kind, anchors, at, certificates))
+    identities.push(await verifyDeviceChain(chain, reports[i]!.kind, anchors, at, certificates, caches))
   trace('gpu/chain', [...new Set(identities.map((one) => one.chip))].join(', '))
   verifyDistinct(identities)
   trace('gpu/distinct', identities.map((one) => one.pdi).join(', '))
@@ -74,10 +76,10 @@ export async function verifyGpu(
   for (const [i, report] of reports.entries()) verifyFirmware(report, identities[i]!)
   trace('gpu/firmware')
   const parts = reports.map((report, i) => ({ report, identity: identities[i]! }))
-  const rims = await verifyRims(evidence.rims, parts, anchors, at)
+  const rims = await verifyRims(evidence.rims, parts, anchors, at, caches)
   if (evidence.rims.length > 0) trace('gpu/rim', evidence.rims.map(({ id }) => id).join(', '))
   else trace('gpu/rim', '', 'skip')
-  const ocsp = await verifyAnswers(evidence.ocsp, parts, rims, anchors, at)
+  const ocsp = await verifyAnswers(evidence.ocsp, parts, rims, at, caches)
   if (ocsp.answered > 0) trace('gpu/ocsp', `${ocsp.answered} of ${ocsp.needed} certificates are good`)
   else trace('gpu/ocsp', '', 'skip')
   const devices = parts.map((device) => ({ ...device, rims: rimsOf(device, rims.verified) }))

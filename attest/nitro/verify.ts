@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, keyOf, noCaches, type Remembered, type Slot, whileAll } from '#attest/caches.js'
 import type { NitroCode } from '#attest/nitro/codes.js'
 import { type NitroDocument, parseDocument } from '#attest/nitro/parse.js'
 import { awsRoot } from '#attest/nitro/roots.js'
@@ -51,21 +52,36 @@ export async function verifyNitro(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedNitro> {
   const document = parseDocument(fromBase64(evidence.document))
   trace('nitro/structure', `module ${document.moduleId}, ${document.pcrs.size} PCRs`)
-  const chain = parseChain(document)
+  const madeAt = Math.floor(document.timestampMs / 1000)
+  const key = caches.keeps ? keyOf(document.certificate, ...document.bundle) : ''
+  const known = caches.get(chainSlot, key, madeAt)
+  const chain = known ?? parseChain(document)
   const platform = findRoot(chain.root, anchors)
   trace('nitro/root', platform === 'hardware' ? 'root of AWS' : 'NOT HARDWARE: a simulated root')
-  const madeAt = Math.floor(document.timestampMs / 1000)
-  verifyUsage(chain)
-  await verifyChain(chain.certificates, chain.names, madeAt, anchors.links)
+  if (!known) caches.set(chainSlot, key, await verifyIssuers(chain, madeAt, caches))
   trace('nitro/chain', `${chain.certificates.length} certificates, valid at ${formatTime(madeAt)}`)
   verifyTime(chain, madeAt, at)
   trace('nitro/time', `made ${Math.max(0, at - madeAt)} seconds before`)
   await verifySignature(document, chain.signer)
   trace('nitro/signature', 'ES384')
   return { platform, document, madeAt, signer: chain.signer, root: chain.root } as VerifiedNitro
+}
+
+const chainSlot: Slot<Chain> = { name: 'nitro/chain' }
+
+async function verifyIssuers(chain: Chain, madeAt: UnixSeconds, caches: Caches): Promise<Remembered<Chain>> {
+  const { certificates, names } = chain
+  verifyUsage(chain)
+  await verifyChain(certificates, names, madeAt, caches.links)
+  return {
+    value: chain,
+    ...whileAll(certificates.map(({ notBefore, notAfter }) => ({ from: notBefore, until: notAfter }))),
+    size: certificates.reduce((size, { der }) => size + der.length, 0),
+  }
 }
 
 /** AWS writes the bundle root first: it is turned round, and nothing in it is sorted or left out. */

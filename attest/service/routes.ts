@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import { appraiseEvidence } from '#attest/appraise.js'
 import type { AssembleCode } from '#attest/assemble/wanted.js'
+import { makeCaches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
 import type { RecogniseCode } from '#attest/recognise.js'
 import type { AttestServiceCode } from '#attest/service/failures.js'
@@ -60,18 +61,20 @@ const verifyBodySizeMax = MiB
  */
 export function makeAttestRoutes(options: AttestRoutesOptions): Hono<Env> {
   const routes = new Hono<Env>()
+  const caches = makeCaches()
   routes.post('/v1/attest', limitBody(bodySizeMax), async (c) => {
     options.authorize(c.req.header('authorization'))
     const request = await readJsonBody(c, requestShape)
     const { binding, keyset } = request
     verifyKeyset(binding, keyset)
-    const result = await appraiseEvidence(request.evidence, await options.anchors(), {
+    const appraisal = {
       expectedReportData: reportDataOf(binding),
       binding,
       referenceValues: request.referenceValues,
       tenantClass: request.tenantClass,
       at: options.now(),
-    })
+    }
+    const result = await appraiseEvidence(request.evidence, await options.anchors(), appraisal, caches)
     const input = earInput(binding, keyset, options.issuer, options.build)
     const ear = await issueEar(result, input, (await options.keys()).current)
     return c.json({ ear }, 200, { 'cache-control': 'no-store' })

@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, noCaches } from '#attest/caches.js'
 import * as found from '#attest/dcap/found.js'
 import { parseQuote, type Quote } from '#attest/dcap/quote.js'
 import type { SgxReport } from '#attest/dcap/sgx-report.js'
@@ -38,6 +39,7 @@ export interface VerifiedSgx {
  * says where its TCB stands. What the report and the TCB say is not judged here: the appraisal does.
  *
  * at      the time at which certificates, CRLs, TCB info and QE identity must be valid
+ * caches  what earlier calls established about collateral and chains; the result is the same without
  * throws  DcapCode, SgxCode, and those of core/x509: x509/..., chain/..., crl/...
  * source  Intel Quote Verification Library, "sgxAttestationVerifyQuote"
  */
@@ -46,13 +48,14 @@ export async function verifySgx(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedSgx> {
   const quote = parseQuote(fromBase64(evidence.quote))
   const report = parseEnclaveReport(quote)
   trace('sgx/structure', `quote version ${quote.version}, report of an enclave`)
-  const machine = await verifyPckChain(quote, anchors, at)
+  const machine = await verifyPckChain(quote, anchors, at, caches)
   trace('sgx/pck-chain', found.machine(machine))
-  const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at)
+  const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at, caches)
   trace('sgx/collateral', found.collateral(collateral))
   verifyFamily(machine, collateral)
   trace('sgx/family', found.family(machine))

@@ -1,7 +1,7 @@
 import type { SnpCode } from '#attest/snp/codes.js'
 import { extensionOid, hwIdSize, type Product, structVersion, tcbLayout } from '#attest/snp/layout.js'
 import type { Tcb } from '#attest/snp/tcb.js'
-import { equal, fromHex } from '#core/bytes/bytes.js'
+import { hasKeyForm } from '#core/crypto/spki.js'
 import { derAscii, derInteger, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { type Certificate, commonName } from '#core/x509/certificate.js'
@@ -16,9 +16,6 @@ export interface Endorsement {
   /** the cloud provider. A VLEK has it. */
   readonly cspId: string | null
 }
-
-/** SubjectPublicKeyInfo of an uncompressed P-384 point. source: RFC 5480, "Subject Public Key Information Fields" */
-const p384Prefix = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
 
 function refuse(code: SnpCode, message: string): Failure<SnpCode> {
   return new Failure<SnpCode>(code, message)
@@ -92,8 +89,7 @@ export function readEndorsement(certificate: Certificate): Endorsement {
 
 function readKeyKind(certificate: Certificate): 'VCEK' | 'VLEK' {
   if (certificate.isCa) throw refuse('snp/endorsement-key', 'endorsement key certificate is that of an authority')
-  if (certificate.spki.length !== 120 || !equal(certificate.spki.subarray(0, 24), p384Prefix))
-    throw refuse('snp/endorsement-key', 'endorsement key is not on P-384')
+  if (!hasKeyForm('ES384', certificate.spki)) throw refuse('snp/endorsement-key', 'endorsement key is not on P-384')
   const name = commonName(certificate.subject)
   if (name === 'SEV-VCEK') return 'VCEK'
   if (name === 'SEV-VLEK') return 'VLEK'

@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, keyOf, noCaches, type Remembered, remembered, type Slot, whileAll } from '#attest/caches.js'
 import type { SnpCode } from '#attest/snp/codes.js'
 import { type Endorsement, readEndorsement } from '#attest/snp/endorsement.js'
 import { cpuModels, hwIdSize, type Product } from '#attest/snp/layout.js'
@@ -53,6 +54,7 @@ function refuse(code: SnpCode, message: string, cause?: unknown): Failure<SnpCod
  * What the report says is not judged here: debug, measurement, floors and settings are the appraisal's.
  *
  * at      the time at which certificates and CRL must be valid
+ * caches  what earlier calls established about chains and lists; the result is the same without
  * throws  SnpCode, and those of core/x509: x509/..., chain/..., crl/...
  * source  AMD 56860, "Attestation"; 57230, "Verifying"
  */
@@ -61,16 +63,18 @@ export async function verifySnp(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedSnp> {
   const report = parseReport(fromBase64(evidence.report))
   trace('snp/structure', `version ${report.version}, ${report.bytes.length} bytes, signed by a ${report.signingKey}`)
-  const chain = parseChain(evidence)
+  const key = caches.keeps ? keyOf(evidence.vek, evidence.ask, evidence.ark) : ''
+  const known = caches.get(chainSlot, key, at)
+  const chain = known ?? parseChain(evidence)
   const root = findRoot(chain.ark, anchors)
   trace('snp/root', `${root.product ?? 'simulated'}, key ${root.digest}`)
-  const names = ['endorsement key certificate', 'intermediate certificate', 'root certificate']
-  await verifyChain([chain.vek, chain.ask, chain.ark], names, at, anchors.links)
+  if (!known) caches.set(chainSlot, key, await verifyEndorsementChain(chain, at, caches))
   trace('snp/chain', chainText(chain))
-  const crl = await verifyRevocation(evidence.crl, chain, at)
+  const crl = await verifyRevocation(evidence.crl, chain, at, caches)
   verifyCrlFloor(crl, chain, anchors, at)
   if (crl) trace('snp/crl', crlText(crl))
   else trace('snp/crl', '', 'skip')
@@ -124,6 +128,21 @@ function parseChain(evidence: SnpEvidence): Chain {
   return chain
 }
 
+const chainSlot: Slot<Chain> = { name: 'snp/chain' }
+
+async function verifyEndorsementChain(chain: Chain, at: UnixSeconds, caches: Caches): Promise<Remembered<Chain>> {
+  const certificates = [chain.vek, chain.ask, chain.ark]
+  const names = ['endorsement key certificate', 'intermediate certificate', 'root certificate']
+  await verifyChain(certificates, names, at, caches.links)
+  return {
+    value: chain,
+    ...whileAll(certificates.map(({ notBefore, notAfter }) => ({ from: notBefore, until: notAfter }))),
+    size: certificates.reduce((size, { der }) => size + der.length, 0),
+  }
+}
+
+const crlSlot: Slot<Crl> = { name: 'snp/crl' }
+
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
 export function findRoot(ark: Certificate, anchors: Pick<Anchors, 'simulatedRoots'>): Root {
   const digest = toHex(sha256(ark.spki))
@@ -134,10 +153,24 @@ export function findRoot(ark: Certificate, anchors: Pick<Anchors, 'simulatedRoot
 }
 
 /** The ARK signs the CRL and can revoke the intermediates. A single VCEK is retired by a TCB floor, not by a CRL. */
-async function verifyRevocation(der: string | null, chain: Chain, at: UnixSeconds): Promise<Crl | null> {
+async function verifyRevocation(
+  der: string | null,
+  chain: Chain,
+  at: UnixSeconds,
+  caches: Caches,
+): Promise<Crl | null> {
   if (der === null) return null
-  const crl = parseCrl(fromBase64(der), 'CRL of the root')
-  await verifyCrl(crl, chain.ark, at, 'CRL of the root')
+  const crl = await remembered(
+    caches,
+    crlSlot,
+    () => keyOf(der, chain.ark.der),
+    at,
+    async () => {
+      const list = parseCrl(fromBase64(der), 'CRL of the root')
+      await verifyCrl(list, chain.ark, at, 'CRL of the root')
+      return { value: list, from: list.thisUpdate, until: list.nextUpdate, size: der.length }
+    },
+  )
   verifyNotRevoked(chain.ask, crl, 'intermediate certificate')
   verifyNotRevoked(chain.ark, crl, 'root certificate')
   // The CRL is the ARK's, and every VCEK has serial number 0: an entry 0 would name none of the ARK's own.

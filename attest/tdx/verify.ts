@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, noCaches } from '#attest/caches.js'
 import type { TcbInfo } from '#attest/dcap/collateral.js'
 import * as found from '#attest/dcap/found.js'
 import { parseQuote, type Quote } from '#attest/dcap/quote.js'
@@ -55,6 +56,7 @@ function refuse(code: TdxCode, message: string): Failure<TdxCode> {
  * says where its TCB stands. What the report and the TCB say is not judged here: the appraisal does.
  *
  * at      the time at which certificates, CRLs, TCB info and QE identity must be valid
+ * caches  what earlier calls established about collateral and chains; the result is the same without
  * throws  DcapCode, TdxCode, and those of core/x509: x509/..., chain/..., crl/...
  * source  Intel Quote Verification Library, "sgxAttestationVerifyQuote"
  */
@@ -63,13 +65,14 @@ export async function verifyTdx(
   anchors: Anchors,
   at: UnixSeconds,
   trace: Trace,
+  caches: Caches = noCaches(),
 ): Promise<VerifiedTdx> {
   const quote = parseQuote(fromBase64(evidence.quote))
   const report = parseTdReport(quote)
   trace('tdx/structure', `quote version ${quote.version}, TD report ${report.version}`)
-  const machine = await verifyPckChain(quote, anchors, at)
+  const machine = await verifyPckChain(quote, anchors, at, caches)
   trace('tdx/pck-chain', found.machine(machine))
-  const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at)
+  const collateral = await verifyCollateral(evidence.collateral, quote, machine, anchors, at, caches)
   trace('tdx/collateral', found.collateral(collateral))
   verifyFamily(machine, collateral)
   trace('tdx/family', found.family(machine))

@@ -57,6 +57,13 @@ function isAnswerNow(role: string, bytes: Uint8Array, { ocspWindows, at }: CaseI
   return thisUpdate <= at && at <= nextUpdate
 }
 
+/** The envelope that a node would send, with what its devices ask for. @throws those of verifyGpu */
+export async function evidenceOf(input: CaseInput): Promise<GpuEvidence> {
+  const alone = devicesAlone(input)
+  const { claims } = await verifyEvidence(alone, { simulatedRoots: input.simulatedRoots }, input.at)
+  return wholeEvidence(input, alone, claims)
+}
+
 /**
  * Runs one case of GPUs and switches as the service would. Its cryptography is that of the devices alone, as published
  * cases mean it: what is wrong with a RIM is not. A published case says the bare nonce that its devices answered, which

@@ -4,7 +4,7 @@ import { judge, roleOf } from '#attest/vectors/judge.js'
 import { fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
-import { machineEvidenceShape } from '#core/wire/evidence.js'
+import { type MachineEvidence, machineEvidenceShape } from '#core/wire/evidence.js'
 
 /** Certificates and CRL of a case, as members of an envelope. */
 export function endorsementOf(input: CaseInput) {
@@ -21,7 +21,8 @@ export function endorsementOf(input: CaseInput) {
   }
 }
 
-function evidenceOf(input: CaseInput) {
+/** The envelope that a node would send. @throws case/file, pem/..., shape/... */
+export function evidenceOf(input: CaseInput): MachineEvidence {
   return machineEvidenceShape(
     { kind: 'snp', report: toBase64(roleOf(input, 'report')), ...endorsementOf(input) },
     'evidence',

@@ -55,13 +55,17 @@ export function isZero(bytes: Uint8Array): boolean {
   return any === 0
 }
 
-const hexDigits = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+/** The character codes of 0 to 9 and a to f. */
+const hexCodes = encoder.encode('0123456789abcdef')
 
 /** Lowercase hex. */
 export function toHex(bytes: Uint8Array): string {
-  let out = ''
-  for (const byte of bytes) out += hexDigits[byte]
-  return out
+  const codes = new Uint8Array(bytes.length * 2)
+  for (let i = 0; i < bytes.length; i++) {
+    codes[2 * i] = hexCodes[bytes[i]! >> 4]!
+    codes[2 * i + 1] = hexCodes[bytes[i]! & 15]!
+  }
+  return decoder.decode(codes)
 }
 
 /** Bytes of lowercase hex; `size` fixes the length. @throws bytes/hex */
@@ -77,32 +81,61 @@ export function fromHex(text: string, size?: number): Uint8Array {
   return out
 }
 
-function binaryString(bytes: Uint8Array): string {
-  let out = ''
-  for (let at = 0; at < bytes.length; at += 8192) out += String.fromCharCode(...bytes.subarray(at, at + 8192))
-  return out
-}
+/** The character codes of base64's alphabet, in the order of what they stand for. */
+const base64Codes = encoder.encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
+/** The six bits of an ASCII character; a bit above them for one that is none of base64. */
+const base64Bits = new Uint8Array(128).fill(0x40)
+for (let i = 0; i < 64; i++) base64Bits[base64Codes[i]!] = i
 
 /** Padded standard base64 (RFC 4648, "Base 64 Encoding"). */
 export function toBase64(bytes: Uint8Array): string {
-  return btoa(binaryString(bytes))
+  const codes = new Uint8Array(Math.ceil(bytes.length / 3) * 4)
+  let to = 0
+  for (let from = 0; from < bytes.length; from += 3) {
+    const [b0, b1, b2] = [bytes[from]!, bytes[from + 1] ?? 0, bytes[from + 2] ?? 0]
+    codes[to++] = base64Codes[b0 >> 2]!
+    codes[to++] = base64Codes[((b0 & 3) << 4) | (b1 >> 4)]!
+    codes[to++] = base64Codes[((b1 & 15) << 2) | (b2 >> 6)]!
+    codes[to++] = base64Codes[b2 & 63]!
+  }
+  const padding = (3 - (bytes.length % 3)) % 3
+  codes.fill(0x3d, codes.length - padding)
+  return decoder.decode(codes)
 }
 
-/** Bytes of canonical padded base64: one spelling a value. @throws bytes/base64 */
+/**
+ * Bytes of canonical padded base64: one spelling a value, so stray bits before the padding are refused as much as spaces
+ * and missing padding. @throws bytes/base64
+ */
 export function fromBase64(text: string, size?: number): Uint8Array {
-  let binary: string
-  try {
-    binary = atob(text)
-  } catch (cause) {
-    throw new Failure<BytesCode>('bytes/base64', 'text is not base64', { cause })
+  const refuse = (message: string) => new Failure<BytesCode>('bytes/base64', message)
+  if (text.length % 4 !== 0) throw refuse('base64 is not canonical: its length is no multiple of 4')
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  const out = new Uint8Array((text.length / 4) * 3 - padding)
+  const whole = padding === 0 ? text.length : text.length - 4
+  const table = base64Bits
+  let wrong = 0
+  let to = 0
+  for (let from = 0; from < whole; from += 4) {
+    const [c0, c1] = [text.charCodeAt(from), text.charCodeAt(from + 1)]
+    const [c2, c3] = [text.charCodeAt(from + 2), text.charCodeAt(from + 3)]
+    const [b0, b1, b2, b3] = [table[c0 & 127]!, table[c1 & 127]!, table[c2 & 127]!, table[c3 & 127]!]
+    wrong |= ((c0 | c1 | c2 | c3) & ~127) | ((b0 | b1 | b2 | b3) & 64)
+    out[to++] = (b0 << 2) | (b1 >> 4)
+    out[to++] = (b1 << 4) | (b2 >> 2)
+    out[to++] = (b2 << 6) | b3
   }
-  const out = new Uint8Array(binary.length)
-  for (let i = 0; i < binary.length; i++) out[i] = binary.charCodeAt(i)
-  // Invariant: atob forgives spaces, missing padding and stray bits; re-encoding does not.
-  if (btoa(binary) !== text) throw new Failure<BytesCode>('bytes/base64', 'base64 is not canonical')
-  if (size !== undefined && out.length !== size) {
-    throw new Failure<BytesCode>('bytes/base64', `base64 has ${out.length} bytes, expected ${size}`)
+  if (padding !== 0) {
+    const [c0, c1, c2] = [text.charCodeAt(whole), text.charCodeAt(whole + 1), text.charCodeAt(whole + 2)]
+    const [b0, b1, b2] = [table[c0 & 127]!, table[c1 & 127]!, padding === 1 ? table[c2 & 127]! : 0]
+    wrong |= ((c0 | c1 | c2) & ~127) | ((b0 | b1 | b2) & 64)
+    out[to++] = (b0 << 2) | (b1 >> 4)
+    if (padding === 1) out[to++] = (b1 << 4) | (b2 >> 2)
+    if ((padding === 1 ? b2 & 3 : b1 & 15) !== 0)
+      throw refuse('base64 is not canonical: bits before the padding are set')
   }
+  if (wrong !== 0) throw refuse('text is not base64')
+  if (size !== undefined && out.length !== size) throw refuse(`base64 has ${out.length} bytes, expected ${size}`)
   return out
 }
 

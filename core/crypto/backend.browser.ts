@@ -1,6 +1,7 @@
 import { hmac as nobleHmac } from '@noble/hashes/hmac.js'
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js'
 import type { Backend, HashName, PrivateKeyHandle, SignatureAlgorithm } from '#core/crypto/backend.js'
+import { hasKeyForm } from '#core/crypto/spki.js'
 
 interface WebKey extends PrivateKeyHandle {
   readonly key: CryptoKey
@@ -81,6 +82,7 @@ export const backend: Backend = {
   },
 
   async verify(algorithm, spki, message, signature) {
+    if (!hasKeyForm(algorithm, spki)) return false
     try {
       const key = await subtle.importKey('spki', plain(spki), keyParameters[algorithm], false, ['verify'])
       return await subtle.verify(signParameters[algorithm], key, plain(signature), plain(message))

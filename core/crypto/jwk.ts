@@ -1,6 +1,7 @@
-import { concat, equal, fromBase64Url, toBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { concat, fromBase64Url, toBase64Url, utf8 } from '#core/bytes/bytes.js'
 import type { CryptoCode } from '#core/crypto/failures.js'
 import { sha256 } from '#core/crypto/hash.js'
+import { ed25519Prefix, hasKeyForm, p256Prefix } from '#core/crypto/spki.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { base64Url, literal, object, type Shape, string } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
@@ -40,13 +41,6 @@ export function thumbprint(key: PublicJwk): string {
   return toBase64Url(sha256(canonicalJson(key)))
 }
 
-// The constant DER before the raw key in a SubjectPublicKeyInfo (RFC 8410, RFC 5480).
-const ed25519Prefix = new Uint8Array([0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00])
-const p256Prefix = new Uint8Array([
-  0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-  0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
-])
-
 /** The DER SubjectPublicKeyInfo of a key. */
 export function jwkToSpki(key: SignatureJwk): Uint8Array {
   if (key.kty === 'OKP') return concat(ed25519Prefix, fromBase64Url(key.x, 32))
@@ -55,10 +49,10 @@ export function jwkToSpki(key: SignatureJwk): Uint8Array {
 
 /** The JWK of a DER SubjectPublicKeyInfo of an Ed25519 or P-256 key. @throws crypto/key */
 export function spkiToJwk(spki: Uint8Array): SignatureJwk {
-  if (spki.length === 44 && equal(spki.subarray(0, 12), ed25519Prefix)) {
+  if (hasKeyForm('Ed25519', spki)) {
     return { kty: 'OKP', crv: 'Ed25519', x: toBase64Url(spki.subarray(12)) }
   }
-  if (spki.length === 91 && equal(spki.subarray(0, 27), p256Prefix)) {
+  if (hasKeyForm('ES256', spki)) {
     return { kty: 'EC', crv: 'P-256', x: toBase64Url(spki.subarray(27, 59)), y: toBase64Url(spki.subarray(59)) }
   }
   throw new Failure<CryptoCode>('crypto/key', 'not an Ed25519 or uncompressed P-256 public key')

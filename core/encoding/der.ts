@@ -21,11 +21,29 @@ export const derTag = {
   set: 0x31,
 } as const
 
-/** One value: its contents, and all of its bytes as they were signed. Both are views, not copies. */
-export interface Der {
+/** One value: its contents, and all of its bytes as they were signed. Both are views, made when asked for. */
+export class Der {
   readonly tag: number
-  readonly body: Uint8Array
-  readonly whole: Uint8Array
+  readonly #bytes: Uint8Array
+  readonly #start: number
+  readonly #from: number
+  readonly #end: number
+
+  constructor(tag: number, bytes: Uint8Array, start: number, from: number, end: number) {
+    this.tag = tag
+    this.#bytes = bytes
+    this.#start = start
+    this.#from = from
+    this.#end = end
+  }
+
+  get body(): Uint8Array {
+    return this.#bytes.subarray(this.#from, this.#end)
+  }
+
+  get whole(): Uint8Array {
+    return this.#bytes.subarray(this.#start, this.#end)
+  }
 }
 
 function refuse(code: DerCode, message: string): Failure<DerCode> {
@@ -65,7 +83,7 @@ export class DerReader {
     const { size, from } = this.#length(what)
     if (size > this.#bytes.length - from) throw refuse('der/truncated', `${what} is cut off`)
     this.#at = from + size
-    return { tag, body: this.#bytes.subarray(from, this.#at), whole: this.#bytes.subarray(start, this.#at) }
+    return new Der(tag, this.#bytes, start, from, this.#at)
   }
 
   #length(what: string): { size: number; from: number } {
@@ -132,22 +150,22 @@ export function derOid(value: Der, what: string): string {
   const body = value.body
   if (body.length === 0 || body.length > 64 || body[body.length - 1]! & 0x80)
     throw refuse('der/value', `${what} is no object identifier`)
-  const arcs: number[] = []
+  let out = ''
   let arc = 0
   let fresh = true
   for (const byte of body) {
     if (fresh && byte === 0x80) throw refuse('der/value', `${what} has an arc that is not minimal`)
     arc = arc * 128 + (byte & 0x7f)
-    if (!Number.isSafeInteger(arc)) throw refuse('der/value', `${what} has an arc beyond 2^53`)
+    if (arc > Number.MAX_SAFE_INTEGER) throw refuse('der/value', `${what} has an arc beyond 2^53`)
     fresh = !(byte & 0x80)
-    if (fresh) {
-      arcs.push(arc)
-      arc = 0
-    }
+    if (!fresh) continue
+    if (out === '') {
+      const head = Math.min(2, Math.floor(arc / 40))
+      out = `${head}.${arc - head * 40}`
+    } else out += `.${arc}`
+    arc = 0
   }
-  const first = arcs[0]!
-  const head = Math.min(2, Math.floor(first / 40))
-  return [head, first - head * 40, ...arcs.slice(1)].join('.')
+  return out
 }
 
 /** The bits of a BIT STRING, and how many of the last byte are none. @throws der/value */
@@ -186,17 +204,26 @@ export function derAscii(value: Der, what: string): string {
  */
 export function readDerTime(reader: DerReader, what: string, form: 'profile' | 'any' = 'profile'): number {
   const short = reader.tag === derTag.utcTime
-  const value = reader.next(short ? derTag.utcTime : derTag.generalizedTime, what)
-  const text = derAscii(value, what)
-  const digits = short ? `${Number(text.slice(0, 2)) < 50 ? '20' : '19'}${text}` : text
-  const parts = /^(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/.exec(digits)
-  if (!parts) throw refuse('der/value', `${what} is no time`)
-  const [, year, month, day, hour, minute, second] = parts
-  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`
-  const date = new Date(iso)
+  const { body } = reader.next(short ? derTag.utcTime : derTag.generalizedTime, what)
+  // A CRL has one in every entry, so the digits are read where they stand.
+  const from = short ? 2 : 4
+  let wrong = body.length !== from + 11 || body[from + 10] !== 0x5a ? 1 : 0
+  const two = (at: number): number => {
+    const [tens, ones] = [body[at]! - 0x30, body[at + 1]! - 0x30]
+    if (!(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9)) wrong = 1
+    return tens * 10 + ones
+  }
+  const head = two(0)
+  const year = short ? (head < 50 ? 2000 : 1900) + head : head * 100 + two(2)
+  const [month, day] = [two(from), two(from + 2)]
+  const [hour, minute, second] = [two(from + 4), two(from + 6), two(from + 8)]
+  if (wrong !== 0) throw refuse('der/value', `${what} is no time`)
+  const date = new Date(0)
+  date.setUTCFullYear(year, month - 1, day)
+  date.setUTCHours(hour, minute, second)
   // Invariant: a day that does not exist is refused, not carried into the next month.
-  if (Number.isNaN(date.getTime()) || date.toISOString() !== iso) throw refuse('der/value', `${what} is no date`)
-  if (!short && form === 'profile' && Number(year) < 2050)
-    throw refuse('der/value', `${what} must be a UTCTime before 2050`)
+  const exists = month >= 1 && month <= 12 && day >= 1 && date.getUTCMonth() === month - 1 && date.getUTCDate() === day
+  if (!exists || hour > 23 || minute > 59 || second > 59) throw refuse('der/value', `${what} is no date`)
+  if (!short && form === 'profile' && year < 2050) throw refuse('der/value', `${what} must be a UTCTime before 2050`)
   return date.getTime() / 1000
 }

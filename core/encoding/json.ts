@@ -14,15 +14,28 @@ export type JsonCode =
   | 'json/canonical'
   | 'json/surrogate'
 
-const whitespace = /[ \t\n\r]*/y
 const stringToken = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
 const numberToken = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const loneSurrogate = /\p{Surrogate}/u
+
+/** Printable ASCII without quotation mark and backslash: spelled in JSON as it stands. */
+const plain = /^[ !#-[\]-~]*$/
+const words = [
+  ['true', true],
+  ['false', false],
+  ['null', null],
+] as const
 
 interface Cursor {
   readonly text: string
   at: number
   items: number
+}
+
+function skipSpace(cursor: Cursor): void {
+  const { text } = cursor
+  let code = text.charCodeAt(cursor.at)
+  while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++cursor.at)
 }
 
 function match(cursor: Cursor, token: RegExp): string | undefined {
@@ -36,7 +49,23 @@ function syntax(cursor: Cursor, expected: string): Failure<JsonCode> {
   return new Failure<JsonCode>('json/syntax', `expected ${expected} at character ${cursor.at}`)
 }
 
+/** From a quote to the next one, where nothing between them needs a second look; undefined where something does. */
+function readPlainString(cursor: Cursor): string | undefined {
+  const { text, at } = cursor
+  if (text.charCodeAt(at) !== 0x22) return undefined
+  let end = at + 1
+  for (let code = text.charCodeAt(end); code !== 0x22; code = text.charCodeAt(++end)) {
+    // A control character, the end of the text (NaN), a backslash, or half of a pair perhaps.
+    if (!(code >= 0x20 && code < 0xd800) || code === 0x5c) return undefined
+  }
+  cursor.at = end + 1
+  // A longer slice would hold on to the whole text as long as the value lives.
+  return end - at < 12 ? text.slice(at + 1, end) : (JSON.parse(text.slice(at, end + 1)) as string)
+}
+
 function readString(cursor: Cursor): string {
+  const plain = readPlainString(cursor)
+  if (plain !== undefined) return plain
   const token = match(cursor, stringToken)
   if (token === undefined) throw syntax(cursor, 'a string')
   const value = JSON.parse(token) as string
@@ -45,6 +74,13 @@ function readString(cursor: Cursor): string {
 }
 
 function readNumber(cursor: Cursor): number {
+  const { text, at } = cursor
+  const [first, second] = [text.charCodeAt(at), text.charCodeAt(at + 1)]
+  // One digit before a comma or a bracket: most numbers of most documents.
+  if (first >= 0x30 && first <= 0x39 && (second === 0x2c || second === 0x7d || second === 0x5d)) {
+    cursor.at++
+    return first - 0x30
+  }
   const token = match(cursor, numberToken)
   if (token === undefined) throw syntax(cursor, 'a value')
   const value = Number(token)
@@ -57,7 +93,7 @@ function readNumber(cursor: Cursor): number {
 function readArray(cursor: Cursor, depth: number): Json[] {
   const out: Json[] = []
   cursor.at++
-  match(cursor, whitespace)
+  skipSpace(cursor)
   if (cursor.text[cursor.at] === ']') {
     cursor.at++
     return out
@@ -71,23 +107,27 @@ function readArray(cursor: Cursor, depth: number): Json[] {
 }
 
 function readObject(cursor: Cursor, depth: number): Json {
-  const members = new Map<string, Json>()
+  const members: Record<string, Json> = {}
   cursor.at++
-  match(cursor, whitespace)
+  skipSpace(cursor)
   if (cursor.text[cursor.at] === '}') {
     cursor.at++
-    return {}
+    return members
   }
   for (;;) {
-    match(cursor, whitespace)
+    skipSpace(cursor)
     const name = readString(cursor)
-    if (members.has(name)) throw new Failure<JsonCode>('json/duplicate', `member ${JSON.stringify(name)} occurs twice`)
-    match(cursor, whitespace)
+    if (Object.hasOwn(members, name))
+      throw new Failure<JsonCode>('json/duplicate', `member ${JSON.stringify(name)} occurs twice`)
+    skipSpace(cursor)
     if (cursor.text[cursor.at++] !== ':') throw syntax(cursor, 'a colon')
-    members.set(name, readValue(cursor, depth + 1))
+    const value = readValue(cursor, depth + 1)
+    // Invariant: a defined property, so that a member called __proto__ stays a member.
+    if (name === '__proto__')
+      Object.defineProperty(members, name, { value, writable: true, enumerable: true, configurable: true })
+    else members[name] = value
     const next = cursor.text[cursor.at++]
-    // Invariant: defined properties, so that a member called __proto__ stays a member.
-    if (next === '}') return Object.fromEntries(members)
+    if (next === '}') return members
     if (next !== ',') throw syntax(cursor, 'a comma or the end of the object')
   }
 }
@@ -95,9 +135,9 @@ function readObject(cursor: Cursor, depth: number): Json {
 function readValue(cursor: Cursor, depth: number): Json {
   if (depth > jsonDepthMax) throw new Failure<JsonCode>('json/limit', `nested deeper than ${jsonDepthMax}`)
   if (++cursor.items > jsonItemsMax) throw new Failure<JsonCode>('json/limit', `more than ${jsonItemsMax} values`)
-  match(cursor, whitespace)
+  skipSpace(cursor)
   const value = readBare(cursor, depth)
-  match(cursor, whitespace)
+  skipSpace(cursor)
   return value
 }
 
@@ -106,12 +146,8 @@ function readBare(cursor: Cursor, depth: number): Json {
   if (first === '{') return readObject(cursor, depth)
   if (first === '[') return readArray(cursor, depth)
   if (first === '"') return readString(cursor)
-  for (const [word, value] of [
-    ['true', true],
-    ['false', false],
-    ['null', null],
-  ] as const) {
-    if (cursor.text.startsWith(word, cursor.at)) {
+  for (const [word, value] of words) {
+    if (first === word[0] && cursor.text.startsWith(word, cursor.at)) {
       cursor.at += word.length
       return value
     }
@@ -134,25 +170,37 @@ export function parseJson(bytes: Uint8Array, sizeMax = jsonSizeMax): Json {
   return value
 }
 
-function canonical(value: Json): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
+function canonical(value: Json, known: KnownText | undefined): string {
   if (value !== null && typeof value === 'object') {
+    const text = known?.(value)
+    if (text !== undefined) return text
+    if (Array.isArray(value)) return `[${value.map((one: Json) => canonical(one, known)).join(',')}]`
     const members = Object.entries(value).filter(([, member]) => member !== undefined)
     members.sort(([a], [b]) => (a < b ? -1 : 1)) // UTF-16 code units, as RFC 8785 wants
-    return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`
+    return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member, known)}`).join(',')}}`
   }
   if (typeof value === 'number' && !Number.isFinite(value))
     throw new Failure<JsonCode>('json/number', 'number is not finite')
-  return JSON.stringify(value)
+  // Long texts are base64 most of the time: looking for what needs an escape is cheaper than writing each character.
+  return typeof value === 'string' && plain.test(value) ? `"${value}"` : JSON.stringify(value)
 }
+
+/** The canonical text of an object or array, where it was written before; undefined where it was not. */
+type KnownText = (value: object) => string | undefined
 
 /**
  * The one canonical form of a value. Members that are `undefined` are left out.
  *
+ * known   asked for each object and array first; trusts that what it answers is the canonical text of that one
  * source  RFC 8785, "Serialization of Primitive Data Types", "Sorting of Object Properties"
  */
-export function canonicalJson(value: unknown): Uint8Array {
-  return utf8(canonical(value as Json))
+export function canonicalJson(value: unknown, known?: KnownText): Uint8Array {
+  return utf8(canonical(value as Json, known))
+}
+
+/** The same as text. */
+export function canonicalText(value: unknown, known?: KnownText): string {
+  return canonical(value as Json, known)
 }
 
 /** The value of a JSON text that must already be in canonical form. @throws json/canonical and all of parseJson */

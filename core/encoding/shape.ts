@@ -129,13 +129,14 @@ export function either<A, B>(a: Shape<A>, b: Shape<B>): Shape<A | B> {
 export function object<const M extends { readonly [name: string]: Shape<unknown> }>(
   members: M,
 ): Shape<{ readonly [K in keyof M]: Shaped<M[K]> }> {
+  const entries = Object.entries(members)
   return (value, path) => {
     const given = asObject(value, path)
     for (const name of Object.keys(given)) {
       if (!Object.hasOwn(members, name)) throw refuse('shape/unknown', path, `unknown member ${JSON.stringify(name)}`)
     }
     const out: Record<string, unknown> = {}
-    for (const [name, shape] of Object.entries(members)) {
+    for (const [name, shape] of entries) {
       const member = shape(Object.hasOwn(given, name) ? given[name] : undefined, path ? `${path}.${name}` : name)
       if (member !== undefined) out[name] = member
     }

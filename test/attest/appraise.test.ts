@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { appraise, appraiseEvidence, defaultPolicy } from '#attest/appraise.js'
+import { makeCaches } from '#attest/caches.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { parseReport } from '#attest/snp/parse.js'
 import { vendorRoots } from '#attest/snp/roots.js'
@@ -15,7 +16,6 @@ import { isFailure } from '#core/failure.js'
 import { type Evidence, evidenceShape } from '#core/wire/evidence.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { commonName, parseCertificate } from '#core/x509/certificate.js'
-import { LinkCache } from '#core/x509/links.js'
 import { outside } from '../fakes/outside.js'
 import {
   testMeasurement,
@@ -199,15 +199,14 @@ describe('a verdict', () => {
     expect(withoutCrl.digests.evidence).not.toBe(first.digests.evidence)
   })
 
-  test('is the same with a cache of links, and dates are read again', async () => {
-    const cached = { ...anchors, links: new LinkCache() }
+  test('is the same with caches, and dates are read again', async () => {
+    const caches = makeCaches()
     const evidence = await mintEvidence()
     const plain = await appraiseEvidence(evidence, anchors, input)
-    expect(await appraiseEvidence(evidence, cached, input)).toEqual(plain)
-    expect(await appraiseEvidence(evidence, cached, input)).toEqual(plain)
-    expect(await appraiseEvidence(evidence, cached, { ...input, at: testTime + 20 * 365 * 86_400 })).toMatchObject({
-      failure: 'chain/expired',
-    })
+    expect(await appraiseEvidence(evidence, anchors, input, caches)).toEqual(plain)
+    expect(await appraiseEvidence(evidence, anchors, input, caches)).toEqual(plain)
+    const later = { ...input, at: testTime + 20 * 365 * 86_400 }
+    expect(await appraiseEvidence(evidence, anchors, later, caches)).toMatchObject({ failure: 'chain/expired' })
   })
 })
 

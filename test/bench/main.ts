@@ -6,7 +6,7 @@ interface Bench {
 }
 
 /** What other programs here start or import: no benches of their own. */
-const parts = ['main.js', 'compare.js', 'load-once.js', 'decrypt-worker.js']
+const parts = ['main.js', 'compare.js', 'load-once.js', 'decrypt-worker.js', 'verify-cases.js']
 const names = readdirSync(new URL('.', import.meta.url))
   .filter((file) => file.endsWith('.js') && !parts.includes(file))
   .map((file) => file.slice(0, -3))

@@ -50,6 +50,11 @@ const minted: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'crl-signature': { 'tdx/pck-crl-of-another-authority': 'ours refused (crl/issuer-name), oracle UpToDate []' },
   'crl-floor': { 'tdx/root-crl-older-than-the-floor': 'ours refused (dcap/crl-floor), oracle UpToDate []' },
+  'tcb-floor': {
+    'tdx/identity-of-an-older-edition': 'ours refused (dcap/tcb-floor), oracle UpToDate []',
+    'tdx/tcb-info-of-an-older-edition': 'ours refused (dcap/tcb-floor), oracle UpToDate []',
+    'tdx/tcb-info-older-than-one-of-its-edition': 'ours refused (dcap/tcb-floor), oracle UpToDate []',
+  },
   'pce-id': { 'tdx/tcb-info-of-another-pce': 'ours refused (dcap/pce-id), oracle UpToDate []' },
   'certificate-names': {
     'tdx/authority-with-another-name': 'ours refused (dcap/certificate-name), oracle UpToDate []',

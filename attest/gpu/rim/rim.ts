@@ -1,9 +1,11 @@
 import type { Anchors } from '#attest/anchors.js'
-import { isP384, rootPlatform } from '#attest/gpu/chain.js'
+import { type Caches, noCaches } from '#attest/caches.js'
+import { rootPlatform } from '#attest/gpu/chain.js'
 import { blockCount } from '#attest/gpu/layout.js'
 import { elementsOf, readSignature, refuse, verifyDigest, verifySignedInfo } from '#attest/gpu/rim/signature.js'
 import { nvidiaRoots } from '#attest/gpu/roots.js'
 import { fromBase64, fromHex } from '#core/bytes/bytes.js'
+import { hasKeyForm } from '#core/crypto/spki.js'
 import { parseXml, type XmlElement } from '#core/encoding/xml.js'
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -84,7 +86,7 @@ function readCertificates(certificates: readonly Uint8Array[]): readonly Certifi
   if (signer.isCa || signer.keyUsage?.digitalSignature !== true)
     throw refuse('gpu/rim-certificate', 'signer of the RIM is an authority, or may not sign')
   for (const [i, one] of chain.entries()) {
-    if (one.algorithm !== 'ES384' || !isP384(one.spki))
+    if (one.algorithm !== 'ES384' || !hasKeyForm('ES384', one.spki))
       throw refuse('gpu/rim-certificate', `${names[i]} is not on P-384`)
   }
   return chain
@@ -139,8 +141,9 @@ export async function verifyRimChain(
   { chain }: Rim,
   anchors: Anchors,
   at: UnixSeconds,
+  caches: Caches = noCaches(),
 ): Promise<'hardware' | 'simulated'> {
   const platform = rootPlatform(chain.at(-1)!, nvidiaRoots.rim, anchors, 'the RIM')
-  await verifyChain(chain, names, at, anchors.links)
+  await verifyChain(chain, names, at, caches.links)
   return platform
 }

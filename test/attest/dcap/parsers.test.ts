@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { verifyQeIdentity, verifyTcbInfo } from '#attest/dcap/collateral.js'
 import { readPck } from '#attest/dcap/pck.js'
 import { cutQuote, parseQuote } from '#attest/dcap/quote.js'
-import { intelRoot } from '#attest/dcap/roots.js'
+import { intelRoot, intelRootCertificate } from '#attest/dcap/roots.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { parseCcel } from '#attest/tdx/ccel.js'
 import { verifyEventLog } from '#attest/tdx/event-log.js'
@@ -14,7 +14,7 @@ import { concat, fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
-import { parseCertificate } from '#core/x509/certificate.js'
+import { parseCertificate, verifyX509Signature } from '#core/x509/certificate.js'
 import { codeOf } from '../../fakes/code-of.js'
 import { dcapRootDigest, mintDcap, mintDcapEvidence } from '../../fakes/dcap.js'
 import { testTime } from '../../fakes/platform.js'
@@ -137,9 +137,11 @@ test('an empty log does not replay to registers that hold something', async () =
   expect(codeOf(() => verifyEventLog(utf8('[]'), report))).toBe('tdx/event-log-replay')
 })
 
-test('the root that is compiled in is that of the file', () => {
+test('the root that is compiled in is that of the file, and signed itself', async () => {
   const pem = readFileSync(new URL('../../../attest/dcap/roots/intel-sgx-root-ca.pem', import.meta.url))
   const [der] = parsePem(fromUtf8(new Uint8Array(pem)), 'CERTIFICATE', 1)
   expect(toHex(sha256(parseCertificate(der!).spki))).toBe(intelRoot)
-  expect(toHex(sha256(der!))).toBe('44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3')
+  expect(toHex(sha256(der!))).toBe(intelRootCertificate)
+  const root = parseCertificate(der!)
+  await verifyX509Signature(root.algorithm, root.spki, root.tbs, root.signature, 'root')
 })

@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
+import { makeCaches } from '#attest/caches.js'
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
 import { parseReport } from '#attest/gpu/parse.js'
 import { readRim } from '#attest/gpu/rim/rim.js'
 import { nvidiaRoots } from '#attest/gpu/roots.js'
 import { verifyEvidence } from '#attest/kinds.js'
+import { noTrace } from '#attest/trace.js'
 import { concat, fromBase64, fromUtf8, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { Json } from '#core/encoding/json.js'
@@ -15,7 +17,6 @@ import { isFailure } from '#core/failure.js'
 import { deviceNonceOf } from '#core/wire/binding.js'
 import { anyEvidenceShape, evidenceShape, type GpuEvidence } from '#core/wire/evidence.js'
 import { parseCertificate } from '#core/x509/certificate.js'
-import { LinkCache } from '#core/x509/links.js'
 import { codeOf } from '../../fakes/code-of.js'
 import { goldenOf, gpuReportData, gpuRootDigest, mintGpuEvidence, single, versions } from '../../fakes/gpu.js'
 import { mintRim, rimRootDigest } from '../../fakes/gpu-rim.js'
@@ -106,14 +107,15 @@ test('no changed bit of a report or of a RIM is accepted', async () => {
 })
 
 test('what was read before changes no verdict', async () => {
-  const reads = { certificates: new Map(), rims: new Map(), answers: new Map() }
-  const remembering = { ...anchors, reads, links: new LinkCache() }
+  const caches = makeCaches()
   const plain = await verifyEvidence(evidence, anchors, testTime)
-  for (let round = 0; round < 2; round++) expect(await verifyEvidence(evidence, remembering, testTime)).toEqual(plain)
-  expect([reads.certificates.size, reads.rims.size]).toEqual([5, 2])
+  for (let round = 0; round < 2; round++)
+    expect(await verifyEvidence(evidence, anchors, testTime, noTrace, caches)).toEqual(plain)
+  // A device, two RIMs and the texts of what came along.
+  expect(caches.size).toBe(4)
   // Neither roots nor dates are remembered, and a signature of the device is verified each time.
   const rejection = (one: GpuEvidence, simulatedRoots: readonly string[], at: number) =>
-    expect(verifyEvidence(one, { ...remembering, simulatedRoots }, at)).rejects
+    expect(verifyEvidence(one, { simulatedRoots }, at, noTrace, caches)).rejects
   await rejection(evidence, [gpuRootDigest], testTime).toMatchObject({ code: 'gpu/unknown-root' })
   await rejection(evidence, [rimRootDigest], testTime).toMatchObject({ code: 'gpu/unknown-root' })
   await rejection(evidence, anchors.simulatedRoots, testTime + 2000 * 86_400).toMatchObject({ code: 'chain/expired' })

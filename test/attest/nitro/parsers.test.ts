@@ -1,17 +1,18 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { makeCaches } from '#attest/caches.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { parseDocument } from '#attest/nitro/parse.js'
 import { awsRoot } from '#attest/nitro/roots.js'
 import { nitroSteps } from '#attest/nitro/steps.js'
+import { noTrace } from '#attest/trace.js'
 import { concat, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { type Cbor, type CborKey, encodeCbor } from '#core/encoding/cbor.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
 import { parseCertificate } from '#core/x509/certificate.js'
-import { LinkCache } from '#core/x509/links.js'
 import { codeOf } from '../../fakes/code-of.js'
 import { mintNitro, mintNitroEvidence, nitroRootDigest } from '../../fakes/nitro.js'
 import { testTime } from '../../fakes/platform.js'
@@ -87,11 +88,11 @@ test('the steps are told in the order of the catalogue, with what was found', as
   expect(told[1]![1]).toContain('NOT HARDWARE')
 })
 
-test('links that were verified before give the same result, and no other', async () => {
-  const links = new LinkCache()
+test('a chain that was verified before gives the same result, and no other', async () => {
+  const caches = makeCaches()
   const evidence = await mintNitroEvidence()
-  for (let i = 0; i < 2; i++) await verifyEvidence(evidence, { ...anchors, links }, testTime)
-  const late = verifyEvidence(evidence, { ...anchors, links }, testTime + 10_800)
+  for (let i = 0; i < 2; i++) await verifyEvidence(evidence, anchors, testTime, noTrace, caches)
+  const late = verifyEvidence(evidence, anchors, testTime + 10_800, noTrace, caches)
   await expect(late).rejects.toMatchObject({ code: 'chain/expired' })
 })
 

@@ -1,0 +1,239 @@
+import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { canonicalJson, canonicalText } from '#core/encoding/json.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { VerifiedLinks } from '#core/x509/chain.js'
+import { LinkCache } from '#core/x509/links.js'
+
+declare const held: unique symbol
+
+/** Names one sort of remembered result, and its type. */
+export interface Slot<T> {
+  readonly name: string
+  readonly [held]?: T
+}
+
+/** A result that was verified, and from when until when (both included) the same bytes give it again. */
+export interface Remembered<T> {
+  readonly value: T
+  readonly from: UnixSeconds
+  readonly until: UnixSeconds
+  /** bytes that the result was read from: what it costs to keep */
+  readonly size: number
+}
+
+/** An entry is charged for its own objects beside the bytes it was read from: parsed JSON takes several times its text. */
+const sizeFactor = 8
+
+/**
+ * What verifications before this one established about vendors' collateral and chains. Never evidence: what a machine
+ * signed is verified on every call. State with a lifetime, which whoever verifies often makes and hands in; results are
+ * the same without.
+ *
+ * Invariant: a key is a digest of every byte that the result was read from. Whatever depends on the caller (roots, floors)
+ * or on the time is judged anew on every call: times by the interval, of which a hit must be inside. What failed is
+ * never put in.
+ */
+export class Caches {
+  /** signatures of certificates that were found good; names, dates and constraints are read again each time */
+  readonly links: VerifiedLinks | undefined
+  readonly #entries = new Map<string, Remembered<unknown>>()
+  readonly #entriesMax: number
+  readonly #bytesMax: number
+  #bytes = 0
+
+  constructor(entriesMax: number, bytesMax: number, links?: VerifiedLinks) {
+    this.#entriesMax = entriesMax
+    this.#bytesMax = bytesMax
+    this.links = links
+  }
+
+  /** Whether anything is kept from one call to the next: where not, no key is worth its digest. */
+  get keeps(): boolean {
+    return this.#entriesMax > 0
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** What is remembered under this key for this time; undefined when it would have to be verified. */
+  get<T>(slot: Slot<T>, key: string, at: UnixSeconds): T | undefined {
+    const id = `${slot.name} ${key}`
+    const entry = this.#entries.get(id)
+    if (!entry || at < entry.from || at > entry.until) return undefined
+    this.#entries.delete(id)
+    this.#entries.set(id, entry) // the newest stand last
+    return entry.value as T
+  }
+
+  /** Remembers a result that was verified just now. The least recently used make room. */
+  set<T>(slot: Slot<T>, key: string, result: Remembered<T>): void {
+    const id = `${slot.name} ${key}`
+    const size = result.size * sizeFactor
+    if (!this.keeps || size > this.#bytesMax || result.from > result.until) return
+    freeze(result.value)
+    this.#drop(id)
+    this.#entries.set(id, { ...result, size })
+    this.#bytes += size
+    while (this.#entries.size > this.#entriesMax || this.#bytes > this.#bytesMax)
+      this.#drop(this.#entries.keys().next().value!)
+  }
+
+  #drop(id: string): void {
+    const entry = this.#entries.get(id)
+    if (!entry) return
+    this.#bytes -= entry.size
+    this.#entries.delete(id)
+  }
+}
+
+/** What is handed out again and again stays as it was verified. Views of bytes cannot be frozen; none leave the verifier. */
+function freeze(value: unknown): void {
+  if (value === null || typeof value !== 'object' || ArrayBuffer.isView(value) || Object.isFrozen(value)) return
+  Object.freeze(value)
+  for (const member of Object.values(value)) freeze(member)
+}
+
+/**
+ * Empty caches.
+ *
+ * entriesMax  how many results are kept, and how many links of chains
+ * bytesMax    how much they may take, roughly
+ */
+export function makeCaches({ entriesMax = 4096, bytesMax = 64 * 1024 * 1024 } = {}): Caches {
+  return new Caches(entriesMax, bytesMax, new LinkCache(entriesMax))
+}
+
+/** Keep nothing. */
+export function noCaches(): Caches {
+  return new Caches(0, 0)
+}
+
+/** Keep nothing but links, for one run over chains that have some in common. */
+export function linksOf(caches: Caches): Caches {
+  return caches.links ? caches : new Caches(0, 0, new Set<string>())
+}
+
+/** A key for exactly these parts, each of them whole. */
+export function keyOf(...parts: readonly (Uint8Array | string)[]): string {
+  const digests = parts.map((part) => sha256(typeof part === 'string' ? utf8(part) : part))
+  return toHex(sha256(concat(...digests)))
+}
+
+/** The time in which all of these hold, both ends included. */
+export function whileAll(
+  intervals: readonly { readonly from: UnixSeconds; readonly until: UnixSeconds }[],
+): Pick<Remembered<unknown>, 'from' | 'until'> {
+  return {
+    from: Math.max(...intervals.map(({ from }) => from)),
+    until: Math.min(...intervals.map(({ until }) => until)),
+  }
+}
+
+/** What is remembered for this time, or else what `verify` establishes now. */
+export async function remembered<T>(
+  caches: Caches,
+  slot: Slot<T>,
+  key: () => string,
+  at: UnixSeconds,
+  verify: () => Promise<Remembered<T>>,
+): Promise<T> {
+  if (!caches.keeps) return (await verify()).value
+  const id = key()
+  const known = caches.get(slot, id, at)
+  if (known !== undefined) return known
+  const result = await verify()
+  caches.set(slot, id, result)
+  return result.value
+}
+
+/** Texts and what holds them: collateral of every kind. */
+export type Texts = string | null | readonly Texts[] | { readonly [name: string]: Texts }
+
+/** Tells apart what differs in what vendors change; the rest is told apart by comparing whole texts. */
+function summary(texts: Texts): string {
+  if (texts === null) return 'null'
+  if (typeof texts === 'string') return `${texts.length}:${texts.slice(-24)}`
+  return `{${Object.entries(texts)
+    .map(([name, one]) => `${name}:${summary(one)}`)
+    .join(' ')}}`
+}
+
+function isSame(a: Texts, b: Texts): boolean {
+  if (a === null || b === null || typeof a === 'string' || typeof b === 'string') return a === b
+  const [left, right] = [Object.entries(a), b as { readonly [name: string]: Texts }]
+  return (
+    Array.isArray(a) === Array.isArray(b) &&
+    left.length === Object.keys(b).length &&
+    left.every(([name, one]) => Object.hasOwn(right, name) && isSame(one, right[name]!))
+  )
+}
+
+const sizeOf = (texts: Texts): number =>
+  texts === null
+    ? 4
+    : typeof texts === 'string'
+      ? texts.length
+      : Object.values(texts).reduce((sum, one) => sum + sizeOf(one), 2)
+
+/**
+ * What was made before of exactly these texts, which hold for all times, or else what `make` makes of them now and for all
+ * callers. Texts are compared, not hashed, which costs a fiftieth. Nothing is kept when `make` throws.
+ */
+export async function ofTexts<T>(
+  caches: Caches,
+  slot: Slot<{ readonly texts: Texts; readonly made: T }>,
+  texts: Texts,
+  make: () => Promise<T>,
+): Promise<T> {
+  return knownOf(caches, slot, texts)?.made ?? keep(caches, slot, texts, await make())
+}
+
+function knownOf<T>(
+  caches: Caches,
+  slot: Slot<{ readonly texts: Texts; readonly made: T }>,
+  texts: Texts,
+): { readonly made: T } | undefined {
+  if (!caches.keeps) return undefined
+  const known = caches.get(slot, summary(texts), 0)
+  return known && isSame(known.texts, texts) ? known : undefined
+}
+
+function keep<T>(caches: Caches, slot: Slot<{ readonly texts: Texts; readonly made: T }>, texts: Texts, made: T): T {
+  if (!caches.keeps) return made
+  const value = { texts: structuredClone(texts), made }
+  caches.set(slot, summary(texts), { value, from: 0, until: Number.MAX_SAFE_INTEGER, size: sizeOf(texts) })
+  return made
+}
+
+/** The canonical text of verified collateral, that of each of its members, and the SHA-256 of the whole in hex. */
+export interface WrittenTexts {
+  readonly canonical: string
+  readonly members: Readonly<Record<string, string>>
+  readonly digest: string
+}
+const writtenSlot: Slot<{ readonly texts: Texts; readonly made: WrittenTexts }> = { name: 'texts' }
+
+/** What was written before of exactly these texts. */
+export function written(caches: Caches, texts: Texts): WrittenTexts | undefined {
+  return knownOf(caches, writtenSlot, texts)?.made
+}
+
+/** The digest of collateral: of its canonical JSON, as results name it. */
+export function textsDigest(caches: Caches, texts: Texts): string {
+  return written(caches, texts)?.digest ?? toHex(sha256(canonicalJson(texts)))
+}
+
+/** Writes verified collateral once, for `written` to find. */
+export function write(caches: Caches, texts: Texts): WrittenTexts {
+  const isObject = texts !== null && typeof texts === 'object' && !Array.isArray(texts)
+  const members = Object.fromEntries(
+    Object.entries(isObject ? texts : {}).map(([name, one]) => [name, canonicalText(one)] as const),
+  )
+  const canonical = canonicalText(texts, (part) => {
+    const name = Object.keys(members).find((one) => (texts as { readonly [name: string]: Texts })[one] === part)
+    return name === undefined ? undefined : members[name]
+  })
+  return keep(caches, writtenSlot, texts, { canonical, members, digest: toHex(sha256(utf8(canonical))) })
+}
