@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { createOwnerKeys, ownerKeyFiles } from '#convert/keys/owner-keys.js'
+import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface KeysNewArguments {
   readonly out: string
@@ -53,5 +54,8 @@ export function describe(program: Command, io: Io): void {
     .requiredOption('--name <name>', 'the owner’s name, for the comments that people read', name)
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger keys new --out keys --name acme')
-    .action(async (args: KeysNewArguments) => io.exit(await run(args, io)))
+    .action(async (args: KeysNewArguments) => {
+      closeMemory()
+      io.exit(await run(args, io))
+    })
 }

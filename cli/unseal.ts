@@ -6,6 +6,7 @@ import { loadOwnerPublicKey } from '#convert/keys/owner-keys.js'
 import { unsealToFolder } from '#convert/unseal/unseal.js'
 import { wipe } from '#core/bytes/secret.js'
 import { readSecretFile } from '#host/files.js'
+import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface UnsealArguments {
   readonly folder: string
@@ -52,7 +53,8 @@ export function describe(program: Command, io: Io): void {
     .option('--owner-key <file>', 'public key (PEM) that must have signed; otherwise the one that the manifest names')
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger unseal sealed --identity recovery-identity.txt --out whisper')
-    .action(async (folder: string, options: Omit<UnsealArguments, 'folder'>) =>
-      io.exit(await run({ folder, ...options }, io)),
-    )
+    .action(async (folder: string, options: Omit<UnsealArguments, 'folder'>) => {
+      closeMemory()
+      io.exit(await run({ folder, ...options }, io))
+    })
 }

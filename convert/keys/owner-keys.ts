@@ -122,7 +122,10 @@ export async function loadOwnerKeys(folder: string): Promise<OwnerKeys> {
 
 async function storeRecipient(folder: string): Promise<string> {
   const identity = await readSecretFile(join(folder, ownerKeyFiles.storeIdentity))
-  const recipient = /^# public key: (age1[a-z0-9]+)$/m.exec(fromUtf8(identity))?.[1]
+  // Only the comments become a string: the secret stands below them.
+  let end = 0
+  while (identity[end] === 0x23 && identity.indexOf(0x0a, end) !== -1) end = identity.indexOf(0x0a, end) + 1
+  const recipient = /^# public key: (age1[a-z0-9]+)$/m.exec(fromUtf8(identity.subarray(0, end)))?.[1]
   wipe(identity)
   if (recipient === undefined) {
     throw new Failure<KeysCode>('keys/form', `${ownerKeyFiles.storeIdentity} does not say its public key`)

@@ -93,12 +93,27 @@ export function closeProcess(options: CloseOptions): void {
   }
   if (inspector.url() !== undefined) throw new Failure<ClosedCode>('closed/inspector', 'an inspector is open')
   if (process.platform !== 'linux') throw new Failure<ClosedCode>('closed/system', 'memory is closed on linux only')
-  overwriteFreed()
-  const { prctl, setrlimit } = system()
+  const { prctl } = system()
   if (options.endWithParent) done(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0), 'prctl PR_SET_PDEATHSIG')
-  done(setrlimit(RLIMIT_CORE, new BigUint64Array(2)), 'setrlimit RLIMIT_CORE')
   done(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 'prctl PR_SET_NO_NEW_PRIVS')
-  if (options.dangerousAllowInspection) return
+  shutMemory(options.dangerousAllowInspection)
+}
+
+function shutMemory(dangerousAllowInspection: boolean): void {
+  const { prctl, setrlimit } = system()
+  overwriteFreed()
+  done(setrlimit(RLIMIT_CORE, new BigUint64Array(2)), 'setrlimit RLIMIT_CORE')
+  if (dangerousAllowInspection) return
   done(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 'prctl PR_SET_DUMPABLE')
   done(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 'prctl PR_GET_DUMPABLE')
+}
+
+/**
+ * The memory of an owner's command, which holds keys for as long as it runs: no core file, and no other process of the same
+ * user reads it. An owner works on any system and with any settings of Node: where memory cannot be closed, it stays open.
+ *
+ * throws  closed/system where Linux refuses
+ */
+export function closeMemory(): void {
+  if (process.platform === 'linux') shutMemory(false)
 }

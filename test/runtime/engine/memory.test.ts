@@ -11,6 +11,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { X25519Jwk } from '#core/crypto/jwk.js'
 import type { EngineOptions } from '#runtime/engine/start.js'
@@ -177,6 +178,25 @@ describe('memory of an engine as it runs', () => {
     // Where not even an open process is readable (ptrace scope, no second user), a refusal says nothing about us.
     if (readable !== 'read') context.skip(`inconclusive: the control process answered ${readable}`)
     expect(readAs(uid, closed.engine)).toMatch(/^E(ACCES|PERM)$/)
+  })
+
+  test('the memory of an owner’s command is closed as well, with any settings of Node', async (context) => {
+    const running = async (code: string) => {
+      const script = `import('${pathToFileURL('dist/runtime/engine/closed.js').href}').then((m)=>{${code};console.log(1)});setInterval(()=>{},1e6)`
+      const child = spawn(process.execPath, ['--max-old-space-size=200', '-e', script], {
+        ...user,
+        env: { NODE_OPTIONS: '--no-warnings' },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      children.push(child)
+      await new Promise((resolve) => child.stdout!.once('data', resolve).once('close', resolve))
+      return child.pid!
+    }
+    const readable = readAs(uid, await running(''))
+    if (readable !== 'read') context.skip(`inconclusive: the control process answered ${readable}`)
+    const closed = await running('m.closeMemory()')
+    expect(readAs(uid, closed)).toMatch(/^E(ACCES|PERM)$/)
+    expect(readFileSync(`/proc/${closed}/limits`, 'utf8')).toMatch(/^Max core file size +0 +0 /m)
   })
 
   test('SIGUSR1 opens no inspector', async (context) => {
