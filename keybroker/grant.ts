@@ -16,7 +16,14 @@ import { type BrokerDenial, withRefusals } from '#policies/release/replay.js'
 
 /** A decision that is stored, with its lease if there is one. It is nobody's yet: the log does not have it. */
 export type Recorded =
-  | { readonly kind: 'granted'; readonly written: WrittenEntry; readonly lease: Lease; readonly key: StoredModelKey }
+  | {
+      readonly kind: 'granted'
+      readonly written: WrittenEntry
+      readonly lease: Lease
+      readonly key: StoredModelKey
+      /** the lease as it was before; null for a new one */
+      readonly before: StoredLease | null
+    }
   | { readonly kind: 'denied'; readonly written: WrittenEntry; readonly verdict: Decided<Appraised> }
   /** the owner's statements changed after they were judged; `pending`: and the log has not heard of it */
   | { readonly kind: 'changed' | 'pending' }
@@ -70,7 +77,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     const written = writeDecision({ ...judged, ...standing }, granted, stateIndex, broker.random)
     await tx.appendEntry(written.entry) // 4 the entry, and with it the right to the key
     await storeGrant(tx, judged, lease, written.entry.id, place) // 5 the debit
-    return { kind: 'granted', written, lease, key }
+    return { kind: 'granted', written, lease, key, before: place.held }
   })
 }
 
@@ -127,4 +134,32 @@ async function storeGrant(
   }
   const digest = retryDigest(request)
   await tx.recordGranted({ tenant, id: request.requestId, digest, lease: id, entry }, at)
+}
+
+/**
+ * What was granted and never left is taken back, in one step: a new lease ends and gives its place to others, a renewed one is
+ * what it was, and the request may be made again. Its entry stays: the log says more than left, never less.
+ *
+ * Does nothing when the lease has gone on meanwhile: another answer to the same request may have left with the key.
+ * trusts  that no answer made of this decision leaves, now or later
+ * throws  database/...
+ */
+export async function giveBack(
+  broker: Broker,
+  { request, standing }: Judged,
+  { lease, written, before }: Recorded & { readonly kind: 'granted' },
+): Promise<void> {
+  const entry = written.entry.id
+  const tenant = standing.tenant.id
+  await broker.store.transaction(async (tx) => {
+    const at = broker.clock()
+    await tx.forgetGranted({ tenant, id: request.requestId, entry })
+    const row = await tx.loadLease(lease.id)
+    if (row === null || row.entry !== entry || row.endedAt !== null || row.expiresAt <= at) return
+    if (before === null) await tx.endLease(row.id, at)
+    else {
+      const { id, expiresAt, terms, keysetDigest } = before
+      await tx.renewLease({ id, entry: before.entry, expiresAt, terms, keysetDigest }, at)
+    }
+  })
 }

@@ -131,6 +131,8 @@ export interface StoreTransaction extends StoreReader {
     request: { tenant: string; id: string; digest: string; lease: string; entry: string },
     at: UnixSeconds,
   ): Promise<void>
+  /** The request counts as never granted, when it was this entry that recorded it. */
+  forgetGranted(request: { readonly tenant: string; readonly id: string; readonly entry: string }): Promise<void>
 }
 
 /** The broker's database. */

@@ -16,7 +16,7 @@ import {
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import { renewalToken } from '#keybroker/challenge.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { type Judged, type Recorded, recordDecision } from '#keybroker/grant.js'
+import { giveBack, type Judged, type Recorded, recordDecision } from '#keybroker/grant.js'
 import { makeBeat } from '#keybroker/lease.js'
 import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
@@ -66,7 +66,8 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
     const ear = verdict.allow ? await issueEar(broker, verdict, request) : ''
     const judged: Judged = { verdict, standing, request, at, ear }
     const recorded = await recordDecision(broker, judged) // 4 decision, lease and entry in one step
-    if (recorded.kind === 'granted') return { kind: 'granted', answer: await answer(broker, judged, recorded) }
+    if (recorded.kind === 'granted')
+      return { kind: 'granted', answer: await answerOrGiveBack(broker, judged, recorded) }
     if (recorded.kind === 'denied') return await denied(broker, recorded)
     if (recorded.kind === 'pending') await publishPending(broker, standing.tenant.id)
   }
@@ -90,6 +91,23 @@ async function denied(broker: Broker, recorded: Recorded & { readonly kind: 'den
     reasons: reasonsForHost(verdict.decision),
     entry: index,
     simulated: verdict.result.platform === 'simulated',
+  }
+}
+
+/** Nothing leaves without its proof, and what does not leave holds no place: the owner allows so many nodes at a time. */
+async function answerOrGiveBack(
+  broker: Broker,
+  judged: Judged,
+  recorded: Recorded & { readonly kind: 'granted' },
+): Promise<ReleaseAnswer> {
+  try {
+    return await answer(broker, judged, recorded)
+  } catch (error) {
+    // Without its database the broker cannot; the place is free then when the lease would have ended.
+    await giveBack(broker, judged, recorded).catch((trouble: unknown) => {
+      if (!isFailure(trouble)) throw trouble
+    })
+    throw error
   }
 }
 

@@ -19,6 +19,7 @@ import {
   appendEntry,
   countRefusal,
   type EntryRow,
+  forgetRequest,
   loadEntry,
   loadEntryAt,
   loadPendingEntries,
@@ -149,6 +150,7 @@ function transactionOf(tx: Connection): StoreTransaction {
     async recordGranted(request, at) {
       await recordRequest(tx, { ...request, decidedAt: at })
     },
+    forgetGranted: (request) => forgetRequest(tx, request),
   }
 }
 

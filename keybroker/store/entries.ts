@@ -103,6 +103,12 @@ export async function recordRequest(db: Connection, row: RequestRow): Promise<'f
   return 'again'
 }
 
+/** The request is not known any more, if it was recorded with this entry. */
+export async function forgetRequest(db: Connection, row: Pick<RequestRow, 'tenant' | 'id' | 'entry'>): Promise<void> {
+  const { tenant, id, entry } = requests
+  await db.delete(requests).where(and(eq(tenant, row.tenant), eq(id, row.id), eq(entry, row.entry)))
+}
+
 /** One more refusal of this code in the period that began at `periodStart`. `tenant` is empty when none was named. */
 export async function countRefusal(
   db: Connection,

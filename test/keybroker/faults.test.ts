@@ -7,7 +7,7 @@ import { verifyLease } from '#core/wire/lease.js'
 import type { ReleaseAnswer } from '#core/wire/release.js'
 import { HeadMemory } from '#keybroker/heads.js'
 import { publishPending } from '#keybroker/outbox.js'
-import type { Store } from '#keybroker/ports.js'
+import type { Log, Store } from '#keybroker/ports.js'
 import { release } from '#keybroker/release.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
@@ -65,16 +65,63 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     await chain.test.close()
   })
 
-  test('no release while the witness is away, and the same lease when it is back (I3)', async () => {
+  test('no release while the witness is away (I3), and no place taken: whoever asks first when it is back has it', async () => {
+    const terms = { lease: { seconds: 300, budget: budgetOf(10), nodes: 1 } }
+    const chain = await registered(await open(), { registration: terms })
+    const [node, other] = [await testNode(chain), await testNode(chain)]
+    const requestId = 'ab'.repeat(16)
+    const [witness] = chain.test.testLog.witnesses
+    witness!.away = true
+    for (let i = 0; i < 3; i++) {
+      expect(await codeOfPromise(ask(chain, node, { requestId }))).toBe('log/witness-unavailable')
+      expect(await live(chain)).toEqual([])
+    }
+    witness!.away = false
+    const answer = granted(await ask(chain, other))
+    expect((await live(chain)).map(({ id }) => id)).toEqual([(await lease(chain, answer)).id])
+    expect(gist(await ask(chain, node, { requestId }))).toBe('broker/node-limit')
+    await chain.test.close()
+  })
+
+  test('a renewal that never left changes nothing, and a key that did keeps its place', async () => {
     const chain = await registered(await open())
     const node = await testNode(chain)
     const requestId = 'ab'.repeat(16)
-    chain.test.testLog.witnesses[0]!.away = true
+    const first = await lease(chain, granted(await ask(chain, node, { requestId })))
+    const [before] = await live(chain)
+    const [witness] = chain.test.testLog.witnesses
+    witness!.away = true
+    chain.test.clock.now += 20
+    expect(await codeOfPromise(ask(chain, node, { lease: first.id }))).toBe('log/witness-unavailable')
+    expect(await live(chain)).toEqual([before])
+    // The same request again: its first answer left, whatever becomes of this one.
     expect(await codeOfPromise(ask(chain, node, { requestId }))).toBe('log/witness-unavailable')
+    expect(await live(chain)).toEqual([before])
+    witness!.away = false
+    expect((await lease(chain, granted(await ask(chain, node, { requestId })))).id).toBe(first.id)
+    expect((await lease(chain, granted(await ask(chain, node, { lease: first.id })))).id).toBe(first.id)
+    await chain.test.close()
+  })
+
+  test('of two answers to one request the one that fails takes nothing from the one that left', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const requestId = 'ab'.repeat(16)
+    const [slow, fast] = [await request(chain, node, { requestId }), await request(chain, node, { requestId })]
+    let isFirst = true
+    const { broker } = chain.test
+    const log: Log = {
+      ...broker.log,
+      proof: (index) => broker.log.proof(index),
+      async append(leaf) {
+        if (!isFirst) return broker.log.append(leaf)
+        isFirst = false
+        granted(await release(broker, fast)) // while the first waits for the log
+        throw new Failure('test/fault', 'the log is away')
+      },
+    }
+    expect(await codeOfPromise(release({ ...broker, log }, slow))).toBe('test/fault')
     expect(await live(chain)).toHaveLength(1)
-    chain.test.testLog.witnesses[0]!.away = false
-    const answer = granted(await ask(chain, node, { requestId }))
-    expect((await live(chain))[0]?.id).toBe((await lease(chain, answer)).id)
     await chain.test.close()
   })
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
+import { brokerStore } from '#keybroker/store/broker-store.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -37,7 +38,11 @@ test('a key of a production tenant leaves only with the cosignature of an indepe
   const witnessPolicy = `witness absent ${encodeVkey(absent.verifier)}\n${body.witnessPolicy}`
   // The quorum is reached by the witness of the log's operator; the one who is independent saw nothing.
   await change(chain, 'trust', { ...body, witnessPolicy, independentWitnesses: ['absent'] })
+  const leases = () =>
+    brokerStore(chain.test.database).read((reader) => reader.listLiveLeases(chain.owner.id, null, chain.test.clock.now))
+  const before = await leases()
   expect(await outcome(chain)).toBe('broker/witnesses')
+  expect(await leases()).toEqual(before) // the place is free again at once
   await change(chain, 'trust', { ...body, witnessPolicy, independentWitnesses: ['absent', 'w0'] })
   expect(await outcome(chain)).toBe('granted')
   await chain.test.close()
