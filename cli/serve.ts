@@ -55,13 +55,6 @@ export async function runAll(args: ListenArguments, io: Io, stopped: Promise<voi
   const options = { ...stateOptions(args), log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
   tellBroker(io, stack)
-  let isStopping = false
-  void stopped.then(() => {
-    isStopping = true
-  })
-  void stack.witness.ended.then((code) => {
-    if (!isStopping) options.log.error({ code }, 'the witness ended: nothing is appended to the log until a new start')
-  })
   const { url, broker, logVkey, witnessVkey } = stack
   const ready = { service: 'all', url, broker, log: logVkey, witness: witnessVkey }
   return serveUntil(io, ready, stack.close, stopped)

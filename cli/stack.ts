@@ -16,6 +16,7 @@ import { randomBytes } from '#core/crypto/hash.js'
 import { object, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { describeDurability } from '#host/database.js'
+import { type KeptService, keepService } from '#host/kept-service.js'
 import { listen } from '#host/listen.js'
 import type { Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
@@ -56,7 +57,8 @@ export interface RunningBroker {
 /** Broker, verifier and log in this process, and the witness as a child. */
 export interface Stack extends RunningBroker {
   readonly witnessVkey: string
-  readonly witness: Service
+  /** started again whenever it ends; nothing is appended to the log meanwhile */
+  readonly witness: KeptService
 }
 
 /** Who cosigns, and what must have cosigned before an entry counts as logged. */
@@ -67,7 +69,7 @@ export interface WitnessSetup {
 }
 
 /** The witness that `createServices` made, as the only one that is asked. */
-export function ownWitness(state: ServiceState, url: string): WitnessSetup {
+export function ownWitness(state: ServiceState, url: string | (() => string | null)): WitnessSetup {
   return {
     clients: [httpWitness({ url, vkey: state.witness })],
     policy: `log ${state.log}\nwitness own ${state.witness}\nquorum own\n`,
@@ -187,6 +189,19 @@ async function spawnWitness(options: StackOptions, log: string): Promise<Service
   }
 }
 
+/** The witness, now and after each of its ends: its key and what it has seen are in its folder. */
+async function keepWitness(options: StackOptions, log: string): Promise<KeptService> {
+  const refused = 'the log takes no entry and no key is released meanwhile'
+  return keepService(await spawnWitness(options, log), {
+    start: () => spawnWitness(options, log),
+    onEnded: (code, againInMs) =>
+      options.log.error({ code, againInMs }, `the witness ended and is started again; ${refused}`),
+    onStarted: ({ pid }) => options.log.warn({ pid }, 'the witness runs again'),
+    onFailed: ({ code, message }, againInMs) =>
+      options.log.error({ code, failure: message, againInMs }, `the witness does not start; ${refused}`),
+  })
+}
+
 const witnessReady = object({ url: string(), vkey: string({ max: 300 }) })
 
 /**
@@ -199,9 +214,12 @@ export async function openStack(options: StackOptions, listenOn: ListenOn): Prom
   try {
     const base = await openBase(options, closers)
     const { state } = base
-    const witness = await spawnWitness(options, state.log)
+    const witness = await keepWitness(options, state.log)
     closers.push(() => witness.stop())
-    const { url } = witnessReady(witness.ready, 'witness')
+    const url = () => {
+      const service = witness.current()
+      return service && witnessReady(service.ready, 'witness').url
+    }
     const running = await openListening(options, base, ownWitness(state, url), listenOn, 'all', closers)
     return { ...running, witnessVkey: state.witness, witness }
   } catch (error) {

@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { rm } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { chainPlaces } from '#cli/chain.js'
+import { servicePlaces } from '#cli/service-state.js'
 import { openSimulatedAttester } from '#cli/simulated-attester.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
@@ -64,6 +66,10 @@ function launchForGood(args: readonly string[]): { child: ChildProcess; out(): s
   }
   return { child, out: () => out }
 }
+
+/** The witness among the children of a chain's process. */
+const witnessOf = (pid: number): number =>
+  familyOf(pid).find((one) => readFileSync(`/proc/${one}/cmdline`, 'utf8').includes('witness/service/main.js')) ?? 0
 
 const ended = (child: ChildProcess) =>
   new Promise<void>((resolve) =>
@@ -139,30 +145,44 @@ describe('the process of broker and log, killed', () => {
     expect(rows[0].apart).toBe(rows[0].all)
   }, 180_000)
 
-  test('after its witness was: each append is refused, none is half done, and the next start brings them in', async () => {
+  test('after its witness was: each append is refused until it runs again, none is half done', async () => {
     const { folder } = prepared.options
     const chain = await open()
     const attester = await openSimulatedAttester(chainPlaces(folder).platform, nowSeconds())
     const node = await askingAt(folder, { url: chain.at.brokerUrl, broker: chain.at.broker }, attester)
     const owner = await openOwner(folder, chain.at.brokerUrl)
     const { model } = owner
+    const [first, second] = [await node.request(await node.challenge()), await node.request(await node.challenge())]
     process.kill(chain.at.witnessPid, 'SIGKILL')
-    await until(() => !isAlive(chain.at.witnessPid))
-    const { status, body } = await node.release(await node.request(await node.challenge()))
-    expect([status, body.wrapped]).toEqual([503, undefined])
+    const { status, body } = await node.release(first)
+    expect([status, body.code, body.wrapped]).toEqual([503, 'log/witness-unavailable', undefined])
+    // It is started again with its key and what it has seen, however often: the same broker goes on.
+    const asked = async () => (await node.release(await node.request(await node.challenge()))).status
+    await expect.poll(asked, { timeout: 60_000, interval: 500 }).toBe(200)
+    const again = witnessOf(chain.service.pid)
+    expect(again).not.toBe(chain.at.witnessPid)
+    // One that cannot start is tried again and again: each append is refused meanwhile, and none is half done.
+    const place = servicePlaces(chainPlaces(folder).services).witness
+    await rename(place, `${place}.away`)
+    process.kill(again, 'SIGKILL')
+    await until(() => !isAlive(again))
     const text = '@id("after") permit (principal, action, resource);'
     const said = await owner.say('policy', { model, name: 'after', language: 'cedar', text })
-    expect(said.status).toBe(503)
+    expect([said.status, said.body.code]).toEqual([503, 'log/witness-unavailable'])
+    await until(() => chain.lines.some((line) => line.includes('the witness does not start')))
     // Broker, log and what was said before still answer.
     expect((await fetch(new URL('/checkpoint', chain.at.brokerUrl))).status).toBe(200)
+    await rename(`${place}.away`, place)
+    await expect.poll(asked, { timeout: 60_000, interval: 500 }).toBe(200)
+    expect(chain.lines.filter((line) => line.includes('the witness runs again'))).toHaveLength(2)
     await chain.service.kill()
 
-    const again = await open()
-    const at = { url: again.at.brokerUrl, broker: again.at.broker }
+    const restarted = await open()
+    const at = { url: restarted.at.brokerUrl, broker: restarted.at.broker }
     const fresh = await askingAt(folder, at, attester)
     const answer = await fresh.release(await fresh.request(await fresh.challenge()))
     expect(answer.status, JSON.stringify(answer.body)).toBe(200)
-    await again.service.stop()
+    await restarted.service.stop()
   }, 180_000)
 })
 

@@ -57,10 +57,10 @@ describe('a node', () => {
   })
 })
 
-describe('a broker whose witness was killed', () => {
+describe('a broker whose witness is gone', () => {
   test('releases nothing, also to a node that starts', async () => {
     const node = await asking(one)
-    await one.chain.stack.witness.kill()
+    await one.chain.stack.witness.stop()
     const { status, body } = await node.release(await node.request(await node.challenge()))
     expect(status).toBe(503)
     expect(body.wrapped).toBeUndefined()

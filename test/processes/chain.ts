@@ -27,7 +27,7 @@ announceReady(
     broker: stack.broker,
     logVkey: stack.logVkey,
     enginePid: node.enginePid,
-    witnessPid: stack.witness.pid,
+    witnessPid: stack.witness.current()?.pid ?? 0,
     model,
     trustPath,
     sealedPath,

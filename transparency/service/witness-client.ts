@@ -36,12 +36,23 @@ async function ask(url: string, body: string, signal: AbortSignal): Promise<Witn
   return { kind: 'refused', status: response.status }
 }
 
-/** A witness at an HTTP address: `url` is its submission prefix, without a slash at its end. */
-export function httpWitness(options: { readonly url: string; readonly vkey: string }): WitnessClient {
-  const url = `${options.url.replace(/\/$/, '')}/add-checkpoint`
+/**
+ * A witness at an HTTP address.
+ *
+ * url  its submission prefix, without a slash at its end; or what tells where it is now: null while it is nowhere
+ */
+export function httpWitness(options: {
+  readonly url: string | (() => string | null)
+  readonly vkey: string
+}): WitnessClient {
+  const { url: place } = options
   return {
     vkey: options.vkey,
     async addCheckpoint(body, signal) {
+      const prefix = typeof place === 'string' ? place : place()
+      if (prefix === null)
+        throw new Failure<LogCode>('log/witness-unavailable', 'the witness has ended and is being started again')
+      const url = `${prefix.replace(/\/$/, '')}/add-checkpoint`
       try {
         return await ask(url, body, signal)
       } catch (cause) {
