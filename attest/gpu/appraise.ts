@@ -120,7 +120,7 @@ const spelled = (counts: Iterable<readonly [string, number]>) =>
 
 /** Exactly the devices that the owner asks for: one more is one that nobody accepted. */
 function count(claims: GpuClaims, values: GpuReferenceValues): Check {
-  const wanted = spelled(Object.entries(values.devices) as [string, number][])
+  const wanted = spelled(Object.entries(values.devices).filter((one): one is [string, number] => one[1] !== undefined))
   const found = counted(claims.devices)
   return check('devices', 'hardware', found === wanted ? trust.approved : trust.untrustworthy, {
     expected: wanted || 'none',

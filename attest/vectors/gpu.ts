@@ -3,7 +3,7 @@ import { parseReport } from '#attest/gpu/parse.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import type { CaseCode, CaseInput, Judgement } from '#attest/vectors/case.js'
 import { judge, roleOf } from '#attest/vectors/judge.js'
-import { fromHex, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
+import { equal, fromHex, fromUtf8, toBase64, toHex } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
@@ -70,6 +70,16 @@ export async function evidenceOf(input: CaseInput): Promise<GpuEvidence> {
  * belongs to no report data: it is compared here, and nowhere else.
  */
 export async function judgeGpu(input: CaseInput): Promise<Judgement> {
+  const judged = await judgeWithCollateral(input)
+  if (judged.overall === 'fail' || input.nonce === null) return judged
+  // It verified, so that all devices answered one nonce.
+  const { nonce } = parseReport(roleOf(input, roleFor(devicesOf(input)[0]!, 'report')))
+  return equal(nonce, input.nonce) ? judged : { ...judged, overall: 'fail', code: 'report-data' }
+}
+
+async function judgeWithCollateral(input: CaseInput): Promise<Judgement> {
+  const collateral = [...input.roles.keys()].some((role) => role.endsWith('Rim') || role.startsWith('ocsp'))
+  if (!collateral) return judge<PartEvidence>(input, () => devicesAlone(input))
   let alone: GpuEvidence
   let claims: GpuClaims
   try {
@@ -79,10 +89,7 @@ export async function judgeGpu(input: CaseInput): Promise<Judgement> {
     if (!isFailure(error)) throw error
     return { crypto: 'fail', overall: 'fail', code: error.code }
   }
-  const judged = await judge<PartEvidence>(input, () => wholeEvidence(input, alone, claims))
-  if (judged.overall === 'fail') return { ...judged, crypto: 'pass' }
-  if (input.nonce === null || claims.nonce === toHex(input.nonce)) return judged
-  return { ...judged, overall: 'fail', code: 'report-data' }
+  return { ...(await judge<PartEvidence>(input, () => wholeEvidence(input, alone, claims))), crypto: 'pass' }
 }
 
 interface Expected {

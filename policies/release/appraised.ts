@@ -49,7 +49,6 @@ const ownersLists = new Set([
   ...Array.from({ length: 16 }, (_, index) => `pcr-${index}`),
   ...['devices/device-id', 'devices/driver-version', 'devices/vbios-version', 'devices/mode'],
   ...['pcr3', 'pcr4', 'pcr8', 'module-id'],
-  ...['device-id', 'driver-version', 'vbios-version', 'mode'],
   ...['rem0', 'rem1', 'rem2', 'rem3', 'personalization-value', 'realm-hash', 'platform-config', 'platform-software'],
 ])
 const checkPrefix = 'attest/'

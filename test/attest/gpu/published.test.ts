@@ -6,8 +6,10 @@ import { verifyEvidence } from '#attest/kinds.js'
 import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
+import { mintRim, rimRootDigest } from '../../fakes/gpu-rim.js'
 import { testGpuValues } from '../../fakes/gpu-vectors.js'
 import { outside } from '../../fakes/outside.js'
+import { testTime } from '../../fakes/platform.js'
 
 const published = outside('vectors')
 const read = (folder: string, file: string) =>
@@ -55,6 +57,16 @@ describe.skipIf(published === undefined)('published evidence', () => {
     // The nonce of a capture belongs to no report data of ours: that alone is wrong with it.
     const refused = result.checks.filter((check) => check.status !== 'affirming')
     expect(refused.map((check) => check.id)).toEqual(['report-data'])
+  })
+
+  test('is NOT HARDWARE with a RIM under a simulated root, which nobody can name for production', async () => {
+    const at = testTime
+    const golden = { 7: ['00'.repeat(48)] }
+    const rim = toBase64(await mintRim({ version: '550.90.07', product: 'GH100', golden }))
+    const evidence = { ...whole([]), rims: [{ id: 'NV_GPU_DRIVER_GH100_550.90.07', rim }] }
+    const { platform } = await verifyEvidence(evidence, { simulatedRoots: [rimRootDigest] }, at)
+    expect(platform).toBe('simulated')
+    await expect(verifyEvidence(evidence, none, at)).rejects.toMatchObject({ code: 'gpu/unknown-root' })
   })
 
   test('answers on its RIMs are good at their own time, two months later', async () => {
