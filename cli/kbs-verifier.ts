@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Anchors } from '#attest/anchors.js'
 import { appraiseEvidence } from '#attest/appraise.js'
+import type { CollateralSupply } from '#attest/collateral/supply.js'
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { type Claims, type TenantClass, trust } from '#attest/result.js'
@@ -10,10 +11,10 @@ import { assert } from '#core/assert.js'
 import { equal, fromHex, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import type { Json } from '#core/encoding/json.js'
 import { parsePem } from '#core/encoding/pem.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { chainLengthMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
-import type { SnpEvidence } from '#core/wire/evidence.js'
+import { evidenceShape, type SnpEvidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import type { VerifyKbsEvidence } from '#keybroker/kbs/ports.js'
@@ -23,6 +24,8 @@ import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
 export interface KbsAcceptance {
   /** read anew for each guest: owners of development tenants name roots that stand for no vendor */
   readonly anchors: () => Promise<Anchors>
+  /** what evidence lacks, or has older than it is held, is taken from here; absent: nothing is added */
+  readonly collateral?: Pick<CollateralSupply, 'complete'>
   /** null: genuine evidence is enough for a token, and each resource decides for itself */
   readonly referenceValues: ReferenceValues | null
   readonly tenantClass: TenantClass
@@ -45,27 +48,57 @@ function vendorChain(vek: Uint8Array): readonly Uint8Array[] {
 }
 
 /**
- * The evidence as the verifier takes it. What the client sent along is collateral, never an anchor.
+ * The evidence as the verifier takes it. What the client sent along is collateral, never an anchor: what it lacks, or has
+ * older than it is held here, comes from the store.
  *
- * throws  kbs/evidence when there is no endorsement key's certificate
+ * throws  kbs/evidence when the certificate of the endorsement key is neither in it nor held
  */
-function evidenceOf(evidence: SnpKbsEvidence): SnpEvidence {
+async function evidenceOf(
+  evidence: SnpKbsEvidence,
+  { collateral }: KbsAcceptance,
+  anchors: Anchors,
+  at: UnixSeconds,
+): Promise<SnpEvidence> {
   const sent = (...types: readonly string[]) => evidence.certificates.find((one) => types.includes(one.type))?.bytes
   const vek = sent('VCEK', 'VLEK')
-  if (vek === undefined) throw new Failure<KbsCode>('kbs/evidence', 'cert_chain holds no VCEK or VLEK')
-  const [ask, ark] = vendorChain(der(vek))
+  if (vek === undefined && !collateral) throw new Failure<KbsCode>('kbs/evidence', 'cert_chain holds no VCEK or VLEK')
+  const [ask, ark] = vek === undefined ? [] : vendorChain(der(vek))
   const [sentAsk, sentArk, crl] = [sent('ASK', 'ASVK'), sent('ARK'), sent('CRL')]
   const chain = { ask: sentAsk === undefined ? ask : der(sentAsk), ark: sentArk === undefined ? ark : der(sentArk) }
-  if (chain.ask === undefined || chain.ark === undefined) {
+  if (vek !== undefined && (chain.ask === undefined || chain.ark === undefined)) {
     throw new Failure<KbsCode>('kbs/evidence', 'cert_chain holds no ASK and ARK, and its VCEK names no vendor')
   }
-  return {
+  const spelled = (bytes: Uint8Array | undefined) => (bytes === undefined ? null : toBase64(bytes))
+  const document = {
     kind: 'snp',
     report: toBase64(evidence.report),
-    vek: toBase64(der(vek)),
-    ask: toBase64(chain.ask),
-    ark: toBase64(chain.ark),
-    crl: crl === undefined ? null : toBase64(crl),
+    vek: spelled(vek && der(vek)),
+    ask: spelled(chain.ask),
+    ark: spelled(chain.ark),
+    crl: spelled(crl),
+  }
+  return collateral ? completed(document, collateral, anchors, at) : ofKindSnp(document)
+}
+
+function ofKindSnp(document: Json): SnpEvidence {
+  const evidence = evidenceShape(document, 'evidence')
+  assert(evidence.kind === 'snp', 'evidence of the KBS route is SEV-SNP')
+  return evidence
+}
+
+/** Guests of this route are strangers: no vendor is asked for what nobody knows here. */
+async function completed(
+  document: Json,
+  collateral: NonNullable<KbsAcceptance['collateral']>,
+  { simulatedRoots }: Anchors,
+  at: UnixSeconds,
+): Promise<SnpEvidence> {
+  try {
+    const { evidence } = await collateral.complete(document, { simulatedRoots, at }, { kind: 'stranger' })
+    return ofKindSnp({ ...evidence } as Json)
+  } catch (error) {
+    if (!isFailure(error) || error.code.startsWith('database/')) throw error
+    throw new Failure<KbsCode>('kbs/evidence', `cert_chain is not enough: ${error.message}`, { cause: error })
   }
 }
 
@@ -135,10 +168,10 @@ function claimed(claims: Claims): { readonly claims: Json; readonly hostData: st
  */
 export function kbsVerifier(accepted: KbsAcceptance): VerifyKbsEvidence {
   return async (sent, expected, at) => {
-    const evidence = evidenceOf(sent)
+    const anchors = await accepted.anchors()
+    const evidence = await evidenceOf(sent, accepted, anchors, at)
     const input = { expectedReportData: expected.reportData, at }
     const { referenceValues, tenantClass } = accepted
-    const anchors = await accepted.anchors()
     const { hostData, ...result } =
       referenceValues === null
         ? await verifiedOnly(evidence, tenantClass, anchors, input)

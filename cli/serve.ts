@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { followKeySet } from '#attest/service/keys.js'
+import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from '#cli/collateral-sources.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stopSignal } from '#cli/proxy.js'
@@ -13,6 +14,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import { parsePolicy } from '#core/tlog/policy.js'
 import { encodeVkey, parseVkey, type VerifierKey } from '#core/tlog/vkey.js'
+import { type Database, openDatabase } from '#host/database.js'
 import { listen } from '#host/listen.js'
 import { createLog } from '#host/log.js'
 import { readAdminTokenDigest } from '#keybroker/service/keys.js'
@@ -31,6 +33,8 @@ export type ServeCode =
 interface ListenArguments extends StateArguments {
   readonly listen: string
 }
+/** Services that judge evidence may fetch what it is verified with. */
+type JudgingArguments = ListenArguments & FetchCollateralArguments
 
 /** One line when the service answers; returns when it was told to stop and has closed. */
 async function serveUntil(
@@ -51,8 +55,8 @@ function tellBroker(io: Io, running: RunningBroker): void {
 }
 
 /** Broker, verifier and log at one address, with the witness as a child. */
-export async function runAll(args: ListenArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
-  const options = { ...stateOptions(args), log: createLog('services', 'warn'), now: io.now }
+export async function runAll(args: JudgingArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+  const options = { ...stateOptions(args), ...fetchOf(args), log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
   tellBroker(io, stack)
   const { url, broker, logVkey, witnessVkey } = stack
@@ -60,7 +64,7 @@ export async function runAll(args: ListenArguments, io: Io, stopped: Promise<voi
   return serveUntil(io, ready, stack.close, stopped)
 }
 
-export interface KeybrokerArguments extends ListenArguments {
+export interface KeybrokerArguments extends ListenArguments, FetchCollateralArguments {
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
 }
@@ -95,22 +99,32 @@ export async function runKeybroker(
     throw new Failure<ServeCode>('serve/witness', 'exactly one of --witness and --witness-policy is needed')
   const policy = args.witnessPolicy === undefined ? null : await readText(args.witnessPolicy)
   const setup = (state: ServiceState) => (policy === null ? ownWitness(state, args.witness!) : witnessesOf(policy))
-  const options = { ...stateOptions(args), log: createLog('keybroker', 'warn'), now: io.now }
+  const options = { ...stateOptions(args), ...fetchOf(args), log: createLog('keybroker', 'warn'), now: io.now }
   const running = await openKeybroker(options, setup, parseListen(args.listen))
   tellBroker(io, running)
   const { url, broker, logVkey } = running
   return serveUntil(io, { service: 'keybroker', url, broker, log: logVkey }, running.close, stopped)
 }
 
-export interface AttestArguments {
-  readonly state: string
-  readonly listen: string
+export interface AttestArguments extends ListenArguments, FetchCollateralArguments {
   readonly simulatedRoot: readonly string[]
+}
+
+/**
+ * Where the verifier by itself keeps its collateral: the services' Postgres, or a PGlite folder of its own. A verifier that was
+ * not given the Postgres keeps none, and is told so; one that is to fetch needs it.
+ */
+async function openCollateralDatabase(args: AttestArguments, state: ServiceState, io: Io): Promise<Database | null> {
+  if (state.database === 'pglite') return openDatabase({ folder: servicePlaces(args.state).collateral })
+  const options = stateOptions(args)
+  if (options.databaseUrl !== null || args.fetchCollateral === true) return openServiceDatabase(options, state)
+  io.stderr('no collateral is kept without --database-url: evidence has to come with everything\n')
+  return null
 }
 
 /** The verifier alone, for whoever holds the operator's token. */
 export async function runAttest(args: AttestArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
-  await loadServices(args.state)
+  const state = await loadServices(args.state)
   const places = servicePlaces(args.state)
   const keys = followKeySet(places.verifier)
   const { current } = await keys()
@@ -118,10 +132,18 @@ export async function runAttest(args: AttestArguments, io: Io, stopped: Promise<
   const simulatedRoots = args.simulatedRoot
   if (simulatedRoots.length > 0)
     io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE:')} simulated evidence gets results that say so\n`)
-  const app = verifierApp({ keys, tokenDigest, simulatedRoots, now: io.now, log: createLog('attest', 'warn') })
-  const listening = await listen(app, parseListen(args.listen))
-  const ready = { service: 'attest', url: listening.url, key: thumbprint(current.publicKey) }
-  return serveUntil(io, ready, listening.close, stopped)
+  const options = { now: io.now, log: createLog('attest', 'warn') }
+  const fetching = fetchOf(args)
+  const database = await openCollateralDatabase(args, state, io)
+  try {
+    const collateral = database && (await openSupply({ ...options, ...fetching }, database, simulatedRoots))
+    const app = verifierApp({ ...options, keys, tokenDigest, simulatedRoots, collateral })
+    const listening = await listen(app, parseListen(args.listen))
+    const ready = { service: 'attest', url: listening.url, key: thumbprint(current.publicKey) }
+    return await serveUntil(io, ready, listening.close, stopped)
+  } finally {
+    await database?.close()
+  }
 }
 
 /** The read side of the log, from the database that the broker's process writes. */
@@ -188,21 +210,22 @@ const close = () => closeProcess({ dangerousAllowInspection: false, endWithParen
 export function describe(program: Command, io: Io): void {
   const serve = program.command('serve').description('the services of an operator: broker, verifier, log, witness')
   describeCreate(serve, io)
-  describeService(serve, 'all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780')
-    .option(...databaseOption)
-    .action(async (args: ListenArguments) => {
+  const judging = (...of: [name: string, description: string, listenOn: string]) =>
+    fetchOptions(describeService(serve, ...of).option(...databaseOption))
+  judging('all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780').action(
+    async (args: JudgingArguments) => {
       close()
       io.exit(await runAll(args, io))
-    })
-  describeService(serve, 'keybroker', 'the broker, which also writes the log', '127.0.0.1:8781')
-    .option(...databaseOption)
+    },
+  )
+  judging('keybroker', 'the broker, which also writes the log', '127.0.0.1:8781')
     .option('--witness <url>', 'address of the witness that was created with it', httpUrl('http://127.0.0.1:8784'))
     .option('--witness-policy <file>', 'other witnesses: a C2SP tlog-policy with their addresses')
     .action(async (args: KeybrokerArguments) => {
       close()
       io.exit(await runKeybroker(args, io))
     })
-  describeService(serve, 'attest', "the verifier, for whoever holds the operator's token", '127.0.0.1:8782')
+  judging('attest', "the verifier, for whoever holds the operator's token", '127.0.0.1:8782')
     .option(
       '--simulated-root <sha256>',
       'root of simulated evidence: NOT HARDWARE; repeat for more',

@@ -1,4 +1,6 @@
+import type { CollateralSupply } from '#attest/collateral/supply.js'
 import { authorizeByToken } from '#attest/service/authorize.js'
+import { makeCollateralRoutes } from '#attest/service/collateral-routes.js'
 import type { KeySet } from '#attest/service/keys.js'
 import { attestStatuses, createAttestApp, makeAttestRoutes } from '#attest/service/routes.js'
 import { kbsVerifier } from '#cli/kbs-verifier.js'
@@ -29,13 +31,15 @@ export interface ServedBroker {
   readonly adminTokenDigest: Uint8Array
   readonly database: Database
   readonly verifierKeys: () => Promise<KeySet>
+  readonly collateral: CollateralSupply
   readonly now: () => UnixSeconds
 }
 
 /** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
-function kbs({ broker, database, adminTokenDigest }: ServedBroker, roots: DevelopmentRoots) {
+function kbs({ broker, database, adminTokenDigest, collateral }: ServedBroker, roots: DevelopmentRoots) {
   const verifyEvidence = kbsVerifier({
-    anchors: async () => ({ simulatedRoots: await roots.read() }),
+    anchors: async () => ({ simulatedRoots: await roots.read(), collateralFloors: await collateral.floors() }),
+    collateral,
     referenceValues: null,
     tenantClass: 'development',
   })
@@ -43,13 +47,14 @@ function kbs({ broker, database, adminTokenDigest }: ServedBroker, roots: Develo
 }
 
 /** The verifier for whoever holds the operator's token: evidence under development tenants' roots stays NOT HARDWARE. */
-function verifier({ verifierKeys, adminTokenDigest, now }: ServedBroker, roots: DevelopmentRoots) {
+function verifier({ verifierKeys, adminTokenDigest, collateral, now }: ServedBroker, roots: DevelopmentRoots) {
   return makeAttestRoutes({
     issuer,
     build,
     keys: verifierKeys,
     anchors: async () => ({ simulatedRoots: await roots.read() }),
     authorize: authorizeByToken([adminTokenDigest]),
+    collateral,
     now,
   })
 }
@@ -75,6 +80,9 @@ export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: Se
   if (reader !== null) {
     app.hono.route('/', makeLogRoutes(reader))
     app.hono.route('/', verifier(parts, roots))
+  } else {
+    const authorize = authorizeByToken([parts.adminTokenDigest])
+    app.hono.route('/', makeCollateralRoutes({ collateral: parts.collateral, authorize }))
   }
   return app
 }
@@ -91,10 +99,13 @@ export function verifierApp(options: {
   readonly keys: () => Promise<KeySet>
   readonly tokenDigest: Uint8Array
   readonly simulatedRoots: readonly string[]
+  /** null: evidence has to come with everything, and no floor is known */
+  readonly collateral: CollateralSupply | null
   readonly now: () => UnixSeconds
   readonly log: ServiceLog
 }): App {
-  const { keys, simulatedRoots, now, log } = options
+  const { keys, simulatedRoots, now, log, collateral } = options
   const authorize = authorizeByToken([options.tokenDigest])
-  return createAttestApp({ issuer, build, keys, anchors: async () => ({ simulatedRoots }), authorize, now, log })
+  const anchors = async () => ({ simulatedRoots })
+  return createAttestApp({ issuer, build, keys, anchors, authorize, now, log, ...(collateral && { collateral }) })
 }

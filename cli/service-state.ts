@@ -47,6 +47,8 @@ export const servicePlaces = (folder: string) => ({
   logKey: join(folder, 'log.key'),
   witness: join(folder, 'witness'),
   database: join(folder, 'database'),
+  /** the verifier's own, where it runs by itself without Postgres */
+  collateral: join(folder, 'collateral'),
   adminToken: join(folder, 'admin-token'),
   state: join(folder, stateName),
 })

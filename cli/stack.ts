@@ -1,9 +1,7 @@
 import { resolve } from 'node:path'
-import { appraiseEvidence } from '#attest/appraise.js'
-import { makeCaches } from '#attest/caches.js'
-import { issueEar } from '#attest/ear/issue.js'
-import { followKeySet, type KeySet } from '#attest/service/keys.js'
-import { brokerApp, build, issuer } from '#cli/service-apps.js'
+import { followKeySet } from '#attest/service/keys.js'
+import { openSupply, type SourceArguments } from '#cli/collateral-sources.js'
+import { brokerApp } from '#cli/service-apps.js'
 import {
   loadServices,
   openServiceDatabase,
@@ -11,8 +9,7 @@ import {
   type StateOptions,
   servicePlaces,
 } from '#cli/service-state.js'
-import { toBase64Url } from '#core/bytes/bytes.js'
-import { randomBytes } from '#core/crypto/hash.js'
+import { verifierPort } from '#cli/verifier-port.js'
 import { object, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { describeDurability } from '#host/database.js'
@@ -21,7 +18,6 @@ import { listen } from '#host/listen.js'
 import type { Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { loadSigningKeyFile } from '#host/signing-key-file.js'
-import type { Broker } from '#keybroker/broker.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
 import { openBrokerKeys } from '#keybroker/service/keys.js'
@@ -34,6 +30,8 @@ import type { WitnessClient } from '#transparency/witnesses.js'
 export interface StackOptions extends StateOptions {
   readonly log: ServiceLog
   readonly now: () => number
+  /** where collateral is fetched from; absent: nothing is fetched, and what was imported is used */
+  readonly fetchCollateral?: SourceArguments
 }
 
 export interface ListenOn {
@@ -76,19 +74,6 @@ export function ownWitness(state: ServiceState, url: string | (() => string | nu
   }
 }
 
-/** The verifier in this process: the same code as its service, without a network between. */
-function verifierPort(keys: () => Promise<KeySet>): Broker['appraise'] {
-  const caches = makeCaches()
-  return async (evidence, anchors, input) => {
-    const result = await appraiseEvidence(evidence, anchors, input, caches)
-    return {
-      ...result,
-      issueEar: async (about) =>
-        issueEar(result, { ...about, issuer, build, id: toBase64Url(randomBytes(16)) }, (await keys()).current),
-    }
-  }
-}
-
 type Closers = (() => Promise<void> | void)[]
 
 async function closeAll(closers: Closers): Promise<void> {
@@ -115,18 +100,20 @@ async function openParts(options: StackOptions, base: Base, witnesses: WitnessSe
   const { clients, policy } = witnesses
   const log = await openLog({ database, origin: state.origin, signer, witnesses: clients, quorumPolicy: policy })
   closers.push(() => log.close())
+  const collateral = await openSupply(options, database, [])
   const opened = await openBroker({
     database,
     keys,
     log,
-    appraise: verifierPort(verifierKeys),
+    appraise: verifierPort(verifierKeys, collateral),
     verifiers: async () => (await verifierKeys()).publicKeys,
     logs: [state.log],
     witnessPolicy: policy,
     clock: options.now,
   })
   closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log }))
-  return { ...opened, log, database, verifierKeys, adminTokenDigest: keys.adminTokenDigest, now: options.now }
+  const { adminTokenDigest } = keys
+  return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, now: options.now }
 }
 
 async function openListening(

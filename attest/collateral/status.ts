@@ -63,14 +63,16 @@ export function statusOf(
     receivedAt,
     failure: parts.documents.of(item.label).failure?.code ?? null,
   }))
-  const sources = [...parts.sources.entries()].map(([name, health]) => ({
-    name,
-    state: health.failures === 0 ? ('ok' as const) : ('failing' as const),
-    failures: health.failures,
-    failure: health.failure,
-    lastSuccess: timeOf(health.succeededAtMs),
-    lastFailure: timeOf(health.failedAtMs),
-    nextTry: health.failures === 0 ? null : timeOf(health.nextTryAtMs),
-  }))
+  const sources = [...parts.sources.entries()]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, health]) => ({
+      name,
+      state: health.failures === 0 ? ('ok' as const) : ('failing' as const),
+      failures: health.failures,
+      failure: health.failure,
+      lastSuccess: timeOf(health.succeededAtMs),
+      lastFailure: timeOf(health.failedAtMs),
+      nextTry: health.failures === 0 ? null : timeOf(health.nextTryAtMs),
+    }))
   return { at, fetching, items, sources }
 }

@@ -111,11 +111,13 @@ export class CollateralStore {
     return item
   }
 
-  /** The current document of a name if it is held; nobody is asked. */
+  /** The current document of a name if it is held. Nobody waits: it is renewed behind the caller's back when it is due. */
   async find(name: CollateralName, root: string | null): Promise<VerifiedItem | null> {
     await this.#syncIfDue()
     const held = this.#held.get(formatName(name), root)
-    return held && held.item.validUntil >= this.#options.now() ? held.item : null
+    if (held === null || held.item.validUntil < this.#options.now()) return null
+    this.#renewIfDue(name, held)
+    return held.item
   }
 
   /** Fetches the document now, whatever is held. For the operator's commands. */

@@ -7,8 +7,11 @@ import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Crl } from '#core/x509/crl.js'
 
-/** The current document of a name under a root (null: the vendor's), or null where there is none. */
-export type Lookup = (name: CollateralName, root: string | null) => Promise<VerifiedItem | null>
+/**
+ * The current document of a name under a root (null: the vendor's), or null where there is none. Where it is not needed,
+ * since a genuine one came along, nobody is to be asked for it.
+ */
+export type Lookup = (name: CollateralName, root: string | null, isNeeded: boolean) => Promise<VerifiedItem | null>
 
 /** What was put into evidence that did not come with it. */
 export interface Used {
@@ -37,8 +40,8 @@ export class Chooser {
 
   /** sent  what came with the evidence; null when nothing did. The document to use; null where there is none. */
   async choose(name: CollateralName, root: string | null, sent: CollateralItem | null): Promise<CollateralItem | null> {
-    const held = await this.#lookup(name, root)
     const genuine = sent && (await this.#verified(sent))
+    const held = await this.#lookup(name, root, genuine === null)
     const newer = genuine && !(held && isOlder(name.kind, genuine, held)) ? genuine : held
     if (newer?.crl) this.#crls.set(`${newer.root} ${newer.label}`, newer.crl)
     if (held === null || newer !== held) return sent

@@ -10,6 +10,10 @@ export type AttestServiceCode =
   | 'attest/keyset'
   /** members of the request that exclude one another, or that go together */
   | 'attest/request'
+  /** evidence that came without its collateral does not say what it needs, or cannot be read */
+  | 'attest/evidence'
+  /** its collateral is not held here and could not be fetched */
+  | 'attest/collateral'
 
 /** Failures of the folder of signing keys. */
 export type KeyFolderCode =

@@ -110,6 +110,10 @@ const verifyAnswer: Schema = exactly({
   earWithheld: { type: ['string', 'null'], description: 'why there is none' },
   form: oneOf(Object.keys(forms), 'what the evidence was recognised as'),
   notes: listOf({ type: 'string' }, 'what was cut away or decoded'),
+  collateral: {
+    type: ['object', 'null'],
+    description: 'what of its collateral did not come along, as docs/spec/collateral.md has it; null without a store',
+  },
   kind: oneOf([...Object.keys(catalogue), 'composite'].sort(), 'of the evidence'),
   platform: oneOf(['hardware', 'NOT HARDWARE', 'unverified'], 'unverified when verification failed'),
   status: oneOf([...tiers], 'the worst tier of the vector; release nothing on none and contraindicated'),

@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import type { CollateralSupply } from '#attest/collateral/supply.js'
 import type { Authorize } from '#attest/service/authorize.js'
 import type { KeySet } from '#attest/service/keys.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -13,4 +14,6 @@ export interface AttestRoutesOptions {
   readonly anchors: () => Promise<Anchors>
   readonly authorize: Authorize
   readonly now: () => UnixSeconds
+  /** what evidence lacks is taken from here, and its floors hold; absent: evidence has to come with everything */
+  readonly collateral?: CollateralSupply
 }

@@ -4,9 +4,11 @@ import type { AssembleCode } from '#attest/assemble/wanted.js'
 import { makeCaches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
 import type { RecogniseCode } from '#attest/recognise.js'
+import { makeCollateralRoutes } from '#attest/service/collateral-routes.js'
 import type { AttestServiceCode } from '#attest/service/failures.js'
 import { openApi } from '#attest/service/openapi.js'
 import type { AttestRoutesOptions } from '#attest/service/options.js'
+import { suppliedEvidence } from '#attest/service/supplied.js'
 import {
   answerVerify,
   earInput,
@@ -17,7 +19,7 @@ import {
 import type { BytesCode } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { JsonCode } from '#core/encoding/json.js'
-import { object, oneOf, type ShapeCode } from '#core/encoding/shape.js'
+import { json, object, oneOf, type ShapeCode } from '#core/encoding/shape.js'
 import { joseAlgorithm } from '#core/jws.js'
 import { KiB, MiB } from '#core/limits.js'
 import { bindingShape, reportDataOf } from '#core/wire/binding.js'
@@ -30,7 +32,8 @@ import type { Log } from '#host/log.js'
 
 /** What is asked of the verifier: evidence, what it must bind, and what the owner accepts. */
 const requestShape = object({
-  evidence: evidenceShape,
+  /** where the service has a store of collateral, without it too: see docs/spec/collateral.md */
+  evidence: json,
   binding: bindingShape,
   keyset: keysetShape,
   referenceValues: referenceValuesShape,
@@ -44,6 +47,8 @@ export const attestStatuses: Readonly<
   'attest/unauthorized': 401,
   'attest/keyset': 422,
   'attest/request': 422,
+  'attest/evidence': 422,
+  'attest/collateral': 422,
   ...verifyStatuses,
   ...inputStatuses,
 }
@@ -74,11 +79,13 @@ export function makeAttestRoutes(options: AttestRoutesOptions): Hono<Env> {
       tenantClass: request.tenantClass,
       at: options.now(),
     }
-    const result = await appraiseEvidence(request.evidence, await options.anchors(), appraisal, caches)
+    const { evidence, anchors, collateral } = await suppliedEvidence(options, request.evidence, evidenceShape)
+    const result = await appraiseEvidence(evidence, anchors, appraisal, caches)
     const input = earInput(binding, keyset, options.issuer, options.build)
     const ear = await issueEar(result, input, (await options.keys()).current)
-    return c.json({ ear }, 200, { 'cache-control': 'no-store' })
+    return c.json({ ear, ...(collateral && { collateral }) }, 200, { 'cache-control': 'no-store' })
   })
+  if (options.collateral) routes.route('/', makeCollateralRoutes({ ...options, collateral: options.collateral }))
 
   routes.post('/v1/verify', limitBody(verifyBodySizeMax), async (c) => {
     options.authorize(c.req.header('authorization'))

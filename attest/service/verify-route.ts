@@ -2,16 +2,18 @@ import type { AssembleCode } from '#attest/assemble/wanted.js'
 import { assemble } from '#attest/assemble.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { everyStepPassed, examineEvidence } from '#attest/examine.js'
-import { poolOf } from '#attest/pool.js'
-import { type Form, type RecogniseCode, recognise } from '#attest/recognise.js'
+import { type Pool, poolOf } from '#attest/pool.js'
+import { type Form, type RecogniseCode, type Recognised, recognise } from '#attest/recognise.js'
 import type { AttestationResult } from '#attest/result.js'
 import type { AttestServiceCode } from '#attest/service/failures.js'
 import type { AttestRoutesOptions } from '#attest/service/options.js'
 import { loadShippedCertificates } from '#attest/service/shipped.js'
-import { fromBase64, fromHex, toBase64Url } from '#core/bytes/bytes.js'
+import { suppliedEvidence } from '#attest/service/supplied.js'
+import { fromBase64, fromHex, toBase64, toBase64Url } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { base64, hex, list, object, oneOf, optional, type Shaped, string } from '#core/encoding/shape.js'
-import { Failure } from '#core/failure.js'
+import type { Json } from '#core/encoding/json.js'
+import { base64, hex, json, list, object, oneOf, optional, type Shaped, string } from '#core/encoding/shape.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { KiB, MiB } from '#core/limits.js'
 import { type Binding, bindingShape, reportDataOf } from '#core/wire/binding.js'
 import { type AnyEvidence, anyEvidenceShape, type Evidence } from '#core/wire/evidence.js'
@@ -34,7 +36,8 @@ const filesMax = 64
  * is skipped by name, as it is without reference values.
  */
 export const verifyRequestShape = object({
-  evidence: optional(anyEvidenceShape),
+  /** where the service has a store of collateral, without it too */
+  evidence: optional(json),
   raw: optional(
     object({
       evidence: base64(undefined, MiB),
@@ -61,18 +64,36 @@ export function verifyKeyset(binding: Binding, keyset: Keyset): string {
 
 interface Found {
   readonly form: Form
-  readonly evidence: AnyEvidence
+  readonly document: Json
   readonly notes: readonly string[]
 }
 
 /** @throws attest/request, evidence/..., shape/... */
-async function evidenceOf({ evidence, raw }: VerifyRequest): Promise<Found> {
+async function evidenceOf({ evidence, raw }: VerifyRequest, hasStore: boolean): Promise<Found> {
   if ((evidence === undefined) === (raw === undefined)) throw refuse('expected evidence or raw, one of them')
-  if (evidence !== undefined) return { form: 'envelope', evidence, notes: [] }
+  if (evidence !== undefined) return { form: 'envelope', document: evidence, notes: [] }
   const recognised = recognise(fromBase64(raw!.evidence))
   const files = raw!.collateral.map(({ name, content }) => ({ name, bytes: fromBase64(content) }))
   const pool = poolOf([...files, ...(await loadShippedCertificates())])
-  return { form: recognised.form, evidence: assemble(recognised, pool), notes: recognised.notes }
+  return { form: recognised.form, document: assembled(recognised, pool, hasStore), notes: recognised.notes }
+}
+
+/** The envelope; of a bare report or quote without its collateral, where a store can fill it. @throws evidence/..., shape/... */
+function assembled(recognised: Recognised, pool: Pool, hasStore: boolean): Json {
+  try {
+    return { ...assemble(recognised, pool) } as Json
+  } catch (error) {
+    const bare = bareEnvelope(recognised)
+    if (!isFailure(error) || error.code !== 'evidence/incomplete' || !hasStore || bare === null) throw error
+    return bare
+  }
+}
+
+function bareEnvelope({ form, bytes }: Recognised): Json | null {
+  if (form === 'snp-report' || form === 'snp-response')
+    return { kind: 'snp', report: toBase64(bytes), vek: null, ask: null, ark: null, crl: null }
+  if (form === 'tdx-quote') return { kind: 'tdx', quote: toBase64(bytes), collateral: null, eventLog: null }
+  return form === 'sgx-quote' ? { kind: 'sgx', quote: toBase64(bytes), collateral: null } : null
 }
 
 /** What the evidence has to carry. At most one way to say it. @throws attest/request, attest/keyset */
@@ -95,9 +116,10 @@ function earWithheld(request: VerifyRequest, result: AttestationResult<AnyEviden
 
 /** What is left of a claim is the reader's: `accepted` is this verifier's word that every step passed on hardware. */
 export async function answerVerify(request: VerifyRequest, options: AttestRoutesOptions) {
-  const found = await evidenceOf(request)
+  const found = await evidenceOf(request, options.collateral !== undefined)
   const expected = expectedOf(request)
-  const result = await examineEvidence(found.evidence, await options.anchors(), {
+  const { evidence, anchors, collateral } = await suppliedEvidence(options, found.document, anyEvidenceShape)
+  const result = await examineEvidence(evidence, anchors, {
     ...expected,
     referenceValues: request.referenceValues ?? null,
     tenantClass: request.tenantClass,
@@ -114,6 +136,7 @@ export async function answerVerify(request: VerifyRequest, options: AttestRoutes
     earWithheld: withheld,
     form: found.form,
     notes: found.notes,
+    collateral,
     kind,
     platform: platform === 'simulated' ? 'NOT HARDWARE' : platform,
     status,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadBundle, storeBundle } from '#attest/collateral/folder.js'
 import { createProgram } from '#cli/program.js'
+import { runAttest } from '#cli/serve.js'
 import { runCreate } from '#cli/serve-create.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -140,7 +141,33 @@ describe('fetching on the command line', () => {
     expect(found.err).toContain('collateral/rollback')
   })
 
+  test('what a running verifier holds is asked for with the token', async () => {
+    let stop: () => void = () => undefined
+    const stopped = new Promise<void>((resolve) => void (stop = resolve))
+    const base = testIo()
+    let tell: (line: string) => void = () => undefined
+    const ready = new Promise<string>((resolve) => void (tell = resolve))
+    const io = { ...base, now: () => testTime, stdout: (line: string) => tell(line) }
+    const args = {
+      state: at('services'),
+      listen: '127.0.0.1:0',
+      simulatedRoot: [],
+      fetchCollateral: true,
+      pcs: vendor.url,
+    }
+    const ended = runAttest(args, io, stopped)
+    const { url } = JSON.parse(await ready) as { url: string }
+    const token = ['--token', at('services/admin-token')]
+    const found = await typed('status', '--url', url, ...token, '--json')
+    expect([found.code, json(found.out)]).toMatchObject([0, { fetching: true, items: [], sources: [] }])
+    await writeFile(at('wrong-token'), 'x')
+    expect((await typed('status', '--url', url, '--token', at('wrong-token'))).code).toBe('collateral/refused')
+    stop()
+    expect(await ended).toBe(0)
+  })
+
   test.each([
+    ['usage/collateral-place', ['status', '--url', 'http://127.0.0.1:1']],
     ['usage/collateral-document', ['fetch', '--out', 'x']],
     ['usage/collateral-place', ['fetch', '--document', 'intel/root-crl']],
     ['usage/collateral-place', ['fetch', '--document', 'intel/root-crl', '--out', 'x', '--state', 'y']],
