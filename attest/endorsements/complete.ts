@@ -67,6 +67,9 @@ async function completeMembers(document: Json, chooser: Chooser, context: Comple
       const collateral = await completeIntel(quote, sent, chooser)
       return { ...members, collateral: { ...collateral } }
     }
+    case 'composite':
+      // Not the devices: the machine's report data bind the digest of them as they were sent, RIMs included.
+      return { ...members, cpu: await completeMembers(members.cpu ?? null, chooser, context) }
     case 'gpu':
       return completeGpu(members, chooser, context)
     default:

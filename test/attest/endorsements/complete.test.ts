@@ -168,6 +168,17 @@ describe('a report', () => {
   )
 })
 
+test('of composite evidence the machine is completed, and its devices, whose digest it binds, stay as they were sent', async () => {
+  const cpu = await mintDcapEvidence()
+  const devices = [{ ...(await mintGpuEvidence(single())), rims: [] }]
+  const bare = { kind: 'composite', cpu: { ...cpu, collateral: null }, devices } as Json
+  const lookup = await among(intel)
+  expect((await completeEvidence(bare, lookup, context)).evidence).toEqual({ kind: 'composite', cpu, devices })
+  expect(lookup.asked).not.toContain('nvidia-rim')
+  const nested = { kind: 'composite', cpu: bare, devices } as Json
+  expect(await codeOfPromise(completeEvidence(nested, lookup, context))).toMatch(/^shape\//)
+})
+
 test('devices get the RIMs that they ask for, and others stay away', async () => {
   const evidence = await mintGpuEvidence(single())
   const version = versions.HOPPER.driver
