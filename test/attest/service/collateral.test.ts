@@ -188,6 +188,35 @@ describe('POST /v1/attest with a store', () => {
   })
 })
 
+describe('POST /v1/verify with a store', () => {
+  const ask = async (body: object, fetching = true) => {
+    const { app, headers } = await service(fetching)
+    const response = await app.request('/v1/verify', {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ tenantClass: 'development', ...body }),
+    })
+    return {
+      status: response.status,
+      body: (await response.json()) as Answer & { failure: string | null; kind: string },
+    }
+  }
+
+  test.each([
+    ['a bare report', () => ({ raw: { evidence: whole.report, collateral: [] } })],
+    ['an envelope without its collateral', () => ({ evidence: bare() })],
+  ])('completes %s', async (_what, body) => {
+    const found = await ask(body())
+    expect(found).toMatchObject({ status: 200, body: { kind: 'snp', failure: null } })
+    expect(found.body.collateral.used.map(({ how }) => how)).toEqual(['filled', 'filled'])
+  })
+
+  test('says that a bare report cannot be completed', async () => {
+    const found = await ask({ raw: { evidence: whole.report, collateral: [] } }, false)
+    expect([found.status, found.body.code]).toEqual([422, 'attest/collateral'])
+  })
+})
+
 describe('floors of a store', () => {
   const newer = async () => (await amdDocuments({ crl: { thisUpdate: testTime, nextUpdate: testTime + day } })).items
 
