@@ -45,7 +45,13 @@ export interface TracedStep {
  * and what was found, in a few words for a reader. A step for which the evidence has no input is told as `skip` in its
  * place, so that what fails next is not taken for it. CLI and console show all of it.
  */
-export type Trace = (step: string, found?: string, verdict?: 'skip') => void
+export type Trace = (step: string, found?: Found, verdict?: 'skip') => void
+
+/** A text, or what writes it: nobody writes it for a caller who does not show steps. */
+export type Found = string | (() => string)
+
+/** The text of what was found. */
+export const foundText = (found: Found | undefined): string => (typeof found === 'function' ? found() : (found ?? ''))
 
 /** For callers that do not show steps. */
 export const noTrace: Trace = () => undefined

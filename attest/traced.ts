@@ -1,7 +1,7 @@
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { shown } from '#attest/result.js'
 import { catalogue } from '#attest/steps.js'
-import type { Step, Trace, TracedStep } from '#attest/trace.js'
+import { foundText, type Step, type Trace, type TracedStep } from '#attest/trace.js'
 import { assert } from '#core/assert.js'
 import type { Failure } from '#core/failure.js'
 import type { Check } from '#core/wire/ear.js'
@@ -17,7 +17,10 @@ export interface Told {
 /** A trace that keeps what it is told. */
 export function recorder(): { readonly trace: Trace; readonly told: readonly Told[] } {
   const told: Told[] = []
-  return { told, trace: (id, found = '', verdict) => void told.push({ id, found, verdict: verdict ?? 'pass' }) }
+  return {
+    told,
+    trace: (id, found, verdict) => void told.push({ id, found: foundText(found), verdict: verdict ?? 'pass' }),
+  }
 }
 
 function line(step: Step, outcome: Partial<TracedStep> & Pick<TracedStep, 'verdict' | 'found'>): TracedStep {

@@ -55,7 +55,7 @@ export async function verifyNitro(
   caches: Caches = noCaches(),
 ): Promise<VerifiedNitro> {
   const document = parseDocument(fromBase64(evidence.document))
-  trace('nitro/structure', `module ${document.moduleId}, ${document.pcrs.size} PCRs`)
+  trace('nitro/structure', () => `module ${document.moduleId}, ${document.pcrs.size} PCRs`)
   const madeAt = Math.floor(document.timestampMs / 1000)
   const key = caches.keeps ? keyOf(document.certificate, ...document.bundle) : ''
   const known = caches.get(chainSlot, key, madeAt)
@@ -63,7 +63,7 @@ export async function verifyNitro(
   const platform = findRoot(chain.root, anchors)
   trace('nitro/root', platform === 'hardware' ? 'root of AWS' : 'NOT HARDWARE: a simulated root')
   if (!known) caches.set(chainSlot, key, await verifyIssuers(chain, madeAt, caches))
-  trace('nitro/chain', `${chain.certificates.length} certificates, valid at ${formatTime(madeAt)}`)
+  trace('nitro/chain', () => `${chain.certificates.length} certificates, valid at ${formatTime(madeAt)}`)
   verifyTime(chain, madeAt, at)
   trace('nitro/time', `made ${Math.max(0, at - madeAt)} seconds before`)
   await verifySignature(document, chain.signer)

@@ -7,6 +7,7 @@ import { parseRealm } from '#attest/cca/realm.js'
 import { platformKeys } from '#attest/cca/roots.js'
 import { ccaSteps } from '#attest/cca/steps.js'
 import { verifyEvidence } from '#attest/kinds.js'
+import { foundText } from '#attest/trace.js'
 import { concat, toBase64 } from '#core/bytes/bytes.js'
 import { type Cbor, type CborKey, encodeCbor } from '#core/encoding/cbor.js'
 import { ccaKeyDigests, ccaKeys, coseKeyOf, mintCca, mintCcaEvidence, pointOf } from '../../fakes/cca.js'
@@ -108,7 +109,12 @@ test('halves of two good tokens do not make one', async () => {
 
 test('the steps are told in the order of the catalogue, with what was found', async () => {
   const told: [string, string | undefined][] = []
-  await verifyEvidence(await mintCcaEvidence(), anchors, testTime, (step, found) => void told.push([step, found]))
+  await verifyEvidence(
+    await mintCcaEvidence(),
+    anchors,
+    testTime,
+    (step, found) => void told.push([step, foundText(found)]),
+  )
   expect(told.map(([step]) => step)).toEqual(ccaSteps.map((step) => step.id))
   expect(told[1]![1]).toContain('NOT HARDWARE')
 })
