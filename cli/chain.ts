@@ -219,18 +219,22 @@ export async function openChain(options: ChainOptions): Promise<Chain> {
   const { io, folder } = options
   const at = chainPlaces(folder)
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const [machine, sealed] = await Promise.allSettled([
+  // None waits for another, and most of each is somebody else's work: the pool of threads, other processes.
+  const [machine, sealed, services] = await Promise.allSettled([
     timed(io, 'simulated machine starts', async () => {
       const made = await openSimulatedAttester(at.platform, io.now())
       return [made, 'SIMULATED SEV-SNP (NOT HARDWARE)'] as const
     }),
     sealOnce(options),
+    openServices(options),
   ])
-  // Both have ended: a failure of one leaves nothing half made by the other.
-  if (machine.status === 'rejected') throw machine.reason
-  if (sealed.status === 'rejected') throw sealed.reason
+  // All have ended: a failure of one leaves nothing half made by the others.
+  if (machine.status === 'rejected' || sealed.status === 'rejected' || services.status === 'rejected') {
+    if (services.status === 'fulfilled') await services.value.close()
+    throw [machine, sealed, services].find((one) => one.status === 'rejected')!.reason
+  }
   const attester = machine.value
-  const stack = await openServices(options)
+  const stack = services.value
   try {
     await trustAndRegister(options, stack, attester)
     const node = await openNode(options, stack, attester)
