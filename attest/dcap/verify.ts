@@ -176,8 +176,9 @@ function verifyFloor(
   anchors: Anchors,
   at: UnixSeconds,
 ): void {
+  if (anchors.collateralFloors === undefined) return
   const digest = toHex(sha256(issuer.spki))
-  for (const floor of anchors.collateralFloors ?? []) {
+  for (const floor of anchors.collateralFloors) {
     if (floor.kind !== 'crl' || floor.issuer !== digest) continue
     if (floor.issuedAtMin > at || issuedAt >= floor.issuedAtMin) continue
     throw refuse(
@@ -197,9 +198,10 @@ function verifyEdition(
   found: Pick<TcbInfo, 'tcbEvaluationDataNumber' | 'issueDate'>,
   { quote, machine, anchors, at }: { quote: Quote; machine: Machine; anchors: Anchors; at: UnixSeconds },
 ): void {
+  if (anchors.collateralFloors === undefined) return
   const root = toHex(sha256(machine.root.spki))
   const edition = found.tcbEvaluationDataNumber
-  for (const floor of anchors.collateralFloors ?? []) {
+  for (const floor of anchors.collateralFloors) {
     if (floor.kind !== 'tcb-info' && floor.kind !== 'qe-identity') continue
     if (floor.kind !== of.kind) continue
     if (floor.root !== root || floor.tee !== quote.tee || floor.issuedAtMin > at) continue

@@ -83,8 +83,8 @@ export function fromHex(text: string, size?: number): Uint8Array {
 
 /** The character codes of base64's alphabet, in the order of what they stand for. */
 const base64Codes = encoder.encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
-/** The six bits of an ASCII character; a bit above them for one that is none of base64. */
-const base64Bits = new Uint8Array(128).fill(0x40)
+/** The six bits that a byte of base64 stands for; all bits for one that is none. */
+const base64Bits = new Int32Array(256).fill(-1)
 for (let i = 0; i < 64; i++) base64Bits[base64Codes[i]!] = i
 
 /** Padded standard base64 (RFC 4648, "Base 64 Encoding"). */
@@ -109,32 +109,27 @@ export function toBase64(bytes: Uint8Array): string {
  */
 export function fromBase64(text: string, size?: number): Uint8Array {
   const refuse = (message: string) => new Failure<BytesCode>('bytes/base64', message)
-  if (text.length % 4 !== 0) throw refuse('base64 is not canonical: its length is no multiple of 4')
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
-  const out = new Uint8Array((text.length / 4) * 3 - padding)
-  const whole = padding === 0 ? text.length : text.length - 4
+  const bytes = encoder.encode(text) // other characters than those of base64 become bytes that are none of it
+  if (bytes.length % 4 !== 0) throw refuse('base64 is not canonical: its length is no multiple of 4')
+  const padding = bytes.at(-1) !== 0x3d ? 0 : bytes.at(-2) !== 0x3d ? 1 : 2
+  // Padding stands for zero bits.
+  for (let i = 1; i <= padding; i++) bytes[bytes.length - i] = base64Codes[0]!
+  const out = new Uint8Array((bytes.length / 4) * 3 - padding)
   const table = base64Bits
   let wrong = 0
+  let word = 0
   let to = 0
-  for (let from = 0; from < whole; from += 4) {
-    const [c0, c1] = [text.charCodeAt(from), text.charCodeAt(from + 1)]
-    const [c2, c3] = [text.charCodeAt(from + 2), text.charCodeAt(from + 3)]
-    const [b0, b1, b2, b3] = [table[c0 & 127]!, table[c1 & 127]!, table[c2 & 127]!, table[c3 & 127]!]
-    wrong |= ((c0 | c1 | c2 | c3) & ~127) | ((b0 | b1 | b2 | b3) & 64)
-    out[to++] = (b0 << 2) | (b1 >> 4)
-    out[to++] = (b1 << 4) | (b2 >> 2)
-    out[to++] = (b2 << 6) | b3
+  for (let from = 0; from < bytes.length; from += 4) {
+    const [first, second] = [table[bytes[from]!]!, table[bytes[from + 1]!]!]
+    word = (first << 18) | (second << 12) | (table[bytes[from + 2]!]! << 6) | table[bytes[from + 3]!]!
+    wrong |= word // a negative number stays one
+    out[to++] = word >> 16
+    out[to++] = word >> 8 // beyond the end, where the padding is: not written
+    out[to++] = word
   }
-  if (padding !== 0) {
-    const [c0, c1, c2] = [text.charCodeAt(whole), text.charCodeAt(whole + 1), text.charCodeAt(whole + 2)]
-    const [b0, b1, b2] = [table[c0 & 127]!, table[c1 & 127]!, padding === 1 ? table[c2 & 127]! : 0]
-    wrong |= ((c0 | c1 | c2) & ~127) | ((b0 | b1 | b2) & 64)
-    out[to++] = (b0 << 2) | (b1 >> 4)
-    if (padding === 1) out[to++] = (b1 << 4) | (b2 >> 2)
-    if ((padding === 1 ? b2 & 3 : b1 & 15) !== 0)
-      throw refuse('base64 is not canonical: bits before the padding are set')
-  }
-  if (wrong !== 0) throw refuse('text is not base64')
+  if (wrong < 0) throw refuse('text is not base64')
+  if ((word & ((1 << (8 * padding)) - 1)) !== 0)
+    throw refuse('base64 is not canonical: bits before the padding are set')
   if (size !== undefined && out.length !== size) throw refuse(`base64 has ${out.length} bytes, expected ${size}`)
   return out
 }
