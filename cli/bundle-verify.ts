@@ -17,7 +17,7 @@ export interface BundleVerifyArguments {
 }
 
 const machine = (platform: string) =>
-  platform === 'hardware' ? 'genuine hardware' : 'SIMULATED SEV-SNP (NOT HARDWARE)'
+  platform === 'hardware' ? 'genuine hardware' : 'a SIMULATED machine (NOT HARDWARE)'
 
 function sentence(found: VerifiedAnyBundle): string {
   const place = `log entry #${found.inclusion.index} at ${formatTime(found.bundle.at)}`

@@ -2,6 +2,7 @@ import type { VerifiedNode } from '#client/node-trust.js'
 import type { VerifiedReceipt } from '#client/verify-receipt.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { formatTime } from '#core/time.js'
+import type { Evidence, MachineEvidence } from '#core/wire/evidence.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -42,9 +43,31 @@ function witnessText(node: VerifiedNode): string {
   return `${node.independentWitnesses.length} independent witnesses${others > 0 ? ` (${others} of the same operator)` : ''}`
 }
 
-function teeText(node: VerifiedNode): string {
-  return node.platform === 'hardware' ? 'AMD SEV-SNP' : 'SIMULATED SEV-SNP (NOT HARDWARE)'
+/** Vendor and technology of each kind of machine. */
+const machineNames: Readonly<Record<MachineEvidence['kind'], readonly [string, string]>> = {
+  snp: ['AMD', 'SEV-SNP'],
+  tdx: ['Intel', 'TDX'],
+  sgx: ['Intel', 'SGX'],
+  nitro: ['AWS', 'Nitro Enclaves'],
+  'azure-snp': ['AMD', 'SEV-SNP behind the vTPM of an Azure confidential VM'],
+  'azure-tdx': ['Intel', 'TDX behind the vTPM of an Azure confidential VM'],
+  cca: ['Arm', 'CCA'],
 }
+
+/**
+ * What the evidence is of, in words: of a machine, and of the devices that it binds.
+ *
+ * trusts  that `evidence` was verified, with `platform` for its outcome
+ */
+export function teeText(evidence: Evidence, platform: VerifiedNode['platform']): string {
+  const isComposite = evidence.kind === 'composite'
+  const [vendor, name] = machineNames[isComposite ? evidence.cpu.kind : evidence.kind]
+  const count = isComposite ? evidence.devices.reduce((sum, one) => sum + one.devices.length, 0) : 0
+  const devices = isComposite ? ` with ${count} NVIDIA ${count === 1 ? 'device' : 'devices'}` : ''
+  return platform === 'hardware' ? `${vendor} ${name}${devices}` : `SIMULATED ${name}${devices} (NOT HARDWARE)`
+}
+
+const teeOf = (node: VerifiedNode) => teeText(node.document.release.evidence, node.platform)
 
 function brokerText(node: VerifiedNode, trust: Trust): string {
   const broker = trust.brokers.find(({ key }) => thumbprint(key) === node.lease.broker)
@@ -76,7 +99,7 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
         : 'not stated',
       source: declared?.operator ? stated : 'not stated',
     },
-    { label: 'TEE', value: teeText(node), source: proven },
+    { label: 'TEE', value: teeOf(node), source: proven },
     { label: 'runtime', value: node.runtime, source: 'verifier-derived' },
     {
       label: 'policy',
@@ -107,7 +130,7 @@ export function answerCard({ receipt, node }: VerifiedReceipt, trust: Trust): Ca
   const by = declared === null ? '' : ' as declared by the host'
   const sentence =
     `Answered by model ${displayModel(lease.model, trust)} v${lease.version} (manifest sha256 ${lease.manifestDigest.slice(0, 16)}…) ` +
-    `on node ${declared?.host ?? node.keysetDigest.slice(0, 16)}, ${where} and ${who}${by}, inside ${teeText(node)}, ` +
+    `on node ${declared?.host ?? node.keysetDigest.slice(0, 16)}, ${where} and ${who}${by}, inside ${teeOf(node)}, ` +
     `policy ${lease.policy.name} v${lease.policy.sequence}, released as log entry #${node.inclusion.index} ` +
     `by broker ${brokerText(node, trust)}, ${witnessText(node)}.`
   const facts: readonly CardFact[] = [

@@ -1,3 +1,7 @@
+/**
+ * What belongs in attest/assemble: the envelope of evidence, put together from what a device gave out and from documents
+ * beside it, one file for each vendor. Nothing is believed here: verifying is the kinds', reading files is `cli/attest`'s.
+ */
 import type { Pool } from '#attest/pool.js'
 import type { Recognised } from '#attest/recognise.js'
 import { toBase64 } from '#core/bytes/bytes.js'

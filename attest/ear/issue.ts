@@ -1,3 +1,7 @@
+/**
+ * What belongs in attest/ear: an attestation result as a signed EAR, under both sets of names. Reading and verifying one is
+ * `core/wire/ear.ts`, keeping keys `attest/service`; no judgement is made here.
+ */
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
 import type { AnyClaims, AttestationResult } from '#attest/result.js'
 import { assert } from '#core/assert.js'

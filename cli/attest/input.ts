@@ -1,3 +1,7 @@
+/**
+ * What belongs in cli/attest: the commands below `claviger attest`, with how they read files and print. What evidence is
+ * worth is decided in attest/ and nowhere here.
+ */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { assemble } from '#attest/assemble.js'

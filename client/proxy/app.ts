@@ -1,3 +1,7 @@
+/**
+ * What belongs in client/proxy: `createFetch` behind a local HTTP port, for clients that speak plain HTTP. Verifying and
+ * sealing stand in client/; the bounds of time and concurrency are those of the application that it is mounted in.
+ */
 import { Hono, type HonoRequest } from 'hono'
 import { type CreateFetchOptions, createFetch } from '#client/create-fetch.js'
 import type { ClientCode } from '#client/steps.js'

@@ -1,3 +1,7 @@
+/**
+ * What belongs in policies/library: the policy documents that ship with the product, and reading them by name. Only
+ * starting points: nothing decides by one that no owner signed.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { Failure } from '#core/failure.js'
 

@@ -1,3 +1,7 @@
+/**
+ * What belongs in test/e2e: chains of real parts, by the commands that users type, and killing them. What one part does by
+ * itself is tested in its own folder.
+ */
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

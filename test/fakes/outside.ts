@@ -1,3 +1,7 @@
+/**
+ * What belongs in test/fakes: what several suites build on: minters of evidence under throwaway roots, doubles of
+ * neighbours, throwaway databases, finders of needles. No test stands here, but those of the finders.
+ */
 import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,7 @@
+/**
+ * What belongs in test/fuzz: looking for input that a parser cannot bear: targets, mutation, coverage, the command.
+ * Properties of single parsers stand beside their tests.
+ */
 /** One parser as the fuzzer asks it: it answers any bytes, or throws a Failure. */
 export interface Target {
   /** inputs that are good, or nearly */

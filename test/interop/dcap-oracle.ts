@@ -1,4 +1,8 @@
 /**
+ * What belongs in test/interop: programs of others as a second opinion on the same bytes. Never believed, never imported by
+ * the product.
+ */
+/**
  * Another verifier of DCAP quotes beside ours: `@phala/dcap-qvl`. It is asked about the same bytes at the same time and
  * never believed: where the two differ, docs/decisions/dcap-tcb.md says who is right, and the test holds the list.
  */

@@ -1,3 +1,4 @@
+/** What belongs in test/tidy: rules on the repository itself: who imports whom, what is pure, dependencies. No behaviour. */
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -142,7 +143,6 @@ const edges = [
   'convert/keys',
   'convert/model',
   'client/proxy',
-  'client/edge',
   'transparency/storage',
   'transparency/service',
   'transparency/witness/service',

@@ -1,3 +1,7 @@
+/**
+ * What belongs in attest/collateral/fetch: asking vendors' services, one file for each, by one bounded transport. What comes
+ * back is verified in attest/endorsements and kept by the store; neither is done here.
+ */
 import type { FetchCode } from '#attest/collateral/failures.js'
 import { concat } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
