@@ -6,7 +6,16 @@ const conditions = ['source', 'node']
 const timeouts = { testTimeout: 60_000, hookTimeout: 120_000 }
 const exclude = ['dist/**', 'node_modules/**', 'test/**/*.slow.test.ts']
 
-// Two projects: everything on the Node crypto backend, and the core once more on the browser backend.
+// All vectors of formats run on both backends; those of the core are among its tests.
+const vectors = [
+  'test/attest/{vectors,ear-vectors}.test.ts',
+  'test/attest/endorsements/vectors.test.ts',
+  'test/client/vectors.test.ts',
+  'test/keybroker/kbs/vectors.test.ts',
+  'test/policies/record-vectors.test.ts',
+]
+
+// Two projects: everything on the Node crypto backend, and the core and all vectors once more on the browser backend.
 export default defineConfig({
   test: {
     maxWorkers: 2,
@@ -21,7 +30,7 @@ export default defineConfig({
       {
         resolve: { conditions: ['browser', ...conditions] },
         ssr: { resolve: { conditions: ['browser', ...conditions] } },
-        test: { name: 'browser', include: ['test/core/**/*.test.ts'], exclude, ...timeouts },
+        test: { name: 'browser', include: ['test/core/**/*.test.ts', ...vectors], exclude, ...timeouts },
       },
     ],
   },

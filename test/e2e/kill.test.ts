@@ -152,7 +152,7 @@ describe('the process of broker and log, killed', () => {
     const node = await askingAt(folder, { url: chain.at.brokerUrl, broker: chain.at.broker }, attester)
     const owner = await openOwner(folder, chain.at.brokerUrl)
     const { model } = owner
-    const [first, second] = [await node.request(await node.challenge()), await node.request(await node.challenge())]
+    const first = await node.request(await node.challenge())
     process.kill(chain.at.witnessPid, 'SIGKILL')
     const { status, body } = await node.release(first)
     expect([status, body.code, body.wrapped]).toEqual([503, 'log/witness-unavailable', undefined])
