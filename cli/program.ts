@@ -26,6 +26,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   tenant: () => import('#cli/tenant.js'),
   proxy: () => import('#cli/proxy.js'),
   collateral: () => import('#cli/collateral.js'),
+  reference: () => import('#cli/reference.js'),
   model: () => import('#cli/model.js'),
   serve: () => import('#cli/serve.js'),
   dev: () => import('#cli/dev.js'),

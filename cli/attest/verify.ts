@@ -1,5 +1,7 @@
 import type { Anchors } from '#attest/anchors.js'
 import { everyStepPassed, examineEvidence } from '#attest/examine.js'
+import type { Provenance } from '#attest/reference/provenance.js'
+import { verifyReference } from '#attest/reference/verify.js'
 import type { AttestationResult } from '#attest/result.js'
 import { type ExpectedBinding, envelopeOf, type FoundEvidence, findEvidence } from '#cli/attest/input.js'
 import { printable, renderTrace } from '#cli/attest/render.js'
@@ -17,7 +19,12 @@ import type { AnyEvidence } from '#core/wire/evidence.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
 
 /** Failures of what was typed. */
-export type AttestUsageCode = 'usage/time' | 'usage/hex' | 'usage/binding' | 'usage/collateral'
+export type AttestUsageCode =
+  | 'usage/time'
+  | 'usage/hex'
+  | 'usage/binding'
+  | 'usage/collateral'
+  | 'usage/reference-trust'
 
 export interface AttestVerifyArguments {
   readonly file: string
@@ -96,18 +103,34 @@ function readTyped(args: AttestVerifyArguments, io: Io): UnixSeconds {
 
 interface Values {
   readonly values: ReferenceValues | null
+  /** who vouches for them; null for values that the reader wrote or trusts by hand */
+  readonly provenance: Provenance | null
   readonly simulatedRoots: readonly string[]
 }
 
-/** Reference values, or the file of a runtime that `claviger runtime values` writes. @throws input/..., json/..., shape/... */
-async function readValues(path: string | undefined): Promise<Values> {
-  if (path === undefined) return { values: null, simulatedRoots: [] }
-  const document = parseJson(await readInput(path, 'reference values'))
+/**
+ * Reference values, the file of a runtime that `claviger runtime values` writes, or a set that a publisher of the trust file
+ * signed.
+ *
+ * throws  input/..., json/..., shape/..., reference/..., usage/reference-trust
+ */
+async function readValues(args: AttestVerifyArguments, io: Io): Promise<Values> {
+  const path = args.referenceValues
+  if (path === undefined) return { values: null, provenance: null, simulatedRoots: [] }
+  const bytes = await readInput(path, 'reference values')
+  const document = parseJson(bytes)
+  if (document !== null && typeof document === 'object' && Object.hasOwn(document, 'payloadType')) {
+    if (args.trust === undefined)
+      throw refuse('usage/reference-trust', 'the reference values are signed: --trust FILE says whose signature counts')
+    const { trust } = await loadTrust(args.trust, io.now())
+    const signed = await verifyReference({ signed: bytes, values: null }, trust.runtimePublishers, io.now())
+    return { values: signed.values, provenance: signed.provenance, simulatedRoots: [] }
+  }
   if (document !== null && typeof document === 'object' && Object.hasOwn(document, 'values')) {
     const runtime = runtimeFileShape(document, 'runtime')
-    return { values: runtime.values, simulatedRoots: runtime.simulatedRoots ?? [] }
+    return { values: runtime.values, provenance: null, simulatedRoots: runtime.simulatedRoots ?? [] }
   }
-  return { values: referenceValuesShape(document, 'referenceValues'), simulatedRoots: [] }
+  return { values: referenceValuesShape(document, 'referenceValues'), provenance: null, simulatedRoots: [] }
 }
 
 /** What evidence of one of our nodes binds, as its node document has it. @throws input/..., json/..., shape/... */
@@ -153,7 +176,7 @@ export async function run(args: AttestVerifyArguments, io: Io): Promise<number> 
 /** The same for bytes that were read already. */
 export async function runBytes(args: AttestVerifyArguments, bytes: Uint8Array, io: Io): Promise<number> {
   const at = readTyped(args, io)
-  const values = await readValues(args.referenceValues)
+  const values = await readValues(args, io)
   const binding = await readBinding(args.binding)
   const anchors = await readAnchors(args, values, io)
   let found: FoundEvidence | null = null
@@ -173,7 +196,7 @@ export async function runBytes(args: AttestVerifyArguments, bytes: Uint8Array, i
     tenantClass: 'development',
     at,
   })
-  return report(args, found, result, io)
+  return report(args, { ...found, provenance: values.provenance }, result, io)
 }
 
 type Result = AttestationResult<AnyEvidence>
@@ -205,7 +228,14 @@ function outcomeOf(result: Result, allowSimulated: boolean): Outcome {
     : { word: `${kind}, with ${warnings} ${warnings === 1 ? 'warning' : 'warnings'}`, colour: 'yellow', accepted: true }
 }
 
-function report(args: AttestVerifyArguments, found: FoundEvidence, result: Result, io: Io): number {
+type Reported = FoundEvidence & Pick<Values, 'provenance'>
+
+function vouchedBy({ source, publisher, signedAt, digest }: Provenance): string {
+  const when = signedAt === null ? '' : ` at ${formatTime(signedAt)}`
+  return `reference values vouched for by ${publisher} (${source})${when}, document ${digest}`
+}
+
+function report(args: AttestVerifyArguments, found: Reported, result: Result, io: Io): number {
   const outcome = outcomeOf(result, args.dangerousAllowSimulated === true)
   const { word, accepted } = outcome
   if (args.json) {
@@ -221,11 +251,23 @@ function report(args: AttestVerifyArguments, found: FoundEvidence, result: Resul
       kind,
       notes: found.notes,
     }
-    const body = { at, platform, status, failure, skipped, policy, digests, steps, claims }
+    const body = {
+      referenceValues: found.provenance,
+      at,
+      platform,
+      status,
+      failure,
+      skipped,
+      policy,
+      digests,
+      steps,
+      claims,
+    }
     io.stdout(`${JSON.stringify({ ...head, ...body }, null, 2)}\n`)
   } else {
     io.stdout(`${paint(io, 'bold', found.recognised.title)}, judged at ${formatTime(result.at)}\n`)
     for (const note of found.notes) io.stdout(`  ${printable(note)}\n`)
+    if (found.provenance) io.stdout(`  ${printable(vouchedBy(found.provenance))}\n`)
     if (result.kind === 'gpu') io.stdout('  a verdict on devices says nothing of the machine that asked them\n')
     io.stdout(`\n${renderTrace(result.steps, args.verbose === true, io)}\n${paint(io, outcome.colour, word)}\n`)
   }

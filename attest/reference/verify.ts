@@ -1,0 +1,184 @@
+import { type Corim, readCorim, verifySignedCorim } from '#attest/reference/corim.js'
+import { verifyPublished } from '#attest/reference/envelope.js'
+import type { Provenance, Publisher, ReferenceCode, VerifiedReference } from '#attest/reference/provenance.js'
+import { readReferenceSet, setPayloadType } from '#attest/reference/set.js'
+import { readProvenance, statementPayloadType } from '#attest/reference/statement.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { thumbprint } from '#core/crypto/jwk.js'
+import { parseJson } from '#core/encoding/json.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
+import { documentDigest } from '#core/wire/binding.js'
+import { type ReferenceValues, referenceValuesShape, type SnpReferenceValues } from '#core/wire/reference-values.js'
+
+/** A signed document, and the file beside it where it needs one. */
+export interface ReferenceInput {
+  /** a DSSE envelope in JSON, or a signed CoRIM */
+  readonly signed: Uint8Array
+  /** reference values in JSON: those that a provenance statement names, or those whose lists a CoRIM replaces */
+  readonly values: Uint8Array | null
+}
+
+function refuse(code: ReferenceCode, message: string): Failure<ReferenceCode> {
+  return new Failure<ReferenceCode>(code, message)
+}
+
+/**
+ * Reference values that one of the publishers vouches for, at `at`, and who that is.
+ *
+ * publishers  those of the reader's own trust file
+ * throws      ReferenceCode; json/..., shape/... for values that are none
+ */
+export function verifyReference(
+  input: ReferenceInput,
+  publishers: readonly Publisher[],
+  at: UnixSeconds,
+): Promise<VerifiedReference> {
+  return read(input, publishers, at)
+}
+
+/**
+ * The same whatever its time: what was seen before, of which nothing older is accepted. Not for judging evidence by.
+ *
+ * throws  as verifyReference
+ */
+export async function verifyReferenceSeen(
+  input: ReferenceInput,
+  publishers: readonly Publisher[],
+): Promise<Pick<VerifiedReference, 'values' | 'provenance'>> {
+  return read(input, publishers, null)
+}
+
+async function read(
+  { signed, values }: ReferenceInput,
+  publishers: readonly Publisher[],
+  at: UnixSeconds | null,
+): Promise<VerifiedReference> {
+  if (signed.find((byte) => byte > 0x20) !== 0x7b) return verifyCorim(signed, values, publishers, at)
+  const { payloadType, payload, publisher } = await verifyPublished(readDocument(signed), publishers)
+  if (payloadType === setPayloadType) return ofSet(payload, values, publisher, at)
+  if (payloadType === statementPayloadType) return ofStatement(payload, values, publisher)
+  throw refuse('reference/form', `envelope is of type ${payloadType.slice(0, 100)}, which holds no reference values`)
+}
+
+function readDocument(signed: Uint8Array) {
+  try {
+    return parseJson(signed)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<ReferenceCode>('reference/form', `no signed document: ${cause.message}`, { cause })
+  }
+}
+
+function vouched(
+  title: string,
+  values: ReferenceValues,
+  payload: Uint8Array,
+  publisher: Publisher,
+  more: Pick<Provenance, 'source'> & Partial<Provenance>,
+): VerifiedReference {
+  const provenance: Provenance = {
+    publisher: publisher.alias,
+    key: thumbprint(publisher.key),
+    name: null,
+    version: null,
+    signedAt: null,
+    expiresAt: null,
+    digest: toHex(sha256(payload)),
+    builder: null,
+    ...more,
+  }
+  return { title, values, valuesDigest: documentDigest(values), provenance } as VerifiedReference
+}
+
+function ofSet(
+  payload: Uint8Array,
+  beside: Uint8Array | null,
+  publisher: Publisher,
+  at: UnixSeconds | null,
+): VerifiedReference {
+  if (beside !== null) throw refuse('reference/values', 'the set has its values in it: none may stand beside it')
+  const { title, values, name, version, issuedAt, expiresAt } = readReferenceSet(payload, at)
+  return vouched(title, values, payload, publisher, {
+    source: 'claviger',
+    name,
+    version,
+    signedAt: issuedAt,
+    expiresAt,
+  })
+}
+
+function ofStatement(payload: Uint8Array, beside: Uint8Array | null, publisher: Publisher): VerifiedReference {
+  if (beside === null) throw refuse('reference/values', 'the statement names a file of values: give it beside it')
+  const { builder, finishedAt } = readProvenance(payload, beside)
+  const values = referenceValuesShape(parseJson(beside), 'referenceValues')
+  return vouched(`built by ${builder}`.slice(0, 200), values, payload, publisher, {
+    source: 'slsa',
+    signedAt: finishedAt,
+    builder,
+  })
+}
+
+async function verifyCorim(
+  signed: Uint8Array,
+  beside: Uint8Array | null,
+  publishers: readonly Publisher[],
+  at: UnixSeconds | null,
+): Promise<VerifiedReference> {
+  const { payload, publisher } = await verifySignedCorim(signed, publishers)
+  const manifest = readCorim(payload)
+  if (at !== null) verifyInTime(manifest, at)
+  if (beside === null)
+    throw refuse('reference/values', 'a manifest lists measurements alone: give the values around them beside it')
+  const values = referenceValuesShape(parseJson(beside), 'referenceValues')
+  if (!values.snp) throw refuse('reference/values', 'the values beside the manifest have none of SEV-SNP')
+  const around = { ...values, snp: withLists(values.snp, manifest) }
+  const { notBefore: signedAt, notAfter: expiresAt } = manifest
+  return vouched(manifest.title, around, payload, publisher, { source: 'corim', signedAt, expiresAt })
+}
+
+function verifyInTime({ notBefore, notAfter }: Corim, at: UnixSeconds): void {
+  if (notBefore !== null && notBefore > at + clockSkewSeconds)
+    throw refuse('reference/not-yet-valid', `manifest holds from ${formatTime(notBefore)}`)
+  if (notAfter !== null && at > notAfter)
+    throw refuse('reference/expired', `manifest held until ${formatTime(notAfter)}`)
+}
+
+/** The manifest's lists in place of the reader's; what the manifest does not list stays as the reader has it. */
+function withLists(own: SnpReferenceValues, { snp }: Corim): SnpReferenceValues {
+  const unique = (values: readonly string[]) => [...new Set(values)]
+  const or = <T>(values: readonly string[], other: T) => (values.length > 0 ? unique(values) : other)
+  return {
+    ...own,
+    measurements: unique(snp.measurements),
+    hostData: or(snp.hostData, own.hostData),
+    idKeyDigests: or(snp.idKeyDigests, own.idKeyDigests),
+    authorKeyDigests: or(snp.authorKeyDigests, own.authorKeyDigests),
+    // The stricter of the two.
+    guestSvnMin: Math.max(own.guestSvnMin, snp.guestSvnMin ?? 0),
+  }
+}
+
+/**
+ * Returns only when the document may take the place of the one that this reader took in before: of the same line and
+ * publisher, and no older.
+ *
+ * throws  reference/line, reference/rollback
+ */
+export function verifyNotRolledBack(
+  { provenance }: Pick<VerifiedReference, 'provenance'>,
+  before: Pick<VerifiedReference, 'provenance'> | null,
+): void {
+  if (before === null) return
+  const { name, key, version, source, digest } = before.provenance
+  if (source !== provenance.source || name !== provenance.name || key !== provenance.key)
+    throw refuse('reference/line', 'the name holds a document of another line or publisher: choose another name')
+  if (version === null || provenance.version === null) return
+  if (provenance.version > version || (provenance.version === version && provenance.digest === digest)) return
+  throw refuse(
+    'reference/rollback',
+    `set ${name} has version ${provenance.version}, version ${version} was taken in before`,
+  )
+}

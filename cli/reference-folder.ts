@@ -1,0 +1,72 @@
+import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ReferenceInput } from '#attest/reference/verify.js'
+import { stateFolder } from '#cli/places.js'
+import { fromBase64, toBase64 } from '#core/bytes/bytes.js'
+import { canonicalJson, parseJson } from '#core/encoding/json.js'
+import { base64, literal, nullable, object } from '#core/encoding/shape.js'
+import { Failure } from '#core/failure.js'
+import { MiB } from '#core/limits.js'
+import { nameShape } from '#core/wire/names.js'
+import { writeFileDurably } from '#host/files.js'
+
+/** Failures of the folder of a reader's reference values. */
+export type ReferenceFolderCode = 'reference/absent'
+
+const sizeMax = 16 * MiB
+/** A signed document as it was taken in. Nothing of it is believed: it is verified again each time it is read. */
+const storedShape = object({
+  format: literal('claviger-reference/1'),
+  name: nameShape,
+  signed: base64(undefined, sizeMax),
+  values: nullable(base64(undefined, sizeMax)),
+})
+
+/** Where this user keeps signed reference values. */
+export const referenceFolder = () => join(stateFolder(), 'reference')
+
+const pathOf = (folder: string, name: string) => join(folder, `${nameShape(name, 'name')}.json`)
+const isAbsent = (error: unknown) => (error as { code?: string }).code === 'ENOENT'
+
+export async function listReferences(folder: string): Promise<readonly string[]> {
+  try {
+    const names = (await readdir(folder)).filter((file) => /^[a-z0-9][a-z0-9._-]*\.json$/.test(file))
+    return names.map((file) => file.slice(0, -'.json'.length)).sort()
+  } catch (error) {
+    if (isAbsent(error)) return []
+    throw error
+  }
+}
+
+/** null when nothing of this name was taken in. @throws json/..., shape/... */
+export async function loadReference(folder: string, name: string): Promise<ReferenceInput | null> {
+  let bytes: Uint8Array
+  try {
+    bytes = new Uint8Array(await readFile(pathOf(folder, name)))
+  } catch (error) {
+    if (isAbsent(error)) return null
+    throw error
+  }
+  const { signed, values } = storedShape(parseJson(bytes, 4 * sizeMax), name)
+  return { signed: fromBase64(signed), values: values === null ? null : fromBase64(values) }
+}
+
+/** @throws reference/absent */
+export async function loadKnownReference(folder: string, name: string): Promise<ReferenceInput> {
+  const found = await loadReference(folder, name)
+  if (found !== null) return found
+  throw new Failure<ReferenceFolderCode>('reference/absent', `no reference values are called ${name}`, {
+    detail: { hint: './claviger reference list shows what was taken in; ./claviger reference import takes in more' },
+  })
+}
+
+export async function storeReference(folder: string, name: string, { signed, values }: ReferenceInput): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const stored = {
+    format: 'claviger-reference/1',
+    name,
+    signed: toBase64(signed),
+    values: values === null ? null : toBase64(values),
+  }
+  await writeFileDurably(pathOf(folder, name), canonicalJson(stored))
+}

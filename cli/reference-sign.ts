@@ -1,0 +1,63 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { signReferenceSet } from '#attest/reference/set.js'
+import { readInput } from '#cli/input.js'
+import { lineName, wholeNumber } from '#cli/option-values.js'
+import { exitCodes, type Io } from '#cli/output.js'
+import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
+import { canonicalJson, parseJson } from '#core/encoding/json.js'
+import { formatTime } from '#core/time.js'
+import { referenceValuesShape } from '#core/wire/reference-values.js'
+import { writeFileDurably } from '#host/files.js'
+import { closeMemory } from '#runtime/engine/closed.js'
+
+export interface SignArguments {
+  readonly keys: string
+  readonly values: string
+  readonly name: string
+  readonly setVersion: number
+  readonly title: string
+  readonly days: number
+  readonly out: string
+  readonly json?: boolean | undefined
+}
+
+/** The publisher's act: signs values as the next version of a line. */
+export async function runSign(args: SignArguments, io: Io): Promise<number> {
+  const values = referenceValuesShape(parseJson(await readInput(args.values, 'reference values')), 'referenceValues')
+  const { signingKey } = await loadOwnerKeys(args.keys)
+  const issuedAt = io.now()
+  const expiresAt = issuedAt + args.days * 86_400
+  const { name, setVersion: version, title } = args
+  const set = { type: 'claviger/reference-set/v1', name, version, title, issuedAt, expiresAt, values } as const
+  await writeFileDurably(args.out, canonicalJson(await signReferenceSet(set, signingKey)))
+  if (args.json) io.stdout(`${JSON.stringify({ out: args.out, name, version, key: signingKey.id, expiresAt })}\n`)
+  else io.stdout(`${args.out}: ${name} version ${version}, until ${formatTime(expiresAt)}, by ${signingKey.id}\n`)
+  return exitCodes.ok
+}
+
+const aTitle = (text: string) => {
+  if (text.length > 0 && text.length <= 200 && !/\p{Cc}/u.test(text)) return text
+  throw new InvalidArgumentError('expected a line of at most 200 characters')
+}
+
+export function describeSign(reference: Command, io: Io): void {
+  reference
+    .command('sign')
+    .description("the publisher's act: sign values as the next version of a line")
+    .requiredOption('--keys <folder>', 'what `claviger keys new` made')
+    .requiredOption('--values <file>', 'reference values in JSON')
+    .requiredOption('--name <name>', 'of the line', lineName)
+    .requiredOption('--set-version <number>', 'higher than every one before', wholeNumber(1, 2 ** 31, 2))
+    .requiredOption('--title <text>', 'what runs there, for people', aTitle)
+    .option('--days <number>', 'how long it holds', wholeNumber(1, 3650, 90), 90)
+    .requiredOption('--out <file>', 'where to write it')
+    .option('--json', 'print what was written as JSON')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ./claviger reference sign --keys keys --values values.json --name runtime --set-version 1 --title "runtime 1.0" --out set.json',
+    )
+    .action(async (args: SignArguments) => {
+      closeMemory()
+      io.exit(await runSign(args, io))
+    })
+}

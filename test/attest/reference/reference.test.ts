@@ -1,0 +1,291 @@
+import fc from 'fast-check'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { diffReferenceValues } from '#attest/reference/diff.js'
+import { verifyNotRolledBack, verifyReference, verifyReferenceSeen } from '#attest/reference/verify.js'
+import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import { signEnvelope } from '#core/dsse.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { isFailure } from '#core/failure.js'
+import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
+import { testMeasurement, testReferenceValues, testTime } from '#test/fakes/platform.js'
+import {
+  corimPayload,
+  environmentOf,
+  goodSet,
+  makePublisher,
+  measurementOf,
+  minSvn,
+  rawOf,
+  signedCorim,
+  signedSet,
+  signedStatement,
+  statementOf,
+  type TestPublisher,
+  validityOf,
+} from '#test/fakes/reference.js'
+
+let acme: TestPublisher
+let other: TestPublisher
+let edward: TestPublisher
+beforeAll(async () => {
+  acme = await makePublisher('acme')
+  other = await makePublisher('other')
+  edward = await makePublisher('edward', 'Ed25519')
+})
+const trusted = () => [edward.publisher, acme.publisher]
+const values = canonicalJson(testReferenceValues())
+const judge = (signed: Uint8Array, beside: Uint8Array | null = null, at = testTime) =>
+  verifyReference({ signed, values: beside }, trusted(), at)
+
+describe("a publisher's own set", () => {
+  test.each(['acme', 'edward'] as const)('counts when %s signed it, and says who and when', async (alias) => {
+    const { signingKey } = alias === 'acme' ? acme : edward
+    const found = await judge(await signedSet(signingKey))
+    expect(found.values).toEqual(testReferenceValues())
+    expect(found.valuesDigest).toBe(toHex(sha256(values)))
+    expect(found.provenance).toMatchObject({
+      source: 'claviger',
+      publisher: alias,
+      key: signingKey.id,
+      name: 'runtime',
+      version: 3,
+      signedAt: testTime - 100,
+      expiresAt: testTime + 100,
+      builder: null,
+    })
+  })
+
+  test.each([
+    ['reference/publisher', 'nobody signed whom the reader trusts', () => signedSet(other.signingKey)],
+    ['reference/expired', 'is over', () => signedSet(acme.signingKey, { expiresAt: testTime - 1 })],
+    ['reference/not-yet-valid', 'is of tomorrow', () => signedSet(acme.signingKey, { issuedAt: testTime + 86_400 })],
+    ['shape/unknown', 'says more', () => signedSet(acme.signingKey, { more: 1 } as never)],
+    ['reference/form', 'is cut', async () => (await signedSet(acme.signingKey)).slice(0, -1)],
+    [
+      'reference/form',
+      'is an envelope of another type',
+      async () => canonicalJson(await signEnvelope('text/plain', canonicalJson(goodSet()), [acme.signingKey])),
+    ],
+    ['reference/form', 'is bare values', async () => values],
+    ['reference/form', 'is nothing', async () => new Uint8Array()],
+  ])('ends with %s when it %s', async (code, _what, mint) => {
+    expect(await codeOfPromise(judge(await mint()))).toBe(code)
+  })
+
+  test('holds its values in itself', async () => {
+    expect(await codeOfPromise(judge(await signedSet(acme.signingKey), values))).toBe('reference/values')
+  })
+
+  test('no changed byte of it counts', async () => {
+    const good = fromUtf8(await signedSet(acme.signingKey))
+    await fc.assert(
+      fc.asyncProperty(fc.nat(good.length - 1), fc.constantFrom('A', '0', '}', 'x'), async (at, character) => {
+        const changed = `${good.slice(0, at)}${character}${good.slice(at + 1)}`
+        try {
+          // A key id is a hint that nobody reads.
+          expect((await judge(utf8(changed))).values).toEqual(testReferenceValues())
+        } catch (error) {
+          if (!isFailure(error)) throw error
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('an older version, another of the same, or one of another line does not take its place', async () => {
+    const at = async (change: object, who = acme) => {
+      const set = await signedSet(who.signingKey, change)
+      return verifyReferenceSeen({ signed: set, values: null }, [acme.publisher, edward.publisher])
+    }
+    const before = await at({})
+    const codes = async (change: object, who = acme) => {
+      const next = await at(change, who)
+      return codeOf(() => verifyNotRolledBack(next, before))
+    }
+    expect(await codes({ version: 4 })).toBe('ok')
+    expect(await codes({})).toBe('ok')
+    expect(await codes({ version: 2 })).toBe('reference/rollback')
+    expect(await codes({ title: 'another' })).toBe('reference/rollback')
+    expect(await codes({ name: 'else', version: 9 })).toBe('reference/line')
+    expect(await codes({ version: 9 }, edward)).toBe('reference/line')
+    const expired = await at({ expiresAt: testTime - 50 })
+    expect(codeOf(() => verifyNotRolledBack({ provenance: { ...before.provenance, version: 2 } }, expired))).toBe(
+      'reference/rollback',
+    )
+  })
+})
+
+describe('a provenance statement', () => {
+  const sign = (change: object = {}, who = acme) => signedStatement(who.signingKey, statementOf(values, change))
+
+  test('vouches for the file that it names, and says what built it', async () => {
+    const found = await judge(await sign(), values)
+    expect(found.values).toEqual(testReferenceValues())
+    expect(found.provenance).toMatchObject({
+      source: 'slsa',
+      publisher: 'acme',
+      builder: 'https://builder.example/1',
+      signedAt: testTime,
+      expiresAt: null,
+    })
+  })
+
+  test.each<[string, string, () => Promise<Uint8Array>, (() => Uint8Array | null)?]>([
+    ['reference/subject', 'of another file', () => sign(), () => utf8(`${fromUtf8(values)} `)],
+    ['reference/values', 'without the file', () => sign(), () => null],
+    ['reference/publisher', 'of a stranger', () => sign({}, other)],
+    [
+      'reference/form',
+      'of another meaning',
+      () => sign({ predicateType: 'https://in-toto.io/attestation/test-result/v0.1' }),
+    ],
+    ['reference/form', 'without a builder', () => sign({ predicate: { runDetails: {} } })],
+    ['reference/form', 'without subjects', () => sign({ subject: 1 })],
+    [
+      'reference/subject',
+      'with odd subjects',
+      () => sign({ subject: [null, 1, { digest: [] }, { digest: { sha256: 7 } }] }),
+    ],
+  ])('%s: one %s', async (code, _what, mint, beside = () => values) => {
+    expect(await codeOfPromise(judge(await mint(), beside()))).toBe(code)
+  })
+
+  test('a file that is named and holds no values is refused by its reader', async () => {
+    const file = utf8('{"snp":1}')
+    expect(await codeOfPromise(judge(await signedStatement(acme.signingKey, statementOf(file)), file))).toMatch(
+      /^shape\//,
+    )
+  })
+})
+
+describe('a signed CoRIM', () => {
+  const [m1, m2] = ['11'.repeat(48), '22'.repeat(48)]
+  const corim = async (...args: Parameters<typeof corimPayload>) => signedCorim(acme.signingKey, corimPayload(...args))
+
+  test('its measurements take the place of those in the values around them', async () => {
+    const validity = validityOf(testTime - 10, testTime + 10)
+    const found = await judge(
+      await corim([[measurementOf(m1, [minSvn(4)])], [measurementOf(m2)]], { validity }),
+      values,
+    )
+    expect(found.values).toEqual({
+      snp: { ...testReferenceValues().snp, measurements: [m1, m2], guestSvnMin: 4 },
+    })
+    expect(found.title).toBe('image 1.0')
+    expect(found.provenance).toMatchObject({
+      source: 'corim',
+      publisher: 'acme',
+      signedAt: testTime - 10,
+      expiresAt: testTime + 10,
+    })
+  })
+
+  test('keys and host data of one guest are taken with it', async () => {
+    const one = [measurementOf(m1), rawOf(5, 'a5'.repeat(48)), rawOf(6, 'a6'.repeat(48)), rawOf(8, 'a8'.repeat(32))]
+    expect((await judge(await corim([one]), values)).values.snp).toMatchObject({
+      measurements: [m1],
+      idKeyDigests: ['a5'.repeat(48)],
+      authorKeyDigests: ['a6'.repeat(48)],
+      hostData: ['a8'.repeat(32)],
+    })
+  })
+
+  test('never lowers what the reader demands', async () => {
+    const strict = canonicalJson({ snp: { ...testReferenceValues().snp, guestSvnMin: 9 } })
+    expect((await judge(await corim([[measurementOf(m1, [minSvn(4)])]]), strict)).values.snp!.guestSvnMin).toBe(9)
+  })
+
+  test.each<[string, string, () => Promise<Uint8Array>]>([
+    [
+      'reference/publisher',
+      'of a stranger',
+      async () => signedCorim(other.signingKey, corimPayload([[measurementOf(m1)]])),
+    ],
+    [
+      'reference/form',
+      'of another content type',
+      async () => signedCorim(acme.signingKey, corimPayload([[measurementOf(m1)]]), 'text/plain'),
+    ],
+    [
+      'reference/expired',
+      'that is over',
+      () => corim([[measurementOf(m1)]], { validity: validityOf(null, testTime - 1) }),
+    ],
+    [
+      'reference/not-yet-valid',
+      'of tomorrow',
+      () => corim([[measurementOf(m1)]], { validity: validityOf(testTime + 86_400, testTime + 90_000) }),
+    ],
+    [
+      'reference/unsupported',
+      'of another class',
+      () => corim([[measurementOf(m1)]], { environment: environmentOf('00'.repeat(16)) }),
+    ],
+    [
+      'reference/unsupported',
+      'with a measurement that lists cannot say',
+      () => corim([[measurementOf(m1), rawOf(2, '00')]]),
+    ],
+    ['reference/unsupported', 'with members of its own', () => corim([[measurementOf(m1)]], { more: [[9, 1]] })],
+    [
+      'reference/unsupported',
+      'of different least SVNs',
+      () => corim([[measurementOf(m1, [minSvn(1)])], [measurementOf(m2, [minSvn(2)])]]),
+    ],
+    [
+      'reference/unsupported',
+      'that ties keys to one of two guests',
+      () => corim([[measurementOf(m1), rawOf(5, 'a5'.repeat(48))], [measurementOf(m2)]]),
+    ],
+    ['reference/form', 'without a measurement', () => corim([[rawOf(8, 'a8'.repeat(32))]])],
+    ['reference/form', 'with a digest of another size', () => corim([[measurementOf('11')]])],
+    ['reference/form', 'with host data of another size', () => corim([[measurementOf(m1), rawOf(8, 'a8')]])],
+    ['reference/form', 'that is no CBOR', async () => signedCorim(acme.signingKey, utf8('hello'))],
+    ['reference/form', 'that is no COSE', async () => new Uint8Array([0x83, 1, 2, 3])],
+  ])('%s: one %s', async (code, _what, mint) => {
+    expect(await codeOfPromise(judge(await mint(), values))).toBe(code)
+  })
+
+  test('does not stand alone', async () => {
+    const signed = await corim([[measurementOf(m1)]])
+    expect(await codeOfPromise(judge(signed))).toBe('reference/values')
+    expect(await codeOfPromise(judge(signed, canonicalJson({})))).toBe('reference/values')
+  })
+
+  test('any bytes, signed or not, are values or a Failure', async () => {
+    const payload = corimPayload([[measurementOf(m1), rawOf(8, 'a8'.repeat(32))]], {
+      validity: validityOf(1, testTime + 1),
+    })
+    const onlyFailures = async (signed: Uint8Array) => {
+      try {
+        await judge(signed, values)
+      } catch (error) {
+        if (!isFailure(error)) throw error
+      }
+    }
+    await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), onlyFailures), { numRuns: 200 })
+    await fc.assert(
+      fc.asyncProperty(fc.nat(payload.length - 1), fc.nat(255), async (at, byte) => {
+        const changed = payload.slice()
+        changed[at] = byte
+        await onlyFailures(await signedCorim(acme.signingKey, changed))
+      }),
+      { numRuns: 200 },
+    )
+  })
+})
+
+describe('differences', () => {
+  test('of lists are their items, of other members their values, of a kind the whole', () => {
+    const before = testReferenceValues()
+    const after = testReferenceValues({ measurements: ['cd'.repeat(48)], allowSmt: true })
+    expect(diffReferenceValues(before, after)).toEqual([
+      ...(before.snp!.allowSmt === true ? [] : [{ path: 'snp.allowSmt', before: 'false', after: 'true' }]),
+      { path: 'snp.measurements', before: `"${testMeasurement}"`, after: null },
+      { path: 'snp.measurements', before: null, after: `"${'cd'.repeat(48)}"` },
+    ])
+    expect(diffReferenceValues(before, before)).toEqual([])
+    expect(diffReferenceValues({}, before).map(({ path, before: left }) => [path, left])).toEqual([['snp', null]])
+  })
+})

@@ -1,0 +1,180 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { run as newKeys } from '#cli/keys.js'
+import { createProgram } from '#cli/program.js'
+import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
+import { canonicalJson } from '#core/encoding/json.js'
+import { isFailure } from '#core/failure.js'
+import { signTrust, type Trust } from '#core/wire/trust-file.js'
+import { testIo } from '#test/e2e/fixtures.js'
+import { testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
+import { corimPayload, measurementOf, signedCorim, signedStatement, statementOf } from '#test/fakes/reference.js'
+import { mintEvidence, mintedReportData } from '#test/fakes/snp.js'
+
+let folder: string
+const at = (name: string) => join(folder, name)
+const values = canonicalJson(testReferenceValues())
+const place = () => ['--trust', at('trust.json'), '--folder', at('kept')]
+let clock = testTime
+const state = process.env.XDG_STATE_HOME
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'claviger-reference-'))
+  process.env.XDG_STATE_HOME = at('state')
+  await newKeys({ out: at('keys'), name: 'acme' }, testIo())
+  const { signingKey } = await loadOwnerKeys(at('keys'))
+  await writeFile(at('values.json'), values)
+  await writeFile(at('other.json'), canonicalJson(testReferenceValues({ measurements: ['cd'.repeat(48)] })))
+  const trust: Trust = {
+    type: 'claviger/trust/v1',
+    name: 'reader',
+    version: 1,
+    issuedAt: testTime - 1000,
+    expiresAt: testTime + 1000 * 86_400,
+    owners: [],
+    brokers: [],
+    verifiers: [],
+    logs: [],
+    witnessPolicy: 'quorum none\n',
+    independentWitnesses: [],
+    runtimes: [],
+    runtimePublishers: [{ alias: 'acme', key: signingKey.publicKey }],
+    registries: [],
+    issuers: [],
+    collateralFloors: [],
+    simulatedRoots: [testRootDigest],
+  }
+  const author = (await generateSigningKey('ES256')).key
+  await writeFile(at('trust.json'), canonicalJson(await signTrust(trust, author)))
+  const nobody = { ...trust, name: 'nobody', runtimePublishers: [] }
+  await writeFile(at('nobody.json'), canonicalJson(await signTrust(nobody, author)))
+  await writeFile(at('slsa.json'), await signedStatement(signingKey, statementOf(values)))
+  await writeFile(at('image.corim'), await signedCorim(signingKey, corimPayload([[measurementOf('11'.repeat(48))]])))
+})
+afterAll(async () => {
+  if (state === undefined) delete process.env.XDG_STATE_HOME
+  else process.env.XDG_STATE_HOME = state
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function typed(...args: readonly string[]) {
+  const base = testIo()
+  const io = { ...base, now: () => clock }
+  try {
+    const program = await createProgram(io, args[0])
+    await program.parseAsync(['node', 'claviger', ...args])
+  } catch (error) {
+    if (isFailure(error)) return { code: error.code, out: base.out(), err: base.err() }
+    throw error
+  }
+  return { code: base.code(), out: base.out(), err: base.err() }
+}
+const reference = (...args: readonly string[]) => typed('reference', ...args)
+const sign = (version: number, file = 'values.json', out = `v${version}.json`) =>
+  reference(
+    'sign',
+    '--keys',
+    at('keys'),
+    '--values',
+    at(file),
+    '--name',
+    'runtime',
+    '--set-version',
+    String(version),
+    '--title',
+    'runtime 1.0',
+    '--out',
+    at(out),
+  )
+
+describe('reference values on the command line', () => {
+  test('a publisher signs, a reader takes in, lists, shows, and sees what a new version changes', async () => {
+    expect((await sign(1)).code).toBe(0)
+    expect((await sign(2, 'other.json')).code).toBe(0)
+    const verified = await reference('verify', at('v1.json'), '--trust', at('trust.json'))
+    expect([verified.code, verified.out]).toEqual([0, expect.stringContaining('publisher  acme')])
+    expect((await reference('import', at('v1.json'), ...place(), '--dry-run')).out).toContain('would take in runtime')
+    expect((await reference('list', ...place())).err).toContain('no reference values')
+    expect((await reference('import', at('v1.json'), ...place())).code).toBe(0)
+    const next = await reference('import', at('v2.json'), ...place())
+    expect(next.out).toContain(`- snp.measurements "${'ab'.repeat(48)}"`)
+    expect(next.out).toContain(`+ snp.measurements "${'cd'.repeat(48)}"`)
+    expect((await reference('import', at('v1.json'), ...place())).code).toBe('reference/rollback')
+    const list = await reference('list', ...place(), '--json')
+    expect([list.code, JSON.parse(list.out)]).toMatchObject([
+      0,
+      { references: [{ name: 'runtime', state: 'current', provenance: { version: 2 } }] },
+    ])
+    const shown = await reference('show', 'runtime', ...place())
+    expect(JSON.parse(shown.out)).toEqual({
+      snp: JSON.parse(JSON.stringify(testReferenceValues({ measurements: ['cd'.repeat(48)] }))).snp,
+    })
+    expect(shown.err).toContain('runtime version 2')
+  })
+
+  test('what expired, or whose publisher is trusted no longer, does not count, and still lets nothing older in', async () => {
+    clock = testTime + 200 * 86_400
+    const list = await reference('list', ...place())
+    expect([list.code, list.out]).toEqual([3, expect.stringContaining('expired runtime')])
+    expect((await reference('show', 'runtime', ...place())).code).toBe('reference/expired')
+    clock = testTime
+    expect((await reference('import', at('v1.json'), ...place())).code).toBe('reference/rollback')
+    const nobody = ['--trust', at('nobody.json'), '--folder', at('kept')]
+    expect((await reference('list', ...nobody)).out).toContain('not-accepted runtime')
+    expect((await reference('verify', at('v1.json'), '--trust', at('nobody.json'))).code).toBe(3)
+  })
+
+  test('provenance statements and manifests come with the values beside them', async () => {
+    expect((await reference('import', at('slsa.json'), ...place())).code).toBe('reference/values')
+    const slsa = ['import', at('slsa.json'), '--values', at('values.json')]
+    expect((await reference(...slsa, ...place())).code).toBe('usage/reference-name')
+    expect((await reference(...slsa, '--name', 'built', ...place())).out).toContain(
+      'builder    https://builder.example/1',
+    )
+    const corim = await reference(
+      'import',
+      at('image.corim'),
+      '--values',
+      at('values.json'),
+      '--name',
+      'image',
+      ...place(),
+    )
+    expect(corim.out).toContain('source     corim')
+    expect((await reference(...slsa, '--name', 'image', ...place())).code).toBe('reference/line')
+    const changes = await reference('diff', at('values.json'), 'image', ...place(), '--json')
+    expect([changes.code, JSON.parse(changes.out).changes.length]).toEqual([3, 2])
+    expect((await reference('diff', at('values.json'), 'built', ...place())).code).toBe(0)
+    expect((await reference('diff', 'image', 'built', '--folder', at('kept'))).code).toBe('usage/reference-trust')
+  })
+
+  test('what was not taken in, or is no set, says so', async () => {
+    expect((await reference('show', 'nothing', ...place())).code).toBe('reference/absent')
+    expect((await reference('verify', at('values.json'), '--trust', at('trust.json'))).out).toContain('NOT ACCEPTED')
+  })
+
+  test('a verdict on evidence names who vouches for the values', async () => {
+    await writeFile(at('evidence.json'), canonicalJson(await mintEvidence()))
+    const evidence = [
+      'attest',
+      'verify',
+      at('evidence.json'),
+      '--report-data',
+      toHex(mintedReportData),
+      '--dangerous-allow-simulated',
+    ]
+    const signed = [...evidence, '--reference-values', at('v1.json')]
+    expect((await typed(...signed)).code).toBe('usage/reference-trust')
+    const found = await typed(...signed, '--trust', at('trust.json'), '--json')
+    expect([found.code, JSON.parse(found.out)]).toMatchObject([
+      0,
+      { referenceValues: { publisher: 'acme', version: 1, source: 'claviger' } },
+    ])
+    expect((await typed(...signed, '--trust', at('trust.json'))).out).toContain('vouched for by acme')
+    expect((await typed(...signed, '--trust', at('nobody.json'))).code).toBe('reference/publisher')
+  })
+})
