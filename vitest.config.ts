@@ -9,7 +9,7 @@ const exclude = ['dist/**', 'node_modules/**', 'test/**/*.slow.test.ts']
 // All vectors of formats run on both backends; those of the core are among its tests.
 const vectors = [
   'test/attest/{vectors,ear-vectors}.test.ts',
-  'test/attest/endorsements/vectors.test.ts',
+  'test/attest/{endorsements,reference}/vectors.test.ts',
   'test/client/vectors.test.ts',
   'test/keybroker/kbs/vectors.test.ts',
   'test/policies/record-vectors.test.ts',
