@@ -7,6 +7,7 @@ const colours: Readonly<Record<Source, Parameters<typeof paint>[1]>> = {
   simulated: 'magenta',
   'verifier-derived': 'green',
   'witness-attested': 'cyan',
+  'log-signed': 'yellow',
   'owner-signed': 'cyan',
   'broker-signed': 'yellow',
   'node-signed': 'yellow',

@@ -12,6 +12,8 @@ export type Source =
   | 'simulated'
   | 'verifier-derived'
   | 'witness-attested'
+  /** by the log alone, or with cosigners that the reader does not count as independent */
+  | 'log-signed'
   | 'owner-signed'
   | 'broker-signed'
   | 'node-signed'
@@ -86,7 +88,8 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
   return [
     { label: 'model', value: `${displayModel(lease.model, trust)} v${lease.version}`, source: 'owner-signed' },
     { label: 'manifest', value: `sha256 ${lease.manifestDigest}`, source: 'owner-signed' },
-    { label: 'node', value: `${declared?.host ?? 'unnamed'}, keyset sha256 ${node.keysetDigest}`, source: proven },
+    { label: 'node', value: declared?.host ?? 'not stated', source: stated },
+    { label: 'keyset', value: `sha256 ${node.keysetDigest}`, source: proven },
     {
       label: 'place',
       value: declared?.place ? `${declared.place.country}${basis}` : 'not stated',
@@ -110,9 +113,9 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
     {
       label: 'log entry',
       value: `#${node.inclusion.index} of ${node.inclusion.origin}, leaf ${node.leafHash}`,
-      source: 'witness-attested',
+      source: node.independentWitnesses.length > 0 ? 'witness-attested' : 'log-signed',
     },
-    { label: 'witnesses', value: witnessText(node), source: 'witness-attested' },
+    { label: 'witnesses', value: witnessText(node), source: 'verifier-derived' },
     {
       label: 'lease',
       value: `until ${formatTime(lease.expiresAt)}, time ${lease.time}, last beat ${formatTime(node.beat.at)}`,

@@ -268,6 +268,10 @@ describe('claviger receipt verify', () => {
     expect(code).toBe(0)
     expect(out).toContain('inside SIMULATED SEV-SNP (NOT HARDWARE)')
     expect(out).toContain('place DE and operator Example GmbH as declared by the host')
+    // Who vouches: nobody independent for the entry, the host for its own name.
+    expect(out).toMatch(/^ {2}log entry +\[(log-signed|witness-attested)\] #/m)
+    expect(out.includes('[witness-attested]')).toBe(!out.includes(', 0 independent witnesses'))
+    expect(out).toMatch(/^ {2}node +\[declared\] /m)
     expect((await run({})).code).toBe(3)
   })
   test('without a trust file it is consistent, not verified: exit 3', async () => {
