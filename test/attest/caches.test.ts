@@ -11,13 +11,15 @@ import { documentDigest } from '#core/wire/binding.js'
 import type { PartEvidence, SgxEvidence, TdxEvidence } from '#core/wire/evidence.js'
 import { evidenceDigest } from '#core/wire/leaf.js'
 import { backend } from '#crypto-backend'
+import { mintAzureEvidence } from '../fakes/azure.js'
 import { dcapKeys, dcapRootDigest, dcapSerials, mintDcapEvidence } from '../fakes/dcap.js'
 import { gpuRootDigest, mintGpuEvidence, single } from '../fakes/gpu.js'
+import { mintNitroEvidence, nitroRootDigest } from '../fakes/nitro.js'
 import { testRootDigest, testTime } from '../fakes/platform.js'
 import { mintEvidence } from '../fakes/snp.js'
 
 const day = 86_400
-const simulatedRoots = [dcapRootDigest, testRootDigest, gpuRootDigest]
+const simulatedRoots = [dcapRootDigest, testRootDigest, gpuRootDigest, nitroRootDigest]
 const anchors: Anchors = { simulatedRoots }
 
 /** Everything that a caller sees of a verification. */
@@ -43,6 +45,12 @@ const crlsOf = async (list: { revoked?: readonly number[]; thisUpdate?: number; 
 }
 const newer = { thisUpdate: testTime + day, nextUpdate: testTime + 40 * day }
 const revoking = await crlsOf({ ...newer, revoked: [dcapSerials.pck] })
+const [nitro, azureSnp, azureTdx] = [
+  await mintNitroEvidence(),
+  await mintAzureEvidence(),
+  await mintAzureEvidence({ hardware: 'tdx' }),
+]
+const others = [nitro, azureSnp, azureTdx]
 const pool: readonly PartEvidence[] = [
   tdx,
   await mintDcapEvidence({ version: 5, body: 'tdx-1.5' }),
@@ -64,6 +72,7 @@ const pool: readonly PartEvidence[] = [
   await mintDcapEvidence({ quoteSigner: dcapKeys.other }),
   await mintDcapEvidence({ documentSigner: dcapKeys.other }),
   await mintDcapEvidence({ root: { notAfter: testTime - 1 } }),
+  ...others,
 ]
 
 /** Both ends of every interval in what is minted, and one second beyond each. */
@@ -131,22 +140,28 @@ describe('a verification with caches', () => {
   })
 
   test.each([
-    ['tdx', 0, 2],
-    ['sgx', 2, 2],
-    ['snp', 3, 1],
-    ['gpu', 6, 1],
-  ])('of %s verifies what the machine itself signed on every call, and only that when warm', async (_, index, own) => {
-    const evidence = pool[index]!
-    const caches = makeCaches()
-    const cold = await messagesOf(() => verifyEvidence(evidence, anchors, testTime, noTrace, caches))
-    const warm = await messagesOf(() => verifyEvidence(evidence, anchors, testTime, noTrace, caches))
-    expect(cold.length).toBeGreaterThan(own)
-    expect(warm).toEqual(cold.slice(-own))
-    if (evidence.kind === 'tdx') {
-      const { signed, qeReport } = parseQuote(fromBase64(evidence.quote))
-      expect(warm).toEqual([qeReport, signed].map(toHex))
-    }
-  })
+    ['tdx', tdx, 2],
+    ['sgx', sgx, 2],
+    ['snp', pool[3]!, 1],
+    ['gpu', pool[6]!, 1],
+    ['nitro', nitro, 1],
+    // the hardware's, then that of the vTPM
+    ['azure-snp', azureSnp, 2],
+    ['azure-tdx', azureTdx, 3],
+  ])(
+    'of %s verifies what the machine itself signed on every call, and only that when warm',
+    async (_, evidence: PartEvidence, own) => {
+      const caches = makeCaches()
+      const cold = await messagesOf(() => verifyEvidence(evidence, anchors, testTime, noTrace, caches))
+      const warm = await messagesOf(() => verifyEvidence(evidence, anchors, testTime, noTrace, caches))
+      expect(cold.length).toBeGreaterThan(own)
+      expect(warm).toEqual(cold.slice(-own))
+      if (evidence.kind === 'tdx') {
+        const { signed, qeReport } = parseQuote(fromBase64(evidence.quote))
+        expect(warm).toEqual([qeReport, signed].map(toHex))
+      }
+    },
+  )
 
   test('reads the time of each part again', async () => {
     const early = await mintDcapEvidence({ signer: { notAfter: testTime + 10 * day } })
@@ -212,7 +227,7 @@ describe('a verification with caches', () => {
 
   test('names what it was made from by the same digests', async () => {
     const caches = makeCaches()
-    for (const evidence of pool.slice(0, 7)) {
+    for (const evidence of [...pool.slice(0, 7), ...others]) {
       for (let i = 0; i < 2; i++) {
         const verified = await verifyEvidence(evidence, anchors, testTime, noTrace, caches)
         expect(verified.evidenceDigest).toBe(evidenceDigest(evidence))
