@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as hostCommand from '#cli/host.js'
 import * as initCommand from '#cli/init.js'
@@ -10,11 +10,21 @@ import { openSimulatedAttester, type SimulatedAttester } from '#cli/simulated-at
 import { openStack, type Stack } from '#cli/stack.js'
 import { type RunningNode, startNode } from '#cli/start-node.js'
 import { toHex, utf8 } from '#core/bytes/bytes.js'
-import { randomBytes, sha256 } from '#core/crypto/hash.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { parseJson } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { hostDeclarationShape } from '#core/wire/release.js'
+import { makeAside } from '#host/aside.js'
+import { type FolderLock, lockFile } from '#host/folder-lock.js'
 import { createLog } from '#host/log.js'
+
+/** Failures of taking the folder of a chain. */
+export type ChainFolderCode =
+  /** another process lives there */
+  'chain/in-use'
+
+/** The file of the lock, in the folder that it locks. */
+export const chainLockName = 'lock'
 
 /** The whole chain on this machine, in one folder. */
 export interface ChainOptions {
@@ -28,6 +38,8 @@ export interface ChainOptions {
   readonly leaseSeconds: number
   readonly dangerousAllowInspection: boolean
   readonly io: Io
+  /** what `lockChain` gave, by whoever took the folder before this; the chain gives it back when it closes */
+  readonly lock?: FolderLock
 }
 
 export interface Chain {
@@ -38,6 +50,26 @@ export interface Chain {
   readonly sealedPath: string
   readonly model: string
   close(): Promise<void>
+}
+
+/**
+ * The folder is this process's until `release`, so that no other one empties it, seals into it or starts on it meanwhile.
+ *
+ * throws  chain/in-use
+ */
+export async function lockChain(folder: string): Promise<FolderLock> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  try {
+    return lockFile(join(folder, chainLockName))
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'lock/held') throw error
+    const { pid } = error.detail ?? {}
+    const who = typeof pid === 'number' ? ` (process ${pid})` : ''
+    throw new Failure<ChainFolderCode>('chain/in-use', `another claviger process uses this folder${who}: ${folder}`, {
+      cause: error,
+      detail: { hint: 'stop it, or name a folder of your own: --folder FOLDER' },
+    })
+  }
 }
 
 /** The name that the demo's owner goes by in the trust file. */
@@ -106,15 +138,11 @@ async function sealOnce(options: ChainOptions): Promise<void> {
  */
 async function createOnce(at: { readonly folder: string; readonly databaseUrl: string | null }, io: Io): Promise<void> {
   if (await isCreated(at.folder)) return
-  const aside = `${at.folder}.new-${toHex(randomBytes(6))}`
+  const create = (folder: string) =>
+    createServices({ ...at, folder, origin: 'claviger.invalid/dev', at: io.now() }).then(() => undefined)
   const own = await readdir(at.folder).catch(() => [])
-  try {
-    const folder = own.length === 0 ? aside : at.folder
-    await createServices({ ...at, folder, origin: 'claviger.invalid/dev', at: io.now() })
-    if (folder === aside) await rename(aside, at.folder)
-  } finally {
-    await rm(aside, { recursive: true, force: true })
-  }
+  if (own.length > 0) await create(at.folder)
+  else await makeAside({ place: at.folder, word: 'new', mode: 0o700 }, create)
 }
 
 async function openServices(options: ChainOptions): Promise<Stack> {
@@ -213,12 +241,27 @@ async function openNode(options: ChainOptions, stack: Stack, attester: Simulated
 /**
  * Owner, services and node on this machine, each by the code behind its command. What was made here before is used again.
  *
- * throws  chain/step, and what the parts throw
+ * throws  chain/step, chain/in-use, and what the parts throw
  */
 export async function openChain(options: ChainOptions): Promise<Chain> {
+  const lock = options.lock ?? (await lockChain(options.folder))
+  try {
+    const chain = await openParts(options)
+    return {
+      ...chain,
+      async close() {
+        await chain.close().finally(() => lock.release())
+      },
+    }
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function openParts(options: ChainOptions): Promise<Chain> {
   const { io, folder } = options
   const at = chainPlaces(folder)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
   // None waits for another, and most of each is somebody else's work: the pool of threads, other processes.
   const [machine, sealed, services] = await Promise.allSettled([
     timed(io, 'simulated machine starts', async () => {

@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { renderCard } from '#cli/card.js'
-import { type Chain, openChain, timed } from '#cli/chain.js'
+import { type Chain, chainLockName, lockChain, openChain, timed } from '#cli/chain.js'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
 import { modelFolder } from '#cli/model.js'
@@ -16,6 +16,7 @@ import type { VerifiedAnswer } from '#client/node-client.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { writeFileDurably } from '#host/files.js'
+import type { FolderLock } from '#host/folder-lock.js'
 import { packageRoot } from '#host/process.js'
 import { closeProcess } from '#runtime/engine/closed.js'
 
@@ -61,8 +62,12 @@ async function transcribe(chain: Chain, audioPath: string, io: Io) {
 /** Says that a folder is a demo's, and may be emptied by the next one. */
 const markName = '.demo'
 
-/** The folder is there and holds nothing. One that holds something else than a demo stays. @throws demo/folder */
-async function emptyFolder(folder: string, isOurs: boolean): Promise<void> {
+/**
+ * The folder is this process's and holds nothing but the mark. One that holds something else than a demo stays.
+ *
+ * throws  demo/folder, chain/in-use
+ */
+async function takeEmpty(folder: string, isOurs: boolean): Promise<FolderLock> {
   const found: readonly string[] = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
     throw error
@@ -72,23 +77,39 @@ async function emptyFolder(folder: string, isOurs: boolean): Promise<void> {
       detail: { hint: 'name a folder that is new or empty' },
     })
   }
-  await rm(folder, { recursive: true, force: true })
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await writeFile(join(folder, markName), '')
+  const lock = await lockChain(folder)
+  try {
+    await writeFile(join(folder, markName), '')
+    for (const name of await readdir(folder)) {
+      if (name !== markName && !name.startsWith(chainLockName))
+        await rm(join(folder, name), { recursive: true, force: true })
+    }
+    return lock
+  } catch (error) {
+    lock.release()
+    throw error
+  }
 }
 
 /** Runs the whole chain once on this machine, with a real model, and ends with the answer card. */
 export async function run(args: DemoArguments, io: Io): Promise<number> {
   const folder = resolve(args.folder ?? join(stateFolder(), 'demo'))
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine in this demo is simulated; all else is real')}\n`)
-  await emptyFolder(folder, args.folder === undefined)
-  const model = await timed(io, 'model is in the cache', async () => {
-    const found = await modelFolder(io)
-    return [found, found]
-  })
+  const lock = await takeEmpty(folder, args.folder === undefined)
+  let model: string
+  try {
+    model = await timed(io, 'model is in the cache', async () => {
+      const found = await modelFolder(io)
+      return [found, found]
+    })
+  } catch (error) {
+    lock.release()
+    throw error
+  }
   const start = performance.now()
   const chain = await openChain({
     folder,
+    lock,
     modelFolder: model,
     modelName: 'moonshine',
     databaseUrl: null,

@@ -6,7 +6,7 @@ import { modelFolder } from '#cli/model.js'
 import { wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
-import { stopSignal } from '#cli/proxy.js'
+import { stopSignal } from '#cli/signals.js'
 import { closeProcess } from '#runtime/engine/closed.js'
 
 export interface DevArguments {
@@ -19,7 +19,7 @@ export interface DevArguments {
 }
 
 /** Keeps the whole chain running on loopback until it is told to stop; what it made is used again the next time. */
-export async function run(args: DevArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   const folder = resolve(args.folder ?? join(stateFolder(), 'dev')) // its processes stand in other folders
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine is simulated; all else is real')}\n`)
   const chain = await openChain({
@@ -44,7 +44,7 @@ export async function run(args: DevArguments, io: Io, stopped: Promise<void> = s
       `  ./claviger proxy --node ${node.url} --trust ${trustPath} --model ${model} --receipts receipts --dangerous-allow-simulated\n` +
       `  curl -s http://127.0.0.1:8787/v1/audio/transcriptions -F model=moonshine -F file=@${speechPath()}   # through that proxy\n`,
   )
-  const ended = await Promise.race([stopped.then(() => null), node.ended])
+  const ended = await Promise.race([(stopped ?? stopSignal()).then(() => null), node.ended])
   await chain.close()
   if (ended === null) return exitCodes.ok
   io.stderr(`node ended: ${ended.message} (${ended.code})\n`)

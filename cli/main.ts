@@ -1,6 +1,8 @@
 import { CommanderError } from 'commander'
 import { exitCodes, processIo, reportError } from '#cli/output.js'
 import { createProgram } from '#cli/program.js'
+import { heedSignals } from '#cli/signals.js'
+import { heedParent } from '#host/process.js'
 
 async function main(): Promise<void> {
   const io = processIo()
@@ -9,6 +11,8 @@ async function main(): Promise<void> {
     if (error.code !== 'EPIPE') throw error
     process.exit(exitCodes.failure)
   })
+  heedSignals()
+  heedParent(() => process.exit(exitCodes.failure))
   try {
     const program = await createProgram(io, process.argv[2])
     await program.parseAsync(process.argv)

@@ -16,7 +16,13 @@ export async function openOwnKey(path: string, told: string, io: Io): Promise<Si
   } catch (error) {
     if (!isFailure(error) || error.code !== 'file/absent') throw error
   }
-  const key = await createSigningKeyFile(path)
-  io.stderr(`made ${told}\n`)
-  return key
+  try {
+    const key = await createSigningKeyFile(path)
+    io.stderr(`made ${told}\n`)
+    return key
+  } catch (error) {
+    // Another command made it meanwhile: that one is the key.
+    if (!isFailure(error) || error.code !== 'file/exists') throw error
+    return loadSigningKeyFile(path)
+  }
 }

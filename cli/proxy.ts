@@ -6,6 +6,7 @@ import { clientPolicy, describePolicy, type PolicyArguments, readDemands } from 
 import { readInput } from '#cli/input.js'
 import { httpUrl, listenAddress, parseListen } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
+import { stopSignal } from '#cli/signals.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
 import { createProxy } from '#client/proxy/app.js'
@@ -26,7 +27,7 @@ export interface ProxyArguments extends PolicyArguments {
 }
 
 /** Serves until the process is told to stop: any OpenAI client becomes a verified and sealed one. */
-export async function run(args: ProxyArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+export async function run(args: ProxyArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   readDemands(args)
   const { trust } = await loadTrust(args.trust, io.now())
   const policy = clientPolicy(args, trust)
@@ -52,17 +53,9 @@ export async function run(args: ProxyArguments, io: Io, stopped: Promise<void> =
   const server = await listen(app, parseListen(args.listen ?? '127.0.0.1:8787'))
   io.stdout(`${server.url}\n`)
   io.stderr(`proxy: point any OpenAI client at ${server.url}/v1; requests are sealed to ${args.node}\n`)
-  await stopped
+  await (stopped ?? stopSignal())
   await server.close()
   return exitCodes.ok
-}
-
-/** Resolves at the first SIGINT or SIGTERM. */
-export function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve())
-    process.once('SIGTERM', () => resolve())
-  })
 }
 
 export function describe(program: Command, io: Io): void {

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
 import { brokerUrl, listenAddress, modelName, parseListen, thumbprintText, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, reportError } from '#cli/output.js'
+import { stopSignal } from '#cli/signals.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
 import { type RunningNode, type StartNodeOptions, startNode } from '#cli/start-node.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -167,7 +168,7 @@ const restartWindowMs = 10 * 60_000
 export async function run(
   args: RunArguments,
   io: Io,
-  stop: Promise<void> = stopSignal(),
+  stop?: Promise<void>,
   started: (node: RunningNode) => void = () => {},
 ): Promise<number> {
   let options: StartNodeOptions
@@ -185,7 +186,7 @@ export async function run(
   announce(args, node, io)
   started(node)
   let isStopping = false
-  void stop.then(() => {
+  void (stop ?? stopSignal()).then(() => {
     isStopping = true
     return node.close()
   })
@@ -204,14 +205,6 @@ export async function run(
     }
     started(node)
   }
-}
-
-/** Resolves at the first SIGINT or SIGTERM. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve())
-    process.once('SIGTERM', () => resolve())
-  })
 }
 
 export function describe(program: Command, io: Io): void {

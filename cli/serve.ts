@@ -4,11 +4,11 @@ import { followKeySet } from '#attest/service/keys.js'
 import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from '#cli/collateral-sources.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { stopSignal } from '#cli/proxy.js'
 import { describeCreate, type StateArguments, stateOptions } from '#cli/serve-create.js'
 import { describeKeys } from '#cli/serve-keys.js'
 import { logApp, verifierApp } from '#cli/service-apps.js'
 import { isCreated, loadServices, openServiceDatabase, type ServiceState, servicePlaces } from '#cli/service-state.js'
+import { stopSignal } from '#cli/signals.js'
 import { openKeybroker, openStack, ownWitness, type RunningBroker, type WitnessSetup } from '#cli/stack.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
@@ -41,7 +41,7 @@ async function serveUntil(
   io: Io,
   ready: Readonly<Record<string, unknown>>,
   close: () => Promise<void>,
-  stopped: Promise<void>,
+  stopped: Promise<void> = stopSignal(),
 ): Promise<number> {
   io.stdout(`${JSON.stringify(ready)}\n`)
   await stopped
@@ -55,7 +55,7 @@ function tellBroker(io: Io, running: RunningBroker): void {
 }
 
 /** Broker, verifier and log at one address, with the witness as a child. */
-export async function runAll(args: JudgingArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+export async function runAll(args: JudgingArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   const options = { ...stateOptions(args), ...fetchOf(args), log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
   tellBroker(io, stack)
@@ -90,11 +90,7 @@ function witnessesOf(policy: string): WitnessSetup {
 }
 
 /** The broker with the log's writer; witness, verifier and the reading of the log are services of their own. */
-export async function runKeybroker(
-  args: KeybrokerArguments,
-  io: Io,
-  stopped: Promise<void> = stopSignal(),
-): Promise<number> {
+export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   if ((args.witness === undefined) === (args.witnessPolicy === undefined))
     throw new Failure<ServeCode>('serve/witness', 'exactly one of --witness and --witness-policy is needed')
   const policy = args.witnessPolicy === undefined ? null : await readText(args.witnessPolicy)
@@ -123,7 +119,7 @@ async function openCollateralDatabase(args: AttestArguments, state: ServiceState
 }
 
 /** The verifier alone, for whoever holds the operator's token. */
-export async function runAttest(args: AttestArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+export async function runAttest(args: AttestArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   const state = await loadServices(args.state)
   const places = servicePlaces(args.state)
   const keys = followKeySet(places.verifier)
@@ -147,7 +143,7 @@ export async function runAttest(args: AttestArguments, io: Io, stopped: Promise<
 }
 
 /** The read side of the log, from the database that the broker's process writes. */
-export async function runLog(args: ListenArguments, io: Io, stopped: Promise<void> = stopSignal()): Promise<number> {
+export async function runLog(args: ListenArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   const state = await loadServices(args.state)
   const database = await openServiceDatabase(stateOptions(args), state)
   try {
@@ -173,11 +169,7 @@ async function witnessOf(args: WitnessArguments): Promise<{ folder: string; logs
 }
 
 /** A witness: cosigns what is an extension of what it has seen, and nothing else. */
-export async function runWitness(
-  args: WitnessArguments,
-  io: Io,
-  stopped: Promise<void> = stopSignal(),
-): Promise<number> {
+export async function runWitness(args: WitnessArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   const { folder, logs } = await witnessOf(args)
   if (logs.length === 0) throw new Failure<ServeCode>('serve/witness', 'no log to cosign: --log VKEY is needed')
   const opened = await openWitness(folder, [...new Set(logs.map((log) => log.name))])

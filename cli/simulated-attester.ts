@@ -44,8 +44,14 @@ export async function openSimulatedAttester(path: string, at: UnixSeconds): Prom
   if (state === null) {
     const made = await createSimulatedPlatform({ at, measurement })
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await createSecretFile(path, exportPlatform(made))
-    return attesterOf(made, measurement)
+    try {
+      await createSecretFile(path, exportPlatform(made))
+      return attesterOf(made, measurement)
+    } catch (error) {
+      // Another command made one meanwhile: that one is the machine.
+      if (!isFailure(error) || error.code !== 'file/exists') throw error
+      return openSimulatedAttester(path, at)
+    }
   }
   try {
     return attesterOf(await importPlatform(state, { at, measurement }), measurement)

@@ -4,6 +4,7 @@ import { type FileHandle, link, open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { secretBytes } from '#core/bytes/secret.js'
 import { Failure } from '#core/failure.js'
+import { markUnfinished } from '#host/unfinished.js'
 
 /** Failures of files that a process of ours keeps. */
 export type FileCode = 'file/absent' | 'file/exists' | 'file/permissions' | 'file/size' | 'file/kind'
@@ -36,6 +37,7 @@ export async function writeFileDurably(
   options: { mode?: number } = {},
 ): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`)
+  const finished = markUnfinished(temporary)
   try {
     const handle = await open(temporary, 'wx', options.mode ?? 0o644)
     try {
@@ -47,6 +49,8 @@ export async function writeFileDurably(
   } catch (error) {
     await rm(temporary, { force: true })
     throw error
+  } finally {
+    finished()
   }
   await syncFolder(dirname(path))
 }
@@ -59,6 +63,7 @@ export async function writeFileDurably(
  */
 export async function createSecretFile(path: string, bytes: Uint8Array): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(8).toString('hex')}.tmp`)
+  const finished = markUnfinished(temporary)
   try {
     const handle = await open(temporary, 'wx', 0o600)
     try {
@@ -72,6 +77,7 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
     throw new Failure<FileCode>('file/exists', `${path} exists and is not written over`)
   } finally {
     await rm(temporary, { force: true })
+    finished()
   }
   await syncFolder(dirname(path))
 }

@@ -1,7 +1,13 @@
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Failure } from '#core/failure.js'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Failure, isFailure } from '#core/failure.js'
 import type { DatabaseCode } from '#host/database-failures.js'
+
+/** Failures of taking a lock. */
+export type LockCode =
+  /** another live process has it; `detail.pid` names it where it is known */
+  'lock/held'
 
 export interface FolderLock {
   release(): void
@@ -55,13 +61,12 @@ function read(path: string): string | undefined {
 }
 
 /**
- * The folder is this process's until `release`: the lock of a dead process is taken over, a live one refuses.
+ * The lock at `path` is this process's until `release`: that of a dead process is taken over, a live one refuses.
  *
  * The lock file appears whole, by linking a finished file to its name, so that no reader sees half of it.
- * throws  database/locked
+ * throws  lock/held
  */
-export function lockFolder(folder: string): FolderLock {
-  const path = join(folder, 'lock')
+export function lockFile(path: string): FolderLock {
   const mine = `${path}.${process.pid}.${process.hrtime.bigint()}`
   const text = `${JSON.stringify({ pid: process.pid, started: startedOf(process.pid) ?? '' })}\n`
   writeFileSync(mine, text, { mode: 0o600, flag: 'wx', flush: true })
@@ -75,24 +80,54 @@ export function lockFolder(folder: string): FolderLock {
       }
       clearDead(path, mine)
     }
-    throw new Failure<DatabaseCode>('database/locked', `another process keeps taking the lock ${path}`)
+    throw new Failure<LockCode>('lock/held', `another process keeps taking the lock ${path}`, { detail: { path } })
   } finally {
     rmSync(mine, { force: true })
   }
 }
 
-/** Removes the lock if its holder is dead. @throws database/locked */
+/** The same, after others have had it for `waitMs` at the most. @throws lock/held */
+export async function lockFileSoon(path: string, waitMs: number): Promise<FolderLock> {
+  const until = performance.now() + waitMs
+  for (;;) {
+    try {
+      return lockFile(path)
+    } catch (error) {
+      if (!isFailure(error) || error.code !== 'lock/held' || performance.now() >= until) throw error
+    }
+    await pause(10 + Math.random() * 20)
+  }
+}
+
+/** The folder of a database is this process's until `release`. @throws database/locked */
+export function lockFolder(folder: string): FolderLock {
+  try {
+    return lockFile(join(folder, 'lock'))
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'lock/held') throw error
+    const pid = error.detail?.pid
+    const who = typeof pid === 'number' ? `process ${pid}` : 'another process'
+    const advice = 'stop it, or use a folder of your own; several processes need Postgres'
+    throw new Failure<DatabaseCode>(
+      'database/locked',
+      `${who} has the database open (${join(folder, 'lock')}); ${advice}`,
+      {
+        detail: error.detail ?? {},
+      },
+    )
+  }
+}
+
+/** Removes the lock if its holder is dead. @throws lock/held */
 function clearDead(path: string, mine: string): void {
   const found = read(path)
   if (found === undefined) return
   const holder = holderOf(found)
   if (holder === undefined || isAlive(holder)) {
     const who = holder === undefined ? 'an unknown process' : `process ${holder.pid}`
-    throw new Failure<DatabaseCode>(
-      'database/locked',
-      `${who} has the database open (${path}); stop it, or use a folder of your own; several processes need Postgres`,
-      { detail: { path, pid: holder?.pid ?? null } },
-    )
+    throw new Failure<LockCode>('lock/held', `${who} has the lock ${path}`, {
+      detail: { path, pid: holder?.pid ?? null },
+    })
   }
   // Two may find the same dead lock. What is moved away is looked at again: a rival's fresh lock is put back.
   const aside = `${mine}.dead`

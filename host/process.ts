@@ -57,7 +57,8 @@ const inherited = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ', 'XDG_CACHE_HOME']
 /** Tells a program that it was started by spawnService and ends with its parent. */
 const childMark = 'CLAVIGER_CHILD'
 
-const running = new Set<ChildProcess>()
+/** With the signal that ends each of them when this process ends. */
+const running = new Map<ChildProcess, 'SIGKILL' | 'SIGTERM'>()
 let watching = false
 
 /** Children do not outlive this process, however it ends short of SIGKILL. */
@@ -65,7 +66,7 @@ function watchExit(): void {
   if (watching) return
   watching = true
   process.on('exit', () => {
-    for (const child of running) child.kill('SIGKILL')
+    for (const [child, signal] of running) child.kill(signal)
   })
 }
 
@@ -116,7 +117,7 @@ export async function spawnService(entry: string, options: SpawnOptions = {}): P
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   child.stdin!.on('error', () => undefined) // it ended; `ended` tells
-  running.add(child)
+  running.set(child, 'SIGKILL')
   const ended = new Promise<number | null>((resolve) => {
     child.once('close', (code) => {
       running.delete(child)
@@ -179,10 +180,12 @@ export async function runProgram(entry: string, args: readonly string[], shown: 
   const path = join(packageRoot(), 'dist', entry)
   if (!existsSync(path)) throw new Failure<ProcessCode>('process/absent', `${path} is not there: run npm run build`)
   watchExit()
-  const env = { ...process.env }
+  const env: NodeJS.ProcessEnv = { ...process.env, [childMark]: '1' }
   for (const name of loading) delete env[name]
-  const child = spawn(process.execPath, [path, ...args], { env, stdio: ['ignore', 'pipe', shown ? 'inherit' : 'pipe'] })
-  running.add(child)
+  // Its standard input ends when this process does, even by SIGKILL.
+  const child = spawn(process.execPath, [path, ...args], { env, stdio: ['pipe', 'pipe', shown ? 'inherit' : 'pipe'] })
+  child.stdin!.on('error', () => undefined)
+  running.set(child, 'SIGTERM') // it takes away what it has not finished
   let out = ''
   let err = ''
   child.stdout!.setEncoding('utf8').on('data', (piece: string) => {
@@ -203,6 +206,16 @@ export async function runProgram(entry: string, args: readonly string[], shown: 
 }
 
 /**
+ * Calls `end` when the parent is gone, if this process was started by `spawnService` or `runProgram`: its standard input ends
+ * then, even when the parent was killed. It keeps no process alive by itself.
+ */
+export function heedParent(end: () => void): void {
+  if (process.env[childMark] !== '1') return
+  process.stdin.on('end', end).on('error', end).resume()
+  if ('unref' in process.stdin) (process.stdin as NodeJS.ReadStream & { unref(): void }).unref()
+}
+
+/**
  * For the main file of a service: prints the ready line, and calls `close` once when the process is asked to end, or its parent
  * is gone when spawnService started it.
  * A second signal ends it at once.
@@ -219,6 +232,6 @@ export function announceReady(ready: Json, close: () => Promise<void>): void {
   }
   process.on('SIGTERM', end)
   process.on('SIGINT', end)
-  if (process.env[childMark] === '1') process.stdin.on('end', end).on('error', end).resume()
+  heedParent(end)
   process.stdout.write(`${JSON.stringify(ready)}\n`)
 }

@@ -1,17 +1,17 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { ageOpen, ageSeal, createAgeIdentity, parseRecipient } from '#convert/keys/age.js'
 import type { KeysCode } from '#convert/keys/failures.js'
 import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
-import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
+import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
-import { randomBytes } from '#core/crypto/hash.js'
 import { jwkToSpki, type SignatureJwk, spkiToJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, importSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { encodePem, parsePem } from '#core/encoding/pem.js'
 import { Failure } from '#core/failure.js'
 import { dekSize } from '#core/sealed/keys.js'
-import { createSecretFile, readSecretFile, syncFolder, writeFileDurably } from '#host/files.js'
+import { makeAside } from '#host/aside.js'
+import { createSecretFile, readSecretFile, writeFileDurably } from '#host/files.js'
 
 /**
  * The folder of one owner:
@@ -73,31 +73,28 @@ async function writeKeys(folder: string, name: string): Promise<OwnerKeys> {
 
 /**
  * A new folder with an owner's keys: P-256 signing key, recovery identity, store identity, all durable. It appears whole:
- * what a process that was killed leaves beside it, in `<folder>.making-…`, nobody has used, and it is safe to remove.
+ * what a process that was killed leaves beside it,
+ * in `<folder>.making-…`, nobody has used.
  *
  * name    the owner's, for the comments that people read
  * throws  keys/exists when the folder holds anything: keys are never written over
  */
 export async function createOwnerKeys(folder: string, name: string): Promise<OwnerKeys> {
-  const place = resolve(folder) // a slash at the end would put the unfinished folder inside
   const refuse = () => new Failure<KeysCode>('keys/exists', `${folder} holds something already, and keys are new`)
-  const found = await readdir(place).catch((error: NodeJS.ErrnoException) => {
+  const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
     throw error
   })
   if (found.length > 0) throw refuse()
-  const aside = `${place}.making-${toHex(randomBytes(6))}`
-  await mkdir(aside, { recursive: true, mode: 0o700 })
+  await mkdir(dirname(resolve(folder)), { recursive: true, mode: 0o700 })
   try {
-    const keys = await writeKeys(aside, name)
-    // Invariant: a folder that holds something is never replaced; rename(2) takes an empty one's place alone.
-    await rename(aside, place).catch((error: NodeJS.ErrnoException) => {
-      throw error.code === 'ENOTEMPTY' || error.code === 'EEXIST' ? refuse() : error
-    })
-    await syncFolder(dirname(place))
-    return { ...keys, folder }
-  } finally {
-    await rm(aside, { recursive: true, force: true })
+    return {
+      ...(await makeAside({ place: folder, word: 'making', mode: 0o700 }, (aside) => writeKeys(aside, name))),
+      folder,
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw code === 'ENOTEMPTY' || code === 'EEXIST' ? refuse() : error
   }
 }
 

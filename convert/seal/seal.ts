@@ -1,4 +1,4 @@
-import { lstat, mkdir, realpath, rename, rm } from 'node:fs/promises'
+import { lstat, realpath } from 'node:fs/promises'
 import { dirname, join, sep } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { ageSeal } from '#convert/keys/age.js'
@@ -26,6 +26,7 @@ import {
 } from '#core/sealed/manifest.js'
 import { sealDigests } from '#core/sealed/secret.js'
 import { manifestName, recoveryName, signatureName, signFolder } from '#core/sealed/signature.js'
+import { makeAside } from '#host/aside.js'
 import { syncFolder, writeFileDurably } from '#host/files.js'
 
 export interface SealOptions {
@@ -194,8 +195,7 @@ async function verifyOutside(folder: string, out: string): Promise<void> {
 
 /**
  * `out` is a sealed folder, whole, signed and durable. Before that moment it does not exist under that name: work goes
- * on in `<out>.sealing-…` beside it, which is removed on failure and, after a crash, is safe to remove: it holds no
- * plaintext and no key.
+ * on in `<out>.sealing-…` beside it, which holds no plaintext and no key.
  *
  * throws  seal/*, onnx/*, path/form, keys/form, sealed/manifest, shape/*
  */
@@ -206,27 +206,30 @@ export async function sealModel(options: SealOptions): Promise<SealResult> {
   }
   await verifyOutside(folder, out)
   return withFolder(folder, options.preparedBy ?? null, async (open) => {
-    const target = `${out}.sealing-${toHex(randomBytes(6))}`
-    await mkdir(target).catch((cause: unknown) => {
-      throw new Failure<SealCode>('seal/output', `cannot make a folder beside ${out}`, { cause })
-    })
     const dek = randomBytes(dekSize)
     try {
-      const results = await sealFiles(open, target, options, dek)
-      const manifest = await makeManifest(options, dek, results)
-      await writeRim(options, target, dek, manifest, results)
-      const digest = manifestDigest(manifest)
-      await options.storeKey?.(digest, dek)
-      for (const one of foldersOf(target, results)) await syncFolder(one)
-      await rename(target, out).catch((cause: unknown) => {
-        throw new Failure<SealCode>('seal/output', `${out} appeared while sealing`, { cause })
+      return await makeAside({ place: out, word: 'sealing', mode: 0o755 }, async (target) => {
+        const results = await sealFiles(open, target, options, dek)
+        const manifest = await makeManifest(options, dek, results)
+        await writeRim(options, target, dek, manifest, results)
+        const digest = manifestDigest(manifest)
+        await options.storeKey?.(digest, dek)
+        for (const one of foldersOf(target, results)) await syncFolder(one)
+        return { manifest: parseManifest(manifest), manifestDigest: digest, dek }
       })
-      await syncFolder(dirname(out))
-      return { manifest: parseManifest(manifest), manifestDigest: digest, dek }
     } catch (error) {
       wipe(dek)
-      await rm(target, { recursive: true, force: true })
-      throw error
+      throw outputFailure(error, out)
     }
   })
+}
+
+/** The file system's refusal of the sealed folder itself is a matter of what was typed; any other is itself. */
+function outputFailure(error: unknown, out: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  if (syscall === 'mkdir') {
+    return new Failure<SealCode>('seal/output', `cannot make a folder beside ${out}`, { cause: error })
+  }
+  const isTaken = syscall === 'rename' && /^(EEXIST|ENOTEMPTY|ENOTDIR)$/.test(code ?? '')
+  return isTaken ? new Failure<SealCode>('seal/output', `${out} appeared while sealing`, { cause: error }) : error
 }

@@ -1,4 +1,4 @@
-import { lstat, mkdir, open, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ageOpen } from '#convert/keys/age.js'
 import type { OnProgress } from '#convert/progress.js'
@@ -6,7 +6,7 @@ import type { UnsealCode } from '#convert/unseal/failures.js'
 import { openSealedFolder, readSegments, readSmallFile } from '#convert/unseal/sealed-folder.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
-import { randomBytes, runningSha256 } from '#core/crypto/hash.js'
+import { runningSha256 } from '#core/crypto/hash.js'
 import type { SignatureJwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import type { SealedCode } from '#core/sealed/failures.js'
@@ -16,6 +16,7 @@ import { segmentLength, segmentPlace } from '#core/sealed/layout.js'
 import { fileAad, type SealedFile, type VerifiedManifest } from '#core/sealed/manifest.js'
 import { openDigests } from '#core/sealed/secret.js'
 import { recoveryName } from '#core/sealed/signature.js'
+import { makeAside } from '#host/aside.js'
 
 export interface UnsealOptions {
   readonly folder: string
@@ -93,15 +94,12 @@ export async function unsealToFolder(options: UnsealOptions): Promise<VerifiedMa
   }
   const { manifest } = await openSealedFolder(folder, ownerKey)
   const dek = await ageOpen(identity, await readSmallFile(folder, recoveryName), dekSize)
-  const target = `${out}.unsealing-${toHex(randomBytes(6))}`
   try {
-    await mkdir(target, { mode: 0o700 })
-    await unsealFiles(manifest, dek, target, options)
-    await rename(target, out)
+    // Invariant: nothing of the model's plaintext stays beside it, whatever ended the work.
+    await makeAside({ place: out, word: 'unsealing', mode: 0o700 }, (target) =>
+      unsealFiles(manifest, dek, target, options),
+    )
     return manifest
-  } catch (error) {
-    await rm(target, { recursive: true, force: true })
-    throw error
   } finally {
     wipe(dek)
   }

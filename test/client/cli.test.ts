@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -15,6 +15,7 @@ import * as verify from '#cli/verify.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
 import { signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
+import { packageRoot } from '#host/process.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testTime } from '#test/fakes/platform.js'
 import { hostDeclaration, mintNode, mintReceipt, newBroker, requestBody, responseBody, trustIn } from './fixtures.js'
@@ -387,6 +388,40 @@ describe('the reader’s own trust file', () => {
     const { code, err } = await typed((io) => receipt.run({ file: files.receipt, trust: '/nowhere' }, io))
     expect(code).toBe(1)
     expect(err).toMatch(/\(trust-file\/unreadable\)\nhint: .*claviger init/)
+  })
+  test('of many commands at once each is remembered, and none puts back an older version', async () => {
+    const shared = join(work, 'shared-memory.json')
+    const names = ['a', 'b', 'c', 'd', 'e', 'f']
+    const paths = await Promise.all(
+      names.map(async (name) => write(`${name}.json`, await signTrust({ ...trustIn(network.broker), name }, author))),
+    )
+    const versions = await Promise.all(
+      [1, 2, 3, 4, 5, 6].map(async (version) =>
+        write(`v${version}.json`, await signTrust({ ...trustIn(network.broker), name: 'line', version }, author)),
+      ),
+    )
+    const program = `
+      const { loadTrust } = await import(${JSON.stringify(join(packageRoot(), 'dist/cli/trust-store.js'))})
+      process.stdout.write('ready')
+      for await (const _ of process.stdin) break
+      for (const path of JSON.parse(process.argv[1]))
+        await loadTrust(path, ${testTime}, ${JSON.stringify(shared)}).catch((error) => {
+          if (error.code !== 'trust-file/rollback') throw error
+        })`
+    const children = Array.from({ length: 6 }, (_, i) => {
+      const mine = JSON.stringify([paths[i], versions[(i * 5) % 6]])
+      const child = spawn(process.execPath, ['--input-type=module', '-e', program, mine], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      })
+      return { child, ready: new Promise((resolve) => child.stdout.once('data', resolve)) }
+    })
+    await Promise.all(children.map(({ ready }) => ready))
+    const codes = children.map(({ child }) => new Promise((resolve) => child.once('close', resolve)))
+    for (const { child } of children) child.stdin.end('go')
+    expect(await Promise.all(codes)).toEqual(names.map(() => 0))
+    const memory = JSON.parse(readFileSync(shared, 'utf8'))
+    expect(Object.keys(memory)).toEqual([...names, 'line'])
+    expect(memory.line.version).toBe(6)
   })
   test('a memory that was damaged is not taken for none', async () => {
     const path = write('damaged.json', [1])

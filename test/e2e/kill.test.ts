@@ -257,7 +257,8 @@ describe('npm start, killed', () => {
     const second = launchForGood(args)
     await ended(second.child)
     expect(second.child.exitCode).not.toBe(0)
-    expect(second.out()).toContain('database/locked')
+    expect(second.out()).toContain('another claviger process uses this folder')
+    expect(second.out()).toContain('(chain/in-use)')
     expect(isAlive(first.child.pid!)).toBe(true)
 
     first.child.kill('SIGKILL')
