@@ -1,4 +1,4 @@
-import { appraiseKind, type VerifiedEvidence } from '#attest/kinds.js'
+import { appraiseKind, subjectOf, type VerifiedEvidence } from '#attest/kinds.js'
 import { type AnyClaims, type AttestationResult, check, type TenantClass, trust, vectorOf } from '#attest/result.js'
 import { catalogue } from '#attest/steps.js'
 import { type Told, tracedChecks, tracedVerification } from '#attest/traced.js'
@@ -82,6 +82,7 @@ export function appraiseUnder<E extends PartEvidence>(
     ],
     failure: null,
     claims: verified.claims,
+    subject: subjectOf(verified),
     parts: [],
     evidenceDigest: verified.evidenceDigest,
     collateralDigest: verified.collateralDigest,
@@ -172,7 +173,7 @@ function noReferenceValues(verified: VerifiedEvidence<PartEvidence>): Check {
 /** What a result is made of, whether verification passed or failed. */
 export type Outcome<E extends AnyEvidence> = Pick<
   AttestationResult<E>,
-  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims' | 'parts'
+  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims' | 'subject' | 'parts'
 > &
   Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'>
 

@@ -122,6 +122,7 @@ function refused<E extends PartEvidence>(
     steps: [...steps, ...tracedUnappraised(evidence.kind, steps)],
     failure: failure.code,
     claims: null,
+    subject: null,
     parts: [],
     ...evidenceDigests(evidence),
   })

@@ -1,4 +1,5 @@
 import { type AttestationResult, type Platform, vectorOf } from '#attest/result.js'
+import type { Subject } from '#attest/subject.js'
 import type { TracedStep } from '#attest/trace.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { Check } from '#core/wire/ear.js'
@@ -30,6 +31,7 @@ export function composed(
     skipped: cpu.skipped,
     failure,
     claims: failure === null ? cpu.claims : null,
+    subject: failure === null ? subjectOf(cpu, devices) : null,
     parts,
     at: cpu.at,
     policy: cpu.policy,
@@ -44,6 +46,15 @@ export function composed(
 /** Two parts may compare the same thing: each comparison keeps a name of its own. Steps and codes of a kind have one. */
 function ofDevices<T extends Check | TracedStep>(kind: DeviceEvidence['kind'], one: T): T {
   return one.id.startsWith(`${kind}/`) ? one : { ...one, id: `devices/${one.id}` }
+}
+
+/** The machine with every device that answered beside it. */
+function subjectOf(
+  cpu: AttestationResult<MachineEvidence>,
+  parts: readonly AttestationResult<DeviceEvidence>[],
+): Subject {
+  const devices = parts.flatMap((part) => part.subject?.devices ?? [])
+  return { machine: cpu.subject?.machine ?? null, devices }
 }
 
 /** I6: one simulated part makes the whole simulated, and one that did not verify says nothing of the whole. */

@@ -1,26 +1,34 @@
 import type { Anchors } from '#attest/anchors.js'
 import { appraiseAzureSnp, appraiseAzureTdx } from '#attest/azure/appraise.js'
-import { type AzureSnpClaims, type AzureTdxClaims, azureSnpClaims, azureTdxClaims } from '#attest/azure/claims.js'
+import {
+  type AzureSnpClaims,
+  type AzureTdxClaims,
+  azureSnpClaims,
+  azureSnpMachine,
+  azureTdxClaims,
+  azureTdxMachine,
+} from '#attest/azure/claims.js'
 import { verifyAzureSnp, verifyAzureTdx } from '#attest/azure/verify.js'
 import { type Caches, noCaches, type Texts, write, written } from '#attest/caches.js'
 import { appraiseCca } from '#attest/cca/appraise.js'
-import { type CcaClaims, ccaClaims } from '#attest/cca/claims.js'
+import { type CcaClaims, ccaClaims, ccaMachine } from '#attest/cca/claims.js'
 import { verifyCca } from '#attest/cca/verify.js'
 import { appraiseGpu } from '#attest/gpu/appraise.js'
 import { type GpuClaims, gpuClaims } from '#attest/gpu/claims.js'
 import { verifyGpu } from '#attest/gpu/verify.js'
 import { appraiseNitro } from '#attest/nitro/appraise.js'
-import { type NitroClaims, nitroClaims } from '#attest/nitro/claims.js'
+import { type NitroClaims, nitroClaims, nitroMachine } from '#attest/nitro/claims.js'
 import { verifyNitro } from '#attest/nitro/verify.js'
 import type { AnyClaims, ClaimsOf } from '#attest/result.js'
 import { appraiseSgx } from '#attest/sgx/appraise.js'
-import { type SgxClaims, sgxClaims } from '#attest/sgx/claims.js'
+import { type SgxClaims, sgxClaims, sgxMachine } from '#attest/sgx/claims.js'
 import { verifySgx } from '#attest/sgx/verify.js'
 import { appraiseSnp, type SnpAppraisal } from '#attest/snp/appraise.js'
-import { type SnpClaims, snpClaims } from '#attest/snp/claims.js'
+import { type SnpClaims, snpClaims, snpMachine } from '#attest/snp/claims.js'
 import { verifySnp } from '#attest/snp/verify.js'
+import type { Subject } from '#attest/subject.js'
 import { appraiseTdx } from '#attest/tdx/appraise.js'
-import { type TdxClaims, tdxClaims } from '#attest/tdx/claims.js'
+import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { verifyTdx } from '#attest/tdx/verify.js'
 import { noTrace, type Trace } from '#attest/trace.js'
 import { toHex } from '#core/bytes/bytes.js'
@@ -62,6 +70,7 @@ interface KindOf<E extends PartEvidence, C extends AnyClaims, R> {
   ): Promise<{ readonly platform: 'hardware' | 'simulated'; readonly claims: C }>
   /** the part of the evidence that a vendor signed apart from this machine */
   collateral(evidence: E): Texts
+  subject(claims: C): Subject
   /** `values` null: the appraisal policy leaves them out */
   appraise(claims: C, input: Omit<Appraisal, 'values'> & { readonly values: R | null }): readonly Check[]
 }
@@ -76,6 +85,7 @@ interface Kind {
     caches: Caches,
   ): ReturnType<KindOf<PartEvidence, AnyClaims, never>['verify']>
   collateral(evidence: PartEvidence): Texts
+  subject(claims: AnyClaims): Subject
   appraise(claims: AnyClaims, input: Appraisal): readonly Check[]
 }
 
@@ -87,6 +97,7 @@ function kind<K extends PartEvidence['kind'], C extends AnyClaims>(
   return {
     verify: (evidence, anchors, at, trace, caches) => one.verify(evidence as E, anchors, at, trace, caches),
     collateral: (evidence) => one.collateral(evidence as E),
+    subject: (claims) => one.subject(claims as C),
     appraise(claims, input) {
       const values = (input.values?.[name] ?? null) as NonNullable<ReferenceValues[K]> | null
       return one.appraise(claims as C, { ...input, values })
@@ -102,6 +113,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: snp.platform, claims: snpClaims(snp) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
+    subject: (claims) => ({ machine: snpMachine(claims), devices: [] }),
     appraise: appraiseSnp,
   }),
   tdx: kind<'tdx', TdxClaims>('tdx', {
@@ -110,6 +122,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: tdx.platform, claims: tdxClaims(tdx) }
     },
     collateral: ({ collateral }) => collateral,
+    subject: (claims) => ({ machine: tdxMachine(claims), devices: [] }),
     appraise: appraiseTdx,
   }),
   sgx: kind<'sgx', SgxClaims>('sgx', {
@@ -118,6 +131,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: sgx.platform, claims: sgxClaims(sgx) }
     },
     collateral: ({ collateral }) => collateral,
+    subject: (claims) => ({ machine: sgxMachine(claims), devices: [] }),
     appraise: appraiseSgx,
   }),
   gpu: kind<'gpu', GpuClaims>('gpu', {
@@ -126,6 +140,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: gpu.platform, claims: gpuClaims(gpu) }
     },
     collateral: ({ rims, ocsp }) => ({ rims, ocsp }),
+    subject: ({ devices }) => ({ machine: null, devices: devices.map((one) => one.deviceId) }),
     appraise: appraiseGpu,
   }),
   nitro: kind<'nitro', NitroClaims>('nitro', {
@@ -135,6 +150,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
     },
     // The certificates are part of the document: nothing comes apart from it.
     collateral: () => null,
+    subject: (claims) => ({ machine: nitroMachine(claims), devices: [] }),
     appraise: appraiseNitro,
   }),
   'azure-snp': kind<'azure-snp', AzureSnpClaims>('azure-snp', {
@@ -143,6 +159,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: azure.hardware.platform, claims: azureSnpClaims(azure) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
+    subject: (claims) => ({ machine: azureSnpMachine(claims), devices: [] }),
     appraise: appraiseAzureSnp,
   }),
   'azure-tdx': kind<'azure-tdx', AzureTdxClaims>('azure-tdx', {
@@ -151,6 +168,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: azure.hardware.platform, claims: azureTdxClaims(azure) }
     },
     collateral: ({ collateral }) => collateral,
+    subject: (claims) => ({ machine: azureTdxMachine(claims), devices: [] }),
     appraise: appraiseAzureTdx,
   }),
   cca: kind<'cca', CcaClaims>('cca', {
@@ -160,6 +178,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: cca.platform, claims: ccaClaims(cca) }
     },
     collateral: ({ platformKey }) => ({ platformKey }),
+    subject: (claims) => ({ machine: ccaMachine(claims), devices: [] }),
     appraise: appraiseCca,
   }),
 }
@@ -202,6 +221,11 @@ export function evidenceDigests(
   known.delete(null)
   const text = canonicalJson(evidence, (part) => known.get(part))
   return { evidenceDigest: toHex(sha256(text)), collateralDigest: digest }
+}
+
+/** What machine or which devices verified evidence is about. */
+export function subjectOf(evidence: VerifiedEvidence<PartEvidence>): Subject {
+  return kinds[evidence.kind].subject(evidence.claims)
 }
 
 /**

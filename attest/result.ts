@@ -10,6 +10,7 @@ import type { GpuClaims } from '#attest/gpu/claims.js'
 import type { NitroClaims } from '#attest/nitro/claims.js'
 import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
+import type { Subject } from '#attest/subject.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { TracedStep } from '#attest/trace.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -49,6 +50,8 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
   readonly failure: string | null
   /** null when verification failed: unverified claims do not leave the verifier */
   readonly claims: ClaimsOf<E> | null
+  /** null when verification failed */
+  readonly subject: Subject | null
   /** of composite evidence the verdict on each part, its machine first; empty for any other */
   readonly parts: readonly AttestationResult<PartEvidence>[]
   readonly at: UnixSeconds

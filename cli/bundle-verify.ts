@@ -4,10 +4,12 @@ import { readJudged, refuseJudged } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { checkBundle, judgeBundle, type VerifiedAnyBundle } from '#client/any-bundle.js'
+import { teeText } from '#client/card.js'
 import type { Judged, Step } from '#client/steps.js'
 import type { Json } from '#core/encoding/json.js'
 import type { Failure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
+import type { Evidence } from '#core/wire/evidence.js'
 
 export interface BundleVerifyArguments {
   readonly file: string
@@ -16,8 +18,12 @@ export interface BundleVerifyArguments {
   readonly dangerousAllowSimulated?: boolean | undefined
 }
 
-const machine = (platform: string) =>
-  platform === 'hardware' ? 'genuine hardware' : 'a SIMULATED machine (NOT HARDWARE)'
+const machine = (platform: 'hardware' | 'simulated', evidence: Evidence | null) =>
+  evidence !== null
+    ? teeText(evidence, platform)
+    : platform === 'hardware'
+      ? 'genuine hardware'
+      : 'a SIMULATED machine (NOT HARDWARE)'
 
 function sentence(found: VerifiedAnyBundle): string {
   const place = `log entry #${found.inclusion.index} at ${formatTime(found.bundle.at)}`
@@ -31,12 +37,12 @@ function sentence(found: VerifiedAnyBundle): string {
     const { entry } = found
     const denied = entry.kind === 'denial' ? `DENIED (${entry.reasons.join(', ')})` : null
     const outcome = denied ?? (entry.kind === 'release' ? 'RELEASED' : 'RENEWED')
-    return `${outcome} as ${place}, on ${machine(entry.platform)}, by an ${entry.broker}; ${again}.`
+    return `${outcome} as ${place}, on ${machine(entry.platform, found.bundle.request.evidence)}, by an ${entry.broker}; ${again}.`
   }
   const { entry } = found
   const outcome = entry.allow ? `RELEASED to an ${entry.client}` : `DENIED (${entry.reasons.join(', ')})`
   const how = found.verdict === null ? 'by the operator’s own rule, which is not in the bundle' : again
-  return `${found.bundle.resource}: ${outcome} by KBS as ${place}, on ${machine(entry.platform)}, by an ${entry.broker}; ${how}.`
+  return `${found.bundle.resource}: ${outcome} by KBS as ${place}, on ${machine(entry.platform, found.bundle.evidence)}, by an ${entry.broker}; ${how}.`
 }
 
 /** What is shown of a bundle: in words, to machines, and as an exit code. */

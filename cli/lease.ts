@@ -42,8 +42,9 @@ type Revoked = Statement<'revocation'>['revoked'][number]
 /** Forms of what is taken back: a typing mistake would take nothing back, in silence. */
 const forms: Readonly<Record<Revoked['kind'], RegExp>> = {
   lease: /^[0-9a-f]{32}$/,
-  measurement: /^([0-9a-f]{64}|[0-9a-f]{96})$/,
-  platform: /^[0-9a-f]{16,128}$/,
+  measurement: /^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/,
+  platform: /^(?:[0-9a-f]{2}){8,64}$/,
+  device: /^(?:[0-9a-f]{2}){8,64}$/,
   keyset: /^[0-9a-f]{64}$/,
   version: /^[1-9][0-9]{0,14}$/,
 }

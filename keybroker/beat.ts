@@ -52,9 +52,11 @@ function verifyCallers(row: StoredLease, registration: Statement<'registration'>
 
 /** What an owner may revoke a stored lease by. */
 export function revocableOf(row: StoredLease): Revocable {
+  const { measurements, devices } = parseTerms(row)
   return {
-    measurement: parseTerms(row).measurement,
-    chipId: row.platform,
+    measurements,
+    platformId: row.platform === '' ? null : row.platform,
+    devices,
     keysetDigest: row.keysetDigest,
     version: row.version,
     leaseId: row.id,

@@ -125,9 +125,9 @@ async function storeGrant(
 ): Promise<void> {
   const { id, model, version, keysetDigest, expiresAt } = lease
   const tenant = standing.tenant.id
-  const terms = encodeTerms(lease, verdict.node.measurement)
+  const terms = encodeTerms(lease, verdict.node)
   if (place.held === null) {
-    const platform = verdict.node.chipId
+    const platform = verdict.node.platformId ?? ''
     await tx.storeLease({ id, tenant, model, version, platform, keysetDigest, entry, grantedAt: at, expiresAt, terms })
   } else {
     await tx.renewLease({ id, entry, expiresAt, terms, keysetDigest }, at)

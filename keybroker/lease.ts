@@ -4,7 +4,7 @@ import { labelled } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { object, type Shaped, string } from '#core/encoding/shape.js'
+import { list, object, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { beatSecondsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -16,12 +16,18 @@ import type { BrokerCode } from '#keybroker/failures.js'
 import type { StoredLease } from '#keybroker/ports.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { Decided } from '#policies/release/judge.js'
+import type { Revocable } from '#policies/release/request.js'
 
 /** What is kept of a lease: its terms, and what an owner may later revoke it by. */
-const termsShape = object({ lease: leaseShape, measurement: string() })
+const termsShape = object({
+  lease: leaseShape,
+  /** every value that names software on the machine, what was launched first */
+  measurements: list(string({ max: 128 }), { min: 1, max: 64 }),
+  devices: list(string({ max: 128 }), { max: 64 }),
+})
 
-export function encodeTerms(lease: Lease, measurement: string): Uint8Array {
-  return canonicalJson({ lease, measurement })
+export function encodeTerms(lease: Lease, { measurements, devices }: Revocable): Uint8Array {
+  return canonicalJson({ lease, measurements, devices })
 }
 
 /** @throws broker/record for a row that somebody wrote into */

@@ -44,7 +44,7 @@ export interface StoredLease {
   readonly tenant: string
   readonly model: string
   readonly version: number
-  /** chip id in hex, or empty where the platform hides it */
+  /** id of the machine in hex, or empty where its kind has none or the host hides it */
   readonly platform: string
   readonly keysetDigest: string
   /** id of the entry that granted or last renewed it */

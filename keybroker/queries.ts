@@ -70,7 +70,7 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
       grantedAt: row.grantedAt,
       expiresAt: row.expiresAt,
       entry: index,
-      measurement: parseTerms(row).measurement,
+      measurement: parseTerms(row).measurements[0]!,
     })),
   }
 }

@@ -25,6 +25,7 @@ import type { StoredModelKey } from '#keybroker/ports.js'
 import { keyContextOf, readStanding, verifyTenantRow } from '#keybroker/standing.js'
 import { type Appraised, reasonsForHost } from '#policies/release/appraised.js'
 import { type Decided, judgeRelease } from '#policies/release/judge.js'
+import type { Revocable } from '#policies/release/request.js'
 
 /** What became of a request. */
 export type Outcome =
@@ -61,7 +62,7 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
     const verdict = await judgeRelease<IssuableResult>(input, broker) // 3 statements, binding, evidence, policy
     if (verdict.stage === 'refused') return { ...verdict, kind: 'refused' }
     verifyTenantRow(standing.tenant, verdict.statements.tenant)
-    if (round === 1 && !broker.admit(standing.tenant.id, verdict.node.chipId || verdict.node.keysetDigest))
+    if (round === 1 && !broker.admit(standing.tenant.id, machineOf(verdict.node)))
       throw new Failure<BrokerCode>('broker/rate', 'more requests in a minute than are decided; wait')
     const ear = verdict.allow ? await issueEar(broker, verdict, request) : ''
     const judged: Judged = { verdict, standing, request, at, ear }
@@ -72,6 +73,14 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
     if (recorded.kind === 'pending') await publishPending(broker, standing.tenant.id)
   }
   throw new Failure<BrokerCode>('broker/changing', "the owner's statements kept changing; ask again")
+}
+
+/**
+ * Whom to count a request to. A node chooses its keys, so they are no name: those that hide their machine are counted
+ * together, by what they run, and take no place of others.
+ */
+function machineOf({ platformId, measurements }: Revocable): string {
+  return platformId ?? `hidden ${measurements[0]}`
 }
 
 function issueEar(broker: Broker, verdict: Decided<IssuableResult>, request: ReleaseRequest): Promise<string> {

@@ -33,6 +33,7 @@ import { countryMeant, isCountry } from '#policies/registry/countries.js'
 export type FactsCode = 'facts/time' | 'facts/country' | 'facts/model' | 'facts/order'
 
 const svn = optional(integer({ max: 255 }))
+const measurement = string({ max: 128, form: /^(?:[0-9a-f]{2}){16,64}$/ })
 const code = string({ max: 100, form: /^[a-z0-9][a-z0-9./-]*$/ })
 
 /** Nobody says it: an absent fact, not an empty one. */
@@ -78,10 +79,18 @@ const factsShape = object({
     tier: oneOf('none', 'affirming', 'warning', 'contraindicated'),
     /** sorted, each once */
     warnings: list(code, { max: 64 }),
-    measurement: string({ max: 128, form: /^(?:[0-9a-f]{2}){16,64}$/ }),
+    measurement,
     debug: boolean,
     product: optional(nonEmpty(titleShape)),
     ageSeconds: integer(),
+    /** sorted, each once; every value that names software on the machine */
+    measurements: list(measurement, { min: 1, max: 64 }),
+    /** left out where the kind has none or the host hides it */
+    platformId: optional(string({ max: 128, form: /^(?:[0-9a-f]{2}){1,64}$/ })),
+    /** sorted, each once */
+    devices: list(string({ max: 128, form: /^(?:[0-9a-f]{2}){1,64}$/ }), { max: 64 }),
+    /** the vendor's word; left out where it has none */
+    tcbStatus: optional(string({ max: 100, form: /^[A-Za-z][A-Za-z0-9]*$/ })),
     tcb: object({ bootLoader: svn, tee: svn, snp: svn, microcode: svn, fmc: svn }),
   }),
   place: statedOr(object(declared)),
@@ -101,10 +110,17 @@ export interface AttestedClaims {
   readonly warnings: readonly string[]
   /** lowercase hex */
   readonly measurement: string
+  /** every value that names software on the machine, that one included */
+  readonly measurements: readonly string[]
+  /** null where the kind has none or the host hides it */
+  readonly platformId: string | null
+  readonly devices: readonly string[]
   readonly debug: boolean
   readonly product: string | null
+  /** the vendor's word for the state of the firmware; null where it has none */
+  readonly tcbStatus: string | null
   /** reported security versions; what the kind does not have is left out */
-  readonly tcb: {
+  readonly svns: {
     readonly bootLoader?: number
     readonly tee?: number
     readonly snp?: number
@@ -143,7 +159,7 @@ export interface FactsInput {
  */
 export function buildFacts(input: FactsInput): Facts {
   const { at, attested, declared, model } = input
-  const { kind, platform, tier, measurement, debug, product, tcb } = attested
+  const { kind, platform, tier, measurement, platformId, debug, product, tcbStatus, svns } = attested
   const basis = declared && {
     basis: 'declared',
     grade: 0,
@@ -160,12 +176,16 @@ export function buildFacts(input: FactsInput): Facts {
       kind,
       platform,
       tier,
-      warnings: [...new Set(attested.warnings)].sort(),
+      warnings: sorted(attested.warnings),
       measurement,
+      measurements: sorted(attested.measurements),
+      ...(platformId === null ? {} : { platformId }),
+      devices: sorted(attested.devices),
       debug,
       ...(product === null ? {} : { product }),
       ageSeconds: ageOf(attested.verifiedAt, at, 'the attestation result'),
-      tcb,
+      ...(tcbStatus === null ? {} : { tcbStatus }),
+      tcb: svns,
     },
     place: basis && declared.place ? { stated: true, country: declared.place.country, ...basis } : { stated: false },
     operator:
@@ -175,6 +195,8 @@ export function buildFacts(input: FactsInput): Facts {
     purpose: input.purpose === null ? { stated: false } : { stated: true, name: input.purpose },
   })
 }
+
+const sorted = (list: readonly string[]): readonly string[] => [...new Set(list)].sort()
 
 /** Seconds since `then`. A clock may be ahead of ours by the forgiven difference, which counts as no age. */
 function ageOf(then: UnixSeconds, at: UnixSeconds, what: string): number {
@@ -202,8 +224,11 @@ export function parseFacts(value: Json | undefined): Facts {
   if (`${model.owner}/${model.name}` !== model.id)
     throw new Failure<FactsCode>('facts/model', 'model id is not its owner and name')
   // One form a value: the digest of facts must not depend on how a list was ordered.
-  if (evidence.warnings.some((one, i) => i > 0 && evidence.warnings[i - 1]! >= one))
-    throw new Failure<FactsCode>('facts/order', 'warnings are not sorted, each once')
+  for (const name of ['warnings', 'measurements', 'devices'] as const) {
+    const list = evidence[name]
+    if (list.some((one, i) => i > 0 && list[i - 1]! >= one))
+      throw new Failure<FactsCode>('facts/order', `${name} are not sorted, each once`)
+  }
   return facts
 }
 

@@ -1,6 +1,7 @@
 import type { VerifiedAzureSnp, VerifiedAzureTdx, VerifiedVtpm } from '#attest/azure/verify.js'
-import { type SnpClaims, snpClaims } from '#attest/snp/claims.js'
-import { type TdxClaims, tdxClaims } from '#attest/tdx/claims.js'
+import { type SnpClaims, snpClaims, snpMachine } from '#attest/snp/claims.js'
+import { type Machine, measurementsOf } from '#attest/subject.js'
+import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 
@@ -36,6 +37,17 @@ export interface AzureSnpClaims extends SnpClaims {
 }
 export interface AzureTdxClaims extends TdxClaims {
   readonly vtpm: VtpmClaims
+}
+
+/** The machine is that of the hardware; software is named by its measurements and by the quoted PCRs. */
+export function azureSnpMachine(claims: AzureSnpClaims): Machine {
+  return withPcrs(snpMachine(claims), claims.vtpm)
+}
+export function azureTdxMachine(claims: AzureTdxClaims): Machine {
+  return withPcrs(tdxMachine(claims), claims.vtpm)
+}
+function withPcrs(machine: Machine, { pcrs }: VtpmClaims): Machine {
+  return { ...machine, ...measurementsOf(...(machine.measurements as [string]), ...Object.values(pcrs)) }
 }
 
 /** The claims of a verified report and its vTPM. */

@@ -1,5 +1,6 @@
 import type { LifecycleState } from '#attest/cca/layout.js'
 import type { VerifiedCca } from '#attest/cca/verify.js'
+import { type Machine, measurementsOf, named } from '#attest/subject.js'
 import { toHex } from '#core/bytes/bytes.js'
 
 /** What a verified token says, in neutral words. Byte strings are lowercase hex. */
@@ -38,6 +39,12 @@ export interface CcaClaims {
     readonly platformKey: string
     readonly algorithm: string
   }
+}
+
+/** The machine is named by its instance id. */
+export function ccaMachine({ measurement, extensibleMeasurements, chipId, debug, product }: CcaClaims): Machine {
+  const software = measurementsOf(measurement, ...extensibleMeasurements)
+  return { ...software, platformId: named(chipId), debug, product, tcbStatus: null, svns: {} }
 }
 
 const debugStates: readonly LifecycleState[] = ['non-platform-rot-debug', 'recoverable-platform-rot-debug']

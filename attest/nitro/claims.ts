@@ -1,5 +1,6 @@
 import { imagePcrs } from '#attest/nitro/layout.js'
 import type { VerifiedNitro } from '#attest/nitro/verify.js'
+import { type Machine, measurementsOf } from '#attest/subject.js'
 import { isZero, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -33,6 +34,12 @@ export interface NitroClaims {
     /** common name of the root, which names the partition */
     readonly root: string | null
   }
+}
+
+/** A module id names an enclave on an instance, which moves between machines: it is no name of one. */
+export function nitroMachine({ measurement, pcrs, debug, product }: NitroClaims): Machine {
+  const software = measurementsOf(measurement, ...Object.values(pcrs))
+  return { ...software, platformId: null, debug, product, tcbStatus: null, svns: {} }
 }
 
 /** The claims of a verified document. */

@@ -1,6 +1,7 @@
 import { type Field, type Product, platformBit, policyBit } from '#attest/snp/layout.js'
 import type { Tcb } from '#attest/snp/tcb.js'
 import type { VerifiedSnp } from '#attest/snp/verify.js'
+import { type Machine, measurementsOf } from '#attest/subject.js'
 import { isZero, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -59,6 +60,19 @@ export interface SnpClaims {
     readonly certificate: string
     readonly validUntil: UnixSeconds
     readonly crlValidUntil: UnixSeconds | null
+  }
+}
+
+/** A masked chip id names no machine, and neither does a key that a cloud has for all of its own. */
+export function snpMachine({ measurement, chipId, debug, product, tcb }: SnpClaims): Machine {
+  const { fmc, ...reported } = tcb.reported
+  return {
+    ...measurementsOf(measurement),
+    platformId: chipId,
+    debug,
+    product,
+    tcbStatus: null,
+    svns: { ...reported, ...(fmc === null ? {} : { fmc }) },
   }
 }
 

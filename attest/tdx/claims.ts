@@ -1,4 +1,5 @@
 import { type DcapClaims, dcapClaims } from '#attest/dcap/claims.js'
+import { type Machine, measurementsOf, named } from '#attest/subject.js'
 import type { VerifiedEventLog } from '#attest/tdx/event-log.js'
 import { attributeBit, type Field, untrustedAttributes } from '#attest/tdx/layout.js'
 import type { VerifiedTdx } from '#attest/tdx/verify.js'
@@ -37,6 +38,12 @@ export interface TdxClaims extends DcapClaims {
   }
   /** null when the evidence came without one */
   readonly eventLog: VerifiedEventLog | null
+}
+
+/** The machine is named by its PPID. */
+export function tdxMachine({ measurement, rtmrs, chipId, debug, product, tcbStatus }: TdxClaims): Machine {
+  const software = measurementsOf(measurement, ...rtmrs)
+  return { ...software, platformId: named(chipId), debug, product, tcbStatus, svns: {} }
 }
 
 /** The claims of a verified quote of a TD. */

@@ -222,14 +222,23 @@ export const anyEvidenceShape: Shape<AnyEvidence> = (value, path) =>
 export const evidenceShape: Shape<Evidence> = (value, path) =>
   kindOf(value) === 'composite' ? compositeEvidenceShape(value, path) : machineEvidenceShape(value, path)
 
-/** Decides by `kind`, never by trying one shape and then the other. */
+const machineShapes: {
+  readonly [K in MachineEvidence['kind']]: Shape<Extract<MachineEvidence, { readonly kind: K }>>
+} = {
+  snp: snpEvidenceShape,
+  tdx: tdxEvidenceShape,
+  sgx: sgxEvidenceShape,
+  nitro: nitroEvidenceShape,
+  cca: ccaEvidenceShape,
+  'azure-snp': azureSnpEvidenceShape,
+  'azure-tdx': azureTdxEvidenceShape,
+}
+
+const isMachine = (kind: unknown): kind is MachineEvidence['kind'] =>
+  typeof kind === 'string' && Object.hasOwn(machineShapes, kind)
+
+/** Decides by `kind`, never by trying one shape and then the other: what no kind is has a wrong `kind`. */
 export const machineEvidenceShape: Shape<MachineEvidence> = (value, path) => {
   const kind = kindOf(value)
-  if (kind === 'tdx') return tdxEvidenceShape(value, path)
-  if (kind === 'sgx') return sgxEvidenceShape(value, path)
-  if (kind === 'nitro') return nitroEvidenceShape(value, path)
-  if (kind === 'azure-snp') return azureSnpEvidenceShape(value, path)
-  if (kind === 'azure-tdx') return azureTdxEvidenceShape(value, path)
-  if (kind === 'cca') return ccaEvidenceShape(value, path)
-  return snpEvidenceShape(value, path)
+  return machineShapes[isMachine(kind) ? kind : 'snp'](value, path)
 }

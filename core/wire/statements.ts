@@ -53,8 +53,8 @@ export const callersShape = either(literal('any'), list(callerShape, { max: 1000
 export type Callers = Shaped<typeof callersShape>
 
 const revokedShape = object({
-  kind: oneOf('measurement', 'platform', 'keyset', 'version', 'lease'),
-  /** measurement and chip id in hex, keyset digest, version number, lease id */
+  kind: oneOf('measurement', 'platform', 'device', 'keyset', 'version', 'lease'),
+  /** measurement, id of a machine and id of a device in hex, keyset digest, version number, lease id */
   value: string(),
 })
 

@@ -82,6 +82,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'judge/config-digest': 422,
   'judge/trust-digest': 422,
   'judge/devices-digest': 422,
+  'judge/no-machine': 422,
   'judge/report-data': 422,
   'store/nonce-unknown': 422,
   'store/request-reused': 409,

@@ -7,23 +7,23 @@ import { explainFor } from '#policies/disclose.js'
 import { codeReason, type Reason } from '#policies/explain.js'
 import type { AttestedClaims } from '#policies/facts.js'
 
-interface Svns {
-  readonly fmc: number | null
-  readonly bootLoader: number
-  readonly tee: number
-  readonly snp: number
-  readonly microcode: number
-}
-
-/** What is used of the claims of verified evidence. Byte strings are lowercase hex. */
-export interface AppraisalClaims {
+/**
+ * What is asked of a machine, in words that belong to no vendor. Byte strings are lowercase hex.
+ *
+ * measurement   what was launched
+ * measurements  every value that names software on it, `measurement` first
+ * platformId    names one machine; null where its kind has no such id or the host hides it
+ * tcbStatus     the vendor's word for the state of its firmware, if it has one
+ * svns          reported security versions; what the kind does not count is left out
+ */
+export interface AppraisedMachine {
   readonly measurement: string
-  /** null when masked */
-  readonly chipId: string | null
+  readonly measurements: readonly string[]
+  readonly platformId: string | null
   readonly debug: boolean
   readonly product: string
-  /** what the kind does not count in such numbers is left out */
-  readonly tcb?: { readonly reported: Svns }
+  readonly tcbStatus: string | null
+  readonly svns: AttestedClaims['svns']
 }
 
 /** What is used of an attestation result, whatever kind of evidence it is about. */
@@ -34,7 +34,11 @@ export interface Appraised {
   readonly checks: readonly Check[]
   /** code of the failure of verification; null when the evidence verified */
   readonly failure: string | null
-  readonly claims: AppraisalClaims | null
+  /**
+   * null when the evidence did not verify; `machine` null for evidence of devices alone, which says nothing of the machine
+   * that asked them; `devices` names each device
+   */
+  readonly subject: { readonly machine: AppraisedMachine | null; readonly devices: readonly string[] } | null
   /** of composite evidence its parts, the machine first */
   readonly parts?: readonly { readonly kind: string }[]
   readonly at: UnixSeconds
@@ -48,33 +52,29 @@ const ownersLists = new Set([
   ...['pcr3', 'pcr4', 'pcr8', 'module-id', 'vm-id'],
   ...Array.from({ length: 16 }, (_, index) => `pcr-${index}`),
   ...['devices/device-id', 'devices/driver-version', 'devices/vbios-version', 'devices/mode'],
-  ...['pcr3', 'pcr4', 'pcr8', 'module-id'],
   ...['rem0', 'rem1', 'rem2', 'rem3', 'personalization-value', 'realm-hash', 'platform-config', 'platform-software'],
 ])
 const checkPrefix = 'attest/'
 
+/** A result on evidence that verified, of a machine. */
+export type AppraisedNode<R extends Appraised> = R & {
+  readonly subject: { readonly machine: AppraisedMachine; readonly devices: readonly string[] }
+  readonly platform: 'hardware' | 'simulated'
+}
+
 /** What a verified result says, in words that belong to no vendor. */
-export function attestedClaims(
-  result: Appraised & { readonly claims: AppraisalClaims; readonly platform: 'hardware' | 'simulated' },
-): AttestedClaims {
+export function attestedClaims(result: AppraisedNode<Appraised>): AttestedClaims {
+  const { machine, devices } = result.subject
   return {
     // What devices a machine has is the reference values' matter: policies ask what the machine is.
     kind: result.parts?.[0]?.kind ?? result.kind,
     platform: result.platform,
     tier: result.status,
     warnings: result.checks.filter((check) => check.status === 'warning').map((check) => check.id),
-    measurement: result.claims.measurement,
-    debug: result.claims.debug,
-    product: result.claims.product,
-    tcb: reportedTcb(result.claims),
+    ...machine,
+    devices,
     verifiedAt: result.at,
   }
-}
-
-function reportedTcb({ tcb }: AppraisalClaims): AttestedClaims['tcb'] {
-  if (tcb === undefined) return {}
-  const { fmc, ...reported } = tcb.reported
-  return { ...reported, ...(fmc === null ? {} : { fmc }) }
 }
 
 /** Every comparison that refuses, as a reason. */

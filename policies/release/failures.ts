@@ -21,6 +21,8 @@ export type RefusalCode =
   | 'judge/config-digest'
   | 'judge/trust-digest'
   | 'judge/devices-digest'
+  /** the evidence verified, but is about devices alone: whoever has a device can have it answer anything */
+  | 'judge/no-machine'
   /** the evidence verified, but binds something else: an answer to another challenge, sent again */
   | 'judge/report-data'
 
@@ -41,6 +43,9 @@ export type DenialCode =
   | 'judge/version-floor'
   | 'judge/revoked-measurement'
   | 'judge/revoked-platform'
+  /** a platform is revoked, and the node names none: it may be that one */
+  | 'judge/hidden-platform'
+  | 'judge/revoked-device'
   | 'judge/revoked-keyset'
   | 'judge/revoked-version'
   | 'judge/revoked-lease'

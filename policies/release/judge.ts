@@ -11,7 +11,7 @@ import type { Reason } from '#policies/explain.js'
 import { buildFacts } from '#policies/facts.js'
 import { type PolicySet, policyDigest, validatePolicy } from '#policies/language/validate.js'
 import { type Action, policyLanguage } from '#policies/language/vocabulary.js'
-import { type AppraisalClaims, type Appraised, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
+import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import type { RefusalCode } from '#policies/release/failures.js'
 import {
   configRefusals,
@@ -21,6 +21,7 @@ import {
   type ReleasePurpose,
   type Revocable,
   readHost,
+  revocableMachine,
   revocationRefusals,
   verifyBinding,
 } from '#policies/release/request.js'
@@ -73,7 +74,7 @@ export interface Decided<R extends Appraised> {
   /** for the owner: it quotes the policy and says every refusal, those of code too */
   readonly decision: Decision
   readonly statements: VerifiedStatements
-  readonly result: R & { readonly claims: AppraisalClaims; readonly platform: 'hardware' | 'simulated' }
+  readonly result: AppraisedNode<R>
   /** null when the host states nothing */
   readonly declared: Declared | null
   readonly node: Revocable
@@ -117,10 +118,9 @@ export async function judgeRelease<R extends Appraised>(
   }) // 8 evidence, under the owner's reference values of now
   const refusal = unverified(result)
   if (refusal) return refusal
-  const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
+  const verified = result as AppraisedNode<R> // Invariant: `unverified` passed it
   const node: Revocable = {
-    measurement: verified.claims.measurement,
-    chipId: verified.claims.chipId ?? '',
+    ...revocableMachine(verified),
     keysetDigest: keysetDigest(request.keyset),
     version: registration.value.version,
     leaseId: request.lease,
@@ -166,7 +166,12 @@ const boundCheck = 'report-data'
 export function unverified(
   result: Appraised,
 ): { stage: 'refused'; code: string; message: string; fix: string | null } | null {
-  if (result.failure === null && result.claims !== null && result.platform !== 'unverified') {
+  if (result.failure === null && result.subject !== null && result.platform !== 'unverified') {
+    if (result.subject.machine === null) {
+      const message = 'evidence is about devices alone'
+      const fix = 'send evidence of the machine, with that of its devices'
+      return { stage: 'refused', code: 'judge/no-machine' satisfies RefusalCode, message, fix }
+    }
     const bound = result.checks.filter(({ id }) => id === boundCheck)
     if (bound.length > 0 && bound.every(({ status }) => status === 'affirming')) return null
     const message = 'evidence binds other report data than that of this request'

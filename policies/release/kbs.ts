@@ -1,9 +1,9 @@
 import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import { buildFacts } from '#policies/facts.js'
-import { type Appraised, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
+import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { type AppraiseEvidence, anchorsFor, type Decided, decideBy, unverified } from '#policies/release/judge.js'
-import { denial, revocationRefusals } from '#policies/release/request.js'
+import { denial, revocableMachine, revocationRefusals } from '#policies/release/request.js'
 import { type OwnerStatements, verifyBrokerTrusted, verifyOwnerStatements } from '#policies/release/statements.js'
 
 /** What a verdict on the KBS route is made of. */
@@ -55,10 +55,9 @@ export async function judgeKbs<R extends Appraised>(
   }) // 4 evidence, under the owner's reference values of now
   const refusal = unverified(result)
   if (refusal) return refusal
-  const verified = result as Decided<R>['result'] // Invariant: `unverified` passed it
+  const verified = result as AppraisedNode<R> // Invariant: `unverified` passed it
   const node = {
-    measurement: verified.claims.measurement,
-    chipId: verified.claims.chipId ?? '',
+    ...revocableMachine(verified),
     keysetDigest: keyDigest,
     version,
     leaseId: null,

@@ -118,7 +118,7 @@ describe('what the log says to strangers', () => {
     granted(await ask(chain, node))
     await ask(chain, node, { change: (one) => ({ ...one, modelVersion: 3 }) })
     const store = brokerStore(chain.test.database)
-    const chip = toHex(node.platform.chipId)
+    const chip = toHex(chain.platform.chipId)
     const guesses = [chain.owner.id, chain.owner.model, 'whisper', 'acme', 'rack-7', 'Example GmbH', '"DE"', chip]
     for (let index = 0; ; index++) {
       const entry = await store.read((reader) => reader.loadEntryAt(index))

@@ -18,7 +18,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
-import type { CompositeEvidence, DeviceEvidence, Evidence } from '#core/wire/evidence.js'
+import type { DeviceEvidence, Evidence, MachineEvidence } from '#core/wire/evidence.js'
 import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import { apiVersion, type ReleaseRequest, registerInfo, releaseAad, releaseInfo } from '#core/wire/release.js'
@@ -88,17 +88,18 @@ const vouched = (store: Store): Store => ({ ...store, verifyDurable: async () =>
 
 export async function testBroker(
   database: Database,
-  options: { store?: (store: Store) => Store } = {},
+  options: { store?: (store: Store) => Store; now?: UnixSeconds } = {},
 ): Promise<TestBroker> {
   await migrateStore(database)
-  const made = await testLog(database, 1)
+  const clock = { now: options.now ?? Math.floor(Date.now() / 1000) }
+  // A witness has its own clock: it is the test's where the test takes place at some other time.
+  const made = await (options.now === undefined ? testLog(database) : testLog(database, 1, 1, () => clock.now))
   const log = await made.open(database)
   const folder = await mkdtemp(join(tmpdir(), 'claviger-broker-'))
   await createKekFile(join(folder, 'kek'))
   const kek = await openKekFile(join(folder, 'kek'))
   const { key: signer } = await generateSigningKey('Ed25519')
   const { key: verifier } = await generateSigningKey('ES256')
-  const clock = { now: Math.floor(Date.now() / 1000) }
   const faults: Faults = { before: () => undefined, after: () => undefined }
   const store = faulty((options.store ?? vouched)(brokerStore(database)), 'store', faults)
   const port: Log = { append: (leaf) => log.append(leaf), proof: (index) => log.proof(index) }
@@ -227,8 +228,9 @@ export async function sign<K extends StatementKind>(
 
 export function trustBody(
   test: TestBroker,
-  platform: SimulatedPlatform | null,
+  platform: Pick<SimulatedPlatform, 'rootDigest'> | null,
   tenantClass: 'production' | 'development' = 'development',
+  simulatedRoots: readonly string[] = platform ? [platform.rootDigest] : [],
 ): Body<'trust'> {
   return {
     class: tenantClass,
@@ -236,7 +238,7 @@ export function trustBody(
     verifiers: [test.verifier.publicKey],
     logs: [test.testLog.vkey],
     witnessPolicy: test.testLog.quorumPolicy,
-    simulatedRoots: platform ? [platform.rootDigest] : [],
+    simulatedRoots,
     // A test's one witness is nobody's: where a tenant needs an independent one, it stands for that.
     independentWitnesses: tenantClass === 'production' ? ['w0'] : [],
   }
@@ -321,18 +323,25 @@ export async function change<K extends StatementKind>({ test, owner }: Registere
   return acceptStatement(test.broker, kind, await sign(owner, kind, body))
 }
 
+/** What a node runs on: one that is simulated for a run, or one of test/fakes/machines.ts. */
+export interface TestMachine {
+  attest(reportData: Uint8Array): Promise<Evidence>
+  /** asked first, where there are devices beside it */
+  readonly devices?: (binding: Binding) => Promise<readonly DeviceEvidence[]>
+}
+
 /** A node, as far as a broker sees it: its keys, its settings, its machine. */
 export interface TestNode {
   readonly releaseKey: RecipientKey
   readonly keyset: Keyset
   readonly config: RuntimeConfig
-  readonly platform: SimulatedPlatform
+  readonly platform: TestMachine
   readonly host: ReleaseRequest['host']
 }
 
 export async function testNode(
   { test, owner, platform }: Registered,
-  options: { config?: Partial<RuntimeConfig>; host?: { country: string }; platform?: SimulatedPlatform } = {},
+  options: { config?: Partial<RuntimeConfig>; host?: { country: string }; platform?: TestMachine } = {},
 ): Promise<TestNode> {
   const releaseKey = await generateRecipientKey()
   const { key: receipt } = await generateSigningKey('Ed25519')
@@ -402,11 +411,11 @@ export async function request({ test, owner }: Registered, node: TestNode, ask: 
     trust_digest: owner.heads.get('trust')!.digest,
     ...ask.binding,
   }
-  const devices = (await ask.devices?.(asked)) ?? []
-  const binding = devices.length === 0 ? asked : { ...asked, devices_digest: documentDigest(devices) }
+  const devices = (await (ask.devices ?? node.platform.devices)?.(asked)) ?? []
+  const binding = { ...asked, devices_digest: documentDigest(devices), ...ask.binding }
   const machine = await node.platform.attest(reportDataOf(binding))
   const evidence: Evidence =
-    devices.length === 0 ? machine : ({ kind: 'composite', cpu: machine, devices } as CompositeEvidence)
+    devices.length === 0 ? machine : { kind: 'composite', cpu: machine as MachineEvidence, devices }
   const made: ReleaseRequest = {
     version: apiVersion,
     requestId: ask.requestId ?? toHex(randomBytes(16)),

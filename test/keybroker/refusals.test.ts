@@ -215,7 +215,7 @@ describe('what is true now (I5)', () => {
     const lease = payload(granted(await ask(chain, node)).lease).id
     const nonce = toBase64Url(randomBytes(32))
     await beat(broker, { lease, nonce })
-    const chip = Buffer.from(node.platform.chipId).toString('hex')
+    const chip = Buffer.from(chain.platform.chipId).toString('hex')
     const kinds = [
       ['measurement', 'ab'.repeat(48)],
       ['platform', chip],

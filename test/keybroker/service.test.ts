@@ -9,82 +9,18 @@ import { verifyBrokerDocument } from '#core/wire/broker-document.js'
 import { parseEntry } from '#core/wire/entries.js'
 import { acceptedShape, signOwnerQuery } from '#core/wire/owner-query.js'
 import { apiVersion, denialShape, releaseAnswerShape } from '#core/wire/release.js'
-import { createApp } from '#host/http.js'
 import { createLog } from '#host/log.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
-import { openBroker } from '#keybroker/service/open.js'
-import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
-import { brokerStatuses } from '#keybroker/service/statuses.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
-import { testPlatform } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
-import { logStatuses } from '#transparency/service/routes.js'
-import {
-  openKey,
-  type Registered,
-  registration,
-  request,
-  sign,
-  startTime,
-  tenantStatement,
-  testBroker,
-  testNode,
-  testOwner,
-} from './fixtures.js'
+import { openKey, registration, request, sign, startTime, tenantStatement, testNode } from './fixtures.js'
+import { bearer, served } from './served.js'
 
 const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
-const adminToken = 'A'.repeat(43)
-
-type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>
-interface Answer {
-  readonly status: number
-  readonly code: string | undefined
-  readonly body: never
-}
-
-/** The broker behind its routes, and no network. */
-async function served(): Promise<{ chain: Registered; call: Call }> {
-  const made = await testBroker(await open())
-  const { app, document } = await application(made)
-  const call: Call = async (method, path, body, headers = {}) => {
-    const answer = await app.hono.request(path, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      headers: { 'content-type': 'application/json', ...headers },
-    })
-    const parsed = (await answer.json()) as { code?: string }
-    return { status: answer.status, code: parsed.code, body: parsed as never }
-  }
-  expect((await document()).signatures).toHaveLength(1)
-  const chain = { test: made, owner: await testOwner(), platform: await testPlatform({ at: startTime }) }
-  return { chain, call }
-}
-
-async function application(made: Awaited<ReturnType<typeof testBroker>>) {
-  const { broker, database, testLog, verifier, clock } = made
-  const keys = { ...broker, adminTokenDigest: sha256(utf8(adminToken)), close: () => undefined } as never
-  const options = { database, keys, log: broker.log, appraise: broker.appraise, clock: () => clock.now }
-  const { document } = await openBroker({
-    ...options,
-    verifiers: async () => [verifier.publicKey],
-    logs: [testLog.vkey],
-    witnessPolicy: testLog.quorumPolicy,
-  })
-  const app = createApp({
-    log: createLog('test', 'silent'),
-    statuses: { ...brokerStatuses, ...logStatuses },
-    limits: { bodySizeMax: registerBodyMax },
-  })
-  app.hono.route('/', makeBrokerRoutes({ broker, document, adminTokenDigest: sha256(utf8(adminToken)) }))
-  return { app, document }
-}
-
-const bearer = { authorization: `Bearer ${adminToken}` }
-
 describe('the broker over HTTP', () => {
   test('takes an owner in, registers a model, releases its key and says why it does not', async () => {
-    const { chain, call } = await served()
+    const { chain, call } = await served(await open())
     const { owner, test: made, platform } = chain
     const said = await verifyBrokerDocument((await call('GET', '/v1/broker')).body, made.broker.signer.id)
     expect(said).toMatchObject({ standing: 'UNATTESTED BROKER', wrapping: made.broker.wrapping.publicKey })
@@ -147,7 +83,7 @@ describe('the broker over HTTP', () => {
   })
 
   test('refuses what is no request, and counts what was refused', async () => {
-    const { chain, call } = await served()
+    const { chain, call } = await served(await open())
     const { owner, test: made } = chain
     const asked = { version: apiVersion, model: owner.model, renewal: null }
     expect(await call('POST', '/v1/challenges', { ...asked, version: 'claviger/v2' })).toMatchObject({

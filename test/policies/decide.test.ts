@@ -197,7 +197,7 @@ const worlds: fc.Arbitrary<Facts> = fc
     version: fc.constantFrom(1, 2),
   })
   .map(({ place, operator, tier, snp, version }) => ({
-    ...factsWith({ model: { ...germanInput.model, version } }, { tier, tcb: snp === undefined ? {} : { snp } }),
+    ...factsWith({ model: { ...germanInput.model, version } }, { tier, svns: snp === undefined ? {} : { snp } }),
     place: placed(place).place,
     operator: placed('DE', operator).operator,
   }))

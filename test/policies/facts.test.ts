@@ -54,7 +54,7 @@ describe('building facts', () => {
     expect([silent.place, silent.operator, silent.purpose]).toEqual(Array(3).fill({ stated: false }))
     expect(placed(null)).toMatchObject({ place: { stated: false }, operator: { stated: true } })
     expect(placed('DE', null)).toMatchObject({ place: { stated: true }, operator: { stated: false } })
-    expect(factsWith({}, { product: null, tcb: {} }).evidence).not.toHaveProperty('product')
+    expect(factsWith({}, { product: null, svns: {} }).evidence).not.toHaveProperty('product')
   })
 
   test('ages are whole seconds; a clock ahead by the forgiven difference counts as no age', () => {
@@ -93,7 +93,7 @@ describe('reading facts', () => {
       [...before, name],
       ...(typeof member === 'object' && !Array.isArray(member) ? pathsOf(member, [...before, name]) : []),
     ])
-  const mayBeMissing = ['product', 'bootLoader', 'tee', 'snp', 'microcode', 'fmc']
+  const mayBeMissing = ['product', 'platformId', 'tcbStatus', 'bootLoader', 'tee', 'snp', 'microcode', 'fmc']
 
   test('any member missing, added or of another type is refused', () => {
     for (const path of pathsOf(valid())) {

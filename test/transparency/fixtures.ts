@@ -23,13 +23,15 @@ export interface TestWitness extends WitnessClient {
   readonly asked: string[]
 }
 
-export async function testWitness(name: string, logVkey: string): Promise<TestWitness> {
+const wallClock = () => Math.floor(Date.now() / 1000)
+
+export async function testWitness(name: string, logVkey: string, now = wallClock): Promise<TestWitness> {
   const { key } = await generateSigningKey('Ed25519')
   const seen = new Map<string, SeenTree>()
   const witness = new Witness({
     signer: makeNoteSigner(name, 'cosigner', key),
     logs: [parseVkey(logVkey)],
-    now: () => Math.floor(Date.now() / 1000),
+    now,
     store: {
       seen: async (log) => seen.get(log) ?? { size: 0, rootHash: emptyRoot },
       record: async (log, tree) => void seen.set(log, tree),
@@ -67,11 +69,11 @@ export interface TestLog {
 }
 
 /** A log in an empty database, with `count` witnesses of which `needed` must cosign. */
-export async function testLog(database: Database, count = 1, needed = count): Promise<TestLog> {
+export async function testLog(database: Database, count = 1, needed = count, now = wallClock): Promise<TestLog> {
   const { key: signer } = await generateSigningKey('Ed25519')
   const vkey = await createLog({ database, origin, signer })
   const names = Array.from({ length: count }, (_, i) => `w${i}`)
-  const witnesses = await Promise.all(names.map((name) => testWitness(`witness.example/${name}`, vkey)))
+  const witnesses = await Promise.all(names.map((name) => testWitness(`witness.example/${name}`, vkey, now)))
   const quorumPolicy = [
     ...witnesses.map((witness, i) => `witness w${i} ${witness.vkey}`),
     ...(count > 0 ? [`group all-witnesses ${needed} ${names.join(' ')}`] : []),

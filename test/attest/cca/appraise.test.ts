@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
-import type { CcaClaims } from '#attest/cca/claims.js'
 import { ccaSteps } from '#attest/cca/steps.js'
 import { issueEar } from '#attest/ear/issue.js'
+import type { AttestationResult } from '#attest/result.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { verifyEar } from '#core/wire/ear.js'
-import { attestedClaims } from '#policies/release/appraised.js'
+import { type AppraisedNode, attestedClaims } from '#policies/release/appraised.js'
 import { type CcaBreakage, ccaKeyDigests, ccaReportData, mintCcaEvidence } from '../../fakes/cca.js'
 import { testCcaValues } from '../../fakes/cca-vectors.js'
 import { testTime as at } from '../../fakes/platform.js'
@@ -40,9 +40,8 @@ describe('a result', () => {
 })
 
 test('claims become the facts of policies', async () => {
-  const { claims, ...rest } = await result()
-  const facts = attestedClaims({ ...rest, claims: claims as CcaClaims, platform: 'simulated' })
-  expect(facts).toMatchObject({ kind: 'cca', product: 'CCA', debug: false, warnings: ['platform'], tcb: {} })
+  const facts = attestedClaims((await result()) as AppraisedNode<AttestationResult>)
+  expect(facts).toMatchObject({ kind: 'cca', product: 'CCA', debug: false, warnings: ['platform'], svns: {} })
   expect(facts.measurement).toBe('ab'.repeat(32))
 })
 

@@ -3,12 +3,11 @@ import { appraiseEvidence } from '#attest/appraise.js'
 import { sgxField } from '#attest/dcap/layout.js'
 import { issueEar } from '#attest/ear/issue.js'
 import type { AttestationResult } from '#attest/result.js'
-import type { SgxClaims } from '#attest/sgx/claims.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import { field } from '#attest/tdx/layout.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { verifyEar } from '#core/wire/ear.js'
-import { attestedClaims } from '#policies/release/appraised.js'
+import { type AppraisedNode, attestedClaims } from '#policies/release/appraised.js'
 import { type DcapBreakage, dcapReportData, dcapRootDigest, mintDcapEvidence } from '../../fakes/dcap.js'
 import { testSgxValues, testTdxValues } from '../../fakes/dcap-vectors.js'
 import { testTime as at, testReferenceValues } from '../../fakes/platform.js'
@@ -79,14 +78,13 @@ describe('a result', () => {
 test.each(['tdx', 'sgx'] as const)(
   'claims of %s become the facts of policies, without security versions of AMD',
   async (tee) => {
-    const { claims, ...rest } = await result({ tee })
-    const facts = attestedClaims({ ...rest, claims: claims as TdxClaims | SgxClaims, platform: 'simulated' })
+    const facts = attestedClaims((await result({ tee })) as AppraisedNode<AttestationResult>)
     expect(facts).toMatchObject({
       kind: tee,
       product: tee.toUpperCase(),
       debug: false,
       warnings: ['platform'],
-      tcb: {},
+      svns: {},
     })
     expect(facts.measurement).toBe('ab'.repeat(tee === 'tdx' ? 48 : 32))
   },

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
-import type { NitroClaims } from '#attest/nitro/claims.js'
 import { nitroSteps } from '#attest/nitro/steps.js'
+import type { AttestationResult } from '#attest/result.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { verifyEar } from '#core/wire/ear.js'
-import { attestedClaims } from '#policies/release/appraised.js'
+import { type AppraisedNode, attestedClaims } from '#policies/release/appraised.js'
 import {
   mintNitroEvidence,
   type NitroBreakage,
@@ -57,9 +57,8 @@ describe('a result', () => {
 })
 
 test('claims become the facts of policies', async () => {
-  const { claims, ...rest } = await result()
-  const facts = attestedClaims({ ...rest, claims: claims as NitroClaims, platform: 'simulated' })
-  expect(facts).toMatchObject({ kind: 'nitro', product: 'Nitro', debug: false, warnings: ['platform'], tcb: {} })
+  const facts = attestedClaims((await result()) as AppraisedNode<AttestationResult>)
+  expect(facts).toMatchObject({ kind: 'nitro', product: 'Nitro', debug: false, warnings: ['platform'], svns: {} })
   expect(facts.measurement).toBe('a0'.repeat(48))
 })
 

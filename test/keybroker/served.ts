@@ -1,0 +1,59 @@
+import { utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
+import type { UnixSeconds } from '#core/time.js'
+import type { Database } from '#host/database.js'
+import { createApp } from '#host/http.js'
+import { createLog } from '#host/log.js'
+import { openBroker } from '#keybroker/service/open.js'
+import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
+import { brokerStatuses } from '#keybroker/service/statuses.js'
+import { testPlatform } from '#test/fakes/platform.js'
+import { logStatuses } from '#transparency/service/routes.js'
+import { type Registered, startTime, testBroker, testOwner } from './fixtures.js'
+
+export const adminToken = 'A'.repeat(43)
+
+export type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>
+export interface Answer {
+  readonly status: number
+  readonly code: string | undefined
+  readonly body: never
+}
+
+/** The broker behind its routes, and no network. */
+export async function served(database: Database, now?: UnixSeconds): Promise<{ chain: Registered; call: Call }> {
+  const made = await testBroker(database, now === undefined ? {} : { now })
+  const { app } = await application(made)
+  const call: Call = async (method, path, body, headers = {}) => {
+    const answer = await app.hono.request(path, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      headers: { 'content-type': 'application/json', ...headers },
+    })
+    const parsed = (await answer.json()) as { code?: string }
+    return { status: answer.status, code: parsed.code, body: parsed as never }
+  }
+  const chain = { test: made, owner: await testOwner(), platform: await testPlatform({ at: startTime }) }
+  return { chain, call }
+}
+
+export async function application(made: Awaited<ReturnType<typeof testBroker>>) {
+  const { broker, database, testLog, verifier, clock } = made
+  const keys = { ...broker, adminTokenDigest: sha256(utf8(adminToken)), close: () => undefined } as never
+  const options = { database, keys, log: broker.log, appraise: broker.appraise, clock: () => clock.now }
+  const { document } = await openBroker({
+    ...options,
+    verifiers: async () => [verifier.publicKey],
+    logs: [testLog.vkey],
+    witnessPolicy: testLog.quorumPolicy,
+  })
+  const app = createApp({
+    log: createLog('test', 'silent'),
+    statuses: { ...brokerStatuses, ...logStatuses },
+    limits: { bodySizeMax: registerBodyMax },
+  })
+  app.hono.route('/', makeBrokerRoutes({ broker, document, adminTokenDigest: sha256(utf8(adminToken)) }))
+  return { app, document }
+}
+
+export const bearer = { authorization: `Bearer ${adminToken}` }
