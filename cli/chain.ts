@@ -87,9 +87,14 @@ export const chainPlaces = (folder: string) => ({
 })
 
 /** One step with its duration, as it happens. */
-export async function timed<T>(io: Io, title: string, work: () => Promise<readonly [T, string]>): Promise<T> {
+export async function timed<T>(
+  io: Io,
+  what: string | ((value: T) => string),
+  work: () => Promise<readonly [T, string]>,
+): Promise<T> {
   const start = performance.now()
   const [value, note] = await work()
+  const title = typeof what === 'string' ? what : what(value)
   const took = formatDuration(performance.now() - start)
   io.stderr(`${paint(io, 'green', 'done')} ${took.padStart(7)}  ${title}${note === '' ? '' : `: ${note}`}\n`)
   return value

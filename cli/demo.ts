@@ -5,7 +5,7 @@ import { renderCard } from '#cli/card.js'
 import { type Chain, chainLockName, lockChain, openChain, timed } from '#cli/chain.js'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
-import { modelFolder } from '#cli/model.js'
+import { bringModel } from '#cli/model.js'
 import { exitCodes, formatDuration, type Io, paint } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import * as receiptCommand from '#cli/receipt.js'
@@ -98,10 +98,13 @@ export async function run(args: DemoArguments, io: Io): Promise<number> {
   const lock = await takeEmpty(folder, args.folder === undefined)
   let model: string
   try {
-    model = await timed(io, 'model is in the cache', async () => {
-      const found = await modelFolder(io)
-      return [found, found]
+    const told = (found: { readonly cached: boolean }) =>
+      found.cached ? 'model was in the cache' : 'model was fetched into the cache'
+    const found = await timed(io, told, async () => {
+      const brought = await bringModel()
+      return [brought, brought.folder]
     })
+    model = found.folder
   } catch (error) {
     lock.release()
     throw error

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
-import { modelFolder } from '#cli/model.js'
+import { bringModel } from '#cli/model.js'
 import { wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
@@ -24,7 +24,7 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine is simulated; all else is real')}\n`)
   const chain = await openChain({
     folder,
-    modelFolder: args.model ?? (await modelFolder(io)),
+    modelFolder: args.model ?? (await bringModel()).folder,
     modelName: args.model === undefined ? 'moonshine' : 'model',
     databaseUrl: process.env.CLAVIGER_DATABASE_URL ?? null,
     brokerPort: args.brokerPort ?? 8780,

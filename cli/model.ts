@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { exitCodes, type Io } from '#cli/output.js'
 import { runByOwner } from '#cli/owner-process.js'
 import { cacheFolder } from '#cli/places.js'
-import { progressBar } from '#cli/progress.js'
+import { progressLines } from '#cli/progress.js'
 import { fetchModel } from '#convert/model/fetch.js'
 import type { OnProgress } from '#convert/progress.js'
 import { utf8 } from '#core/bytes/bytes.js'
@@ -20,20 +20,29 @@ function modelCacheFolder(): string {
   return join(cacheFolder(), 'models')
 }
 
-/** Shows on a terminal how far `work` has come; the bar is gone when it ends. */
+/** Shows how far `work` has come. */
 async function withProgress<T>(io: Io, work: (onProgress: OnProgress) => Promise<T>): Promise<T> {
-  const bar = progressBar(io)
+  const shown = progressLines(io, 'fetching the model')
   try {
-    return await work(bar.onProgress)
-  } finally {
-    bar.end()
+    const made = await work(shown.onProgress)
+    shown.end()
+    return made
+  } catch (error) {
+    shown.end(false)
+    throw error
   }
 }
 
 /** Brings the demonstration's model into the cache, or finds it there, against pinned digests. */
 export async function run(args: ModelArguments, io: Io): Promise<number> {
   const cacheFolder = args.cache ?? modelCacheFolder()
-  const { folder, licence, cached } = await withProgress(io, (onProgress) => fetchModel({ cacheFolder, onProgress }))
+  const { folder, licence, cached } = await withProgress(io, (onProgress) =>
+    fetchModel({
+      cacheFolder,
+      onProgress,
+      onWait: () => io.stderr('another claviger process is fetching the model: waiting for it\n'),
+    }),
+  )
   if (args.json) io.stdout(`${JSON.stringify({ folder, licence, cached })}\n`)
   else {
     io.stdout(`${folder}\n`)
@@ -44,10 +53,9 @@ export async function run(args: ModelArguments, io: Io): Promise<number> {
 
 const fetchedShape = object({ folder: string(), licence: string(), cached: boolean })
 
-/** The folder of the demonstration's model, which a process of its own brought or found: this one reads no weights. */
-export async function modelFolder(io: Io): Promise<string> {
-  const out = await runByOwner(['model', 'fetch', '--json'], io.isTerminal)
-  return fetchedShape(parseJson(utf8(out)), 'model').folder
+/** The demonstration's model, which a process of its own brought or found, and told of: this one reads no weights. */
+export async function bringModel(): Promise<{ readonly folder: string; readonly cached: boolean }> {
+  return fetchedShape(parseJson(utf8(await runByOwner(['model', 'fetch', '--json'], true))), 'model')
 }
 
 export function describe(program: Command, io: Io): void {

@@ -19,12 +19,18 @@ function bar({ what, done, total }: Progress, seconds: number): string {
   return `${line}  ${formatBytes(done)} of ${formatBytes(total)}  ${speed}  ${what.slice(-40)}`
 }
 
+export interface ProgressBar {
+  readonly onProgress: OnProgress
+  /** `whole` false when the work failed: then nothing is said to be done */
+  end(whole?: boolean): void
+}
+
 /**
  * A progress bar on a terminal, redrawn at most ten times a second; nothing elsewhere, where it would fill a log.
  *
  * `end` takes the bar away, so that what is printed next stands alone.
  */
-export function progressBar(io: Io): { readonly onProgress: OnProgress; end(): void } {
+export function progressBar(io: Io): ProgressBar {
   const begun = performance.now()
   let drawn = Number.NEGATIVE_INFINITY
   let last: Progress | null = null
@@ -36,10 +42,44 @@ export function progressBar(io: Io): { readonly onProgress: OnProgress; end(): v
       drawn = now
       io.stderr(`\r\x1b[2K${bar(progress, (now - begun) / 1000)}`)
     },
-    end() {
+    end(whole = true) {
       if (!io.isTerminal || last === null) return
       const summary = `${formatBytes(last.done)} in ${formatDuration(performance.now() - begun)}`
-      io.stderr(`\r\x1b[2K${paint(io, 'dim', summary)}\n`)
+      io.stderr(whole ? `\r\x1b[2K${paint(io, 'dim', summary)}\n` : '\r\x1b[2K')
+    },
+  }
+}
+
+const lineMs = 10_000
+
+/**
+ * The progress of something that people wait for: a bar on a terminal, elsewhere a line when it begins, about every ten seconds
+ * while it goes on, and when it is done. Nothing at all when it never began.
+ *
+ * what  such as `fetching the model`
+ */
+export function progressLines(io: Io, what: string, nowMs: () => number = () => performance.now()): ProgressBar {
+  if (io.isTerminal) return progressBar(io)
+  let begun: number | null = null
+  let told = 0
+  let last: Progress = { what: '', done: 0, total: 0 }
+  const rate = (now: number) => formatBytes(Math.round(last.done / Math.max(0.001, (now - (begun ?? now)) / 1000)))
+  return {
+    onProgress(progress) {
+      last = progress
+      const now = nowMs()
+      if (begun === null) {
+        begun = told = now
+        io.stderr(`${what}: ${formatBytes(progress.total)}\n`)
+      } else if (now - told >= lineMs) {
+        told = now
+        io.stderr(`${what}: ${formatBytes(progress.done)} of ${formatBytes(progress.total)}, ${rate(now)}/s\n`)
+      }
+    },
+    end(whole = true) {
+      if (begun === null || !whole) return
+      const now = nowMs()
+      io.stderr(`${what}: done, ${formatBytes(last.done)} in ${formatDuration(now - begun)}, ${rate(now)}/s\n`)
     },
   }
 }

@@ -35,25 +35,35 @@ export interface Aside {
 }
 
 /**
- * What `work` makes stands at `place`, whole and under its name for good. Before, it goes on in `<place>.<word>-PID-…` beside it,
- * which is gone after a failure or a signal, and which the next one takes away after a kill.
- *
- * returns  what `work` returned
- * throws   what `work` throws; EEXIST, ENOTEMPTY or ENOTDIR of the file system when something stands at `place` already
+ * `work` has a new folder beside `place`, `<place>.<word>-PID-…`, which is gone after: also after a failure or a signal, and what
+ * a kill left is taken away by the next one.
  */
-export async function makeAside<T>({ place, word, mode }: Aside, work: (folder: string) => Promise<T>): Promise<T> {
-  const target = resolve(place) // a slash at the end would put the unfinished folder inside
+export async function withScratch<T>({ place, word, mode }: Aside, work: (folder: string) => Promise<T>): Promise<T> {
+  const target = resolve(place) // a slash at the end would put the folder inside
   await removeLeft(target, word)
   const folder = `${target}.${word}-${process.pid}-${toHex(randomBytes(6))}`
   const finished = markUnfinished(folder)
   try {
     await mkdir(folder, { mode })
-    const made = await work(folder)
-    await rename(folder, target) // it takes the place of an empty folder, and of nothing else
-    await syncFolder(dirname(target))
-    return made
+    return await work(folder)
   } finally {
     await rm(folder, { recursive: true, force: true })
     finished()
   }
+}
+
+/**
+ * What `work` makes stands at `place`, whole and under its name for good. Before, it goes on in a scratch folder beside it.
+ *
+ * returns  what `work` returned
+ * throws   what `work` throws; EEXIST, ENOTEMPTY or ENOTDIR of the file system when something stands at `place` already
+ */
+export function makeAside<T>(aside: Aside, work: (folder: string) => Promise<T>): Promise<T> {
+  return withScratch(aside, async (folder) => {
+    const made = await work(folder)
+    const target = resolve(aside.place)
+    await rename(folder, target) // it takes the place of an empty folder, and of nothing else
+    await syncFolder(dirname(target))
+    return made
+  })
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Failure, isFailure } from '#core/failure.js'
 import type { DatabaseCode } from '#host/database-failures.js'
+import { markUnfinished } from '#host/unfinished.js'
 
 /** Failures of taking a lock. */
 export type LockCode =
@@ -74,7 +75,13 @@ export function lockFile(path: string): FolderLock {
     for (let tries = 0; tries < 10; tries++) {
       try {
         linkSync(mine, path)
-        return { release: () => rmSync(path, { force: true }) }
+        const released = markUnfinished(path)
+        return {
+          release() {
+            released()
+            rmSync(path, { force: true })
+          },
+        }
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
       }
@@ -86,16 +93,17 @@ export function lockFile(path: string): FolderLock {
   }
 }
 
-/** The same, after others have had it for `waitMs` at the most. @throws lock/held */
-export async function lockFileSoon(path: string, waitMs: number): Promise<FolderLock> {
+/** The same, after others have had it for `waitMs` at the most; `onWait` is told once when they have. @throws lock/held */
+export async function lockFileSoon(path: string, waitMs: number, onWait?: () => void): Promise<FolderLock> {
   const until = performance.now() + waitMs
-  for (;;) {
+  for (let tries = 0; ; tries++) {
     try {
       return lockFile(path)
     } catch (error) {
       if (!isFailure(error) || error.code !== 'lock/held' || performance.now() >= until) throw error
     }
-    await pause(10 + Math.random() * 20)
+    if (tries === 0) onWait?.()
+    await pause(Math.min(10 + tries * 2, 500) + Math.random() * 20)
   }
 }
 

@@ -168,6 +168,13 @@ const printedMax = 256 * 1024
 /** Environment that loads code into a child, or writes down what it runs. */
 const loading = ['NODE_OPTIONS', 'NODE_V8_COVERAGE', 'NODE_REPL_EXTERNAL_MODULE', 'LD_PRELOAD', 'LD_AUDIT']
 
+/** A child that is no program of ours is asked to end when this process ends. Call what is returned when it has ended. */
+export function endWithThisProcess(child: ChildProcess): () => void {
+  watchExit()
+  running.set(child, 'SIGTERM')
+  return () => void running.delete(child)
+}
+
 /**
  * A program of ours has run to its end in a process of its own, as this user would run it: with the environment of this
  * process, but for what would load code. Whatever it held in its memory went with it.

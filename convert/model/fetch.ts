@@ -1,22 +1,25 @@
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import type { ModelCode } from '#convert/model/failures.js'
+import { changed, diskFull, npmTimeoutMs, packPackage } from '#convert/model/npm.js'
 import { moonshineLicence, moonshinePackage, type PinnedPackage, tokenizerPackage } from '#convert/model/pins.js'
 import { readTarball } from '#convert/model/tar.js'
 import { tokenizerJson } from '#convert/model/tokenizer.js'
 import type { OnProgress } from '#convert/progress.js'
-import { toBase64, toHex } from '#core/bytes/bytes.js'
-import { sha256, sha512 } from '#core/crypto/hash.js'
+import { toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { makeAside, withScratch } from '#host/aside.js'
 import { writeFileDurably } from '#host/files.js'
+import { lockFileSoon } from '#host/folder-lock.js'
 
 export interface FetchOptions {
   /** where models are kept between runs: `~/.cache/claviger/models` */
   readonly cacheFolder: string
   readonly onProgress?: OnProgress
+  /** told once when another process fetches it now, and is waited for */
+  readonly onWait?: () => void
 }
 
 export interface FetchedModel {
@@ -28,8 +31,6 @@ export interface FetchedModel {
   readonly cached: boolean
 }
 
-const npmTimeoutMs = 10 * 60_000
-const tarballSizeMax = 128 * 1024 * 1024
 const nameOf = (path: string) => path.slice(path.lastIndexOf('/') + 1)
 
 /** What the engine reads beside the graphs: which steps stand around them. */
@@ -40,39 +41,24 @@ const config = {
   tokenizer: 'tokenizer.json',
 } as const
 
-function verifyDigest(what: string, actual: string, expected: string): void {
-  if (actual !== expected) {
-    throw new Failure<ModelCode>('model/digest', `${what} has digest ${actual}, expected ${expected}`)
-  }
-}
-
-/** The tarball as npm brings it, by the user's own registry settings, against its pinned digest. */
-async function pack(pinned: PinnedPackage, folder: string): Promise<Uint8Array> {
-  const args = ['pack', pinned.spec, '--pack-destination', folder, '--ignore-scripts', '--silent']
-  try {
-    await promisify(execFile)('npm', args, { cwd: folder, timeout: npmTimeoutMs })
-  } catch (cause) {
-    throw new Failure<ModelCode>('model/npm', `npm could not bring ${pinned.spec}`, {
-      cause,
-      detail: { hint: 'is the registry reachable? try: npm view llama-tokenizer-js version' },
-    })
-  }
-  const [name] = (await readdir(folder)).filter((one) => one.endsWith('.tgz'))
-  if (name === undefined) throw new Failure<ModelCode>('model/npm', `npm left no archive of ${pinned.spec}`)
-  const tarball = new Uint8Array(await readFile(join(folder, name)))
-  if (tarball.length > tarballSizeMax) throw new Failure<ModelCode>('model/digest', `${pinned.spec} is too large`)
-  verifyDigest(pinned.spec, toBase64(sha512(tarball)), pinned.integrity)
-  await rm(join(folder, name))
-  return tarball
-}
-
 /** The pinned files of a package, each with the digest that it must have. */
-async function fetchFiles(pinned: PinnedPackage, scratch: string): Promise<ReadonlyMap<string, Uint8Array>> {
+async function fetchFiles(
+  pinned: PinnedPackage,
+  scratch: string,
+  onBytes: (bytes: number) => void,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const folder = join(scratch, nameOf(pinned.spec))
+  await mkdir(folder)
+  const tarball = await packPackage(pinned, folder, onBytes)
+  await rm(folder, { recursive: true })
   const found = readTarball(
-    await pack(pinned, scratch),
+    tarball,
     pinned.files.map((file) => file.path),
   )
-  for (const file of pinned.files) verifyDigest(file.path, toHex(sha256(found.get(file.path)!)), file.sha256)
+  for (const file of pinned.files) {
+    const digest = toHex(sha256(found.get(file.path)!))
+    if (digest !== file.sha256) throw changed(`${file.path} has digest ${digest}, expected ${file.sha256}`)
+  }
   return found
 }
 
@@ -101,43 +87,53 @@ async function isWhole(folder: string): Promise<boolean> {
 
 async function fetchInto(target: string, scratch: string, onProgress: OnProgress): Promise<void> {
   const [vocabulary] = tokenizerPackage.files
-  const [encoder, decoder] = moonshinePackage.files
-  const total = encoder.size + decoder.size + vocabulary.size
-  onProgress({ what: moonshinePackage.spec, done: 0, total })
-  const graphs = await fetchFiles(moonshinePackage, scratch)
-  onProgress({ what: tokenizerPackage.spec, done: total - vocabulary.size, total })
-  const source = (await fetchFiles(tokenizerPackage, scratch)).get(vocabulary.path)!
+  const total = moonshinePackage.size + tokenizerPackage.size
+  const tell = (pinned: PinnedPackage, before: number) => (bytes: number) =>
+    onProgress({ what: pinned.spec, done: before + bytes, total })
+  tell(moonshinePackage, 0)(0)
+  const graphs = await fetchFiles(moonshinePackage, scratch, tell(moonshinePackage, 0))
+  const source = await fetchFiles(tokenizerPackage, scratch, tell(tokenizerPackage, moonshinePackage.size))
   for (const [path, bytes] of graphs) await writeFileDurably(join(target, nameOf(path)), bytes)
-  await writeFileDurably(join(target, 'tokenizer.json'), tokenizerJson(source))
+  await writeFileDurably(join(target, 'tokenizer.json'), tokenizerJson(source.get(vocabulary.path)!))
   await writeFileDurably(join(target, 'config.json'), canonicalJson(config))
-  onProgress({ what: tokenizerPackage.spec, done: total, total })
 }
 
+async function bring(folder: string, onProgress: OnProgress): Promise<void> {
+  await withScratch({ place: folder, word: 'npm', mode: 0o700 }, (scratch) =>
+    makeAside({ place: folder, word: 'fetching', mode: 0o755 }, async (target) => {
+      await fetchInto(target, scratch, onProgress)
+      if (!(await isWhole(target))) throw changed('the model folder is not as pinned')
+      await rm(folder, { recursive: true, force: true }) // one that was spoiled
+    }),
+  )
+}
+
+/** As long as npm may take for both packages. */
+const lockWaitMs = 2 * npmTimeoutMs
+
 /**
- * Moonshine tiny is in the cache, every file against its pinned digest, complete or not there at all.
+ * Moonshine tiny is in the cache, every file against its pinned digest, complete or not there at all. One process brings it,
+ * others wait for it; what an attempt that was stopped left is taken away, and the next begins anew.
  *
  * The packages come by `npm pack`, so that the user's registry and proxy settings apply; nothing of them is run.
- * throws  model/npm, model/digest, model/form
+ * onProgress  told of the bytes of the tarballs that have come; not at all when the model was in the cache
+ * throws      model/npm, model/network, model/disk-full, model/digest, model/form, lock/held
  */
-export async function fetchModel({ cacheFolder, onProgress }: FetchOptions): Promise<FetchedModel> {
+export async function fetchModel({ cacheFolder, onProgress, onWait }: FetchOptions): Promise<FetchedModel> {
   const folder = join(cacheFolder, 'moonshine-tiny')
   const result = { folder, licence: moonshineLicence }
   if (await isWhole(folder)) return { ...result, cached: true }
   await mkdir(cacheFolder, { recursive: true })
-  const work = await mkdtemp(join(cacheFolder, '.fetching-'))
+  const lock = await lockFileSoon(`${folder}.lock`, lockWaitMs, onWait)
   try {
-    const [target, scratch] = [join(work, 'model'), join(work, 'npm')]
-    for (const one of [target, scratch]) await mkdir(one)
-    await fetchInto(target, scratch, onProgress ?? (() => {}))
-    if (!(await isWhole(target))) throw new Failure<ModelCode>('model/digest', 'the model folder is not as pinned')
-    await rm(folder, { recursive: true, force: true })
-    await rename(target, folder)
+    // Whoever had the lock may have brought it.
+    if (await isWhole(folder)) return { ...result, cached: true }
+    await bring(folder, onProgress ?? (() => undefined))
+    return { ...result, cached: false }
   } catch (error) {
-    // Another process may have brought it meanwhile.
-    if (!isFailure(error) && (await isWhole(folder))) return { ...result, cached: true }
-    throw error
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    throw diskFull(`cannot write ${folder}`, error)
   } finally {
-    await rm(work, { recursive: true, force: true })
+    lock.release()
   }
-  return { ...result, cached: false }
 }

@@ -8,6 +8,8 @@ export interface PinnedPackage {
   readonly spec: string
   /** sha512 of the tarball, base64: the registry's `dist.integrity` */
   readonly integrity: string
+  /** bytes of the tarball */
+  readonly size: number
   readonly files: readonly PinnedFile[]
 }
 
@@ -18,6 +20,7 @@ export interface PinnedPackage {
 export const moonshinePackage = {
   spec: '@moonshine-ai/moonshine-js@0.1.29',
   integrity: 'Gx1B3mJcbM68ihSy/LyJEuEkGq7sYMqTb04zNdcIeidU0URVlSmXP0GyiQOTTAqDZQXlIC7k+bky+FdXk0UPlg==',
+  size: 21_514_347,
   files: [
     {
       path: 'package/dist/model/tiny/quantized/encoder_model.onnx',
@@ -36,6 +39,7 @@ export const moonshinePackage = {
 export const tokenizerPackage = {
   spec: 'llama-tokenizer-js@1.2.2',
   integrity: 'Wmth393dc3odWU3IzARJ3r2oIfWgw9GdJ5Gm+hGhfECNO18UHLRqEFSf511jn4E9KcQGzuuKw4Wl08pHAemLAw==',
+  size: 388_950,
   files: [
     {
       path: 'package/llama-tokenizer.js',

@@ -9,6 +9,7 @@ import * as host from '#cli/host.js'
 import { readInput } from '#cli/input.js'
 import { exitCodes, reportError } from '#cli/output.js'
 import { openOwnKey } from '#cli/own-key.js'
+import { progressLines } from '#cli/progress.js'
 import { trustMemoryPath } from '#cli/trust-store.js'
 import { Failure } from '#core/failure.js'
 import { packageRoot } from '#host/process.js'
@@ -68,6 +69,39 @@ test.each(['', 'relative'])('a state folder of %j counts as unset', (named) => {
     if (before === undefined) delete process.env.XDG_STATE_HOME
     else process.env.XDG_STATE_HOME = before
   }
+})
+
+describe('something that people wait for', () => {
+  const MiB = 1024 * 1024
+  const told = (isTerminal: boolean, isWhole: boolean) => {
+    const io = { ...testIo(), isTerminal }
+    let now = 0
+    const shown = progressLines(io, 'fetching', () => now)
+    for (const [at, done] of [0, 1, 2, 3, 4].map((i) => [i * 6000, i * MiB] as const)) {
+      now = at
+      shown.onProgress({ what: 'x', done, total: 4 * MiB })
+    }
+    shown.end(isWhole)
+    return io.err()
+  }
+  test('is told of where it is no terminal: when it begins, every ten seconds or so, and when it is done', () => {
+    const lines = [
+      'fetching: 4.0 MiB',
+      'fetching: 2.0 MiB of 4.0 MiB, 170.7 KiB/s',
+      'fetching: 4.0 MiB of 4.0 MiB, 170.7 KiB/s',
+    ]
+    expect(told(false, false)).toBe(`${lines.join('\n')}\n`)
+    expect(told(false, true)).toBe(`${[...lines, 'fetching: done, 4.0 MiB in 24.0 s, 170.7 KiB/s'].join('\n')}\n`)
+  })
+  test('has a bar on a terminal, which goes when it ends', () => {
+    expect(told(true, true)).toMatch(/1\.0 MiB of 4\.0 MiB|0 B of 4\.0 MiB/)
+    expect(told(true, false)).toMatch(/\r\x1b\[2K$/)
+  })
+  test('is not told of when it never began', () => {
+    const io = testIo()
+    progressLines(io, 'fetching').end()
+    expect(io.err()).toBe('')
+  })
 })
 
 describe('a folder of somebody', () => {

