@@ -12,7 +12,7 @@ import {
   wholeNumber,
 } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { openOwnKey } from '#cli/own-key.js'
+import { findOwnKey, openOwnKey } from '#cli/own-key.js'
 import { OwnerClient } from '#cli/owner-client.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
 import { readTrustFile } from '#cli/trust-store.js'
@@ -20,7 +20,7 @@ import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
 import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
-import type { SigningKey } from '#core/crypto/sign.js'
+import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
 import { hex } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -57,6 +57,7 @@ export interface InitArguments {
   readonly issuer?: readonly string[] | undefined
   readonly crlFloor?: readonly string[] | undefined
   readonly yes?: boolean | undefined
+  readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
 }
 
@@ -166,7 +167,12 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
   const document = await confirmBroker(args, io)
   const named = await readNamed(args)
   const keyPath = args.key ?? `${args.out}.key`
-  const key = await openOwnKey(keyPath, `your key at ${keyPath}: whoever has it can change whom you trust`, io)
+  const dryRun = args.dryRun === true
+  const found = dryRun
+    ? await findOwnKey(keyPath)
+    : await openOwnKey(keyPath, `your key at ${keyPath}: whoever has it can change whom you trust`, io)
+  // A dry run makes no key in a file: one for this moment stands for the one that would be made.
+  const key = found ?? (await generateSigningKey('Ed25519')).key
   const at = io.now()
   const trust: Trust = {
     type: 'claviger/trust/v1',
@@ -181,20 +187,27 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
     ...named,
   }
   const file = await signTrust(trust, key)
-  await writeFileDurably(args.out, utf8(`${JSON.stringify(file, null, 2)}\n`))
+  if (!dryRun) await writeFileDurably(args.out, utf8(`${JSON.stringify(file, null, 2)}\n`))
   if (trust.simulatedRoots.length > 0)
     io.stderr(
       `${paint(io, 'yellow', 'NOT HARDWARE:')} simulated evidence is consistent under this file, for development\n`,
     )
-  const summary = {
-    out: args.out,
-    name: trust.name,
-    version: trust.version,
-    broker: thumbprint(document.key),
-    author: key.id,
-  }
-  io.stdout(args.json ? `${JSON.stringify(summary)}\n` : `${args.out}: version ${trust.version}, signed by ${key.id}\n`)
+  report(args, trust, found, io)
   return exitCodes.ok
+}
+
+/** author: null when a dry run found no key */
+function report(args: InitArguments, trust: Trust, author: SigningKey | null, io: Io): void {
+  const { version } = trust
+  if (args.json) {
+    const name = author === null ? (args.name ?? null) : trust.name
+    const broker = trust.brokers.map((one) => thumbprint(one.key))[0]
+    const dryRun = args.dryRun === true
+    io.stdout(`${JSON.stringify({ out: args.out, name, version, broker, author: author?.id ?? null, dryRun })}\n`)
+    return
+  }
+  const would = args.dryRun === true ? 'would make ' : ''
+  io.stdout(`${would}${args.out}: version ${version}, signed by ${author?.id ?? 'a key that would be made'}\n`)
 }
 
 function floorText(text: string): string {
@@ -264,6 +277,7 @@ export function describe(program: Command, io: Io): void {
       [],
     )
     .option('--yes', 'take the key that a broker on this machine shows, unseen')
+    .option('--dry-run', 'asks the broker and says what would be made; writes nothing')
     .option('--json', 'print what was made as JSON')
     .addHelpText(
       'after',

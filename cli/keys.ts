@@ -1,19 +1,27 @@
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { createOwnerKeys, ownerKeyFiles } from '#convert/keys/owner-keys.js'
+import { createOwnerKeys, ownerKeyFiles, verifyKeysPlace } from '#convert/keys/owner-keys.js'
 import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface KeysNewArguments {
   readonly out: string
   readonly name: string
+  readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
 }
 
 /** Makes an owner's keys in a folder, and says which of the files has to leave it. */
 export async function run(args: KeysNewArguments, io: Io): Promise<number> {
-  const keys = await createOwnerKeys(args.out, args.name)
   const path = (file: string) => join(args.out, file)
+  if (args.dryRun === true) {
+    await verifyKeysPlace(args.out)
+    const files = Object.values(ownerKeyFiles).map(path)
+    if (args.json === true) io.stdout(`${JSON.stringify({ dryRun: true, name: args.name, files }, null, 2)}\n`)
+    else io.stdout(`would make keys of ${args.name}; nothing was written\n${files.map((one) => `  ${one}\n`).join('')}`)
+    return exitCodes.ok
+  }
+  const keys = await createOwnerKeys(args.out, args.name)
   const { publicKey, id } = keys.signingKey
   if (args.json === true) {
     const files = {
@@ -52,6 +60,7 @@ export function describe(program: Command, io: Io): void {
     .description('makes a signing key (ECDSA P-256) and an offline recovery identity (age) in a new folder')
     .requiredOption('--out <folder>', 'where the keys go')
     .requiredOption('--name <name>', 'the owner’s name, for the comments that people read', name)
+    .option('--dry-run', 'says what would be made, and writes nothing')
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger keys new --out keys --name acme')
     .action(async (args: KeysNewArguments) => {

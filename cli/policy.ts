@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { describeSet } from '#cli/policy-set.js'
+import { describeShow } from '#cli/policy-show.js'
 import { policyText } from '#cli/policy-text.js'
 import { type Policy, policySchema, validatePolicy } from '#policies/index.js'
 import { libraryPolicy, listLibrary } from '#policies/library/read.js'
@@ -51,7 +52,7 @@ export function runLibrary(name: string | undefined, options: JsonOption, io: Io
 }
 
 export function describe(program: Command, io: Io): void {
-  const policy = program.command('policy').description('read and check the policies of models')
+  const policy = program.command('policy').description('the policies of models: read, check, set and show them')
   policy
     .command('check')
     .argument('<file>', 'a Cedar policy, or a name of the library')
@@ -75,4 +76,5 @@ export function describe(program: Command, io: Io): void {
       io.exit(exitCodes.ok)
     })
   describeSet(policy, io)
+  describeShow(policy, io)
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { exitCodes, type Io } from '#cli/output.js'
 import { formatBytes, progressBar } from '#cli/progress.js'
 import { loadOwnerPublicKey } from '#convert/keys/owner-keys.js'
-import { unsealToFolder } from '#convert/unseal/unseal.js'
+import { unsealToFolder, verifyUnseal } from '#convert/unseal/unseal.js'
 import { wipe } from '#core/bytes/secret.js'
 import { readSecretFile } from '#host/files.js'
 import { closeMemory } from '#runtime/engine/closed.js'
@@ -13,6 +13,7 @@ export interface UnsealArguments {
   readonly identity: string
   readonly out: string
   readonly ownerKey?: string | undefined
+  readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
 }
 
@@ -22,7 +23,8 @@ export async function run(args: UnsealArguments, io: Io): Promise<number> {
   const identity = await readSecretFile(args.identity)
   const bar = progressBar(io)
   try {
-    const manifest = await unsealToFolder({
+    const dryRun = args.dryRun === true
+    const manifest = await (dryRun ? verifyUnseal : unsealToFolder)({
       folder: args.folder,
       out: resolve(args.out),
       identity,
@@ -32,10 +34,17 @@ export async function run(args: UnsealArguments, io: Io): Promise<number> {
     const { id, version } = manifest.model
     const { files, size } = manifest
     if (args.json === true) {
-      io.stdout(`${JSON.stringify({ model: id, version, out: args.out, files: files.length, bytes: size }, null, 2)}\n`)
+      io.stdout(
+        `${JSON.stringify({ model: id, version, out: args.out, files: files.length, bytes: size, dryRun }, null, 2)}\n`,
+      )
     } else {
       io.stdout(`model     ${id} v${version}\n`)
-      io.stdout(`unsealed  ${args.out}: ${files.length} files, ${formatBytes(size)}, each the one that was sealed\n`)
+      const what = `${args.out}: ${files.length} files, ${formatBytes(size)}`
+      io.stdout(
+        dryRun
+          ? `would unseal to ${what}: this identity opens them, and nothing was written\n`
+          : `unsealed  ${what}, each the one that was sealed\n`,
+      )
     }
     return exitCodes.ok
   } finally {
@@ -51,6 +60,7 @@ export function describe(program: Command, io: Io): void {
     .requiredOption('--identity <file>', 'recovery identity (age), of mode 0600')
     .requiredOption('--out <folder>', 'the model’s folder, which must not exist')
     .option('--owner-key <file>', 'public key (PEM) that must have signed; otherwise the one that the manifest names')
+    .option('--dry-run', 'verifies that folder and identity would do, and writes nothing')
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger unseal sealed --identity recovery-identity.txt --out whisper')
     .action(async (folder: string, options: Omit<UnsealArguments, 'folder'>) => {

@@ -71,21 +71,27 @@ async function writeKeys(folder: string, name: string): Promise<OwnerKeys> {
   return { folder, signingKey: key, recoveryRecipient: recovery.recipient }
 }
 
+const taken = (folder: string) =>
+  new Failure<KeysCode>('keys/exists', `${folder} holds something already, and keys are new`)
+
+/** Nothing stands where keys are to be made. @throws keys/exists, and what the file system refuses */
+export async function verifyKeysPlace(folder: string): Promise<void> {
+  const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  if (found.length > 0) throw taken(folder)
+}
+
 /**
  * A new folder with an owner's keys: P-256 signing key, recovery identity, store identity, all durable. It appears whole:
- * what a process that was killed leaves beside it,
- * in `<folder>.making-…`, nobody has used.
+ * what a process that was killed leaves beside it, in `<folder>.making-…`, nobody has used.
  *
  * name    the owner's, for the comments that people read
  * throws  keys/exists when the folder holds anything: keys are never written over
  */
 export async function createOwnerKeys(folder: string, name: string): Promise<OwnerKeys> {
-  const refuse = () => new Failure<KeysCode>('keys/exists', `${folder} holds something already, and keys are new`)
-  const found = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return []
-    throw error
-  })
-  if (found.length > 0) throw refuse()
+  await verifyKeysPlace(folder)
   await mkdir(dirname(resolve(folder)), { recursive: true, mode: 0o700 })
   try {
     return {
@@ -94,7 +100,7 @@ export async function createOwnerKeys(folder: string, name: string): Promise<Own
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw code === 'ENOTEMPTY' || code === 'EEXIST' ? refuse() : error
+    throw code === 'ENOTEMPTY' || code === 'EEXIST' ? taken(folder) : error
   }
 }
 

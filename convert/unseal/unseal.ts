@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { ageOpen } from '#convert/keys/age.js'
 import type { OnProgress } from '#convert/progress.js'
 import type { UnsealCode } from '#convert/unseal/failures.js'
-import { openSealedFolder, readSegments, readSmallFile } from '#convert/unseal/sealed-folder.js'
+import { openSealedFolder, readSegments, readSmallFile, verifyContents } from '#convert/unseal/sealed-folder.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { runningSha256 } from '#core/crypto/hash.js'
@@ -81,6 +81,32 @@ async function unsealFiles(manifest: VerifiedManifest, dek: Uint8Array, target: 
   }
 }
 
+/** The folder's manifest, and its key by way of the identity, for the caller to wipe. `out` is free. */
+async function openForUnseal({ folder, out, identity, ownerKey }: UnsealOptions) {
+  if ((await lstat(out).catch(() => null)) !== null) {
+    throw new Failure<UnsealCode>('unseal/output', `${out} exists and is not written over`)
+  }
+  const { manifest, signature } = await openSealedFolder(folder, ownerKey)
+  return { manifest, signature, dek: await ageOpen(identity, await readSmallFile(folder, recoveryName), dekSize) }
+}
+
+/**
+ * The sealed folder is whole as it was signed, and this identity opens it: `unsealToFolder` would do. Nothing is written, and
+ * no file is decrypted.
+ *
+ * throws  as unsealToFolder, but for what only decryption shows
+ */
+export async function verifyUnseal(options: UnsealOptions): Promise<VerifiedManifest> {
+  const { manifest, signature, dek } = await openForUnseal(options)
+  try {
+    await openDigests(dek, manifest)
+  } finally {
+    wipe(dek)
+  }
+  await verifyContents(options.folder, manifest, signature, options.onProgress)
+  return manifest
+}
+
 /**
  * `out` holds the model's files as they were sealed, by way of the owner's recovery identity: no broker took part.
  * Signature, every segment and every plaintext digest were verified. Before that `out` does not exist.
@@ -88,15 +114,10 @@ async function unsealFiles(manifest: VerifiedManifest, dek: Uint8Array, target: 
  * throws  unseal/*, keys/form, keys/age, sealed/*, all of verifyManifest
  */
 export async function unsealToFolder(options: UnsealOptions): Promise<VerifiedManifest> {
-  const { folder, out, identity, ownerKey } = options
-  if ((await lstat(out).catch(() => null)) !== null) {
-    throw new Failure<UnsealCode>('unseal/output', `${out} exists and is not written over`)
-  }
-  const { manifest } = await openSealedFolder(folder, ownerKey)
-  const dek = await ageOpen(identity, await readSmallFile(folder, recoveryName), dekSize)
+  const { manifest, dek } = await openForUnseal(options)
   try {
     // Invariant: nothing of the model's plaintext stays beside it, whatever ended the work.
-    await makeAside({ place: out, word: 'unsealing', mode: 0o700 }, (target) =>
+    await makeAside({ place: options.out, word: 'unsealing', mode: 0o700 }, (target) =>
       unsealFiles(manifest, dek, target, options),
     )
     return manifest

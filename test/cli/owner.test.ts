@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -118,12 +119,17 @@ describe('an owner at a terminal', () => {
     expect(await codeOfPromise(type(initCommand, init))).toBe('init/unconfirmed')
     expect(await codeOfPromise(type(initCommand, init, 'no'))).toBe('init/unconfirmed')
     expect(await codeOfPromise(type(initCommand, `${init} --broker-key ${'B'.repeat(43)}`))).toBe('broker/key')
+    const dry = await type(initCommand, `${init} --broker-key ${broker} --dry-run --json`)
+    expect(JSON.parse(dry.out)).toMatchObject({ dryRun: true, version: 1, name: null, author: null, broker })
+    expect(existsSync(at('trust.json')) || existsSync(at('trust.json.key'))).toBe(false)
     const first = await type(initCommand, `${init} --broker-key ${broker} --json`)
     expect(JSON.parse(first.out)).toMatchObject({ version: 1, broker })
     expect(first.err).toContain('UNATTESTED BROKER, KEK HELD BY OPERATOR')
     const floor = '00'.repeat(32)
     const more = `--registry ${at('keys')} --issuer tuev=${at('keys')} --crl-floor ${floor}=2026-11-25T00:00:00Z`
     const second = await type(initCommand, `${init} ${more}`, 'yes')
+    const next = await type(initCommand, `${init} --broker-key ${broker} --dry-run`)
+    expect(next.out).toMatch(/^would make .*trust\.json: version 3, signed by [A-Za-z0-9_-]{43}\n$/)
     const floored = type(initCommand, `${init} --yes --crl-floor ${floor}=2026-13-01T00:00:00Z`)
     await expect(floored).rejects.toMatchObject({ code: 'commander.invalidArgument' })
     expect(second.out).toContain('version 2')

@@ -1,6 +1,7 @@
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -100,6 +101,18 @@ describe('claviger keys new', () => {
     for (const file of [files.signingKey, files.recoveryIdentity]) expect(statSync(file).mode & 0o777).toBe(0o600)
     expect(readFileSync(files.publicKey, 'utf8')).toMatch(/^-----BEGIN PUBLIC KEY-----/)
     expect(made.out + made.err).not.toContain('AGE-SECRET-KEY')
+  })
+
+  test('--dry-run says what would be made and writes nothing', async () => {
+    const out = fresh('keys')
+    const before = contents(work)
+    const done = await claviger('keys', 'new', '--out', out, '--name', 'acme', '--dry-run')
+    expect(done).toMatchObject({ code: exitCodes.ok, out: expect.stringContaining(join(out, 'owner.key.pem')) })
+    const json = await claviger('keys', 'new', '--out', out, '--name', 'acme', '--dry-run', '--json')
+    expect(JSON.parse(json.out)).toMatchObject({ dryRun: true, name: 'acme' })
+    const taken = await claviger('keys', 'new', '--out', path('keys'), '--name', 'acme', '--dry-run')
+    expect(taken).toMatchObject({ code: exitCodes.failure, err: expect.stringContaining('keys/exists') })
+    expect(contents(work)).toEqual(before)
   })
 
   test('never writes over keys', async () => {
@@ -320,6 +333,9 @@ describe('claviger unseal', () => {
     cpSync(path('keys/recovery-identity.txt'), moved)
     chmodSync(moved, 0o600)
     const out = fresh('model')
+    const dry = await claviger('unseal', path('sealed'), '--identity', moved, '--out', out, '--dry-run', '--json')
+    expect(JSON.parse(dry.out)).toMatchObject({ dryRun: true, out })
+    expect(existsSync(out)).toBe(false)
     const done = await claviger('unseal', path('sealed'), '--identity', moved, '--out', `${out}/`)
     expect(done).toMatchObject({ code: exitCodes.ok, err: '' })
     expect(contents(out)).toEqual(contents(path('model')))
@@ -339,7 +355,10 @@ describe('claviger unseal', () => {
     const bytes = readFileSync(name)
     bytes[2_000_000]! ^= 1
     writeFileSync(name, bytes)
-    expect((await claviger(...args(copy, mine))).err).toContain('sealed/segment-digest')
+    for (const more of [[], ['--dry-run']])
+      expect((await claviger(...args(copy, mine), ...more)).err).toContain('sealed/segment-digest')
+    const store = path('keys/store-identity.txt')
+    expect((await claviger(...args(path('sealed'), store), '--dry-run')).err).toContain('keys/age')
     const open = fresh('identity')
     writeFileSync(open, readFileSync(mine), { mode: 0o644 })
     expect((await claviger(...args(path('sealed'), open))).err).toContain('file/permissions')

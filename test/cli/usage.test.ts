@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
 import { reportError } from '#cli/output.js'
 import { createProgram } from '#cli/program.js'
+import { generateSigningKey } from '#core/crypto/sign.js'
+import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
 import { testIo } from '#test/e2e/fixtures.js'
 
 const work = mkdtempSync(join(tmpdir(), 'claviger-usage-'))
@@ -21,6 +23,108 @@ async function typed(words: readonly string[]) {
   }
   return { code: io.code(), out: io.out(), err: io.err() }
 }
+
+/** A command line as a shell splits it, for words with quotes around them. */
+const wordsOf = (line: string) => (line.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^"|"$/g, ''))
+
+/** Every command that does something, with the words that call it. */
+function leaves(command: Command, words: readonly string[] = []): readonly (readonly [string, Command])[] {
+  const below = command.commands.flatMap((one) => leaves(one, [...words, one.name()]))
+  // `bundle ENTRY` fetches, and has a verb besides.
+  const isLeaf = below.length === 0 || command.registeredArguments.length > 0
+  return isLeaf ? [[words.join(' '), command], ...below] : below
+}
+
+/** What an example leaves to whoever types it. */
+const placeholders: Readonly<Record<string, string>> = {
+  THUMBPRINT: 'A'.repeat(43),
+  VKEY: encodeVkey(makeNoteSigner('log.example/acme', 'log', (await generateSigningKey('Ed25519')).key).verifier),
+}
+
+describe('every command', async () => {
+  const all = leaves(await createProgram(testIo()))
+  const helpOf = (command: Command) => {
+    let text = ''
+    command.configureOutput({
+      writeOut: (piece) => {
+        text += piece
+      },
+    })
+    command.outputHelp()
+    return text
+  }
+
+  test('is walked: those that everybody knows are among them', () => {
+    const names = all.map(([name]) => name)
+    expect(names).toEqual(
+      expect.arrayContaining(['demo', 'dev', 'seal', 'run', 'verify', 'receipt verify', 'serve all', 'lease revoke']),
+    )
+    expect(names.length).toBeGreaterThan(30)
+  })
+
+  test.each(all.map(([name, command]) => [name, command] as const))(
+    '%s says in --help what it does, with an example that is typed as it stands',
+    async (name, command) => {
+      expect(command.description()).not.toBe('')
+      for (const option of command.options) expect([option.long, option.description]).not.toContain('')
+      const examples = /\nExamples?:\n((?: {2}.+\n?)+)/.exec(helpOf(command))?.[1]?.split('\n') ?? []
+      const typed = examples.map((line) => line.trim().replace(/ +# .*$/, '')).filter((line) => line !== '')
+      expect(typed.length).toBeGreaterThan(0)
+      const called = (line: string) =>
+        all
+          .map(([one]) => one)
+          .filter((one) => `${line} `.startsWith(`./claviger ${one} `))
+          .toSorted((a, b) => b.length - a.length)[0]
+      const own = typed.filter((line) => called(line) === name)
+      if (typed.every((line) => line.startsWith('npm '))) return
+      expect(own.length).toBeGreaterThan(0)
+      for (const line of own) {
+        const program = await createProgram(testIo())
+        let ran = ''
+        for (const [at, one] of leaves(program)) {
+          one.action(() => {
+            ran = at
+          })
+        }
+        // What a shell would read or write is not the command's.
+        const words = wordsOf(line.replace(/^\.\/claviger /, '').replace(/ [<>|].*$/, ''))
+        await program.parseAsync(
+          words.map((word) => placeholders[word] ?? word),
+          { from: 'user' },
+        )
+        expect(ran).toBe(name)
+      }
+    },
+  )
+
+  const owners = {
+    changes: [
+      'keys new',
+      'seal',
+      'unseal',
+      'init',
+      'register',
+      'policy set',
+      'lease revoke',
+      'caller add',
+      'caller revoke',
+    ],
+    reads: ['inspect', 'policy show', 'policy check', 'lease list', 'caller list', 'tenant show'],
+  }
+  test.each([...owners.changes, ...owners.reads])('an owner’s %s speaks JSON', (name) => {
+    expect(all.find(([one]) => one === name)?.[1].options.map((option) => option.long)).toContain('--json')
+  })
+  test.each(owners.changes)('an owner’s %s can be tried without effect', (name) => {
+    expect(all.find(([one]) => one === name)?.[1].options.map((option) => option.long)).toContain('--dry-run')
+  })
+  test('none of an owner’s is missing here', () => {
+    const known = [...owners.changes, ...owners.reads]
+    const found = all
+      .map(([name]) => name)
+      .filter((name) => /^(keys|policy|lease|caller|tenant|register|init|seal|unseal)( |$)/.test(name))
+    expect(found.filter((name) => !known.includes(name))).toEqual(['policy library', 'policy schema'])
+  })
+})
 
 describe('an option that cannot be meant', () => {
   const away = 'http://127.0.0.1:9'

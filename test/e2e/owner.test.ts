@@ -8,10 +8,12 @@ import { clientPolicy } from '#cli/client-policy.js'
 import * as lease from '#cli/lease.js'
 import type { OwnerArguments } from '#cli/owner.js'
 import { runSet } from '#cli/policy-set.js'
+import { runShow } from '#cli/policy-show.js'
 import * as tenant from '#cli/tenant.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
 import { createOwnerKeys } from '#convert/keys/owner-keys.js'
+import { libraryPolicy } from '#policies/library/read.js'
 import { inferRequest, type TestChain, type TestIo, testChain, testIo } from '#test/e2e/fixtures.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { isAlive, until } from '#test/invariants/fixtures.js'
@@ -41,6 +43,14 @@ const callAt = async (url: string, credential: string | null) => {
   return (await client.request(inferRequest(one.width))).status
 }
 
+/** What a node of now is granted. */
+async function oneMoreLease() {
+  const node = await oneMoreNode(one)
+  const { grant } = node.session
+  await node.close()
+  return grant
+}
+
 describe('an owner of a model that runs', () => {
   test('sees what the broker has, in words and as JSON', async () => {
     const shown = await said((io) => tenant.runShow(args, io))
@@ -67,6 +77,17 @@ describe('an owner of a model that runs', () => {
     expect(await set()).toMatchObject({ sequence: 2, isNew: false, entry: null })
     const [model] = (await said((io) => tenant.runShow(args, io))).models
     expect(model.policy).toMatchObject({ name: 'development', sequence: 2, digest: expect.any(String) })
+    const shown = await said((io) => runShow({ ...args, model: 'matmul' }, io))
+    const { policy } = (await oneMoreLease()).lease
+    expect(shown).toMatchObject({ name: policy.name, version: policy.sequence, digest: policy.digest, modelVersion: 1 })
+    expect(shown.signedBy).toBe(shown.model.slice(0, 43))
+    expect(shown.statement).toMatchObject({ sequence: 2, digest: expect.stringMatching(/^[0-9a-f]{64}$/) })
+    const words = testIo()
+    expect(await runShow({ ...args, model: 'matmul', json: undefined } as never, words)).toBe(0)
+    expect(words.out()).toBe(libraryPolicy('development').text)
+    expect(words.err()).toContain(
+      `policy     development v2 of matmul (model v1)\ndigest     sha256 ${policy.digest}\n`,
+    )
     const to = (model: string) => codeOfPromise(runSet('development', { ...args, model }, testIo()))
     expect(await to('other')).toBe('owner/model')
     expect(await to(`${'A'.repeat(43)}/matmul`)).toBe('owner/model')
