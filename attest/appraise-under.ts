@@ -23,6 +23,8 @@ export interface AppraisalPolicy {
 export interface AppraisalInput {
   /** the 64 bytes that the evidence has to carry */
   readonly expectedReportData: Uint8Array
+  /** what a vTPM has to carry by a protocol that is not ours; absent: what ours makes of the report data */
+  readonly expectedExtraData?: Uint8Array | undefined
   /**
    * What these bytes are made of, on our own paths. Composite evidence is refused without it, since it alone says which
    * devices belong to the machine.
@@ -59,6 +61,7 @@ export function appraiseUnder<E extends PartEvidence>(
     platform: verified.platform,
     tenantClass: input.tenantClass,
     expectedReportData: skips('report-data') ? null : input.expectedReportData,
+    expectedExtraData: input.expectedExtraData,
     values: skips('reference-values') ? null : input.referenceValues,
     requireCrlRule: !skips('crl'),
     at: input.at,

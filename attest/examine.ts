@@ -11,6 +11,8 @@ import type { ReferenceValues } from '#core/wire/reference-values.js'
 export interface Examination {
   /** the 64 bytes that the evidence has to carry; null: whatever it carries */
   readonly expectedReportData: Uint8Array | null
+  /** what a vTPM has to carry by a protocol that is not ours; absent: what ours makes of the report data */
+  readonly expectedExtraData?: Uint8Array | undefined
   /** instead of it, a nonce that the device took as it is: vTPMs, GPUs and Nitro do; evidence of other kinds carries none */
   readonly expectedNonce: Uint8Array | null
   /** where the report data are those of a binding of ours: devices of composite evidence answer a nonce of the same */
@@ -30,7 +32,7 @@ export interface Examination {
 export function examineEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
-  { expectedReportData, expectedNonce, binding, referenceValues, tenantClass, at }: Examination,
+  { expectedReportData, expectedExtraData, expectedNonce, binding, referenceValues, tenantClass, at }: Examination,
 ): Promise<AttestationResult<E>> {
   const skips: SkippableStep[] = []
   if (referenceValues === null) skips.push('reference-values')
@@ -38,6 +40,7 @@ export function examineEvidence<E extends AnyEvidence>(
   const policy: AppraisalPolicy = skips.length === 0 ? defaultPolicy : { name: 'claviger.examine.1', skips }
   return judgeEvidence(policy, evidence, anchors, {
     expectedReportData: expectedReportData ?? new Uint8Array(64),
+    expectedExtraData,
     expectedNonce: expectedNonce ?? undefined,
     ...(binding === undefined ? {} : { binding }),
     referenceValues: referenceValues ?? {},

@@ -55,6 +55,8 @@ export interface VerifiedEvidence<E extends PartEvidence = MachineEvidence> {
 /** What an appraisal of any kind is given; reference values are narrowed to the kind's own. */
 export type Appraisal = Omit<SnpAppraisal, 'values'> & {
   readonly values: ReferenceValues | null
+  /** of a vTPM, where the protocol is not ours */
+  readonly expectedExtraData?: Uint8Array | undefined
   /** the time of the appraisal, for evidence that says when it was made */
   readonly at: UnixSeconds
 }

@@ -1,24 +1,20 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Anchors } from '#attest/anchors.js'
 import { appraiseEvidence } from '#attest/appraise.js'
 import type { CollateralSupply } from '#attest/collateral/supply.js'
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
-import { verifyEvidence } from '#attest/kinds.js'
-import { type Claims, type TenantClass, trust } from '#attest/result.js'
-import type { SnpClaims } from '#attest/snp/claims.js'
-import { assert } from '#core/assert.js'
-import { equal, fromHex, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { examineEvidence } from '#attest/examine.js'
+import { type AttestationResult, type Claims, type TenantClass, trust } from '#attest/result.js'
+import { kbsEnvelope, withVendorChain } from '#cli/kbs-envelope.js'
+import { equal, fromHex } from '#core/bytes/bytes.js'
 import type { Json } from '#core/encoding/json.js'
-import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { chainLengthMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
-import { evidenceShape, type SnpEvidence } from '#core/wire/evidence.js'
+import { evidenceShape, type MachineEvidence } from '#core/wire/evidence.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
+import type { KbsEvidence } from '#keybroker/kbs/evidence.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
+import type { VerifiedTee } from '#keybroker/kbs/messages.js'
 import type { VerifyKbsEvidence } from '#keybroker/kbs/ports.js'
-import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
 
 /** What a broker accepts on its KBS route. */
 export interface KbsAcceptance {
@@ -31,135 +27,162 @@ export interface KbsAcceptance {
   readonly tenantClass: TenantClass
 }
 
-const rootsFolder = join(import.meta.dirname, '../attest/snp/roots')
-
-function der(bytes: Uint8Array): Uint8Array {
-  if (bytes[0] === 0x30) return bytes
-  return parsePem(fromUtf8(bytes), 'CERTIFICATE', 1)[0]!
-}
-
-/** The vendor's intermediate and root for an endorsement key that came without them, by the name of its issuer. */
-function vendorChain(vek: Uint8Array): readonly Uint8Array[] {
-  const issuer = /SEV-(VLEK-)?(Milan|Genoa|Turin)/.exec(Buffer.from(vek).toString('latin1'))
-  const [, vlek, product] = issuer ?? []
-  if (product === undefined) return []
-  const name = `${product.toLowerCase()}-${vlek === undefined ? 'ask' : 'asvk'}-ark.pem`
-  return parsePem(readFileSync(join(rootsFolder, name), 'utf8'), 'CERTIFICATE', chainLengthMax)
-}
+/** The kind of evidence of each kind of TEE. */
+const kinds = {
+  snp: 'snp',
+  tdx: 'tdx',
+  sgx: 'sgx',
+  'az-snp-vtpm': 'azure-snp',
+  'az-tdx-vtpm': 'azure-tdx',
+} as const satisfies Readonly<Record<VerifiedTee, MachineEvidence['kind']>>
+type KbsMachineEvidence = Extract<MachineEvidence, { readonly kind: (typeof kinds)[VerifiedTee] }>
 
 /**
  * The evidence as the verifier takes it. What the client sent along is collateral, never an anchor: what it lacks, or has
  * older than it is held here, comes from the store.
  *
- * throws  kbs/evidence when the certificate of the endorsement key is neither in it nor held
+ * throws  kbs/evidence; kbs/collateral when something without which it cannot be verified is neither in it nor held
  */
 async function evidenceOf(
-  evidence: SnpKbsEvidence,
+  sent: KbsEvidence,
   { collateral }: KbsAcceptance,
   anchors: Anchors,
   at: UnixSeconds,
-): Promise<SnpEvidence> {
-  const sent = (...types: readonly string[]) => evidence.certificates.find((one) => types.includes(one.type))?.bytes
-  const vek = sent('VCEK', 'VLEK')
-  if (vek === undefined && !collateral) throw new Failure<KbsCode>('kbs/evidence', 'cert_chain holds no VCEK or VLEK')
-  const [ask, ark] = vek === undefined ? [] : vendorChain(der(vek))
-  const [sentAsk, sentArk, crl] = [sent('ASK', 'ASVK'), sent('ARK'), sent('CRL')]
-  const chain = { ask: sentAsk === undefined ? ask : der(sentAsk), ark: sentArk === undefined ? ark : der(sentArk) }
-  if (vek !== undefined && (chain.ask === undefined || chain.ark === undefined)) {
-    throw new Failure<KbsCode>('kbs/evidence', 'cert_chain holds no ASK and ARK, and its VCEK names no vendor')
+): Promise<KbsMachineEvidence> {
+  const document = kbsEnvelope(sent)
+  const whole = collateral ? await completed(document, collateral, anchors, at) : withVendorChain(document)
+  try {
+    const evidence = evidenceShape(whole, 'evidence')
+    if (evidence.kind === kinds[sent.tee]) return evidence as KbsMachineEvidence
+    throw new Failure<KbsCode>('kbs/evidence', `evidence of ${sent.tee} became ${evidence.kind}`)
+  } catch (error) {
+    if (!isFailure(error) || error.code === 'kbs/evidence') throw error
+    // Members of collateral alone may be null until here.
+    const code: KbsCode = missing(whole) ? 'kbs/collateral' : 'kbs/evidence'
+    throw new Failure<KbsCode>(code, `evidence of ${sent.tee}: ${error.message}`, { cause: error })
   }
-  const spelled = (bytes: Uint8Array | undefined) => (bytes === undefined ? null : toBase64(bytes))
-  const document = {
-    kind: 'snp',
-    report: toBase64(evidence.report),
-    vek: spelled(vek && der(vek)),
-    ask: spelled(chain.ask),
-    ark: spelled(chain.ark),
-    crl: spelled(crl),
-  }
-  return collateral ? completed(document, collateral, anchors, at) : ofKindSnp(document)
 }
 
-function ofKindSnp(document: Json): SnpEvidence {
-  const evidence = evidenceShape(document, 'evidence')
-  assert(evidence.kind === 'snp', 'evidence of the KBS route is SEV-SNP')
-  return evidence
-}
+const missing = (document: Json) =>
+  Object.entries(document as object).some(([name, value]) => value === null && !optionalMembers.has(name))
+const optionalMembers = new Set(['crl', 'eventLog'])
 
-/** Guests of this route are strangers: no vendor is asked for what nobody knows here. */
+/**
+ * Guests of this route are strangers: no vendor is asked for what nobody knows here. What is held comes first; the vendor's
+ * chain that is built in stands in where no chain is held.
+ */
 async function completed(
   document: Json,
   collateral: NonNullable<KbsAcceptance['collateral']>,
   { simulatedRoots }: Anchors,
   at: UnixSeconds,
-): Promise<SnpEvidence> {
+): Promise<Json> {
+  const complete = async (given: Json) => {
+    const { evidence } = await collateral.complete(given, { simulatedRoots, at }, { kind: 'stranger' })
+    return { ...evidence } as Json
+  }
   try {
-    const { evidence } = await collateral.complete(document, { simulatedRoots, at }, { kind: 'stranger' })
-    return ofKindSnp({ ...evidence } as Json)
+    return await complete(document)
   } catch (error) {
     if (!isFailure(error) || error.code.startsWith('database/')) throw error
-    throw new Failure<KbsCode>('kbs/evidence', `cert_chain is not enough: ${error.message}`, { cause: error })
+    const code: KbsCode = error.code.startsWith('collateral/') ? 'kbs/collateral' : 'kbs/evidence'
+    const more = withVendorChain(document)
+    if (code === 'kbs/collateral' && more !== document) return complete(more)
+    throw new Failure<KbsCode>(code, `what came along is not enough: ${error.message}`, { cause: error })
   }
 }
 
 type Verified = Awaited<ReturnType<VerifyKbsEvidence>>['result']
+type Found = Verified & { readonly about: Claims }
+const refuse = (why: string) => new Failure<KbsCode>('kbs/attestation', why)
+
+function told(result: AttestationResult, isRefusal: (check: AttestationResult['checks'][number]) => boolean) {
+  const { claims, platform, failure } = result
+  const worst = result.checks.find(isRefusal)
+  if (worst !== undefined) throw refuse(`${worst.id}: expected ${worst.expected}, found ${worst.found}`)
+  if (failure !== null || claims === null || platform === 'unverified') throw refuse('the evidence did not verify')
+  if (!result.checks.some(({ id }) => id === 'report-data')) throw refuse('nothing says for which session it was made')
+  return { claims, platform }
+}
 
 /** Under the broker's own reference values, as everywhere. */
 async function appraised(
-  evidence: SnpEvidence,
+  evidence: KbsMachineEvidence,
   accepted: KbsAcceptance & { readonly referenceValues: ReferenceValues },
   anchors: Anchors,
   input: Input,
-): Promise<Verified & Claimed> {
+): Promise<Found> {
   const { referenceValues, tenantClass } = accepted
   const result = await appraiseEvidence(evidence, anchors, { ...input, referenceValues, tenantClass })
-  const { claims, platform, status, vector, policy } = result
-  if (claims === null || platform === 'unverified' || (status !== 'affirming' && status !== 'warning')) {
-    const worst = result.checks.find((one) => one.status === status)
-    const why =
-      worst === undefined ? 'nothing was compared' : `${worst.id}: expected ${worst.expected}, found ${worst.found}`
-    throw new Failure<KbsCode>('kbs/attestation', why)
-  }
-  return { status, platform, vector, policyId: policy, ...claimed(claims) }
+  const { status, vector, policy } = result
+  const { claims, platform } = told(result, (one) => one.status === 'contraindicated' || one.status === 'none')
+  if (status !== 'affirming' && status !== 'warning') throw refuse(`the result is ${status}`)
+  return { status, platform, vector, policyId: policy, ...spoken(claims, evidence.kind) }
 }
 
 /**
- * Without reference values: the evidence is genuine, no debug guest, asked for by the guest's kernel, and carries the report
- * data. Nothing is said of what runs there, so the result is never better than a warning.
+ * Without reference values: the evidence is genuine, nothing that runs there is open to its host, and it carries the report
+ * data. Nothing is said of what runs there, so the result is never better than a warning. Of security versions only those
+ * that their vendor revoked are refused: how old is too old, each resource decides.
  */
 async function verifiedOnly(
-  evidence: SnpEvidence,
+  evidence: KbsMachineEvidence,
   tenantClass: TenantClass,
   anchors: Anchors,
   input: Input,
-): Promise<Verified & Claimed> {
-  const { claims: found, platform } = await verifyEvidence(evidence, anchors, input.at)
-  const claims = ofSnp(found)
-  const refuse = (why: string) => new Failure<KbsCode>('kbs/attestation', why)
-  if (!equal(fromHex(claims.reportData), input.expectedReportData))
-    throw refuse('report data is not that of this session')
-  if (claims.debug) throw refuse('the host can read the memory of a debug guest')
-  if (claims.vmpl !== 0) throw refuse(`the report was asked for at VMPL ${claims.vmpl}, expected 0`)
-  if (tenantClass === 'production' && platform !== 'hardware') throw refuse('the evidence is NOT HARDWARE')
+): Promise<Found> {
+  const result = await examineEvidence(evidence, anchors, {
+    ...input,
+    expectedNonce: null,
+    referenceValues: null,
+    tenantClass,
+  })
+  const found = result.claims
+  const old = found !== null && 'tcbStatus' in found && found.tcbStatus !== 'Revoked'
+  const { claims, platform } = told(
+    result,
+    (one) => (one.status === 'contraindicated' || one.status === 'none') && !(old && one.id === 'tcb-status'),
+  )
+  if (evidence.kind === 'snp' && 'vmpl' in claims && claims.vmpl !== 0)
+    throw refuse(`the report was asked for at VMPL ${claims.vmpl}, expected 0`)
   const vector = { hardware: platform === 'hardware' ? trust.approved : trust.knownVulnerabilities }
   const policyId = 'claviger.kbs.verified-only.1'
-  return { status: 'warning', platform, vector, policyId, ...claimed(claims) }
+  return { status: 'warning', platform, vector, policyId, ...spoken(claims, evidence.kind) }
 }
 
 interface Input {
   readonly expectedReportData: Uint8Array
+  readonly expectedExtraData: Uint8Array
   readonly at: UnixSeconds
 }
-interface Claimed {
-  readonly hostData: string
+
+/** The names of claims in deployed policies. */
+const claimNames: Readonly<Record<KbsMachineEvidence['kind'], string>> = {
+  snp: 'snp',
+  tdx: 'tdx',
+  sgx: 'sgx',
+  'azure-snp': 'az-snp-vtpm',
+  'azure-tdx': 'az-tdx-vtpm',
 }
-/** This route takes SEV-SNP evidence alone, so its claims can be of no other kind. */
-function ofSnp(claims: Claims): SnpClaims {
-  assert('vmpl' in claims, 'evidence of the KBS route is SEV-SNP')
-  return claims
+
+function spoken(about: Claims, kind: KbsMachineEvidence['kind']): { readonly claims: Json; readonly about: Claims } {
+  return { claims: (deployedClaims(about) as { readonly [name: string]: Json })[claimNames[kind]]!, about }
 }
-function claimed(claims: Claims): { readonly claims: Json; readonly hostData: string } {
-  return { claims: (deployedClaims(claims) as { readonly snp: Json }).snp, hostData: ofSnp(claims).hostData }
+
+/** Where whoever started the guest, or the guest itself, put the digest of init-data; null where there is nothing. */
+function hostField(claims: Claims): string | null {
+  if ('vtpm' in claims) return claims.vtpm.pcrs['8'] ?? null
+  if ('hostData' in claims) return claims.hostData
+  if ('mrConfigId' in claims) return claims.mrConfigId
+  return 'configId' in claims ? claims.configId : null
+}
+
+/** From its second version on the evidence of a vTPM names the challenge in what the hardware signed, too. */
+function verifyUserData(sent: KbsEvidence, claims: Claims, digest: Uint8Array): void {
+  if (!('version' in sent) || sent.version < 2) return
+  const said = 'vtpm' in claims ? claims.vtpm.userData : null
+  if (said === null || said.length < 96 || !equal(fromHex(said.slice(0, 96)), digest))
+    throw refuse('the runtime data that the hardware signed are not of this session')
 }
 
 /**
@@ -170,14 +193,18 @@ export function kbsVerifier(accepted: KbsAcceptance): VerifyKbsEvidence {
   return async (sent, expected, at) => {
     const anchors = await accepted.anchors()
     const evidence = await evidenceOf(sent, accepted, anchors, at)
-    const input = { expectedReportData: expected.reportData, at }
+    const digest = expected.reportData.subarray(0, 48)
+    const input = { expectedReportData: expected.reportData, expectedExtraData: digest, at }
     const { referenceValues, tenantClass } = accepted
-    const { hostData, ...result } =
+    const { about, ...result } =
       referenceValues === null
         ? await verifiedOnly(evidence, tenantClass, anchors, input)
         : await appraised(evidence, { ...accepted, referenceValues }, anchors, input)
-    if (expected.hostData !== null && !equal(fromHex(hostData), expected.hostData)) {
-      throw new Failure<KbsCode>('kbs/init-data', 'the report was not started with this init-data')
+    verifyUserData(sent, about, digest)
+    if (expected.hostData !== null) {
+      const field = hostField(about)
+      if (field === null || !equal(fromHex(field), expected.hostData))
+        throw new Failure<KbsCode>('kbs/init-data', 'the guest was not started with this init-data')
     }
     return { result, evidence }
   }

@@ -11,7 +11,10 @@ import type {
   VtpmReferenceValues,
 } from '#core/wire/reference-values.js'
 
-type AzureAppraisal<R> = Omit<SnpAppraisal, 'values'> & { readonly values: R | null }
+type AzureAppraisal<R> = Omit<SnpAppraisal, 'values'> & {
+  readonly values: R | null
+  readonly expectedExtraData?: Uint8Array | undefined
+}
 
 /** The challenge, which the vTPM binds; everything else that is asked of an SNP report; then the vTPM. */
 export function appraiseAzureSnp(
@@ -20,7 +23,7 @@ export function appraiseAzureSnp(
 ): readonly Check[] {
   const hardware = { ...input, expectedReportData: null, values: input.values?.snp ?? null }
   return [
-    ...extraData(claims.vtpm, input.expectedReportData),
+    ...extraData(claims.vtpm, input),
     ...appraiseSnp(claims, hardware),
     ...appraiseVtpm(claims.vtpm, input.values),
   ]
@@ -33,7 +36,7 @@ export function appraiseAzureTdx(
 ): readonly Check[] {
   const hardware = { ...input, expectedReportData: null, values: input.values?.tdx ?? null }
   return [
-    ...extraData(claims.vtpm, input.expectedReportData),
+    ...extraData(claims.vtpm, input),
     ...appraiseTdx(claims, hardware),
     ...appraiseVtpm(claims.vtpm, input.values),
   ]
@@ -43,9 +46,12 @@ function appraiseVtpm(vtpm: VtpmClaims, values: VtpmReferenceValues | null): rea
   return [tpmEnabled(vtpm), ...(values ? [...registers(vtpm, values), ...configuration(vtpm, values)] : [])]
 }
 
-function extraData(vtpm: VtpmClaims, expectedReportData: Uint8Array | null): readonly Check[] {
+function extraData(
+  vtpm: VtpmClaims,
+  { expectedReportData, expectedExtraData }: Pick<AzureAppraisal<unknown>, 'expectedReportData' | 'expectedExtraData'>,
+): readonly Check[] {
   if (expectedReportData === null) return []
-  const wanted = toHex(tpmExtraDataOf(expectedReportData))
+  const wanted = toHex(expectedExtraData ?? tpmExtraDataOf(expectedReportData))
   return [
     check('report-data', 'configuration', vtpm.extraData === wanted ? trust.approved : trust.verificationFailed, {
       expected: `extra data ${wanted} in the TPM quote`,

@@ -1,28 +1,12 @@
 import type { Examination } from '#attest/examine.js'
 import type { NamedFile } from '#attest/pool.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
-import { fromBase64, fromBase64Url, fromHex, toBase64 } from '#core/bytes/bytes.js'
+import { toBase64, toHex } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
-import { base64, hex, integer, list, nullable, object, optional, string } from '#core/encoding/shape.js'
-import { KiB, MiB } from '#core/limits.js'
-import { runtimeDataDigest, snpReportData } from '#keybroker/kbs/binding.js'
-import { type KbsAttestation, parseAttestation } from '#keybroker/kbs/messages.js'
-import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
-
-/** source: guest-components attestation-agent, attesters tdx and sgx */
-const quoteShape = object({ quote: base64(undefined, MiB), cc_eventlog: optional(nullable(base64(undefined, MiB))) })
-/** source: guest-components attestation-agent, attester az_snp_vtpm; `hcl_report` and `vcek` are base64url */
-const azureShape = object({
-  version: integer({ max: 255 }),
-  tpm_quote: object({
-    signature: hex(undefined, 2 * KiB),
-    message: hex(undefined, 2 * KiB),
-    pcrs: list(hex(32), { min: 24, max: 24 }),
-  }),
-  hcl_report: string({ max: 16 * KiB }),
-  vcek: optional(string({ max: 16 * KiB })),
-  td_quote: optional(string({ max: 32 * KiB })),
-})
+import { kbsReportData, runtimeDataDigest } from '#keybroker/kbs/binding.js'
+import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
+import { type KbsAttestation, parseAttestation, type VerifiedTee } from '#keybroker/kbs/messages.js'
+import { verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
 
 /** Evidence out of a KBS attestation message, with what the message carries beside it. */
 interface KbsEvidence {
@@ -43,30 +27,40 @@ export function takeKbsApart(bytes: Uint8Array): KbsEvidence {
   return { ...primary, bindingOf: (nonce) => bindingOf(message, primary.recognised, nonce) }
 }
 
-const unpadded = (text: string) => fromBase64Url(text.replace(/=+$/, ''))
-
-function primaryOf(primary: Json): Pick<KbsEvidence, 'recognised' | 'files'> {
+function teeOf(primary: Json): VerifiedTee {
   const has = (name: string) =>
     primary !== null && typeof primary === 'object' && !Array.isArray(primary) && Object.hasOwn(primary, name)
-  if (has('quote')) {
-    const { quote, cc_eventlog: log } = quoteShape(primary, 'primary_evidence')
-    const files = log ? [{ name: 'cc_eventlog', bytes: fromBase64(log) }] : []
-    return { recognised: recognise(fromBase64(quote)), files }
+  // TDX and SGX are told apart by the quote itself.
+  if (has('quote')) return 'tdx'
+  if (has('hcl_report')) return has('td_quote') ? 'az-tdx-vtpm' : 'az-snp-vtpm'
+  return 'snp'
+}
+
+function primaryOf(primary: Json): Pick<KbsEvidence, 'recognised' | 'files'> {
+  const sent = parseKbsEvidence(teeOf(primary), primary)
+  switch (sent.tee) {
+    case 'tdx':
+    case 'sgx': {
+      const log = sent.tee === 'tdx' ? sent.eventLog : null
+      return {
+        recognised: recognise(sent.quote),
+        files: log === null ? [] : [{ name: 'cc_eventlog', bytes: log }],
+      }
+    }
+    case 'snp': {
+      const files = sent.certificates.map(({ type, bytes }) => ({ name: `cert_chain ${type}`, bytes }))
+      return { recognised: recognise(sent.report), files }
+    }
+    default: {
+      const files = [
+        { name: 'message', bytes: sent.message },
+        { name: 'signature', bytes: sent.signature },
+        { name: 'pcrs', bytes: canonicalJson(sent.pcrs.map(toHex)) },
+        sent.tee === 'az-snp-vtpm' ? { name: 'vcek', bytes: sent.vcek } : { name: 'td_quote', bytes: sent.quote },
+      ]
+      return { recognised: recognise(sent.hclReport), files }
+    }
   }
-  if (has('hcl_report')) {
-    const { tpm_quote: quote, hcl_report: report, vcek, td_quote: td } = azureShape(primary, 'primary_evidence')
-    const files = [
-      { name: 'message', bytes: fromHex(quote.message) },
-      { name: 'signature', bytes: fromHex(quote.signature) },
-      { name: 'pcrs', bytes: canonicalJson(quote.pcrs) },
-      ...(vcek === undefined ? [] : [{ name: 'vcek', bytes: unpadded(vcek) }]),
-      ...(td === undefined ? [] : [{ name: 'td_quote', bytes: unpadded(td) }]),
-    ]
-    return { recognised: recognise(unpadded(report)), files }
-  }
-  const { report, certificates } = parseSnpEvidence(primary)
-  const files = certificates.map(({ type, bytes }) => ({ name: `cert_chain ${type}`, bytes }))
-  return { recognised: recognise(report), files }
 }
 
 /**
@@ -77,5 +71,5 @@ function bindingOf({ teeKey, additionalEvidence }: KbsAttestation, { form }: Rec
   const data = { nonce: toBase64(nonce), teeKey, additionalEvidence }
   return form === 'azure-hcl-report'
     ? { expectedReportData: null, expectedNonce: runtimeDataDigest(data) }
-    : { expectedReportData: snpReportData(data), expectedNonce: null }
+    : { expectedReportData: kbsReportData(data), expectedNonce: null }
 }

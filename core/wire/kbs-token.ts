@@ -1,7 +1,16 @@
-import { hex, json, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import { hex, json, literal, nullable, object, oneOf, optional, type Shaped, string } from '#core/encoding/shape.js'
 import { timeShape } from '#core/wire/names.js'
 
 export const kbsTokenProfile = 'tag:github.com,2024:confidential-containers/Trustee'
+
+/** The verified claims, under the name by which the protocol knows the kind of TEE: exactly one of them is there. */
+const claimsMembers = {
+  snp: optional(json),
+  tdx: optional(json),
+  sgx: optional(json),
+  'az-snp-vtpm': optional(json),
+  'az-tdx-vtpm': optional(json),
+}
 
 /**
  * Claims of a token of the KBS route, in the profile that its clients carry about.
@@ -24,7 +33,8 @@ export const kbsTokenShape = object({
       'ear.trustworthiness-vector': json,
       'ear.appraisal-policy-id': string(),
       'ear.veraison.annotated-evidence': object({
-        init_data: nullable(hex(32)),
+        /** 32 bytes of SNP and of a PCR, 48 of TDX, 64 of SGX */
+        init_data: nullable(string({ max: 128, form: /^(?:[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/ })),
         report_data: hex(64),
         /** SHA-384 of the canonical JSON of exactly this, and 16 zero bytes, are `report_data` */
         runtime_data_claims: object({
@@ -32,7 +42,7 @@ export const kbsTokenShape = object({
           nonce: string(),
           'tee-pubkey': json,
         }),
-        snp: json,
+        ...claimsMembers,
       }),
     }),
   }),

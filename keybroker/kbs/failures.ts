@@ -20,6 +20,8 @@ export type KbsCode =
   | 'kbs/init-data'
   /** evidence cannot be read, or carries parts that nobody here verifies */
   | 'kbs/evidence'
+  /** what a vendor signs for this machine came not along and is not held here */
+  | 'kbs/collateral'
   /** evidence was verified and refused */
   | 'kbs/attestation'
   /** neither an attested session nor a token */
@@ -69,6 +71,7 @@ const rows: Readonly<Record<KbsCode, Row>> = {
   'kbs/nonce': { status: 401, variant: 'AttestationError' },
   'kbs/init-data': { status: 401, variant: 'AttestationError' },
   'kbs/evidence': { status: 401, variant: 'AttestationError' },
+  'kbs/collateral': { status: 401, variant: 'AttestationError' },
   'kbs/attestation': { status: 401, variant: 'AttestationError' },
   'kbs/token-absent': { status: 401, variant: 'TokenNotFound' },
   'kbs/token': { status: 401, variant: 'TokenVerifierError' },

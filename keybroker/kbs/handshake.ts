@@ -3,11 +3,12 @@ import { sha256 } from '#core/crypto/hash.js'
 import { verifyPoint } from '#core/crypto/key-wrap.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
-import { type RuntimeData, snpHostData, snpReportData } from '#keybroker/kbs/binding.js'
+import { initDataField, kbsReportData, type RuntimeData } from '#keybroker/kbs/binding.js'
+import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
-import { nonceText, parseAttestation, parseRequest } from '#keybroker/kbs/messages.js'
+import { nonceText, parseAttestation, parseRequest, verifiedTee } from '#keybroker/kbs/messages.js'
 import type { KbsPorts, KbsSession } from '#keybroker/kbs/ports.js'
-import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
+import { verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
 import { issueToken, tokenLifetimeSeconds } from '#keybroker/kbs/token.js'
 
 export const sessionLifetimeSeconds = 300
@@ -79,7 +80,7 @@ export async function attestSession(
 /**
  * The token for a session's evidence, step by step.
  *
- * throws  kbs/message, kbs/tee-key, kbs/nonce, kbs/init-data, kbs/evidence, kbs/attestation
+ * throws  kbs/message, kbs/tee-key, kbs/nonce, kbs/init-data, kbs/evidence, kbs/collateral, kbs/attestation
  * source  kbs-protocol.md of trustee, "Attestation"
  */
 async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPorts): Promise<string> {
@@ -88,7 +89,8 @@ async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPo
     throw new Failure<KbsCode>('kbs/nonce', 'runtime data does not carry the nonce of this session')
   } // 2 freshness
   verifyNoDevices(message.additionalEvidence) // 3 nothing that nobody verifies
-  const evidence = parseSnpEvidence(message.primaryEvidence) // 4 the report's bytes
+  const tee = verifiedTee(session.tee)
+  const evidence = parseKbsEvidence(tee, message.primaryEvidence) // 4 of the kind that was announced, and no other
   await verifyKey(message.teeKey) // 5 a key that can be encrypted to
   const data: RuntimeData = {
     nonce: session.nonce,
@@ -96,17 +98,18 @@ async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPo
     additionalEvidence: message.additionalEvidence,
   }
   const expected = {
-    reportData: snpReportData(data),
-    hostData: message.initData === null ? null : snpHostData(message.initData),
-  } // 6 what the report has to carry
+    reportData: kbsReportData(data),
+    hostData: message.initData === null ? null : initDataField(tee, message.initData),
+  } // 6 what the evidence has to carry
   const at = ports.clock()
   const verified = await ports.verifyEvidence(evidence, expected, at).catch((error: unknown) => {
-    if (!isFailure(error)) throw error
+    // What the verifier says in words of this protocol is said to the client; its own codes are details of a refusal.
+    if (!isFailure(error) || error.code.startsWith('kbs/')) throw error
     throw new Failure<KbsCode>('kbs/attestation', `${error.code}: ${error.message}`, { cause: error })
   }) // 7 genuine, current, as the reference values say
   const id = toBase64Url(ports.random(16))
   await ports.evidence.store(id, verified.evidence, at, at + tokenLifetimeSeconds)
-  return issueToken(ports.signer, { result: verified.result, data, ...expected, id, at })
+  return issueToken(ports.signer, { result: verified.result, tee, data, ...expected, id, at })
 }
 
 async function verifyKey(key: RuntimeData['teeKey']): Promise<void> {

@@ -27,13 +27,37 @@ const teeNames = [
   'sample',
   'sampledevice',
 ] as const
-export type TeeName = (typeof teeNames)[number]
+type TeeName = (typeof teeNames)[number]
+
+const devices = 'it is about a device, which says nothing of the machine that asked it'
+const unsigned = 'nobody signs it'
+const unknown = 'no verifier of it is built in'
+/** Why evidence of a kind is refused as primary evidence; null where it is verified. */
+const refusals = {
+  snp: null,
+  tdx: null,
+  sgx: null,
+  'az-snp-vtpm': null,
+  'az-tdx-vtpm': null,
+  cca: 'a token comes without the key of its platform, and no maker has published one',
+  nvidia: devices,
+  'nvidia-dpu': devices,
+  hygondcu: devices,
+  sampledevice: devices,
+  sample: unsigned,
+  tpm: 'a TPM alone says nothing of memory',
+  csv: unknown,
+  se: unknown,
+} as const satisfies Readonly<Record<TeeName, string | null>>
 
 /** Kinds that this broker verifies as primary evidence. */
-const verifiedTees: readonly TeeName[] = ['snp']
+export type VerifiedTee = {
+  [T in TeeName]: (typeof refusals)[T] extends null ? T : never
+}[TeeName]
+const isVerified = (tee: TeeName): tee is VerifiedTee => refusals[tee] === null
 
 export interface KbsRequest {
-  readonly tee: TeeName
+  readonly tee: VerifiedTee
 }
 
 export interface KbsAttestation {
@@ -75,10 +99,16 @@ export function parseRequest(bytes: Uint8Array): KbsRequest {
   }
   const name = teeNames.find((one) => one === tee)
   if (name === undefined) throw new Failure<KbsCode>('kbs/tee', `there is no TEE called ${JSON.stringify(tee)}`)
-  if (!verifiedTees.includes(name)) {
-    throw new Failure<KbsCode>('kbs/tee', `evidence of ${name} is not verified here, only ${verifiedTees.join(', ')}`)
-  }
-  return { tee: name }
+  return { tee: verifiedTee(name) }
+}
+
+/** @throws kbs/tee */
+export function verifiedTee(name: string): VerifiedTee {
+  const tee = teeNames.find((one) => one === name)
+  if (tee !== undefined && isVerified(tee)) return tee
+  const why = tee === undefined ? 'there is no such TEE' : refusals[tee]
+  const message = `evidence of ${JSON.stringify(name)} is not verified here: ${why}; only ${teeNames.filter(isVerified).join(', ')} is`
+  throw new Failure<KbsCode>('kbs/tee', message)
 }
 
 /** The nonce as text: clients hash the text and never decode it. random 32 bytes */

@@ -1,8 +1,8 @@
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
+import type { KbsEvidence } from '#keybroker/kbs/evidence.js'
 import type { ModelKeyPath, ResourcePath } from '#keybroker/kbs/resource.js'
-import type { SnpKbsEvidence } from '#keybroker/kbs/snp-evidence.js'
 import type { KbsResult, KbsToken } from '#keybroker/kbs/token.js'
 
 /** A session, by the digest of its id. */
@@ -37,11 +37,12 @@ export interface EvidenceStore {
 
 /**
  * The verifier: its result, and the evidence with its collateral as the verifier takes it. Returns only when the
- * evidence is genuine under the anchors that hold for this broker, meets its reference values if it has any, and carries exactly these 64 bytes of report data and, when given, these 32 of host data.
+ * evidence is genuine under the anchors that hold for this broker, meets its reference values if it has any, and carries exactly these 64 bytes
+ * of report data (a vTPM: their first 48, which are the digest) and, when given, these of host data.
  * Throws a Failure for everything else.
  */
 export type VerifyKbsEvidence = (
-  evidence: SnpKbsEvidence,
+  evidence: KbsEvidence,
   expected: { readonly reportData: Uint8Array; readonly hostData: Uint8Array | null },
   at: UnixSeconds,
 ) => Promise<{ readonly result: KbsResult; readonly evidence: Evidence }>

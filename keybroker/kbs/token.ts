@@ -9,6 +9,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { type KbsTokenClaims, kbsTokenProfile, kbsTokenShape } from '#core/wire/kbs-token.js'
 import type { RuntimeData } from '#keybroker/kbs/binding.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
+import type { VerifiedTee } from '#keybroker/kbs/messages.js'
 import { parseTeeKey, type TeeKey } from '#keybroker/kbs/tee-key.js'
 
 /** What the verifier found. `claims` are its neutral claims, which a resource policy reads. */
@@ -25,6 +26,8 @@ export const tokenLifetimeSeconds = 300
 const tokenSizeMax = 128 * KiB
 /** AR4SI, "hardware": hardware that is not recognised. */
 const unrecognised = 97
+
+type AnnotatedEvidence = KbsTokenClaims['submods']['cpu0']['ear.veraison.annotated-evidence']
 
 /** A token of ours that was verified. */
 export interface KbsToken {
@@ -46,6 +49,7 @@ export async function issueToken(
   signer: SigningKey,
   about: {
     readonly result: KbsResult
+    readonly tee: VerifiedTee
     readonly data: RuntimeData
     readonly reportData: Uint8Array
     readonly hostData: Uint8Array | null
@@ -76,8 +80,8 @@ export async function issueToken(
             nonce: data.nonce,
             'tee-pubkey': data.teeKey,
           },
-          snp: result.claims,
-        },
+          [about.tee]: result.claims,
+        } as unknown as AnnotatedEvidence,
       },
     },
     claviger_hardware: isHardware ? 'hardware' : 'NOT HARDWARE',

@@ -38,6 +38,8 @@ export type AppraiseEvidence<R extends Appraised> = (
   anchors: { readonly simulatedRoots: readonly string[] },
   input: {
     readonly expectedReportData: Uint8Array
+    /** what a vTPM has to carry, where that is not made of the report data in our own way */
+    readonly expectedExtraData?: Uint8Array
     /** what these bytes are made of, where they are ours: it says which devices belong to the machine */
     readonly binding?: Binding
     readonly referenceValues: ReferenceValues

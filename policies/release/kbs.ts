@@ -6,6 +6,9 @@ import { type AppraiseEvidence, anchorsFor, type Decided, decideBy, unverified }
 import { denial, revocableMachine, revocationRefusals } from '#policies/release/request.js'
 import { type OwnerStatements, verifyBrokerTrusted, verifyOwnerStatements } from '#policies/release/statements.js'
 
+/** SHA-384 */
+const kbsDigestSize = 48
+
 /** What a verdict on the KBS route is made of. */
 export interface KbsJudgeInput {
   readonly model: string
@@ -49,6 +52,8 @@ export async function judgeKbs<R extends Appraised>(
     refusals.push(denial('judge/version', 'Another version of the model is registered.', 'ask for that one'))
   const result = await ports.appraise(input.evidence, anchorsFor(statements), {
     expectedReportData: reportData,
+    // A vTPM takes the digest alone, without the zeros that fill up report data.
+    expectedExtraData: reportData.subarray(0, kbsDigestSize),
     referenceValues: referenceValues.value.values,
     tenantClass: tenant.value.class,
     at,

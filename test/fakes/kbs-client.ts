@@ -118,6 +118,40 @@ export interface Certificates {
   readonly [type: string]: Uint8Array
 }
 
+const hexOf = (text: string) => Buffer.from(text, 'base64').toString('hex')
+// Padded, as serde_with writes it.
+const urlSafe = (text: string) => text.replaceAll('+', '-').replaceAll('/', '_')
+
+/** Evidence of a kind as its attester writes it, from an envelope whose collateral stays behind. */
+export function primaryEvidence(evidence: { readonly kind: string } & Record<string, unknown>, version = 1): Value {
+  const at = (name: string) => evidence[name] as string
+  if (evidence.kind === 'tdx') return { cc_eventlog: (evidence.eventLog ?? null) as string | null, quote: at('quote') }
+  if (evidence.kind === 'sgx') return { quote: at('quote') }
+  const pcrs = Object.values(evidence.pcrs as Record<string, string>).map(hexOf)
+  const vtpm = {
+    version,
+    tpm_quote: { signature: hexOf(at('tpmSignature')), message: hexOf(at('tpmQuote')), pcrs },
+    hcl_report: urlSafe(at('hclReport')),
+  }
+  return evidence.kind === 'azure-snp'
+    ? { ...vtpm, vcek: urlSafe(at('vek')) }
+    : { ...vtpm, td_quote: urlSafe(at('quote')) }
+}
+
+/** The body of `/attest` around evidence of any kind. */
+export function attestationOf(
+  nonce: string,
+  jwk: Record<string, string>,
+  primary: Value,
+  initData: { readonly format: string; readonly body: string } | null = null,
+): string {
+  return JSON.stringify({
+    'init-data': initData,
+    'runtime-data': { nonce, 'tee-pubkey': jwk },
+    'tee-evidence': { primary_evidence: primary, additional_evidence: '' },
+  })
+}
+
 /** The body of `/attest`. */
 export function attestation(
   nonce: string,

@@ -12,9 +12,7 @@ import { type ReleaseAnswer, type ReleaseRequest, releaseAnswerShape } from '#co
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { beat } from '#keybroker/beat.js'
-import { createTenant } from '#keybroker/changes.js'
 import { bundleAt } from '#keybroker/queries.js'
-import { registerModel } from '#keybroker/register.js'
 import { policyFor } from '#test/client/fixtures.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
@@ -31,37 +29,16 @@ import {
   permitAll,
   type Registered,
   type RegistrationOptions,
-  registration,
   request,
-  sign,
   type TestNode,
-  tenantStatement,
   testNode,
-  testOwner,
-  trustBody,
 } from './fixtures.js'
-import { type Call, served } from './served.js'
+import { type Chain, chainFor as chainOn } from './served.js'
 
 const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
 
-interface Chain extends Registered {
-  readonly call: Call
-}
-
-/** A broker at which an owner accepts a machine of this kind and no other, at the time for which such machines are minted. */
-async function chainFor(machine: FakeMachine, options: RegistrationOptions = {}): Promise<Chain> {
-  const { chain, call } = await served(await open(), testTime)
-  const { test: made } = chain
-  const owner = await testOwner()
-  const tenantClass = options.class ?? 'development'
-  await createTenant(made.broker, await tenantStatement(owner, tenantClass))
-  const roots = [...machine.simulatedRoots, ...fakeGpu.simulatedRoots]
-  await sign(owner, 'trust', trustBody(made, null, tenantClass, roots))
-  const lease = { seconds: 300, budget: budgetOf(100), nodes: 50 }
-  const given = { values: machine.values, ...options, registration: { lease, ...options.registration } }
-  await registerModel(made.broker, await registration(made, owner, null, given))
-  return { ...chain, owner, call }
-}
+const chainFor = async (machine: FakeMachine, options: RegistrationOptions = {}): Promise<Chain> =>
+  chainOn(await open(), machine, options)
 
 function readersTrust({ test, owner }: Registered, machine: FakeMachine, values = machine.values): Trust {
   return {

@@ -4,12 +4,26 @@ import type { UnixSeconds } from '#core/time.js'
 import type { Database } from '#host/database.js'
 import { createApp } from '#host/http.js'
 import { createLog } from '#host/log.js'
+import { createTenant } from '#keybroker/changes.js'
+import { registerModel } from '#keybroker/register.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
-import { testPlatform } from '#test/fakes/platform.js'
+import { budgetOf } from '#test/fakes/broker-double.js'
+import { type FakeMachine, fakeGpu } from '#test/fakes/machines.js'
+import { testPlatform, testTime } from '#test/fakes/platform.js'
 import { logStatuses } from '#transparency/service/routes.js'
-import { type Registered, startTime, testBroker, testOwner } from './fixtures.js'
+import {
+  type Registered,
+  type RegistrationOptions,
+  registration,
+  sign,
+  startTime,
+  tenantStatement,
+  testBroker,
+  testOwner,
+  trustBody,
+} from './fixtures.js'
 
 export const adminToken = 'A'.repeat(43)
 
@@ -57,3 +71,26 @@ export async function application(made: Awaited<ReturnType<typeof testBroker>>) 
 }
 
 export const bearer = { authorization: `Bearer ${adminToken}` }
+
+export interface Chain extends Registered {
+  readonly call: Call
+}
+
+/** A broker at which an owner accepts a machine of this kind and no other, at the time for which such machines are minted. */
+export async function chainFor(
+  database: Database,
+  machine: FakeMachine,
+  options: RegistrationOptions = {},
+): Promise<Chain> {
+  const { chain, call } = await served(database, testTime)
+  const { test: made } = chain
+  const owner = await testOwner()
+  const tenantClass = options.class ?? 'development'
+  await createTenant(made.broker, await tenantStatement(owner, tenantClass))
+  const roots = [...machine.simulatedRoots, ...fakeGpu.simulatedRoots]
+  await sign(owner, 'trust', trustBody(made, null, tenantClass, roots))
+  const lease = { seconds: 300, budget: budgetOf(100), nodes: 50 }
+  const given = { values: machine.values, ...options, registration: { lease, ...options.registration } }
+  await registerModel(made.broker, await registration(made, owner, null, given))
+  return { ...chain, owner, call }
+}

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
+import type { CollateralSupply } from '#attest/collateral/supply.js'
 import { kbsVerifier } from '#cli/kbs-verifier.js'
 import { fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
@@ -101,8 +102,8 @@ export interface Opened {
 }
 
 /** The first half of a handshake. */
-export async function auth(kbs: Pick<TestKbs, 'ask'>): Promise<Opened> {
-  const answer = await kbs.ask('POST', '/kbs/v0/auth', { body: request() })
+export async function auth(kbs: Pick<TestKbs, 'ask'>, tee = 'snp'): Promise<Opened> {
+  const answer = await kbs.ask('POST', '/kbs/v0/auth', { body: request('0.4.0', tee) })
   if (answer.status !== 200) throw new Error(await answer.text())
   const { nonce } = (await answer.json()) as { nonce: string }
   return { nonce, cookie: answer.headers.get('set-cookie')!.split(';')[0]! }
@@ -168,11 +169,17 @@ export const errorOf = async (answer: Response) =>
   (await answer.json()) as { type: string; detail: string; code: string; status: number }
 
 /** The KBS route over a broker with a registered model. The route itself accepts any genuine evidence. */
-export function route(chain: Registered, tiers: readonly ResourceTier[] = [], roots?: readonly string[]) {
+export function route(
+  chain: Registered,
+  tiers: readonly ResourceTier[] = [],
+  roots?: readonly string[],
+  collateral?: Pick<CollateralSupply, 'complete'>,
+) {
   const { broker, database } = chain.test
   const named = new DevelopmentRoots(broker, database, () => undefined)
   const verifyEvidence = kbsVerifier({
     anchors: async () => ({ simulatedRoots: roots ?? (await named.read()) }),
+    ...(collateral ? { collateral } : {}),
     referenceValues: null,
     tenantClass: 'development',
   })

@@ -7,7 +7,7 @@ import { randomBytes, sha384 } from '#core/crypto/hash.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
-import { snpHostData, snpReportData } from '#keybroker/kbs/binding.js'
+import { initDataField, kbsReportData } from '#keybroker/kbs/binding.js'
 import { encodeKbsError, kbsStatuses } from '#keybroker/kbs/failures.js'
 import { encryptResource } from '#keybroker/kbs/jwe.js'
 import { parseAttestation, parseRequest } from '#keybroker/kbs/messages.js'
@@ -38,12 +38,12 @@ describe('the binding rule', () => {
     const { jwk } = clientKey(kind)
     for (const additional of ['', '{}', '{"b":1,"a":2}']) {
       const data = { nonce: 'bm9uY2U=', teeKey: parseTeeKey(jwk), additionalEvidence: additional }
-      expect(toHex(snpReportData(data))).toBe(toHex(clientReportData('bm9uY2U=', jwk, additional)))
+      expect(toHex(kbsReportData(data))).toBe(toHex(clientReportData('bm9uY2U=', jwk, additional)))
     }
   })
 
   test('takes device evidence as text: another order of members is another digest', () => {
-    const data = (additionalEvidence: string) => toHex(snpReportData({ nonce: 'n', teeKey, additionalEvidence }))
+    const data = (additionalEvidence: string) => toHex(kbsReportData({ nonce: 'n', teeKey, additionalEvidence }))
     expect(data('{"a":1,"b":2}')).not.toBe(data('{"b":2,"a":1}'))
   })
 
@@ -55,8 +55,8 @@ describe('the binding rule', () => {
     ['algorithm = "sha512"\n', false],
     ['', false],
   ])('reads the algorithm of init-data %j: %s', (text, good) => {
-    if (good) expect(snpHostData(text)).toHaveLength(32)
-    else expect(() => snpHostData(text)).toThrow(expect.objectContaining({ code: 'kbs/init-data' }))
+    if (good) expect(initDataField('snp', text)).toHaveLength(32)
+    else expect(() => initDataField('snp', text)).toThrow(expect.objectContaining({ code: 'kbs/init-data' }))
   })
 })
 
@@ -196,6 +196,7 @@ describe('a token', async () => {
       policyId: 'p',
       claims: {},
     },
+    tee: 'snp' as const,
     data: { nonce: 'n', teeKey, additionalEvidence: '' },
     reportData: new Uint8Array(64),
     hostData: null,

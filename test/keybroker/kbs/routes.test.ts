@@ -157,7 +157,7 @@ describe.each(databases.slice(0, 1))('the KBS routes', ({ open }) => {
 
   test.each([
     ['an unknown TEE', request('0.4.0', 'abacus'), 'kbs/tee', 401],
-    ['a TEE that is not verified here', request('0.4.0', 'tdx'), 'kbs/tee', 401],
+    ['a TEE that is not verified here', request('0.4.0', 'cca'), 'kbs/tee', 401],
     ['the sample TEE', request('0.4.0', 'sample'), 'kbs/tee', 401],
     ['a member twice', '{"version":"0.4.0","tee":"snp","tee":"snp","extra-params":{}}', 'kbs/message', 400],
     ['an unknown member', '{"version":"0.4.0","tee":"snp","extra-params":{},"more":1}', 'kbs/message', 400],
@@ -202,11 +202,12 @@ describe.each(databases.slice(0, 1))('the KBS routes', ({ open }) => {
     ['device evidence that the evidence does not bind', { additional: '{}', bound: { additional: '' } }],
     ['another measurement', { measurement: 'cd'.repeat(48) }],
     ['init-data that the guest was not started with', { initData: { format: 'toml', body: initData } }],
-  ])('refuse %s', async (_name, options) => {
+  ])('refuse %s', async (name, options) => {
     const kbs = await start()
+    const code = name.startsWith('init-data') ? 'kbs/init-data' : 'kbs/attestation'
     const { answer, cookie } = await attested(kbs, undefined, options)
     expect(answer.status).toBe(401)
-    expect(await errorOf(answer)).toMatchObject({ type: `${prefix}AttestationError`, code: 'kbs/attestation' })
+    expect(await errorOf(answer)).toMatchObject({ type: `${prefix}AttestationError`, code })
     expect((await kbs.ask('GET', resource, { headers: { cookie } })).status).toBe(401)
   })
 

@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
-import { snpHostData, snpReportData } from '#keybroker/kbs/binding.js'
+import { initDataField, kbsReportData } from '#keybroker/kbs/binding.js'
 import { parseAttestation, parseRequest } from '#keybroker/kbs/messages.js'
 import { parseResourcePath } from '#keybroker/kbs/resource.js'
 import { parseSnpEvidence, verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
@@ -32,12 +32,12 @@ describe('vectors of docs/spec/kbs.md', () => {
 
   test.each(cases.binding)('binding with additional evidence $additionalEvidence', (one) => {
     const data = { nonce: one.nonce, teeKey: parseTeeKey(one.teeKey), additionalEvidence: one.additionalEvidence }
-    expect(toHex(snpReportData(data))).toBe(one.reportData)
+    expect(toHex(kbsReportData(data))).toBe(one.reportData)
   })
 
   test.each(cases.initData)('init-data: $name', ({ text, expect: expected, hostData }) => {
-    expect(outcome(() => snpHostData(text))).toBe(expected)
-    if (hostData !== undefined) expect(toHex(snpHostData(text))).toBe(hostData)
+    expect(outcome(() => initDataField('snp', text))).toBe(expected)
+    if (hostData !== undefined) expect(toHex(initDataField('snp', text))).toBe(hostData)
   })
 
   test.each(cases.attestations)('attestation: $name', ({ text, report, expect: expected }) => {
