@@ -13,6 +13,7 @@ const vectors = [
   'test/client/vectors.test.ts',
   'test/keybroker/kbs/vectors.test.ts',
   'test/policies/record-vectors.test.ts',
+  'test/policies/{language,decide,facts}.test.ts',
 ]
 
 // Two projects: everything on the Node crypto backend, and the core and all vectors once more on the browser backend.
