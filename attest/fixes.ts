@@ -9,7 +9,7 @@ import type { TdxCode } from '#attest/tdx/codes.js'
 import type { X509Code } from '#core/x509/certificate.js'
 import type { ChainCode } from '#core/x509/chain.js'
 import type { CrlCode } from '#core/x509/crl.js'
-import type { OcspCode } from '#core/x509/ocsp.js'
+import type { OcspCode } from '#core/x509/ocsp-answer.js'
 
 /** Every failure that a verification can raise. */
 export type VerificationCode =

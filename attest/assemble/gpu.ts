@@ -3,7 +3,7 @@ import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
 import { rimIds } from '#attest/gpu/rim/golden.js'
 import { attempt, type NamedFile, type Pool } from '#attest/pool.js'
 import { equal, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
-import { parseOcsp } from '#core/x509/ocsp.js'
+import { parseOcsp } from '#core/x509/ocsp-answer.js'
 
 /**
  * Devices that answered together: the report, and every other one in the pool where it is one of them. The chain of each

@@ -1,4 +1,5 @@
 import type { CcaClaims } from '#attest/cca/claims.js'
+import { platformCheck, reportDataCheck } from '#attest/every-kind.js'
 import { check, type TenantClass, trust } from '#attest/result.js'
 import { toHex } from '#core/bytes/bytes.js'
 import type { Check } from '#core/wire/ear.js'
@@ -27,26 +28,16 @@ export function appraiseCca(claims: CcaClaims, input: CcaAppraisal): readonly Ch
   ]
 }
 
-/** I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. */
-function platform({ platform, tenantClass }: CcaAppraisal): Check {
-  const simulated = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
-  return check('platform', 'hardware', platform === 'hardware' ? trust.approved : simulated, {
+function platform(input: CcaAppraisal): Check {
+  return platformCheck(input, {
     expected: 'a platform whose key is compiled in: none is, since no maker has published one',
-    found: platform === 'hardware' ? 'hardware' : 'NOT HARDWARE: a platform key that the reader named',
+    simulated: 'a platform key that the reader named',
     fix: 'run on another kind of machine; CCA evidence is for development tenants only, until a maker publishes keys',
   })
 }
 
 function reportData(claims: CcaClaims, expected: Uint8Array | null): readonly Check[] {
-  if (expected === null) return []
-  const wanted = toHex(expected)
-  return [
-    check('report-data', 'configuration', claims.reportData === wanted ? trust.approved : trust.verificationFailed, {
-      expected: wanted,
-      found: claims.reportData,
-      fix: 'send evidence for this challenge: nonce, keys, devices, settings and trust are all bound into it',
-    }),
-  ]
+  return expected === null ? [] : [reportDataCheck(claims.reportData, toHex(expected))]
 }
 
 const shownState = (claims: CcaClaims) =>

@@ -1,8 +1,9 @@
 import { Backoff, isOfDocument } from '#attest/collateral/backoff.js'
-import { type Asker, type BudgetLimits, createBudget, type VerifyMayAskNew } from '#attest/collateral/budget.js'
+import { type Asker, createBudget, type VerifyMayAskNew } from '#attest/collateral/budget.js'
 import type { CollateralStoreCode } from '#attest/collateral/failures.js'
 import { type FetchItem, laneOf, neededBefore } from '#attest/collateral/fetch/sources.js'
 import { Held, type HeldItem } from '#attest/collateral/held.js'
+import { type CollateralLimits, defaultLimits } from '#attest/collateral/limits.js'
 import {
   itemDigest,
   listDigests,
@@ -34,21 +35,6 @@ export interface CollateralStoreOptions {
   readonly limits?: Partial<CollateralLimits>
 }
 
-export interface CollateralLimits extends BudgetLimits {
-  /** a document that is held is asked for again after this; nobody waits for it within its validity */
-  readonly refreshSeconds: number
-  /** what other processes stored in the database is seen after this */
-  readonly syncMs: number
-  readonly fetchesMax: number
-}
-const defaults: CollateralLimits = {
-  refreshSeconds: 12 * 3600,
-  syncMs: 15_000,
-  newPerMinute: 30,
-  newPerMinuteOfAll: 120,
-  fetchesMax: 16,
-}
-
 /** What became of one document that was offered. */
 export interface Admission {
   readonly name: string
@@ -73,7 +59,7 @@ export class CollateralStore {
 
   private constructor(options: CollateralStoreOptions) {
     this.#options = options
-    this.#limits = { ...defaults, ...options.limits }
+    this.#limits = { ...defaultLimits, ...options.limits }
     this.#held = new Held(options.simulatedRoots)
     this.#sources = new Backoff(options.nowMs)
     this.#documents = new Backoff(options.nowMs)

@@ -1,4 +1,5 @@
 import type { DcapClaims } from '#attest/dcap/claims.js'
+import { platformCheck, reportDataCheck } from '#attest/every-kind.js'
 import { check, type TenantClass, trust } from '#attest/result.js'
 import { toHex } from '#core/bytes/bytes.js'
 import type { Check } from '#core/wire/ear.js'
@@ -17,26 +18,15 @@ type Common = Pick<
   'tcbStatuses' | 'advisories' | 'tcbEvaluationDataNumberMin' | 'fmspcs' | 'platformIds'
 >
 
-/** I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. */
-export function platform({ platform, tenantClass }: DcapAppraisal<unknown>): Check {
-  const simulated = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
-  return check('platform', 'hardware', platform === 'hardware' ? trust.approved : simulated, {
+export function platform(input: DcapAppraisal<unknown>): Check {
+  return platformCheck(input, {
     expected: 'a processor that chains to the root key of Intel',
-    found: platform === 'hardware' ? 'hardware' : 'NOT HARDWARE: simulated evidence under a throwaway root',
     fix: 'run on a genuine machine; simulated evidence is for development tenants only',
   })
 }
 
 export function reportData(claims: { readonly reportData: string }, expected: Uint8Array | null): readonly Check[] {
-  if (expected === null) return []
-  const wanted = toHex(expected)
-  return [
-    check('report-data', 'configuration', claims.reportData === wanted ? trust.approved : trust.verificationFailed, {
-      expected: wanted,
-      found: claims.reportData,
-      fix: 'send evidence for this challenge: nonce, keys, devices, settings and trust are all bound into it',
-    }),
-  ]
+  return expected === null ? [] : [reportDataCheck(claims.reportData, toHex(expected))]
 }
 
 /** The processor encrypts memory unless the guest or enclave is open to debugging. A simulation encrypts nothing. */

@@ -1,3 +1,4 @@
+import { platformCheck, reportDataCheck } from '#attest/every-kind.js'
 import type { GpuClaims, GpuDeviceClaims, RimClaims } from '#attest/gpu/claims.js'
 import { check, type TenantClass, trust } from '#attest/result.js'
 import { toHex } from '#core/bytes/bytes.js'
@@ -33,26 +34,23 @@ export function appraiseGpu(claims: GpuClaims, input: GpuAppraisal): readonly Ch
   ]
 }
 
-/** I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. */
-function platform({ platform, tenantClass }: GpuAppraisal): Check {
-  const simulated = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
-  return check('platform', 'hardware', platform === 'hardware' ? trust.approved : simulated, {
+function platform(input: GpuAppraisal): Check {
+  return platformCheck(input, {
     expected: 'devices that chain to the root key of NVIDIA',
-    found: platform === 'hardware' ? 'hardware' : 'NOT HARDWARE: simulated evidence under a throwaway root',
     fix: 'use genuine devices; simulated evidence is for development tenants only',
   })
 }
 
 function reportData(claims: GpuClaims, expected: Uint8Array | null): readonly Check[] {
-  if (expected === null) return []
-  const wanted = toHex(deviceNonceOf(expected))
-  return [
-    check('report-data', 'configuration', claims.nonce === wanted ? trust.approved : trust.verificationFailed, {
-      expected: wanted,
-      found: claims.nonce,
-      fix: 'ask the devices with the nonce that belongs to this challenge',
-    }),
-  ]
+  return expected === null
+    ? []
+    : [
+        reportDataCheck(
+          claims.nonce,
+          toHex(deviceNonceOf(expected)),
+          'ask the devices with the nonce that belongs to this challenge',
+        ),
+      ]
 }
 
 /** What is missing of the RIMs of a device; a switch has none of a driver. */

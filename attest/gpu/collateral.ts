@@ -16,7 +16,8 @@ import { fromBase64 } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
 import { type Certificate, commonName } from '#core/x509/certificate.js'
-import { certificateId, type OcspAnswer, parseOcsp, verifyOcsp } from '#core/x509/ocsp.js'
+import { verifyOcsp } from '#core/x509/ocsp.js'
+import { certificateId, type OcspAnswer, parseOcsp } from '#core/x509/ocsp-answer.js'
 
 export type { Golden } from '#attest/gpu/rim/golden.js'
 

@@ -1,3 +1,4 @@
+import { platformCheck, reportDataCheck } from '#attest/every-kind.js'
 import type { NitroClaims } from '#attest/nitro/claims.js'
 import { check, type TenantClass, trust } from '#attest/result.js'
 import { toHex } from '#core/bytes/bytes.js'
@@ -32,27 +33,24 @@ export function appraiseNitro(claims: NitroClaims, input: NitroAppraisal): reado
   ]
 }
 
-/** I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. */
-function platform({ platform, tenantClass }: NitroAppraisal): Check {
-  const simulated = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
-  return check('platform', 'hardware', platform === 'hardware' ? trust.approved : simulated, {
+function platform(input: NitroAppraisal): Check {
+  return platformCheck(input, {
     expected: 'a hypervisor that chains to the root key of AWS Nitro Enclaves',
-    found: platform === 'hardware' ? 'hardware' : 'NOT HARDWARE: simulated evidence under a throwaway root',
     fix: 'run in an AWS Nitro enclave; simulated evidence is for development tenants only',
   })
 }
 
 /** All 64 bytes, whole: user data of another length are never those that were asked for. */
 function reportData(claims: NitroClaims, expected: Uint8Array | null): readonly Check[] {
-  if (expected === null) return []
-  const wanted = toHex(expected)
-  return [
-    check('report-data', 'configuration', claims.reportData === wanted ? trust.approved : trust.verificationFailed, {
-      expected: wanted,
-      found: claims.reportData === '' ? 'no user data' : claims.reportData,
-      fix: 'send evidence for this challenge, as the 64 bytes of user_data: nonce, keys, devices, settings and trust',
-    }),
-  ]
+  return expected === null
+    ? []
+    : [
+        reportDataCheck(
+          claims.reportData,
+          toHex(expected),
+          'send evidence for this challenge, as the 64 bytes of user_data: nonce, keys, devices, settings and trust',
+        ),
+      ]
 }
 
 /** source: AWS Nitro Enclaves user guide, "Cryptographic attestation": PCRs of an enclave in debug mode are zeros */

@@ -4,17 +4,8 @@ import * as found from '#attest/dcap/found.js'
 import { parseQuote, type Quote } from '#attest/dcap/quote.js'
 import type { SgxReport } from '#attest/dcap/sgx-report.js'
 import { converge, enclaveLevel, platformLevel, type TcbResult, tcbResult } from '#attest/dcap/tcb.js'
-import {
-  type Collateral,
-  type Machine,
-  verifyAttestationKey,
-  verifyCollateral,
-  verifyFamily,
-  verifyPckChain,
-  verifyQe,
-  verifyQeReport,
-  verifyQuoteSignature,
-} from '#attest/dcap/verify.js'
+import { type Collateral, type Machine, verifyCollateral, verifyFamily, verifyPckChain } from '#attest/dcap/verify.js'
+import { verifyAttestationKey, verifyQe, verifyQeReport, verifyQuoteSignature } from '#attest/dcap/verify-quote.js'
 import { parseEnclaveReport } from '#attest/sgx/parse.js'
 import type { Trace } from '#attest/trace.js'
 import { fromBase64 } from '#core/bytes/bytes.js'

@@ -1,3 +1,4 @@
+import { platformCheck, reportDataCheck } from '#attest/every-kind.js'
 import { check, type TenantClass, trust } from '#attest/result.js'
 import type { SnpClaims } from '#attest/snp/claims.js'
 import { formatTcb, partsBelow, type Tcb } from '#attest/snp/tcb.js'
@@ -33,26 +34,15 @@ export function appraiseSnp(claims: SnpClaims, input: SnpAppraisal): readonly Ch
   ]
 }
 
-/** I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. */
-function platform({ platform, tenantClass }: SnpAppraisal): Check {
-  const simulated = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
-  return check('platform', 'hardware', platform === 'hardware' ? trust.approved : simulated, {
+function platform(input: SnpAppraisal): Check {
+  return platformCheck(input, {
     expected: 'a processor that chains to a root key of AMD',
-    found: platform === 'hardware' ? 'hardware' : 'NOT HARDWARE: simulated evidence under a throwaway root',
     fix: 'run on a machine with SEV-SNP; simulated evidence is for development tenants only',
   })
 }
 
 function reportData(claims: SnpClaims, expected: Uint8Array | null): readonly Check[] {
-  if (expected === null) return []
-  const wanted = toHex(expected)
-  return [
-    check('report-data', 'configuration', claims.reportData === wanted ? trust.approved : trust.verificationFailed, {
-      expected: wanted,
-      found: claims.reportData,
-      fix: 'send evidence for this challenge: nonce, keys, devices, settings and trust are all bound into it',
-    }),
-  ]
+  return expected === null ? [] : [reportDataCheck(claims.reportData, toHex(expected))]
 }
 
 /** The processor encrypts a guest's memory unless the guest allows debugging. A simulation encrypts nothing. */

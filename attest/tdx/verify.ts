@@ -12,17 +12,8 @@ import {
   type TcbResult,
   tcbResult,
 } from '#attest/dcap/tcb.js'
-import {
-  type Collateral,
-  type Machine,
-  verifyAttestationKey,
-  verifyCollateral,
-  verifyFamily,
-  verifyPckChain,
-  verifyQe,
-  verifyQeReport,
-  verifyQuoteSignature,
-} from '#attest/dcap/verify.js'
+import { type Collateral, type Machine, verifyCollateral, verifyFamily, verifyPckChain } from '#attest/dcap/verify.js'
+import { verifyAttestationKey, verifyQe, verifyQeReport, verifyQuoteSignature } from '#attest/dcap/verify-quote.js'
 import type { TdxCode } from '#attest/tdx/codes.js'
 import { type VerifiedEventLog, verifyEventLog } from '#attest/tdx/event-log.js'
 import { parseTdReport, type TdReport } from '#attest/tdx/parse.js'

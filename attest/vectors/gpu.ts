@@ -8,7 +8,7 @@ import { parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
 import { anyEvidenceShape, type GpuEvidence, type PartEvidence } from '#core/wire/evidence.js'
-import { parseOcsp } from '#core/x509/ocsp.js'
+import { parseOcsp } from '#core/x509/ocsp-answer.js'
 
 /** Prefixes of the roles of each device: none for a single one, else `gpu0`, `switch8` and so on. */
 function devicesOf(input: CaseInput): readonly string[] {

@@ -12,6 +12,7 @@ const ofEveryKind = [
   'policies',
   'attest/anchors',
   'attest/caches',
+  'attest/every-kind',
   'attest/result',
   'attest/subject',
   'attest/trace',

@@ -11,18 +11,17 @@ import { createAttestApp } from '#attest/service/routes.js'
 import { verifierPort } from '#cli/verifier-port.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
-import { generateRecipientKey } from '#core/crypto/hpke.js'
-import { generateSigningKey } from '#core/crypto/sign.js'
-import { type Binding, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import { type Binding, reportDataOf } from '#core/wire/binding.js'
 import { verifyEar } from '#core/wire/ear.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
-import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
+import type { Keyset } from '#core/wire/keyset.js'
 import type { Database } from '#host/database.js'
 import { createLog } from '#host/log.js'
 import { testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { mintEvidence } from '#test/fakes/snp.js'
 import { amdDocuments, serveAmd, startVendor, status, type VendorServer } from '#test/fakes/vendors.js'
+import { newNode } from './fixtures.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'claviger-attest-collateral-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -39,26 +38,7 @@ let database: Database
 const clock = { at: testTime, ms: 0 }
 beforeAll(async () => {
   keys = await createKeyFolder(join(folder, 'keys'), testTime)
-  keyset = {
-    type: 'claviger/keyset/v1',
-    suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
-    release: (await generateRecipientKey()).publicKey,
-    request: (await generateRecipientKey()).publicKey,
-    receipt: (await generateSigningKey('Ed25519')).key.publicKey as Keyset['receipt'],
-    tls: null,
-    landmark: null,
-    notAfter: testTime + 3600,
-  }
-  binding = {
-    purpose: 'claviger.release.v1',
-    audience: 'A'.repeat(43),
-    model: `${'B'.repeat(43)}/whisper`,
-    nonce: `${'C'.repeat(42)}A`,
-    keyset_digest: keysetDigest(keyset),
-    devices_digest: noDevicesDigest,
-    config_digest: '22'.repeat(32),
-    trust_digest: '33'.repeat(32),
-  }
+  ;({ keyset, binding } = await newNode())
   whole = await evidenceWith({})
 })
 const evidenceWith = (broken: Parameters<typeof mintEvidence>[0]) =>

@@ -15,14 +15,13 @@ import {
 import { createAttestApp } from '#attest/service/routes.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
-import { generateRecipientKey } from '#core/crypto/hpke.js'
 import { signatureJwk, thumbprint } from '#core/crypto/jwk.js'
-import { generateSigningKey } from '#core/crypto/sign.js'
-import { type Binding, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import { type Binding, reportDataOf } from '#core/wire/binding.js'
 import { verifyEar } from '#core/wire/ear.js'
 import { type Keyset, keysetDigest, releaseKeyThumbprint } from '#core/wire/keyset.js'
 import { createLog } from '#host/log.js'
 import { testPlatform, testReferenceValues, testRootDigest, testTime } from '../../fakes/platform.js'
+import { newNode } from './fixtures.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'claviger-attest-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -34,26 +33,7 @@ let binding: Binding
 let evidence: unknown
 beforeAll(async () => {
   keys = await createKeyFolder(join(folder, 'service'), testTime)
-  keyset = {
-    type: 'claviger/keyset/v1',
-    suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
-    release: (await generateRecipientKey()).publicKey,
-    request: (await generateRecipientKey()).publicKey,
-    receipt: (await generateSigningKey('Ed25519')).key.publicKey as Keyset['receipt'],
-    tls: null,
-    landmark: null,
-    notAfter: testTime + 3600,
-  }
-  binding = {
-    purpose: 'claviger.release.v1',
-    audience: 'A'.repeat(43),
-    model: `${'B'.repeat(43)}/whisper`,
-    nonce: `${'C'.repeat(42)}A`,
-    keyset_digest: keysetDigest(keyset),
-    devices_digest: noDevicesDigest,
-    config_digest: '22'.repeat(32),
-    trust_digest: '33'.repeat(32),
-  }
+  ;({ keyset, binding } = await newNode())
   evidence = await (await testPlatform()).attest(reportDataOf(binding))
 })
 

@@ -5,14 +5,14 @@ import { attestStatuses, createAttestApp, makeAttestRoutes } from '#attest/servi
 import { catalogue } from '#attest/steps.js'
 import { fromBase64, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
-import { generateRecipientKey } from '#core/crypto/hpke.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
-import { type Binding, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import { type Binding, reportDataOf } from '#core/wire/binding.js'
 import { verifyEar } from '#core/wire/ear.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
 import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
 import { createLog } from '#host/log.js'
 import { testPlatform, testReferenceValues, testRootDigest, testTime } from '../../fakes/platform.js'
+import { newNode } from './fixtures.js'
 
 const token = 'a-token-of-a-caller'
 let signer: SigningKey
@@ -22,26 +22,7 @@ let evidence: SnpEvidence
 
 beforeAll(async () => {
   signer = (await generateSigningKey('Ed25519')).key
-  keyset = {
-    type: 'claviger/keyset/v1',
-    suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
-    release: (await generateRecipientKey()).publicKey,
-    request: (await generateRecipientKey()).publicKey,
-    receipt: (await generateSigningKey('Ed25519')).key.publicKey as Keyset['receipt'],
-    tls: null,
-    landmark: null,
-    notAfter: testTime + 3600,
-  }
-  binding = {
-    purpose: 'claviger.release.v1',
-    audience: 'A'.repeat(43),
-    model: `${'B'.repeat(43)}/whisper`,
-    nonce: `${'C'.repeat(42)}A`,
-    keyset_digest: keysetDigest(keyset),
-    devices_digest: noDevicesDigest,
-    config_digest: '22'.repeat(32),
-    trust_digest: '33'.repeat(32),
-  }
+  ;({ keyset, binding } = await newNode())
   evidence = (await (await testPlatform()).attest(reportDataOf(binding))) as SnpEvidence
 })
 
