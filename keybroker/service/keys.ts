@@ -11,7 +11,8 @@ import { Failure } from '#core/failure.js'
 import { createSecretFile, type FileCode, readSecretFile } from '#host/files.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { createKekFile, type OpenKek, openKekFile } from '#keybroker/kek/kek.js'
+import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
+import type { OpenKek } from '#keybroker/kek/kek.js'
 
 /** The files of a broker's folder. Each is of mode 0600 and is never written over. */
 const names = {
@@ -30,7 +31,7 @@ export interface BrokerKeys {
   readonly callerSecret: Uint8Array
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
-  close(): void
+  close(): Promise<void>
 }
 
 /**
@@ -82,9 +83,9 @@ export async function openBrokerKeys(folder: string): Promise<BrokerKeys> {
     kek,
     callerSecret,
     adminTokenDigest,
-    close() {
-      kek.close()
+    async close() {
       wipe(callerSecret)
+      await kek.close()
     },
   }
 }

@@ -132,7 +132,7 @@ describe('the key folder of a broker', () => {
     expect(await codeOfPromise(createBroker(folder))).toBe('file/exists')
     const files = await readdir(folder)
     for (const name of files) expect((await stat(join(folder, name))).mode & 0o777, name).toBe(0o600)
-    keys.close()
+    await keys.close()
     for (const name of files) {
       const copy = join(await mkdtemp(join(tmpdir(), 'claviger-keys-')), 'broker')
       await createBroker(copy)

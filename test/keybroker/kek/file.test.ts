@@ -5,7 +5,8 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { equal } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { createKekFile, type OpenKek, openKekFile } from '#keybroker/kek/kek.js'
+import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
+import type { OpenKek } from '#keybroker/kek/kek.js'
 import { type ModelKeyContext, modelKeyAad } from '#keybroker/model-key.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import { createTenant, loadModelKey, replaceModelKey, storeModelKey } from '#keybroker/store/tenants.js'
@@ -101,7 +102,7 @@ describe('the key-encryption key', () => {
     await expect(kek.unwrapDek(wrapped, modelKeyAad(context), kek.keyId)).rejects.toMatchObject({ code: 'kek/key-id' })
     const own = await kek.wrapDek(randomBytes(32), modelKeyAad(context))
     await expect(kek.unwrapDek(own, modelKeyAad(context), second.keyId)).rejects.toMatchObject({ code: 'kek/key-id' })
-    second.close()
+    await second.close()
     await expect(second.unwrapDek(wrapped, modelKeyAad(context), second.keyId)).rejects.toThrow('assertion')
   })
 })
