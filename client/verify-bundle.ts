@@ -131,6 +131,11 @@ function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<At
     if (logged !== found)
       throw refuse('client/bundle-splice', `entry names another ${what} than the decision made again`)
   }
+  // A request that is made again keeps the end that it was given first: never later than a term that begins now.
+  const { seconds } = statements.registration.value.lease
+  const lasts = entry.lease_expires_at - entry.at
+  if (lasts <= 0 || lasts > seconds)
+    throw refuse('client/bundle-splice', `entry grants ${lasts} seconds, the owner allows ${seconds}`)
 }
 
 /** A decision that fits its entry; whose it is, where it stands and how it was reached is not judged. */

@@ -2,10 +2,11 @@ import { equal } from '#core/bytes/bytes.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
+import type { Lease } from '#core/wire/lease.js'
 import type { Statement } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { callersOf, makeBeat, parseTerms } from '#keybroker/lease.js'
+import { callersOf, makeBeat, verifyTerms } from '#keybroker/lease.js'
 import type { StoredLease } from '#keybroker/ports.js'
 import { readStanding, verifyTenantRow } from '#keybroker/standing.js'
 import type { Revocable } from '#policies/release/request.js'
@@ -32,10 +33,11 @@ export async function beat(
   if (row.endedAt !== null || row.expiresAt <= at) throw new Failure<BrokerCode>('broker/lease-over', 'lease is over')
   const statements = await verifyOwnerStatements(standing.statements, row.model)
   verifyTenantRow(standing.tenant, statements.tenant)
-  const [refusal] = revocationRefusals(statements.revocation, revocableOf(row))
+  const { lease } = verifyTerms(row, broker.callerSecret)
+  const [refusal] = revocationRefusals(statements.revocation, revocableOf(row, broker.callerSecret))
   if (refusal) throw new Failure<BrokerCode>('broker/lease-revoked', `lease is revoked (${refusal.policyId})`)
-  verifyCallers(row, statements.registration.value, broker.callerSecret)
-  return makeBeat(row, asked.nonce, at, broker.signer)
+  verifyCallers(lease, statements.registration.value, broker.callerSecret)
+  return makeBeat(lease, asked.nonce, at, broker.signer)
 }
 
 /**
@@ -44,21 +46,15 @@ export async function beat(
  *
  * throws  broker/lease-stale
  */
-function verifyCallers(row: StoredLease, registration: Statement<'registration'>, callerSecret: Uint8Array): void {
+function verifyCallers(lease: Lease, registration: Statement<'registration'>, callerSecret: Uint8Array): void {
   const now = canonicalJson(callersOf(registration, callerSecret))
-  if (equal(canonicalJson(parseTerms(row).lease.callers), now)) return
+  if (equal(canonicalJson(lease.callers), now)) return
   throw new Failure<BrokerCode>('broker/lease-stale', 'the owner changed who may call: ask for a renewal')
 }
 
-/** What an owner may revoke a stored lease by. */
-export function revocableOf(row: StoredLease): Revocable {
-  const { measurements, devices } = parseTerms(row)
-  return {
-    measurements,
-    platformId: row.platform === '' ? null : row.platform,
-    devices,
-    keysetDigest: row.keysetDigest,
-    version: row.version,
-    leaseId: row.id,
-  }
+/** What an owner may revoke a stored lease by. @throws broker/record */
+export function revocableOf(row: StoredLease, secret: Uint8Array): Revocable {
+  const { lease, measurements, platformId, devices } = verifyTerms(row, secret)
+  const { keysetDigest, version, id } = lease
+  return { measurements, platformId, devices, keysetDigest, version, leaseId: id }
 }

@@ -3,7 +3,7 @@ import { wipe } from '#core/bytes/secret.js'
 import { thumbprintShape } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, type Json, parseCanonicalJson } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { parsePolicy } from '#core/tlog/policy.js'
@@ -22,7 +22,7 @@ import { newOpening, type StatedChange, writeState } from '#keybroker/entries.js
 import type { BrokerCode } from '#keybroker/failures.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publishPending } from '#keybroker/outbox.js'
-import type { StoredTenant, StoreTransaction } from '#keybroker/ports.js'
+import type { StoredLease, StoredTenant, StoreTransaction } from '#keybroker/ports.js'
 import { readTenant } from '#keybroker/standing.js'
 import { validatePolicy } from '#policies/language/validate.js'
 import { revocationRefusals } from '#policies/release/request.js'
@@ -152,7 +152,7 @@ export async function applyChanges(
     verifySuccession(head ? { value: head, digest: head.digest } : null, signed.value)
     await storeChange(tx, broker, tenant, { kind, signed, made, previous: head?.envelope ?? null }, at)
     if (kind === 'trust') await rewrapKeys(tx, broker, made, signed.digest, at)
-    if (kind === 'revocation') await endRevoked(tx, signed as Signed<Statement<'revocation'>>, at)
+    if (kind === 'revocation') await endRevoked(tx, broker, signed as Signed<Statement<'revocation'>>, at)
   }
 }
 
@@ -194,15 +194,25 @@ async function rewrapKeys(
   }
 }
 
-/** Leases that the owner took back are over, and their places free. */
+/** Leases that the owner took back are over, and their places free; so is one that somebody wrote into: no row stops an owner. */
 async function endRevoked(
   tx: StoreTransaction,
+  { callerSecret }: Broker,
   revocation: Signed<Statement<'revocation'>>,
   at: UnixSeconds,
 ): Promise<void> {
   const { tenant, model } = revocation.value
   for (const row of await tx.listLiveLeases(tenant, model, at)) {
-    if (revocationRefusals(revocation, revocableOf(row)).length > 0) await tx.endLease(row.id, at)
+    if (isRevoked(row, revocation, callerSecret)) await tx.endLease(row.id, at)
+  }
+}
+
+function isRevoked(row: StoredLease, revocation: Signed<Statement<'revocation'>>, secret: Uint8Array): boolean {
+  try {
+    return revocationRefusals(revocation, revocableOf(row, secret)).length > 0
+  } catch (error) {
+    if (isFailure(error) && error.code === ('broker/record' satisfies BrokerCode)) return true
+    throw error
   }
 }
 

@@ -6,7 +6,7 @@ import type { ReleaseRequest } from '#core/wire/release.js'
 import type { Broker } from '#keybroker/broker.js'
 import { newId, type WrittenEntry, writeDecision } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { encodeTerms, makeLease, newTerm, parseTerms, type Term } from '#keybroker/lease.js'
+import { encodeTerms, makeLease, newTerm, retriedTerm, type Term, verifyTerms } from '#keybroker/lease.js'
 import type { StoredLease, StoredModelKey, StoreTransaction } from '#keybroker/ports.js'
 import { readStanding, type Standing } from '#keybroker/standing.js'
 import { codeReason, type Reason } from '#policies/explain.js'
@@ -62,7 +62,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     if (now.heads !== standing.heads) return { kind: 'changed' } // 2 judged by what is true now (I5)
     const stateIndex = now.mark.index
     if (stateIndex === null) throw new Failure<BrokerCode>('broker/record', 'no change of the tenant is in the log')
-    const place = verdict.allow ? await placeFor(tx, judged) : null // 3 a lease to grant or renew
+    const place = verdict.allow ? await placeFor(tx, judged, broker.callerSecret) : null // 3 a lease to grant or renew
     if (place === null || 'refusal' in place) {
       const denied = place === null ? verdict : withRefusals(verdict, [place.refusal])
       const written = writeDecision({ ...judged, verdict: denied, ...standing }, null, stateIndex, broker.random)
@@ -76,7 +76,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     const granted = { leaseId: id, expiresAt: lease.expiresAt, ear: judged.ear }
     const written = writeDecision({ ...judged, ...standing }, granted, stateIndex, broker.random)
     await tx.appendEntry(written.entry) // 4 the entry, and with it the right to the key
-    await storeGrant(tx, judged, lease, written.entry.id, place) // 5 the debit
+    await storeGrant(tx, judged, lease, written.entry.id, place, broker.callerSecret) // 5 the debit
     return { kind: 'granted', written, lease, key, before: place.held }
   })
 }
@@ -87,7 +87,11 @@ interface Place {
   readonly term: Term
 }
 
-async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | { readonly refusal: Reason }> {
+async function placeFor(
+  tx: StoreTransaction,
+  judged: Judged,
+  secret: Uint8Array,
+): Promise<Place | { readonly refusal: Reason }> {
   const { request, standing, verdict, at } = judged
   const tenant = standing.tenant.id
   const { nodes } = verdict.statements.registration.value.lease
@@ -102,14 +106,16 @@ async function placeFor(tx: StoreTransaction, judged: Judged): Promise<Place | {
   const held = await tx.loadLease(wanted)
   const runs = held?.tenant === tenant && held.model === of.model && held.endedAt === null && held.expiresAt > at
   if (!held || !runs) return refuse('broker/lease-ended', 'The lease has ended.', 'ask for a new release')
+  const { lease } = verifyTerms(held, secret)
+  if (lease.version !== request.modelVersion)
+    return refuse('broker/lease-ended', 'The lease is for another version of the model.', 'ask for a new release')
   if (held.keysetDigest !== request.binding.keyset_digest)
     return refuse('broker/lease-keyset', 'The lease is that of another node.', 'ask for a new release')
   // The owner may have lowered the number since: whoever came last goes first.
   if ((await tx.countLiveLeases(of, at, held)) >= nodes)
     return refuse('broker/node-limit', `The owner allows ${nodes} nodes at a time now.`, 'ask the owner for more')
   if (before === null) return { held, term: newTerm(verdict, at) }
-  const { issuedAt, expiresAt, budget } = parseTerms(held).lease
-  return { held, term: { issuedAt, expiresAt, budget } }
+  return { held, term: retriedTerm(verdict, lease, at) }
 }
 
 function refuse(code: BrokerDenial, explain: string, remedy: string): { readonly refusal: Reason } {
@@ -122,10 +128,11 @@ async function storeGrant(
   lease: Lease,
   entry: string,
   place: Place,
+  secret: Uint8Array,
 ): Promise<void> {
   const { id, model, version, keysetDigest, expiresAt } = lease
   const tenant = standing.tenant.id
-  const terms = encodeTerms(lease, verdict.node)
+  const terms = encodeTerms(lease, verdict.node, secret)
   if (place.held === null) {
     const platform = verdict.node.platformId ?? ''
     await tx.storeLease({ id, tenant, model, version, platform, keysetDigest, entry, grantedAt: at, expiresAt, terms })

@@ -1,10 +1,10 @@
-import { toBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { equal, fromHex, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { hmacSha256 } from '#core/crypto/hash.js'
 import { labelled } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { list, object, type Shaped, string } from '#core/encoding/shape.js'
+import { hex, list, nullable, object, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { beatSecondsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -21,17 +21,51 @@ import type { Revocable } from '#policies/release/request.js'
 /** What is kept of a lease: its terms, and what an owner may later revoke it by. */
 const termsShape = object({
   lease: leaseShape,
+  /** id of the machine, lowercase hex; null where its kind has none or the host hides it */
+  platformId: nullable(string({ max: 128 })),
   /** every value that names software on the machine, what was launched first */
   measurements: list(string({ max: 128 }), { min: 1, max: 64 }),
   devices: list(string({ max: 128 }), { max: 64 }),
+  /** HMAC-SHA-256 over the canonical JSON of the others, with a secret that no database holds */
+  seal: hex(32),
 })
+type Terms = Omit<Shaped<typeof termsShape>, 'seal'>
 
-export function encodeTerms(lease: Lease, { measurements, devices }: Revocable): Uint8Array {
-  return canonicalJson({ lease, measurements, devices })
+function sealOf(terms: Terms, secret: Uint8Array): string {
+  return toHex(hmacSha256(secret, labelled('claviger/lease-record/v1', canonicalJson(terms))))
 }
 
-/** @throws broker/record for a row that somebody wrote into */
-export function parseTerms(row: Pick<StoredLease, 'terms'>): Shaped<typeof termsShape> {
+/** secret: the broker's, 32 bytes (`callerSecret`) */
+export function encodeTerms(lease: Lease, node: Revocable, secret: Uint8Array): Uint8Array {
+  const { platformId, measurements, devices } = node
+  const terms: Terms = { lease, platformId, measurements, devices }
+  return canonicalJson({ ...terms, seal: sealOf(terms, secret) })
+}
+
+/**
+ * The terms of a stored lease, as a broker of this secret wrote them, in the row of that very lease.
+ *
+ * Invariant: what a lease is, how long it lasts and what it may be revoked by comes from here and from no column: whoever
+ * writes to the database can neither prolong a lease nor take it out of its owner's reach (I18).
+ * throws  broker/record
+ */
+export function verifyTerms(row: StoredLease, secret: Uint8Array): Terms {
+  const { seal, ...terms } = readTerms(row)
+  const { lease, platformId } = terms
+  const same =
+    lease.id === row.id &&
+    lease.tenant === row.tenant &&
+    lease.model === row.model &&
+    lease.version === row.version &&
+    lease.keysetDigest === row.keysetDigest &&
+    lease.expiresAt === row.expiresAt &&
+    (platformId ?? '') === row.platform
+  if (!same || !equal(fromHex(seal, 32), fromHex(sealOf(terms, secret), 32)))
+    throw new Failure<BrokerCode>('broker/record', 'a stored lease is not the one that was granted')
+  return terms
+}
+
+function readTerms(row: StoredLease): Shaped<typeof termsShape> {
   try {
     return termsShape(parseCanonicalJson(row.terms), 'lease')
   } catch (cause) {
@@ -47,6 +81,25 @@ export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'budget'>
 export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
   const { seconds, budget } = verdict.statements.registration.value.lease
   return { issuedAt: at, expiresAt: at + seconds, budget }
+}
+
+/**
+ * The term of a request that was granted before and is made again: the same, and never more than the owner allows now.
+ *
+ * trusts  that `granted` came out of verifyTerms
+ */
+export function retriedTerm(verdict: Decided<Appraised>, granted: Term, at: UnixSeconds): Term {
+  const now = newTerm(verdict, at)
+  const { requests, inputBytes, workUnits } = now.budget
+  return {
+    issuedAt: granted.issuedAt,
+    expiresAt: Math.min(granted.expiresAt, now.expiresAt),
+    budget: {
+      requests: Math.min(granted.budget.requests, requests),
+      inputBytes: Math.min(granted.budget.inputBytes, inputBytes),
+      workUnits: Math.min(granted.budget.workUnits, workUnits),
+    },
+  }
 }
 
 /** The lease that a verdict grants for a term, as the owner's statements of now have it. */

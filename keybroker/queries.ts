@@ -13,7 +13,7 @@ import {
 import { apiVersion } from '#core/wire/release.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { parseTerms } from '#keybroker/lease.js'
+import { verifyTerms } from '#keybroker/lease.js'
 import type { StoredEntry } from '#keybroker/ports.js'
 import { readTenant } from '#keybroker/standing.js'
 
@@ -70,7 +70,7 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
       grantedAt: row.grantedAt,
       expiresAt: row.expiresAt,
       entry: index,
-      measurement: parseTerms(row).measurements[0]!,
+      measurement: verifyTerms(row, broker.callerSecret).measurements[0]!,
     })),
   }
 }

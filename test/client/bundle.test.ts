@@ -2,9 +2,11 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { judged } from '#client/steps.js'
 import { bundleSteps, verifyBundle } from '#client/verify-bundle.js'
+import { fromBase64, toBase64 } from '#core/bytes/bytes.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { type Bundle, bundleShape, type StateBundle } from '#core/wire/bundle.js'
+import { encodeEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { bundleAt } from '#keybroker/queries.js'
 import { another, memberAt, replaced, scalars } from '#test/fakes/members.js'
@@ -143,6 +145,20 @@ describe('anchors that came with the bundle (I19)', () => {
     const { release } = await decisions(chain)
     expect(await judge(release, trustIn(chain))).toBe('ok')
     expect(await judge(release)).toBe('client/owner-unknown')
+  })
+
+  test('a lease that is longer than its owner allows, or over before it began', async () => {
+    const release = parsed((await bundleAt(chain.test.broker, 5, null)) as Bundle)
+    const entry = parseEntry(fromBase64(release.leaf)) as ReleaseEntry
+    const granting = async (seconds: number) => {
+      const leaf = encodeEntry({ ...entry, lease_expires_at: entry.at + seconds })
+      const { proof } = await chain.test.broker.log.append(leaf)
+      return judge({ ...release, leaf: toBase64(leaf), proof }, trustIn(chain))
+    }
+    expect(await granting(300)).toBe('ok')
+    expect(await granting(299)).toBe('ok') // a retry
+    expect(await granting(301)).toBe('client/bundle-splice')
+    expect(await granting(0)).toBe('client/bundle-splice')
   })
 
   test('an entry that is no decision', async () => {

@@ -23,6 +23,7 @@ import {
   registered,
   registration,
   sign,
+  startTime,
   tenantStatement,
   testNode,
   testOwner,
@@ -47,7 +48,9 @@ function restarted(chain: Registered): Registered {
 }
 
 const closed = '@id("closed") forbid (principal, action, resource);'
-const asBytes = (envelope: Envelope) => Buffer.from(canonicalJson(envelope))
+const asBytes = (value: object) => Buffer.from(canonicalJson(value))
+const leaseOf = (answer: { lease: Envelope }) =>
+  JSON.parse(atob(answer.lease.payload)) as { id: string; [name: string]: unknown }
 
 describe('the database is not an authority (I18)', () => {
   test('a policy that somebody else signed, in the row of the owner', async () => {
@@ -163,6 +166,75 @@ describe('the database is not an authority (I18)', () => {
     expect(await codeOfPromise(beat(chain.test.broker, { lease: id, nonce }))).toBe('broker/lease-revoked')
     await write(chain, sql`update keybroker.leases set terms = '\\x00'`)
     expect(await codeOfPromise(beat(chain.test.broker, { lease: id, nonce }))).toBe('broker/record')
+    await chain.test.close()
+  })
+
+  test('terms that somebody wrote into the row of a lease: no broker signs them, nor beats by them', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const requestId = 'ab'.repeat(16)
+    const first = granted(await ask(chain, node, { requestId }))
+    const lease = leaseOf(first)
+    const forge = (change: object) => ({ ...lease, ...change })
+    const [row] = await rows(chain, sql`select terms from keybroker.leases`)
+    const terms = JSON.parse(Buffer.from(row!.terms as Uint8Array).toString()) as object
+    const put = (forged: object) =>
+      write(
+        chain,
+        sql`update keybroker.leases set expires_at = ${startTime + 80_000}, terms = ${asBytes({ ...terms, lease: forged })}`,
+      )
+    await put(forge({ expiresAt: startTime + 80_000, budget: { requests: 1e15, inputBytes: 1e15, workUnits: 1e15 } }))
+    // A retry finds the lease of before: the term that it is given must be the one that was granted.
+    expect(await codeOfPromise(ask(chain, node, { requestId }))).toBe('broker/record')
+    const nonce = toBase64Url(randomBytes(32))
+    expect(await codeOfPromise(beat(chain.test.broker, { lease: lease.id, nonce }))).toBe('broker/record')
+    await chain.test.close()
+  })
+
+  test('a node that its owner took back, under another name in the row of its lease: no beat', async () => {
+    for (const taken of ['measurement', 'platform'] as const) {
+      const chain = await registered(await open())
+      const answer = granted(await ask(chain, await testNode(chain)))
+      const { id } = leaseOf(answer)
+      const nonce = toBase64Url(randomBytes(32))
+      const [row] = await rows(chain, sql`select platform, terms from keybroker.leases`)
+      const terms = JSON.parse(Buffer.from(row!.terms as Uint8Array).toString()) as { measurements: string[] }
+      const value = taken === 'platform' ? String(row!.platform) : terms.measurements[0]!
+      await change(chain, 'revocation', { revoked: [{ kind: taken, value }], reason: 'lost' })
+      const renamed = taken === 'platform' ? terms : { ...terms, measurements: ['ee'.repeat(48)] }
+      await write(
+        chain,
+        sql`update keybroker.leases set ended_at = null, platform = ${'ee'.repeat(64)}, terms = ${asBytes(renamed)}`,
+      )
+      expect([taken, await codeOfPromise(beat(chain.test.broker, { lease: id, nonce }))]).toEqual([
+        taken,
+        'broker/record',
+      ])
+      await chain.test.close()
+    }
+  })
+
+  test('a row that somebody wrote into keeps no owner from taking back: its lease is over', async () => {
+    const chain = await registered(await open())
+    granted(await ask(chain, await testNode(chain)))
+    await write(chain, sql`update keybroker.leases set terms = '\\x00'`)
+    await change(chain, 'revocation', { revoked: [{ kind: 'measurement', value: 'ab'.repeat(48) }], reason: 'lost' })
+    const [row] = await rows(chain, sql`select ended_at from keybroker.leases`)
+    expect(row!.ended_at).not.toBeNull()
+    await chain.test.close()
+  })
+
+  test('a row of one lease under the id of another: no beat', async () => {
+    const chain = await registered(await open())
+    const one = leaseOf(granted(await ask(chain, await testNode(chain))))
+    const two = leaseOf(granted(await ask(chain, await testNode(chain))))
+    const nonce = toBase64Url(randomBytes(32))
+    await write(
+      chain,
+      sql`update keybroker.leases set terms = (select terms from keybroker.leases where id = ${two.id}) where id = ${one.id}`,
+    )
+    expect(await codeOfPromise(beat(chain.test.broker, { lease: one.id, nonce }))).toBe('broker/record')
+    expect(await codeOfPromise(beat(chain.test.broker, { lease: two.id, nonce }))).toBe('ok')
     await chain.test.close()
   })
 })

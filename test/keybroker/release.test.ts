@@ -7,6 +7,8 @@ import { verifyEar } from '#core/wire/ear.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
+import type { ReleaseRequest } from '#core/wire/release.js'
+import { registerModel } from '#keybroker/register.js'
 import { release } from '#keybroker/release.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
@@ -16,8 +18,11 @@ import {
   change,
   gist,
   granted,
+  nextVersion,
   openKey,
   registered,
+  registration,
+  registrationBody,
   request,
   testNode,
   trustBody,
@@ -66,6 +71,39 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
     expect(gist(await ask(chain, other, { lease: lease.id }))).toBe('broker/lease-keyset')
     chain.test.clock.now = renewed.expiresAt
     expect(gist(await ask(chain, node, { lease: lease.id }))).toBe('broker/lease-ended')
+    await chain.test.close()
+  })
+
+  test('made again under its id has the term of before, and never more than the owner allows by then', async () => {
+    const terms = (seconds: number, requests: number) => ({ seconds, budget: budgetOf(requests), nodes: 1 })
+    const chain = await registered(await open(), { registration: { lease: terms(300, 100) } })
+    const node = await testNode(chain)
+    const brokers = [chain.test.broker.signer.publicKey as Ed25519Jwk]
+    const again = async () =>
+      verifyLease(granted(await ask(chain, node, { requestId: 'ab'.repeat(16) })).lease, brokers)
+    const first = await again()
+    chain.test.clock.now += 10
+    expect(await again()).toEqual(first) // one node is allowed, and no other place was taken
+    await change(chain, 'registration', registrationBody(chain.owner, { lease: terms(60, 7) }))
+    const now = chain.test.clock.now
+    expect(await again()).toEqual({ ...first, expiresAt: now + 60, budget: budgetOf(7) })
+    await change(chain, 'registration', registrationBody(chain.owner, { lease: terms(3000, 900) }))
+    expect(await again()).toEqual({ ...first, expiresAt: now + 60, budget: budgetOf(7) })
+    await chain.test.close()
+  })
+
+  test('is renewed for the version that it was granted for, whatever the host makes of the request on its way', async () => {
+    const chain = await registered(await open())
+    const node = await testNode(chain)
+    const brokers = [chain.test.broker.signer.publicKey as Ed25519Jwk]
+    const { id } = await verifyLease(granted(await ask(chain, node)).lease, brokers)
+    const next = await nextVersion(chain.owner, 2)
+    const { test: made, platform } = chain
+    await registerModel(made.broker, await registration(made, next, platform, { registration: { version: 2 } }))
+    const asNext = (asked: ReleaseRequest) => ({ ...asked, modelVersion: 2, manifestDigest: next.manifestDigest })
+    expect(gist(await ask(chain, node, { lease: id }))).toBe('judge/version judge/manifest')
+    expect(gist(await ask(chain, node, { lease: id, change: asNext }))).toBe('broker/lease-ended')
+    expect(gist(await ask(chain, node, { change: asNext }))).toBe('granted')
     await chain.test.close()
   })
 
