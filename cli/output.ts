@@ -60,7 +60,7 @@ function systemCode(error: unknown): string | null {
 }
 
 /** Failures of what was typed whose codes are named after their command. */
-const typed: readonly string[] = ['verify/trust-needed', 'lease/model', 'lease/value', 'serve/witness']
+const typed: readonly string[] = ['verify/trust-needed', 'lease/model', 'lease/value', 'serve/witness', 'kek/setting']
 
 /** `error:` and `hint:` lines for whatever ended a command, and its exit code. Bugs keep their stack. */
 export function reportError(io: Io, error: unknown): number {

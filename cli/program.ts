@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   reference: () => import('#cli/reference.js'),
   model: () => import('#cli/model.js'),
   serve: () => import('#cli/serve.js'),
+  keybroker: () => import('#cli/keybroker.js'),
   dev: () => import('#cli/dev.js'),
   demo: () => import('#cli/demo.js'),
 }

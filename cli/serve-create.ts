@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { kekOf, kekOption } from '#cli/kek-options.js'
 import { keyName, logKey, repeated } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { adminTokenPath, createServices, type StateOptions } from '#cli/service-state.js'
@@ -17,12 +18,15 @@ export const stateOptions = ({ state, databaseUrl }: StateArguments): StateOptio
 
 export interface CreateArguments extends StateArguments {
   readonly origin: string
+  /** where the key-encryption key is that was made before */
+  readonly kek?: string | undefined
   readonly json?: boolean | undefined
 }
 
 /** Makes keys, an empty log and a witness: once, and never on the way of a start. */
 export async function runCreate(args: CreateArguments, io: Io): Promise<number> {
-  const state = await createServices({ ...stateOptions(args), origin: args.origin, at: io.now() })
+  const kek = kekOf(args)
+  const state = await createServices({ ...stateOptions(args), origin: args.origin, at: io.now(), kek })
   const adminToken = adminTokenPath(args.state)
   if (args.json) io.stdout(`${JSON.stringify({ ...state, adminToken })}\n`)
   else {
@@ -58,6 +62,7 @@ export function describeCreate(serve: Command, io: Io): void {
     .requiredOption('--state <folder>', 'where the services keep what they are')
     .option('--database-url <url>', 'Postgres; or CLAVIGER_DATABASE_URL; without either a PGlite folder')
     .option('--origin <name>', 'name of the log, such as log.example/acme', keyName, 'claviger.invalid/log')
+    .option(...kekOption)
     .option('--json', 'print what was made as JSON')
     .addHelpText('after', '\nExample:\n  ./claviger serve create --state services')
     .action(async (args: CreateArguments) => io.exit(await runCreate(args, io)))

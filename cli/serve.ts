@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { followKeySet } from '#attest/service/keys.js'
 import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from '#cli/collateral-sources.js'
+import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { describeCreate, type StateArguments, stateOptions } from '#cli/serve-create.js'
@@ -35,6 +36,7 @@ interface ListenArguments extends StateArguments {
 }
 /** Services that judge evidence may fetch what it is verified with. */
 type JudgingArguments = ListenArguments & FetchCollateralArguments
+type AllArguments = JudgingArguments & KekArguments
 
 /** One line when the service answers; returns when it was told to stop and has closed. */
 async function serveUntil(
@@ -55,8 +57,9 @@ function tellBroker(io: Io, running: RunningBroker): void {
 }
 
 /** Broker, verifier and log at one address, with the witness as a child. */
-export async function runAll(args: JudgingArguments, io: Io, stopped?: Promise<void>): Promise<number> {
-  const options = { ...stateOptions(args), ...fetchOf(args), log: createLog('services', 'warn'), now: io.now }
+export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>): Promise<number> {
+  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args) }
+  const options = { ...base, log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
   tellBroker(io, stack)
   const { url, broker, logVkey, witnessVkey } = stack
@@ -64,7 +67,7 @@ export async function runAll(args: JudgingArguments, io: Io, stopped?: Promise<v
   return serveUntil(io, ready, stack.close, stopped)
 }
 
-export interface KeybrokerArguments extends ListenArguments, FetchCollateralArguments {
+export interface KeybrokerArguments extends ListenArguments, FetchCollateralArguments, KekArguments {
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
 }
@@ -95,7 +98,8 @@ export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: P
     throw new Failure<ServeCode>('serve/witness', 'exactly one of --witness and --witness-policy is needed')
   const policy = args.witnessPolicy === undefined ? null : await readText(args.witnessPolicy)
   const setup = (state: ServiceState) => (policy === null ? ownWitness(state, args.witness!) : witnessesOf(policy))
-  const options = { ...stateOptions(args), ...fetchOf(args), log: createLog('keybroker', 'warn'), now: io.now }
+  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args) }
+  const options = { ...base, log: createLog('keybroker', 'warn'), now: io.now }
   const running = await openKeybroker(options, setup, parseListen(args.listen))
   tellBroker(io, running)
   const { url, broker, logVkey } = running
@@ -204,13 +208,14 @@ export function describe(program: Command, io: Io): void {
   describeCreate(serve, io)
   const judging = (...of: [name: string, description: string, listenOn: string]) =>
     fetchOptions(describeService(serve, ...of).option(...databaseOption))
-  judging('all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780').action(
-    async (args: JudgingArguments) => {
+  const broking = (...of: [name: string, description: string, listenOn: string]) => kekOptions(judging(...of))
+  broking('all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780').action(
+    async (args: AllArguments) => {
       close()
       io.exit(await runAll(args, io))
     },
   )
-  judging('keybroker', 'the broker, which also writes the log', '127.0.0.1:8781')
+  broking('keybroker', 'the broker, which also writes the log', '127.0.0.1:8781')
     .option('--witness <url>', 'address of the witness that was created with it', httpUrl('http://127.0.0.1:8784'))
     .option('--witness-policy <file>', 'other witnesses: a C2SP tlog-policy with their addresses')
     .action(async (args: KeybrokerArguments) => {

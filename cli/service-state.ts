@@ -9,6 +9,8 @@ import type { UnixSeconds } from '#core/time.js'
 import { type Database, openDatabase } from '#host/database.js'
 import { createSecretFile, writeFileDurably } from '#host/files.js'
 import { createSigningKeyFile } from '#host/signing-key-file.js'
+import { openKek } from '#keybroker/kek/open.js'
+import type { KekSetting } from '#keybroker/kek/setting.js'
 import { createBroker } from '#keybroker/service/keys.js'
 import { createLog } from '#transparency/storage/open.js'
 import { addLog, createWitness } from '#transparency/witness/store/state.js'
@@ -82,16 +84,19 @@ async function verifyEmpty(folder: string): Promise<void> {
  * New keys, an empty log and a witness that starts at it. The operator's explicit act, done once: services with new keys
  * are new services.
  *
- * throws  serve/exists, file/exists, log/exists, database/..., tlog/vkey
+ * kek     a key-encryption key that was made elsewhere, and can be used; without it one is made in the folder
+ * throws  serve/exists, file/exists, log/exists, database/..., tlog/vkey, kek/...
  */
 export async function createServices(
-  options: StateOptions & { readonly origin: string; readonly at: UnixSeconds },
+  options: StateOptions & { readonly origin: string; readonly at: UnixSeconds; readonly kek?: KekSetting | null },
 ): Promise<ServiceState> {
   const { folder, origin } = options
   const places = servicePlaces(folder)
   await verifyEmpty(folder)
+  const elsewhere = options.kek ?? null
+  if (elsewhere !== null) await (await openKek(elsewhere)).close()
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const { broker, adminToken } = await createBroker(places.broker)
+  const { broker, adminToken } = await createBroker(places.broker, { kek: elsewhere === null })
   await createKeyFolder(places.verifier, options.at)
   const signer = await createSigningKeyFile(places.logKey)
   const db = await database(options)

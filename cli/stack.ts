@@ -20,7 +20,7 @@ import { type Service, spawnService } from '#host/process.js'
 import { loadSigningKeyFile } from '#host/signing-key-file.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
-import { openBrokerKeys } from '#keybroker/service/keys.js'
+import { type KekSettings, openBrokerKeys } from '#keybroker/service/keys.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { httpWitness } from '#transparency/service/witness-client.js'
 import { openLog } from '#transparency/storage/open.js'
@@ -30,6 +30,8 @@ import type { WitnessClient } from '#transparency/witnesses.js'
 export interface StackOptions extends StateOptions {
   readonly log: ServiceLog
   readonly now: () => number
+  /** where the key-encryption keys live; absent: the file that `createServices` made */
+  readonly keks?: KekSettings | undefined
   /** where collateral is fetched from; absent: nothing is fetched, and what was imported is used */
   readonly fetchCollateral?: SourceArguments
 }
@@ -87,7 +89,7 @@ async function openBase(options: StackOptions, closers: Closers) {
   const signer = await loadSigningKeyFile(places.logKey)
   const verifierKeys = followKeySet(places.verifier)
   await verifierKeys() // absent or malformed keys are known now, not at the first release
-  const keys = await openBrokerKeys(places.broker)
+  const keys = await openBrokerKeys(places.broker, options.keks)
   closers.push(() => keys.close())
   const database = await openServiceDatabase(options, state)
   closers.push(() => database.close())

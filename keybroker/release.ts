@@ -177,11 +177,15 @@ async function wrapKey(
   }
 }
 
+/** Failures that are the stored row's, and not those of the provider of the key-encryption key. */
+const rowRefusals: readonly string[] = ['kek/unwrap', 'kek/key-id']
+
 async function unwrap(broker: Broker, stored: StoredModelKey, aad: Uint8Array): Promise<Uint8Array> {
   try {
     return await broker.kek.unwrapDek(stored.wrapped, aad, stored.keyId)
   } catch (cause) {
-    if (!isFailure(cause)) throw cause
+    // A token or a vault that is away says nothing about the row: asking again may help.
+    if (!isFailure(cause) || !rowRefusals.includes(cause.code)) throw cause
     const message = 'the stored key does not unwrap for what the owner signed'
     throw new Failure<BrokerCode>('broker/key', message, { cause })
   }

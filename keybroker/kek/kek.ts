@@ -13,10 +13,36 @@ export type KekCode =
   | 'kek/key-id'
   /** the file does not hold a key-encryption key */
   | 'kek/file'
+  /** what was given as `--kek` names no key; the hint is the line that does */
+  | 'kek/setting'
+  | Pkcs11Code
   | FileCode
 
+/** Failures of a token. None of them says that a row is wrong: the key cannot be used now, or not by these settings. */
+export type Pkcs11Code =
+  /** the library is absent, no PKCS #11 module, or may be written by others */
+  | 'kek/pkcs11-module'
+  /** no token of that name, or several */
+  | 'kek/pkcs11-token'
+  /** wrong, locked, expired or absent; never tried twice */
+  | 'kek/pkcs11-pin'
+  | 'kek/pkcs11-key-absent'
+  | 'kek/pkcs11-key-exists'
+  /** it may leave the token, can be read, or is another key than the one that was opened */
+  | 'kek/pkcs11-key'
+  /** the token does not offer AES-GCM as it is needed */
+  | 'kek/pkcs11-mechanism'
+  | 'kek/pkcs11-session'
+  | 'kek/pkcs11-device'
+  /** the module did not return in time; it is not asked again before it has */
+  | 'kek/pkcs11-timeout'
+  /** more requests wait for the token than it can answer in time */
+  | 'kek/pkcs11-busy'
+  /** any other return value of the module */
+  | 'kek/pkcs11-failed'
+
 /** Where a key-encryption key lives. */
-export type KekProvider = 'file'
+export type KekProvider = 'file' | 'pkcs11'
 
 /** A key-encryption key that this process can use until it is closed. */
 export interface OpenKek extends Kek {

@@ -16,6 +16,8 @@ export const tagSize = 16
 const forms = {
   /** under a key that is derived for it alone: salt (32), iv, ciphertext (32), tag */
   derived: { byte: 1, head: 32 + ivSize, body: dekSize + tagSize },
+  /** by a token, under its own key: iv, ciphertext (32), tag */
+  token: { byte: 2, head: ivSize, body: dekSize + tagSize },
 } as const
 export type WrappedForm = keyof typeof forms
 

@@ -11,8 +11,11 @@ import { Failure } from '#core/failure.js'
 import { createSecretFile, type FileCode, readSecretFile } from '#host/files.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
+import { createKekFile } from '#keybroker/kek/file.js'
 import type { OpenKek } from '#keybroker/kek/kek.js'
+import { openKek } from '#keybroker/kek/open.js'
+import { type KekRing, kekRing } from '#keybroker/kek/ring.js'
+import type { KekSetting } from '#keybroker/kek/setting.js'
 
 /** The files of a broker's folder. Each is of mode 0600 and is never written over. */
 const names = {
@@ -27,25 +30,56 @@ const names = {
 export interface BrokerKeys {
   readonly signer: SigningKey
   readonly wrapping: RecipientKey
-  readonly kek: OpenKek
+  readonly kek: KekRing
   readonly callerSecret: Uint8Array
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
   close(): Promise<void>
 }
 
+/** Where a broker's key-encryption key lives, and where the one before, while rows are wrapped again. */
+export interface KekSettings {
+  readonly current: KekSetting
+  readonly previous: readonly KekSetting[]
+}
+
+/** The file that `createBroker` makes, unless another place is named. */
+export function ownKekSettings(folder: string): KekSettings {
+  return { current: { provider: 'file', path: join(folder, names.kek) }, previous: [] }
+}
+
+/**
+ * The keys of the settings, each of which must be there.
+ *
+ * throws  kek/..., file/...; none stays open then
+ */
+export async function openKeks({ current, previous }: KekSettings): Promise<KekRing> {
+  const opened: OpenKek[] = []
+  try {
+    for (const setting of [current, ...previous]) opened.push(await openKek(setting))
+  } catch (error) {
+    for (const one of opened) await one.close()
+    throw error
+  }
+  return kekRing(opened[0]!, opened.slice(1))
+}
+
 /**
  * A new broker's keys stand in `folder`, which is made when it is not there. The operator's explicit act: a broker with
  * new keys is a new broker, and nothing that another one stored opens again.
  *
+ * kek      whether the key-encryption key is made there too; another one was made elsewhere
  * returns  the broker's thumbprint, which owners pin, and the admin token: it is shown this once and not kept
  * throws   file/exists
  */
-export async function createBroker(folder: string): Promise<{ readonly broker: string; readonly adminToken: string }> {
+export async function createBroker(
+  folder: string,
+  { kek }: { readonly kek: boolean } = { kek: true },
+): Promise<{ readonly broker: string; readonly adminToken: string }> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const signer = await createSigningKeyFile(join(folder, names.signing), 'Ed25519')
   await createWrappingKey(join(folder, names.wrapping))
-  await createKekFile(join(folder, names.kek))
+  if (kek) await createKekFile(join(folder, names.kek))
   const callerSecret = randomBytes(32)
   await createSecretFile(join(folder, names.callerSecret), callerSecret)
   wipe(callerSecret)
@@ -69,14 +103,15 @@ async function createWrappingKey(path: string): Promise<void> {
 /**
  * The keys of a broker that was created here. One that is missing is fatal: it is never made anew on the way.
  *
- * throws  file/absent, file/permissions, file/kind, file/size, kek/file, crypto/key
+ * keks    where the key-encryption keys live; default: the one file in the folder
+ * throws  file/absent, file/permissions, file/kind, file/size, kek/..., crypto/key
  */
-export async function openBrokerKeys(folder: string): Promise<BrokerKeys> {
+export async function openBrokerKeys(folder: string, keks: KekSettings = ownKekSettings(folder)): Promise<BrokerKeys> {
   const signer = await loadSigningKeyFile(join(folder, names.signing))
   const wrapping = await readWrappingKey(join(folder, names.wrapping))
   const callerSecret = await readSized(join(folder, names.callerSecret), 32)
   const adminTokenDigest = await readAdminTokenDigest(folder)
-  const kek = await openKekFile(join(folder, names.kek))
+  const kek = await openKeks(keks)
   return {
     signer,
     wrapping,

@@ -1,0 +1,105 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { isFailure } from '#core/failure.js'
+import { kekForms, parseKekSetting } from '#keybroker/kek/setting.js'
+
+const module = 'module-path=/usr/lib/m.so'
+const pin = 'pin-source=file:/run/pin'
+
+/** The code and the line that mends it. */
+function refusal(text: string): { code: string; message: string; hint: string } {
+  try {
+    parseKekSetting(text)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return { code: error.code, message: error.message, hint: String(error.detail?.hint) }
+  }
+  throw new Error(`${text} was taken`)
+}
+
+describe('what --kek names', () => {
+  test('the forms that are shown are taken', () => {
+    expect(parseKekSetting(kekForms.file)).toEqual({ provider: 'file', path: '/etc/claviger/kek.key' })
+    expect(parseKekSetting(kekForms.pkcs11)).toEqual({
+      provider: 'pkcs11',
+      modulePath: '/usr/lib/softhsm/libsofthsm2.so',
+      token: { label: 'claviger', serial: null },
+      object: { label: 'kek', id: null },
+      pinFile: '/etc/claviger/pin',
+    })
+  })
+
+  test('a PKCS #11 URI with every attribute, percent-encoded', () => {
+    const text = `pkcs11:token=My%20token;serial=0a1B;object=%C3%A4;id=%01a%fF;type=secret-key?${module}&pin-source=/run/pin`
+    expect(parseKekSetting(text)).toEqual({
+      provider: 'pkcs11',
+      modulePath: '/usr/lib/m.so',
+      token: { label: 'My token', serial: '0a1B' },
+      object: { label: 'ä', id: Uint8Array.of(1, 0x61, 0xff) },
+      pinFile: '/run/pin',
+    })
+  })
+
+  test.each([
+    ['nothing', '', 'names none', 'file:'],
+    ['a path alone', '/etc/kek', 'names none', 'pkcs11:token='],
+    ['another scheme', 'aws:key', 'names none', 'file:'],
+    ['a relative file', 'file:kek', 'not absolute', 'file:/etc/claviger/kek.key'],
+    ['a PIN on the command line', `pkcs11:token=a;object=b?${module}&pin-value=1234`, 'pin-value', 'mode 0600'],
+    ['no token', `pkcs11:object=b?${module}&${pin}`, 'no token is named', 'token='],
+    ['no key', `pkcs11:token=a?${module}&${pin}`, 'no key is named', 'object='],
+    ['no module', `pkcs11:token=a;object=b?${pin}`, 'module-path is absent', 'module-path='],
+    ['no PIN file', `pkcs11:token=a;object=b?${module}`, 'pin-source is absent', 'pin-source='],
+    ['a relative module', `pkcs11:token=a;object=b?module-path=m.so&${pin}`, 'not absolute', 'pkcs11:'],
+    ['a command as a PIN source', `pkcs11:token=a;object=b?${module}&pin-source=|cmd`, 'not absolute', 'pin-source='],
+    ['an attribute twice', `pkcs11:token=a;token=b;object=b?${module}&${pin}`, 'twice', 'pkcs11:'],
+    ['an empty attribute', `pkcs11:token=;object=b?${module}&${pin}`, 'token is empty', 'pkcs11:'],
+    ['an unknown attribute', `pkcs11:token=a;object=b;slot-id=1?${module}&${pin}`, '"slot-id"', 'pkcs11:'],
+    ['another type of object', `pkcs11:token=a;object=b;type=private?${module}&${pin}`, 'not secret-key', 'type'],
+    ['half an escape', `pkcs11:token=%E4;object=b?${module}&${pin}`, 'UTF-8', '%25'],
+    ['an id that is no bytes', `pkcs11:token=a;id=%zz?${module}&${pin}`, 'percent-encoded', '%XX'],
+    ['a label of 33 bytes', `pkcs11:token=${'a'.repeat(33)};object=b?${module}&${pin}`, '32 bytes', 'pkcs11:'],
+    ['more than 2,048 characters', `file:/${'a'.repeat(2048)}`, '2048', 'file:'],
+  ])('refuses %s, and says what mends it', (_name, text, message, hint) => {
+    const refused = refusal(text)
+    expect(refused.code).toBe('kek/setting')
+    expect(refused.message).toContain(message)
+    expect(refused.hint).toContain(hint)
+  })
+
+  test('refuses a secret without repeating it', () => {
+    const text = `pkcs11:token=a;object=b?${module}&pin-value=83920174`
+    expect(JSON.stringify(refusal(text))).not.toContain('83920174')
+  })
+
+  test('any text is a setting or a failure of its own', () => {
+    const piece = fc.constantFrom(
+      'pkcs11:',
+      'file:',
+      '/',
+      ';',
+      '?',
+      '&',
+      '=',
+      'token',
+      'object',
+      '%',
+      '%4',
+      'id',
+      module,
+    )
+    const text = fc.oneof(
+      fc.string(),
+      fc.array(fc.oneof(piece, fc.string({ maxLength: 3 }))).map((all) => all.join('')),
+    )
+    fc.assert(
+      fc.property(text, (one) => {
+        try {
+          parseKekSetting(one)
+        } catch (error) {
+          expect(isFailure(error) && error.code).toBe('kek/setting')
+        }
+      }),
+    )
+  })
+})
