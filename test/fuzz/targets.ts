@@ -2,5 +2,6 @@
 import type { Target } from './target.js'
 import { attestTargets } from './targets-attest.js'
 import { coreTargets } from './targets-core.js'
+import { serviceTargets } from './targets-services.js'
 
-export const targets: Readonly<Record<string, Target>> = { ...coreTargets, ...attestTargets }
+export const targets: Readonly<Record<string, Target>> = { ...coreTargets, ...attestTargets, ...serviceTargets }
