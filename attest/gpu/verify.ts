@@ -72,9 +72,9 @@ export async function verifyGpu(
   const nonce = verifyOneNonce(reports)
   trace('gpu/nonce', toHex(nonce))
   for (const [i, report] of reports.entries()) await verifyReportSignature(report, identities[i]!)
-  trace('gpu/signature')
+  trace('gpu/signature', () => `${reports.length} good, each by the key of its own device`)
   for (const [i, report] of reports.entries()) verifyFirmware(report, identities[i]!)
-  trace('gpu/firmware')
+  trace('gpu/firmware', () => firmwareOf(reports, identities))
   const parts = reports.map((report, i) => ({ report, identity: identities[i]! }))
   const rims = await verifyRims(evidence.rims, parts, anchors, at, caches)
   if (evidence.rims.length > 0) trace('gpu/rim', () => evidence.rims.map(({ id }) => id).join(', '))
@@ -98,6 +98,13 @@ function comparedOf(devices: readonly VerifiedDevice[]): string {
 function countOf(reports: readonly GpuReport[]): string {
   const gpus = reports.filter((one) => one.kind === 'gpu').length
   return `${gpus} GPUs, ${reports.length - gpus} switches`
+}
+
+/** The firmware of each certificate, and whose reports leave it out. */
+function firmwareOf(reports: readonly GpuReport[], identities: readonly DeviceIdentity[]): string {
+  return reports
+    .map(({ opaque }, i) => `${toHex(identities[i]!.fwid)}${opaque.fwid === null ? ' (not in the report)' : ''}`)
+    .join(', ')
 }
 
 /** One device cannot be counted twice, whatever certificates it shows. */

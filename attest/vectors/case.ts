@@ -4,6 +4,7 @@
  */
 
 import type { AppraisalPolicy } from '#attest/appraise-under.js'
+import type { TracedStep } from '#attest/trace.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import {
   either,
@@ -22,6 +23,7 @@ import {
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { PartEvidence } from '#core/wire/evidence.js'
 import { type CollateralFloor, collateralFloorsShape } from '#core/wire/trust-file.js'
 
 /** Failures of reading a case. */
@@ -65,9 +67,10 @@ const variantShape = reading({
 export type Variant = Shaped<typeof variantShape>
 
 /**
- * One case. `code`, `simulatedRoots`, `collateralFloors` and `tenantClass` stand in our own minted cases only: the
- * failure code or the check that must decide, the throwaway roots it is minted under, the oldest lists that the reader
- * takes, and the class of the tenant it is appraised for.
+ * One case. `code`, `simulatedRoots`, `collateralFloors`, `rimIds` and `tenantClass` stand in our own minted cases only:
+ * the failure code or the check that must decide, the throwaway roots it is minted under, the oldest lists that the reader
+ * takes, ids of RIMs by their role where they are other than what the devices ask for, and the class of the tenant it is
+ * appraised for.
  */
 const caseShape = reading({
   tee: string(),
@@ -82,6 +85,7 @@ const caseShape = reading({
   code: optional(string()),
   simulatedRoots: optional(list(hex(32), { max: 4 })),
   collateralFloors: optional(collateralFloorsShape),
+  rimIds: optional(record(string({ max: 100 }), { max: 8 })),
   tenantClass: optional(oneOf('production', 'development')),
   expected: optional((value) => value ?? null),
   variants: optional(list(variantShape, { max: 100 })),
@@ -104,6 +108,8 @@ export interface Judgement {
   readonly overall: 'pass' | 'fail'
   /** the failure code, or the id of the first check that refused */
   readonly code: string | null
+  /** the trace of each part, its machine first; none where its envelope was refused before it was any evidence */
+  readonly parts: readonly { readonly kind: PartEvidence['kind']; readonly steps: readonly TracedStep[] }[]
 }
 
 /** Everything one run of a case depends on. A variant changes one member. */
@@ -116,6 +122,7 @@ export interface CaseInput {
   /** first and last time of answers that were not fetched at one time; none where all are to be judged at `at` */
   readonly ocspWindows: readonly (readonly number[])[]
   readonly simulatedRoots: readonly string[]
+  readonly rimIds: Readonly<Record<string, string>>
   readonly collateralFloors: readonly CollateralFloor[]
   readonly tenantClass: 'production' | 'development'
   readonly policy: AppraisalPolicy

@@ -1,10 +1,11 @@
 import { appraiseEvidence } from '#attest/appraise.js'
+import type { AttestationResult } from '#attest/result.js'
 import type { CaseInput, Judgement } from '#attest/vectors/case.js'
 import { roleOf } from '#attest/vectors/judge.js'
 import { parseJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
 import { bindingShape, reportDataOf } from '#core/wire/binding.js'
-import { evidenceShape } from '#core/wire/evidence.js'
+import { evidenceShape, type PartEvidence } from '#core/wire/evidence.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 
 /**
@@ -38,9 +39,10 @@ export async function judgeComposite(input: CaseInput): Promise<Judgement> {
       crypto: result.failure === null ? 'pass' : 'fail',
       overall: refused ? 'fail' : 'pass',
       code: result.failure ?? refused?.id ?? null,
+      parts: result.parts.length > 0 ? result.parts : [result as AttestationResult<PartEvidence>],
     }
   } catch (error) {
     if (!isFailure(error)) throw error
-    return { crypto: 'fail', overall: 'fail', code: error.code }
+    return { crypto: 'fail', overall: 'fail', code: error.code, parts: [] }
   }
 }

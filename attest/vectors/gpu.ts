@@ -37,7 +37,8 @@ function wholeEvidence(input: CaseInput, alone: GpuEvidence, { devices }: GpuCla
   const rims = new Map<string, Uint8Array>()
   const add = (id: string | null, role: string) => {
     const bytes = input.roles.get(role)
-    if (id !== null && bytes) rims.set(id, bytes)
+    const own = Object.hasOwn(input.rimIds, role) ? input.rimIds[role]! : id
+    if (own !== null && bytes) rims.set(own, bytes)
   }
   for (const { kind, rimIds } of devices) {
     add(rimIds.driver, 'driverRim')
@@ -87,7 +88,8 @@ async function judgeWithCollateral(input: CaseInput): Promise<Judgement> {
     claims = (await verifyEvidence(alone, { simulatedRoots: input.simulatedRoots }, input.at)).claims
   } catch (error) {
     if (!isFailure(error)) throw error
-    return { crypto: 'fail', overall: 'fail', code: error.code }
+    // What fails alone fails here too, and with its trace.
+    return judge<PartEvidence>(input, () => devicesAlone(input))
   }
   return { ...(await judge<PartEvidence>(input, () => wholeEvidence(input, alone, claims))), crypto: 'pass' }
 }

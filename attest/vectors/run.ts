@@ -30,6 +30,8 @@ export interface Line {
   /** why the case is wrong where it does not agree; null where it agrees, and where nobody knows better */
   readonly disputed: string | null
   readonly note: string
+  /** how it came out; null where it could not be judged */
+  readonly judged: Judgement | null
 }
 export type CaseReport =
   | { readonly kind: 'run'; readonly lines: readonly Line[] }
@@ -95,7 +97,7 @@ export async function runCase(
     return { kind: 'run', lines }
   } catch (error) {
     if (!isFailure(error)) throw error
-    return { kind: 'run', lines: [line(name, [`case cannot be read: ${error.message}`], '')] }
+    return { kind: 'run', lines: [line(name, [`case cannot be read: ${error.message}`], '', null)] }
   }
 }
 
@@ -116,6 +118,7 @@ export function inputOf(one: Case, files: CaseFiles): CaseInput {
     simulatedRoots: simulatedRoots ?? [],
     ocspWindows: Object.values(one.ocspWindows ?? {}),
     collateralFloors: one.collateralFloors ?? [],
+    rimIds: one.rimIds ?? {},
     tenantClass: one.tenantClass ?? (simulatedRoots ? 'development' : 'production'),
     policy: policyFor(one),
   }
@@ -132,7 +135,7 @@ async function baseLine(name: string, one: Case, kind: Kind, input: CaseInput): 
     ...(one.expected === undefined || one.expected === null ? [] : await kind.differences(one.expected, input)),
   ]
   const skipped = input.policy.skips.length > 0 ? `, skipped: ${input.policy.skips.join(', ')}` : ''
-  return line(name, problems, `${one.expect}${because(judged)}${skipped}`)
+  return line(name, problems, `${one.expect}${because(judged)}${skipped}`, judged)
 }
 
 async function variantLine(
@@ -150,19 +153,20 @@ async function variantLine(
     changed = applyVariant(one, input, variant, files, pinnedChains)
   } catch (error) {
     if (!isFailure(error)) throw error
-    return line(label, [error.message], '')
+    return line(label, [error.message], '', null)
   }
   const judged = await kind.judge(changed)
   const problems =
     judged.overall === variant.expect ? [] : [`expected ${variant.expect}, is ${judged.overall}${because(judged)}`]
-  const found = line(label, [...problems, ...codeProblem(variant.code, judged)], `${variant.expect}${because(judged)}`)
+  const all = [...problems, ...codeProblem(variant.code, judged)]
+  const found = line(label, all, `${variant.expect}${because(judged)}`, judged)
   const bytes = variant.mutate && changed.roles.get(variant.mutate.file)
   if (found.problem === null || judged.overall !== 'pass' || !bytes) return found
   return { ...found, disputed: disputedPasses.get(toHex(sha256(bytes))) ?? null }
 }
 
-function line(name: string, problems: readonly string[], note: string): Line {
-  return { name, problem: problems.length > 0 ? problems.join('; ') : null, disputed: null, note }
+function line(name: string, problems: readonly string[], note: string, judged: Judgement | null): Line {
+  return { name, problem: problems.length > 0 ? problems.join('; ') : null, disputed: null, note, judged }
 }
 function because(judged: Judgement): string {
   return judged.code === null ? '' : ` (${judged.code})`

@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { assemble } from '#attest/assemble.js'
+import { poolOf } from '#attest/pool.js'
 import { type Form, forms, recognise } from '#attest/recognise.js'
 import { concat, fromBase64, fromHex, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
@@ -75,6 +77,12 @@ describe('recognise', () => {
       }),
     ]
     for (const bytes of none) expect(codeOf(() => recognise(bytes))).toBe('evidence/unrecognised')
+  })
+
+  test('takes no file beyond its bound, and makes no envelope of what another place takes apart', () => {
+    expect(codeOf(() => recognise(new Uint8Array(16 * 1024 * 1024 + 1)))).toBe('evidence/size')
+    const message = recognise(samples.get('kbs-attestation')!)
+    expect(codeOf(() => assemble(message, poolOf([])))).toBe('evidence/unverified-form')
   })
 
   test('bytes are of one form at most, and nothing but a Failure is thrown', () => {

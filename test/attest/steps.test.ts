@@ -15,12 +15,6 @@ const kinds = Object.entries(catalogue)
 const named = (part: 'steps' | 'checks') =>
   new Set(kinds.flatMap(([, kind]) => kind[part].map((step) => step.id))) as ReadonlySet<string>
 
-const minted = join(import.meta.dirname, '../vectors')
-const casesOf = (kind: string) =>
-  readdirSync(join(minted, kind), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => JSON.parse(readFileSync(join(minted, kind, entry.name, 'case.json'), 'utf8')))
-
 describe('catalogue of steps', () => {
   test('every step that a verification tells is in it, and the other way round', () => {
     const told = idsIn(/\btrace\(\s*'([^']+)'/g)
@@ -42,22 +36,6 @@ describe('catalogue of steps', () => {
       expect(step.id).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*(\/[a-z0-9]+(-[a-z0-9]+)*)?$/)
       for (const text of [step.document, step.section, step.expected]) expect(text.length).toBeGreaterThan(2)
     }
-  })
-
-  test.each(kinds)('%s: every comparison has a minted case that it alone refuses', (name, kind) => {
-    // What an enclave shares with a TD, and a vTPM's hardware with the same hardware alone, is one code and one set of cases.
-    const shared: Readonly<Record<string, readonly string[]>> = {
-      sgx: ['sgx', 'tdx'],
-      'azure-snp': ['azure', 'snp'],
-      'azure-tdx': ['azure', 'tdx'],
-    }
-    const folders = shared[name] ?? [name]
-    // What is compared of any machine's devices is one code too.
-    const refused = new Set([...folders, 'composite'].flatMap(casesOf).map((one) => one.code))
-    // Only hardware encrypts memory, and the check on debugging comes first: attest/appraise tests raise this one.
-    const elsewhere = ['memory-encryption']
-    const missing = kind.checks.map((check) => check.id).filter((id) => !refused.has(id) && !elsewhere.includes(id))
-    expect(missing).toEqual([])
   })
 })
 

@@ -60,7 +60,9 @@ describe('the trace of a result', () => {
   })
 
   test('of a failed verification: passed steps, the failed one with code and hint, then nothing but skips', async () => {
-    for (const one of snpCases.filter(({ crypto }) => crypto === 'fail')) {
+    // What the envelope refuses is verified nowhere.
+    const verified = snpCases.filter(({ crypto, code }) => crypto === 'fail' && !code!.startsWith('shape/'))
+    for (const one of verified) {
       const { steps } = await appraiseEvidence(await mintEvidence(one.broken), anchorsOf(one), input)
       const at = steps.findIndex((step) => step.verdict === 'fail')
       expect(steps[at], one.name).toMatchObject({ code: one.code, hint: fixes[one.code as keyof typeof fixes] })

@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { fixes } from '#attest/fixes.js'
+import { parseCase } from '#attest/vectors/case.js'
+import { applyVariant, inputOf } from '#attest/vectors/run.js'
 import { runVectors } from '#cli/vectors.js'
+import { utf8 } from '#core/bytes/bytes.js'
+import { codeOf } from '../fakes/code-of.js'
 import { outside } from '../fakes/outside.js'
 
 async function run(folder: string): Promise<{ readonly code: number; readonly lines: readonly string[] }> {
@@ -119,6 +123,18 @@ describe('a case that does not agree', () => {
   ])('is counted as failed when it %s', async (_, change, message) => {
     const lines = await runAltered((one) => Object.assign(one, change))
     expect(lines.some((line) => line.startsWith('FAILED') && message.test(line))).toBe(true)
+  })
+
+  test('is refused by code where it says what it cannot be about', () => {
+    const good = readCase('genoa-good')
+    const bytes = (value: unknown) => utf8(JSON.stringify(value))
+    const one = parseCase(bytes(good))
+    const files = (name: string) => new Uint8Array(readFileSync(join(minted, 'genoa-good', name)))
+    const variant = { name: 'v', expect: 'fail' } as never
+    expect(codeOf(() => parseCase(bytes({ ...good, validAt: '2026-13-01T00:00:00Z' })))).toBe('case/form')
+    expect(codeOf(() => inputOf(one, () => undefined))).toBe('case/file')
+    const input = inputOf(one, files)
+    expect(codeOf(() => applyVariant(one, input, variant, files, new Map()))).toBe('case/variant')
   })
 
   test('of a kind that is not built is listed as skipped and counted in neither', async () => {

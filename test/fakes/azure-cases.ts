@@ -6,6 +6,8 @@ import type { VtpmReferenceValues } from '#core/wire/reference-values.js'
 import { defaultPolicy } from '#runtime/attester/simulated/report.js'
 import { type AzureBreakage, azureKeys, azureReportData, jwkOf } from './azure.js'
 import { dcapKeys, level } from './dcap.js'
+import { type DcapCase, tdxCases } from './dcap-cases.js'
+import { type SnpCase, snpCases } from './snp-cases.js'
 
 /** One minted case: a good virtual machine with one thing done differently, and what must come of it; see SnpCase. */
 export interface AzureCase {
@@ -16,6 +18,8 @@ export interface AzureCase {
   readonly values?: Partial<VtpmReferenceValues> | null
   readonly tenantClass?: 'production'
   readonly unknownRoot?: true
+  /** what the owner accepts of the hardware beneath */
+  readonly hardware?: DcapCase['values'] | SnpCase['values']
   /** extra data as it is, where it is not made of report data */
   readonly nonce?: Uint8Array
 }
@@ -249,4 +253,90 @@ const judged: readonly AzureCase[] = [
   ),
 ]
 
-export const azureCases: readonly AzureCase[] = [...good, ...reports, ...runtimes, ...quotes, ...challenges, ...judged]
+/** The case with the hardware of the other kind beneath: what a vTPM says is judged by one code, and shown of each. */
+const onTd = (one: AzureCase): AzureCase => ({ ...one, name: `td-${one.name}`, broken: { ...one.broken, ...tdx } })
+const ofVtpm = [
+  'root-that-nobody-named',
+  'report-data-goes-on',
+  'runtime-data-with-a-member-twice',
+  'no-attestation-key',
+  'quote-by-another-key',
+  'value-of-a-pcr-changed',
+  'extra-data-of-another-challenge',
+  'extra-data-cut',
+  'no-reference-values',
+  'simulated-for-a-production-tenant',
+  'tpm-that-is-not-enabled',
+  'secure-boot-off',
+  'console-on',
+  'vm-not-listed',
+]
+const vtpmOfTds = [...reports, ...runtimes, ...quotes, ...challenges, ...judged]
+  .filter(({ name }) => ofVtpm.includes(name) || /^pcr-\d+-not-listed$/.test(name))
+  .map((one) => onTd(one.code === 'snp/unknown-root' ? { ...one, code: 'dcap/unknown-root' } : one))
+
+/** Of each refusal of the hardware alone the first case, with a vTPM above it. The challenge is the vTPM's. */
+function firstOfEach<C extends SnpCase | DcapCase>(cases: readonly C[]): readonly C[] {
+  const own = ['report-data', 'platform', 'reference-values', 'vmpl', 'event-log-form', 'event-log-replay']
+  const refusals = cases.filter(({ code, crypto }) => crypto === 'pass' && code !== null && !own.includes(code))
+  return refusals.filter(({ code }, i) => refusals.findIndex((one) => one.code === code) === i)
+}
+const named = <C extends { readonly name: string }>(cases: readonly C[], ...names: readonly string[]): readonly C[] =>
+  names.map((name) => cases.find((one) => one.name === name)!)
+const overSnp = (one: SnpCase): AzureCase => ({
+  name: `snp-${one.name}`,
+  code: one.code,
+  crypto: one.crypto,
+  broken: { snp: one.broken },
+  hardware: one.values ?? {},
+})
+const overTdx = (one: DcapCase): AzureCase => ({
+  name: `tdx-${one.name}`,
+  code: one.code,
+  crypto: one.crypto,
+  broken: { ...tdx, tdx: one.broken },
+  hardware: one.values ?? {},
+})
+const hardware: readonly AzureCase[] = [
+  ...firstOfEach(snpCases).map(overSnp),
+  { ...refused('vmpl', 'snp-vmpl-not-accepted', {}), hardware: { vmpls: [1] } },
+  ...named(
+    snpCases,
+    'version-6',
+    'leaf-expired',
+    'crl-stale',
+    'intermediate-revoked',
+    'cpuid-of-another-product',
+    'tcb-newer-than-certificate',
+    'other-chip',
+    'certificate-with-a-length-of-more-bytes',
+    'certificate-without-a-length',
+  ).map(overSnp),
+  ...firstOfEach(tdxCases).map(overTdx),
+  ...named(
+    tdxCases,
+    'pck-certificate-expired',
+    'pck-certificate-revoked',
+    'tcb-info-stale',
+    'tcb-info-with-a-member-twice',
+    'tcb-info-of-another-family',
+    'module-of-another-signer',
+    'qe-report-signed-by-another-key',
+    'qe-report-names-another-key',
+    'qe-of-another-signer',
+    'byte-inside-signature-data',
+    'pck-certificate-with-a-length-of-more-bytes',
+    'pck-certificate-without-a-length',
+  ).map(overTdx),
+]
+
+export const azureCases: readonly AzureCase[] = [
+  ...good,
+  ...reports,
+  ...runtimes,
+  ...quotes,
+  ...challenges,
+  ...judged,
+  ...vtpmOfTds,
+  ...hardware,
+]

@@ -3,7 +3,12 @@ import { sha256 } from '#core/crypto/hash.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { formatTime } from '#core/time.js'
-import type { ReferenceValues, VtpmReferenceValues } from '#core/wire/reference-values.js'
+import type {
+  ReferenceValues,
+  SnpReferenceValues,
+  TdxReferenceValues,
+  VtpmReferenceValues,
+} from '#core/wire/reference-values.js'
 import { azureReportData, mintAzureEvidence } from './azure.js'
 import { type AzureCase, azureCases } from './azure-cases.js'
 import { dcapRootDigest, mintDcap } from './dcap.js'
@@ -11,11 +16,14 @@ import { testTdxValues } from './dcap-vectors.js'
 import { testReferenceValues, testRootDigest, testTime } from './platform.js'
 
 /** Reference values that a good minted virtual machine meets. */
-export function testAzureValues(overrides: Partial<VtpmReferenceValues> = {}): ReferenceValues {
+export function testAzureValues(
+  overrides: Partial<VtpmReferenceValues> = {},
+  hardware: AzureCase['hardware'] = {},
+): ReferenceValues {
   const pcrs = Object.fromEntries([4, 7].map((i) => [String(i), [toHex(new Uint8Array(32).fill(i + 1))]]))
   const vtpm = { pcrs, requireSecureBoot: true, allowConsole: false, ...overrides } as VtpmReferenceValues
-  const { snp } = testReferenceValues()
-  const { tdx } = testTdxValues()
+  const { snp } = testReferenceValues(hardware as Partial<SnpReferenceValues>)
+  const { tdx } = testTdxValues(hardware as Partial<TdxReferenceValues>)
   return { 'azure-snp': { ...vtpm, snp: snp! }, 'azure-tdx': { ...vtpm, tdx: tdx! } }
 }
 
@@ -25,6 +33,7 @@ const names: Readonly<Record<string, string>> = {
   tpmQuoteSignature: 'tpm-quote.sig',
   pcrs: 'pcrs-sha256.json',
   vcek: 'vcek.pem',
+  vlek: 'vlek.pem',
   certChain: 'ask-ark.pem',
   crl: 'root.crl',
   tdQuote: 'td-quote.bin',
@@ -39,6 +48,15 @@ const names: Readonly<Record<string, string>> = {
 const pem = (...certificates: readonly Uint8Array[]) =>
   utf8(certificates.map((der) => encodePem(der, 'CERTIFICATE')).join(''))
 
+/** Of the hardware beneath where a case has values of it, else of both kinds, so that cases share the file. */
+function valuesOf({ values, hardware, broken }: AzureCase): ReferenceValues {
+  if (values === null) return {}
+  const both = testAzureValues(values, hardware)
+  if (!hardware || Object.keys(hardware).length === 0) return both
+  const kind = `azure-${broken.hardware ?? 'snp'}` as const
+  return { [kind]: both[kind] }
+}
+
 /** The files of one minted case, as in a published one; values of PCRs by index. */
 async function filesOf(one: AzureCase): Promise<ReadonlyMap<string, Uint8Array>> {
   const evidence = await mintAzureEvidence(one.broken)
@@ -48,10 +66,10 @@ async function filesOf(one: AzureCase): Promise<ReadonlyMap<string, Uint8Array>>
     ['tpmQuoteMessage', fromBase64(evidence.tpmQuote)],
     ['tpmQuoteSignature', fromBase64(evidence.tpmSignature)],
     ['pcrs', canonicalJson(Object.fromEntries(pcrs))],
-    ['referenceValues', canonicalJson(one.values === null ? {} : testAzureValues(one.values))],
+    ['referenceValues', canonicalJson(valuesOf(one))],
   ])
   if (evidence.kind === 'azure-snp') {
-    files.set('vcek', pem(fromBase64(evidence.vek)))
+    files.set(one.broken.snp?.cspId === undefined ? 'vcek' : 'vlek', pem(fromBase64(evidence.vek)))
     files.set('certChain', pem(fromBase64(evidence.ask), fromBase64(evidence.ark)))
     if (evidence.crl !== null) files.set('crl', fromBase64(evidence.crl))
     return files

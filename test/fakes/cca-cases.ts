@@ -4,6 +4,7 @@ import { sha384, sha512 } from '#core/crypto/hash.js'
 import { type Cbor, type CborKey, encodeCbor } from '#core/encoding/cbor.js'
 import type { CcaReferenceValues } from '#core/wire/reference-values.js'
 import { type CcaBreakage, type ClaimMap, ccaKeys, ccaReportData, claims, coseKeyOf, pointOf, wrapped } from './cca.js'
+import { withLongLength, withoutLength } from './non-der.js'
 
 /** One minted case: a good token with one thing done differently, and what must come of it; see SnpCase. */
 export interface CcaCase {
@@ -259,6 +260,12 @@ const bindings: readonly CcaCase[] = [
   unverified('cca/platform-key', 'platform-key-is-no-key', { platformKey: bytes(0, 120) }),
   unverified('cca/platform-key', 'platform-key-with-a-byte-behind-it', {
     platformKey: concat(ccaKeys.platform256.spki, new Uint8Array(1)),
+  }),
+  unverified('cca/platform-key', 'platform-key-with-a-length-of-more-bytes', {
+    platformKey: withLongLength(ccaKeys.platform256.spki),
+  }),
+  unverified('cca/platform-key', 'platform-key-without-a-length', {
+    platformKey: withoutLength(ccaKeys.platform256.spki),
   }),
   unverified('cca/platform-key', 'platform-key-is-a-bare-point', { platformKey: pointOf(ccaKeys.platform) }),
   unverified('cca/unknown-key', 'platform-key-that-nobody-named', {}, { unknownKey: true }),

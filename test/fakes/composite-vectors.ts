@@ -7,11 +7,15 @@ import type { DeviceEvidence, MachineEvidence } from '#core/wire/evidence.js'
 import type { GpuReferenceValues, ReferenceValues } from '#core/wire/reference-values.js'
 import { defaultPolicy } from '#runtime/attester/simulated/report.js'
 import { testAzureValues } from './azure-vectors.js'
+import { ccaKeyDigests } from './cca.js'
+import { testCcaValues } from './cca-vectors.js'
 import { bound, challenge, type Machine, mintComposite, mintDevices, mintMachine } from './composite.js'
 import { dcapRootDigest } from './dcap.js'
-import { testTdxValues } from './dcap-vectors.js'
+import { testSgxValues, testTdxValues } from './dcap-vectors.js'
 import { gpuRootDigest, pdiOf } from './gpu.js'
 import { testGpuValues } from './gpu-vectors.js'
+import { nitroRootDigest } from './nitro.js'
+import { testNitroValues } from './nitro-vectors.js'
 import { testReferenceValues, testRootDigest, testTime } from './platform.js'
 
 /** One minted case: a good node with one thing done differently, and what must come of it; see SnpCase. */
@@ -60,8 +64,8 @@ async function good(kind: Machine = 'snp', devices: Parameters<typeof mintDevice
   return { cpu: evidence.cpu, devices: evidence.devices, binding, reportData: reportDataOf(binding) }
 }
 /** A machine that binds what its binding says, whatever came along. */
-async function alone(binding: Binding): Promise<Node> {
-  return { cpu: await mintMachine('snp', reportDataOf(binding)), devices: null, binding }
+async function alone(binding: Binding, kind: Machine = 'snp'): Promise<Node> {
+  return { cpu: await mintMachine(kind, reportDataOf(binding)), devices: null, binding }
 }
 /** A node whose devices are taken as they come: the machine binds exactly them. */
 async function taking(devices: readonly DeviceEvidence[]): Promise<Node> {
@@ -138,10 +142,29 @@ const cases: readonly CompositeCase[] = [
   unverified('snp/unknown-root', 'root-of-the-machine-that-nobody-named', () => good(), { roots: [gpuRootDigest] }),
 ]
 
+/** That devices belong to a machine is judged by one code for all kinds, and shown of each. */
+const everyKind: readonly Machine[] = ['tdx', 'sgx', 'azure-snp', 'azure-tdx', 'nitro', 'cca']
+const ofEveryKind = everyKind.flatMap((kind): readonly CompositeCase[] => {
+  const own = kind === 'nitro' ? [nitroRootDigest] : kind === 'cca' ? ccaKeyDigests : [testRootDigest, dcapRootDigest]
+  const more = { roots: [...own, gpuRootDigest] }
+  return [
+    ...(kind === 'tdx' || kind === 'azure-snp' ? [] : [passes(`${kind}-and-device`, () => good(kind), more)]),
+    refused('devices', `${kind}-alone-where-devices-are-asked-for`, () => alone(challenge(), kind), more),
+    refused(
+      'devices-digest',
+      `${kind}-that-does-not-bind-the-devices`,
+      async () => ({ ...(await alone(challenge(), kind)), devices: [await mintDevices(challenge(), [{}])] }),
+      more,
+    ),
+  ]
+})
+
 const names = { cpu: 'cpu.json', devices: 'devices.json', binding: 'binding.json', values: 'reference-values.json' }
 
 async function filesOf(node: Node, gpu: CompositeCase['gpu']): Promise<ReadonlyMap<string, Uint8Array>> {
-  const machine: ReferenceValues = { ...testReferenceValues(), ...testTdxValues(), ...testAzureValues() }
+  const kinds: ReferenceValues = { ...testSgxValues(), ...testNitroValues(), ...testCcaValues() }
+  const first: ReferenceValues = { ...testReferenceValues(), ...testTdxValues(), ...testAzureValues() }
+  const machine = node.cpu.kind in kinds ? kinds : first
   const values = gpu === null ? machine : { ...machine, ...testGpuValues(gpu) }
   return new Map([
     ['cpu', canonicalJson(node.cpu)],
@@ -155,7 +178,7 @@ async function filesOf(node: Node, gpu: CompositeCase['gpu']): Promise<ReadonlyM
 export async function mintCompositeVectors(): Promise<ReadonlyMap<string, Uint8Array>> {
   const out = new Map<string, Uint8Array>()
   const known = new Map<string, string>()
-  for (const one of cases) {
+  for (const one of [...cases, ...ofEveryKind]) {
     const node = await one.mint()
     const files: Record<string, string> = {}
     for (const [role, bytes] of await filesOf(node, one.gpu)) {

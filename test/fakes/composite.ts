@@ -1,3 +1,4 @@
+import { realmClaim } from '#attest/cca/layout.js'
 import {
   type Binding,
   deviceNonceOf,
@@ -10,8 +11,10 @@ import {
 } from '#core/wire/binding.js'
 import type { CompositeEvidence, DeviceEvidence, MachineEvidence } from '#core/wire/evidence.js'
 import { mintAzureEvidence } from './azure.js'
+import { mintCcaEvidence } from './cca.js'
 import { mintDcapEvidence } from './dcap.js'
 import { type MintDevice, mintGpuEvidence } from './gpu.js'
+import { mintNitroEvidence } from './nitro.js'
 import { type Breakage, mintEvidence } from './snp.js'
 
 /** What one node is asked: devices answer it first, then the machine binds what they answered. */
@@ -43,12 +46,16 @@ export function mintDevices(binding: Binding, devices: readonly Partial<MintDevi
   return evidence
 }
 
-export type Machine = 'snp' | 'tdx' | 'azure-snp'
+export type Machine = MachineEvidence['kind']
 
 /** Evidence of a machine that carries these 64 bytes, as its kind does. */
 export async function mintMachine(kind: Machine, reportData: Uint8Array, snp: Breakage = {}): Promise<MachineEvidence> {
   if (kind === 'tdx') return mintDcapEvidence({ report: (body) => body.set(reportData, 520) })
+  if (kind === 'sgx') return mintDcapEvidence({ tee: 'sgx', report: (body) => body.set(reportData, 320) })
   if (kind === 'azure-snp') return mintAzureEvidence({ extraData: tpmExtraDataOf(reportData) })
+  if (kind === 'azure-tdx') return mintAzureEvidence({ hardware: 'tdx', extraData: tpmExtraDataOf(reportData) })
+  if (kind === 'nitro') return mintNitroEvidence({ members: (members) => members.set('user_data', reportData) })
+  if (kind === 'cca') return mintCcaEvidence({ realm: (claims) => claims.set(realmClaim.challenge, reportData) })
   return mintEvidence({ ...snp, report: { ...snp.report, reportData } })
 }
 

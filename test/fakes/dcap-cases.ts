@@ -8,6 +8,7 @@ import { formatTime } from '#core/time.js'
 import type { SgxReferenceValues, TdxReferenceValues } from '#core/wire/reference-values.js'
 import type { CollateralFloor } from '#core/wire/trust-file.js'
 import { type DcapBreakage, dcapKeys, dcapRootDigest, dcapSerials, isvLevel, level, pckExtension } from './dcap.js'
+import { withLongLength, withoutLength } from './non-der.js'
 import { testTime } from './platform.js'
 
 /** One minted case: a good machine with one thing done differently, and what must come of it; see SnpCase. */
@@ -54,6 +55,38 @@ const both =
   (body: Uint8Array) => {
     for (const change of changes) change(body)
   }
+/** A byte more of signature data, whose size at `at` counts it. */
+const longer = (at: number) => (quote: Uint8Array) => {
+  const more = concat(quote, new Uint8Array(1))
+  new DataView(more.buffer).setUint32(at, more.length - at - 4, true)
+  return more
+}
+const nested = (from: string, to: string) => (text: string) => {
+  const out = text.replace(from, to)
+  if (out === text) throw new Error(`nothing to replace: ${from}`)
+  return out
+}
+/** What is the same of a TD and of an enclave: certificates and lists by BER, members twice. */
+const spellings: readonly DcapCase[] = [
+  unverified('x509/form', 'pck-certificate-with-a-length-of-more-bytes', { pckBytes: withLongLength }),
+  unverified('x509/form', 'pck-certificate-without-a-length', { pckBytes: withoutLength }),
+  unverified('x509/form', 'tcb-signing-certificate-with-a-length-of-more-bytes', { signerBytes: withLongLength }),
+  unverified('x509/form', 'tcb-signing-certificate-without-a-length', { signerBytes: withoutLength }),
+  unverified('crl/form', 'pck-crl-with-a-length-of-more-bytes', { pckCrlBytes: withLongLength }),
+  unverified('crl/form', 'root-crl-without-a-length', { rootCrlBytes: withoutLength }),
+  unverified('dcap/collateral-form', 'tcb-info-with-a-member-twice', {
+    tcbInfoText: nested('"tcbEvaluationDataNumber":18', '"tcbEvaluationDataNumber":18,"tcbEvaluationDataNumber":19'),
+  }),
+  unverified('dcap/collateral-form', 'level-with-a-member-twice', {
+    tcbInfoText: nested('"tcbStatus":"UpToDate"', '"tcbStatus":"OutOfDate","tcbStatus":"UpToDate"'),
+  }),
+  unverified('dcap/collateral-signature', 'tcb-info-twice', {
+    tcbInfoBytes: (bytes) => utf8(`{"tcbInfo":{},${new TextDecoder().decode(bytes).slice(1)}`),
+  }),
+  unverified('dcap/collateral-form', 'identity-with-a-member-twice', {
+    qeIdentityText: nested('"isvprodid":', '"isvprodid":9,"isvprodid":'),
+  }),
+]
 const day = 86_400
 const floorOf = { root: dcapRootDigest, tee: 'tdx' } as const
 const tcbFloor = (editionMin: number, issuedAtMin = testTime - day) =>
@@ -150,13 +183,7 @@ const quotes: readonly DcapCase[] = [
   unverified('dcap/body', 'body-of-another-size', { version: 5, beforeSigning: set(50, 0x49) }),
   unverified('dcap/body', 'enclave-body-in-a-quote-of-a-td', { version: 5, body: 'sgx' }),
   unverified('dcap/length', 'length-beyond-the-end', { quoteBytes: (quote) => quote.subarray(0, -1) }),
-  unverified('dcap/length', 'byte-inside-signature-data', {
-    quoteBytes: (quote) => {
-      const more = concat(quote, new Uint8Array(1))
-      new DataView(more.buffer).setUint32(632, more.length - 636, true)
-      return more
-    },
-  }),
+  unverified('dcap/length', 'byte-inside-signature-data', { quoteBytes: longer(632) }),
   unverified('dcap/certification-data', 'chain-elsewhere', { chainType: 3 }),
   unverified('dcap/certification-data', 'no-wrapper', { wrapperType: 5 }),
   unverified('dcap/certificates', 'chain-is-no-pem', { chainBytes: () => utf8('PCK') }),
@@ -245,6 +272,8 @@ const now = (...bytes: readonly number[]) => set(field.teeTcbSvn2[0], ...bytes)
 const tdxAppraisals: readonly DcapCase[] = [
   refused('platform', 'simulated-for-a-production-tenant', {}, { tenantClass: 'production' }),
   refused('report-data', 'other-report-data', {}, { reportData: new Uint8Array(64) }),
+  refused('report-data', 'nonce-padded-with-zeros', { report: set(field.reportData[0] + 32, ...new Uint8Array(32)) }),
+  refused('report-data', 'report-data-cut-by-a-byte', { report: set(field.reportData[0] + 63, 0) }),
   refused('debug', 'debug-td', { report: set(field.tdAttributes[0], 1) }),
   refused('td-attributes', 'profiled-td', { report: set(field.tdAttributes[0], 0x20) }),
   refused('reference-values', 'no-reference-values-for-the-kind', {}, { values: null }),
@@ -307,7 +336,7 @@ const tdxAppraisals: readonly DcapCase[] = [
   refused('mr-owner-config', 'other-owner-config', {}, { values: { mrOwnerConfigs: ['11'.repeat(48)] } }),
 ]
 
-export const tdxCases: readonly DcapCase[] = [...tdxGood, ...quotes, ...documents, ...tdxAppraisals]
+export const tdxCases: readonly DcapCase[] = [...tdxGood, ...spellings, ...quotes, ...documents, ...tdxAppraisals]
 
 const sgx = (one: DcapCase): DcapCase => ({ ...one, broken: { tee: 'sgx', ...one.broken } })
 export const sgxCases: readonly DcapCase[] = [
@@ -326,6 +355,28 @@ export const sgxCases: readonly DcapCase[] = [
   unverified('sgx/quote-version', 'version-4-of-an-enclave', { version: 4 }),
   unverified('dcap/signature', 'quote-signed-by-another-key', { quoteSigner: dcapKeys.other }),
   unverified('crl/revoked', 'pck-certificate-revoked', { pckCrl: { revoked: [dcapSerials.pck] } }),
+  ...spellings,
+  unverified('dcap/length', 'signature-data-go-on', { quoteBytes: longer(432) }),
+  unverified('chain/expired', 'pck-certificate-expired', { pck: { notAfter: testTime - 1 } }),
+  unverified('dcap/fmspc', 'tcb-info-of-another-family', { tcbInfo: member('fmspc', '00806F050000') }),
+  unverified('dcap/qe-signature', 'qe-report-signed-by-another-key', { qeSigner: dcapKeys.other }),
+  unverified('dcap/attestation-key', 'qe-report-names-another-key', { qeReport: set(sgxField.reportData[0], 0) }),
+  unverified('dcap/qe-identity', 'qe-of-another-signer', { qeReport: set(sgxField.mrSigner[0], 0) }),
+  refused('reference-values', 'no-reference-values-for-the-kind', {}, { values: null }),
+  refused('report-data', 'other-report-data', {}, { reportData: new Uint8Array(64) }),
+  refused('report-data', 'nonce-padded-with-zeros', {
+    report: set(sgxField.reportData[0] + 32, ...new Uint8Array(32)),
+  }),
+  refused('report-data', 'report-data-cut-by-a-byte', { report: set(sgxField.reportData[0] + 63, 0) }),
+  refused(
+    'advisories',
+    'advisory-not-accepted',
+    { tcbInfo: levels(level(5, 'OutOfDate', ['INTEL-SA-00960'], false)) },
+    { values: { tcbStatuses: ['OutOfDate'], advisories: ['INTEL-SA-00001'] } },
+  ),
+  refused('tcb-evaluation-number', 'earlier-edition', {}, { values: { tcbEvaluationDataNumberMin: 19 } }),
+  refused('fmspc', 'family-not-listed', {}, { values: { fmspcs: ['00'.repeat(6)] } }),
+  refused('chip-id', 'machine-not-listed', {}, { values: { platformIds: ['00'.repeat(16)] } }),
   refused('debug', 'debug-enclave', { report: set(sgxField.attributes[0], 7) }),
   refused('enclave-attributes', 'enclave-with-provisioning-key', { report: set(sgxField.attributes[0], 0x15) }),
   refused('tcb-status', 'qe-out-of-date', { qeReport: set(sgxField.isvSvn[0], 2) }),

@@ -79,6 +79,13 @@ export interface DcapBreakage {
   readonly tcbInfo?: (info: Document) => void
   readonly qeIdentity?: (identity: Document) => void
   readonly tcbInfoBytes?: Change
+  /** change what is signed, as text */
+  readonly tcbInfoText?: (text: string) => string
+  readonly qeIdentityText?: (text: string) => string
+  readonly pckBytes?: Change
+  readonly signerBytes?: Change
+  readonly pckCrlBytes?: Change
+  readonly rootCrlBytes?: Change
   readonly documentSigner?: MintKey
   readonly pckCrl?: Partial<MintCrl>
   readonly rootCrl?: Partial<MintCrl>
@@ -162,6 +169,8 @@ const leafUsage: MintExtension = {
   value: der(derTag.bitString, new Uint8Array([6, 0xc0])),
 }
 
+const changed = (bytes: Uint8Array, change: Change = (same) => same) => change(bytes)
+
 async function mintChain(broken: DcapBreakage) {
   const common = { ...dates, issuer: names.root }
   const root = { ...common, serial: dcapSerials.root, subject: names.root, spki: dcapKeys.root.spki }
@@ -175,8 +184,11 @@ async function mintChain(broken: DcapBreakage) {
       dcapKeys.root,
     ),
     ca: await certificate({ ...ca, extensions: [keyUsage(true), basicConstraints(0)], ...broken.ca }, dcapKeys.root),
-    signer: await certificate({ ...signer, extensions: [leafUsage], ...broken.signer }, dcapKeys.root),
-    pck: await certificate({ ...pck, extensions: leaf, ...broken.pck }, dcapKeys.ca),
+    signer: changed(
+      await certificate({ ...signer, extensions: [leafUsage], ...broken.signer }, dcapKeys.root),
+      broken.signerBytes,
+    ),
+    pck: changed(await certificate({ ...pck, extensions: leaf, ...broken.pck }, dcapKeys.ca), broken.pckBytes),
   }
 }
 
@@ -246,8 +258,13 @@ function goodQeIdentity(tee: 'tdx' | 'sgx'): Document {
   }
 }
 
-async function signedDocument(member: string, value: Document, signer: MintKey): Promise<Uint8Array> {
-  const text = JSON.stringify(value)
+async function signedDocument(
+  member: string,
+  value: Document,
+  signer: MintKey,
+  change: (text: string) => string = (text) => text,
+): Promise<Uint8Array> {
+  const text = change(JSON.stringify(value))
   const signature = toHex(await sign(utf8(text), signer))
   return utf8(`{"${member}":${text},"signature":"${signature}"}`)
 }
@@ -323,7 +340,7 @@ export async function mintDcap(broken: DcapBreakage = {}) {
   const qeIdentity = goodQeIdentity(tee)
   broken.qeIdentity?.(qeIdentity)
   const signer = broken.documentSigner ?? dcapKeys.signer
-  const info = await signedDocument('tcbInfo', tcbInfo, signer)
+  const info = await signedDocument('tcbInfo', tcbInfo, signer, broken.tcbInfoText)
   const list = { thisUpdate: testTime - day, nextUpdate: testTime + 30 * day, revoked: [99] }
   return {
     tee,
@@ -331,9 +348,9 @@ export async function mintDcap(broken: DcapBreakage = {}) {
     signer: chain.signer,
     quote: await mintQuote(broken, [chain.pck, chain.ca, chain.root]),
     tcbInfo: broken.tcbInfoBytes?.(info) ?? info,
-    qeIdentity: await signedDocument('enclaveIdentity', qeIdentity, signer),
-    pckCrl: await crl({ issuer: names.ca, ...list, ...broken.pckCrl }, dcapKeys.ca),
-    rootCrl: await crl({ issuer: names.root, ...list, ...broken.rootCrl }, dcapKeys.root),
+    qeIdentity: await signedDocument('enclaveIdentity', qeIdentity, signer, broken.qeIdentityText),
+    pckCrl: changed(await crl({ issuer: names.ca, ...list, ...broken.pckCrl }, dcapKeys.ca), broken.pckCrlBytes),
+    rootCrl: changed(await crl({ issuer: names.root, ...list, ...broken.rootCrl }, dcapKeys.root), broken.rootCrlBytes),
     eventLog: broken.eventLog ?? null,
   }
 }

@@ -1,5 +1,6 @@
 import { type Architecture, opaque } from '#attest/gpu/layout.js'
 import { concat, utf8 } from '#core/bytes/bytes.js'
+import { deviceNonceOf } from '#core/wire/binding.js'
 import type { GpuReferenceValues } from '#core/wire/reference-values.js'
 import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certificate.js'
 import { der, octets, oid, sequence } from '#runtime/attester/simulated/der.js'
@@ -8,6 +9,7 @@ import {
   firmwareExtension,
   goldenOf,
   gpuKeys,
+  gpuReportData,
   type MintDevice,
   type OpaqueField,
   pdiOf,
@@ -16,6 +18,7 @@ import {
   versions,
 } from './gpu.js'
 import type { MintRim } from './gpu-rim.js'
+import { withLongLength, withoutLength } from './non-der.js'
 import { type OcspChange, purposes, responderExtensions, trailing } from './ocsp.js'
 import { p384Name, signsOnly } from './p384.js'
 import { testTime, throwawayKeys } from './platform.js'
@@ -28,6 +31,8 @@ export interface GpuCase {
   readonly devices: readonly MintDevice[]
   /** RIMs by their role in the case: `driverRim`, `vbiosRim`, `switchRim`, and `moreRim` of no device */
   readonly rims?: Readonly<Record<string, MintRim>>
+  /** ids under which RIMs are sent, by role, where they are other than what the devices ask for */
+  readonly rimIds?: Readonly<Record<string, string>>
   /** OCSP answers by their role in the case; `ocspMore` is a second one on the family of the device */
   readonly ocsp?: Readonly<Record<string, OcspChange>>
   readonly values?: Partial<GpuReferenceValues> | null
@@ -36,7 +41,7 @@ export interface GpuCase {
   readonly unknownRoot?: true
 }
 
-type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'ocsp'>
+type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'rimIds' | 'ocsp'>
 const passes = (name: string, devices: readonly MintDevice[], more: More = {}): GpuCase => ({
   name,
   code: null,
@@ -74,6 +79,8 @@ const without =
   (...types: readonly number[]) =>
   (fields: Fields) =>
     fields.filter(([type]) => !types.includes(type))
+/** Where the nonce begins. */
+const nonceAt = 4
 /** Where the first block begins, and the fields of it. */
 const firstBlock = 45
 const boardValues = { devices: { HOPPER: 8, BLACKWELL: undefined, LS10: 4 } }
@@ -148,6 +155,12 @@ const reports: readonly GpuCase[] = [
   unverified('gpu/size', 'report-cut-off', { afterSigning: (bytes) => bytes.slice(0, -1) }),
   unverified('gpu/size', 'report-of-60-bytes', { afterSigning: (bytes) => bytes.slice(0, 60) }),
   unverified('gpu/trailing', 'trailing-byte', { afterSigning: (bytes) => concat(bytes, new Uint8Array([0x20])) }),
+  unverified('gpu/request', 'nonce-of-31-bytes', {
+    beforeSigning: (bytes) => concat(bytes.subarray(0, nonceAt + 31), bytes.subarray(nonceAt + 32)),
+  }),
+  unverified('gpu/response', 'nonce-of-33-bytes', {
+    beforeSigning: (bytes) => concat(bytes.subarray(0, nonceAt + 32), new Uint8Array(1), bytes.subarray(nonceAt + 32)),
+  }),
   unverified('gpu/request', 'request-for-one-block', { beforeSigning: set(3, 1) }),
   unverified('gpu/request', 'request-without-signature', { beforeSigning: set(2, 0) }),
   unverified('gpu/request', 'request-of-slot-1', { beforeSigning: set(36, 1) }),
@@ -264,6 +277,12 @@ const chains: readonly GpuCase[] = [
       },
     },
   }),
+  unverified('x509/form', 'certificate-with-a-length-of-more-bytes', {
+    chain: ([leaf, ...more]) => [withLongLength(leaf!), ...more],
+  }),
+  unverified('x509/form', 'authority-without-a-length', {
+    chain: ([leaf, ...more]) => [leaf!, ...more.map(withoutLength)],
+  }),
   unverified('chain/expired', 'firmware-certificate-expired', { certificates: { leaf: { notAfter: testTime - 1 } } }),
   unverified('chain/not-yet-valid', 'brom-certificate-of-tomorrow', {
     certificates: { brom: { notBefore: testTime + day } },
@@ -289,10 +308,13 @@ const systems: readonly GpuCase[] = [
   },
 ]
 
+const paddedNonce = deviceNonceOf(gpuReportData).map((byte, i) => (i < 16 ? byte : 0))
+
 const appraisals: readonly GpuCase[] = [
   refused('platform', 'simulated-for-a-production-tenant', single(), { tenantClass: 'production' }),
   refused('report-data', 'other-report-data', single(), { reportData: new Uint8Array(64) }),
   refused('report-data', 'bare-report-data-as-nonce', single({ nonce: new Uint8Array(32).fill(7) })),
+  refused('report-data', 'nonce-cut-and-padded-with-zeros', single({ nonce: paddedNonce })),
   refused('reference-values', 'no-reference-values-for-the-kind', single(), { values: null }),
   refused('devices', 'one-gpu-too-few', single(), {
     values: { devices: { HOPPER: 2, BLACKWELL: undefined, LS10: undefined } },
@@ -418,6 +440,12 @@ const rimCases: readonly GpuCase[] = [
     afterSigning: inText('active="True"', 'active="False"'),
   }),
   badRim('gpu/rim-certificate', 'rim-without-its-root', { chain: (chain) => chain.slice(0, 3) }),
+  badRim('x509/form', 'rim-signer-with-a-length-of-more-bytes', {
+    chain: ([signer, ...more]) => [withLongLength(signer!), ...more],
+  }),
+  badRim('x509/form', 'rim-root-without-a-length', {
+    chain: (chain) => chain.map((der, i) => (i === 3 ? withoutLength(der) : der)),
+  }),
   badRim('gpu/rim-certificate', 'rim-signer-is-an-authority', {
     certificates: { signer: { extensions: [basicConstraints(), signsOnly] } },
   }),
@@ -444,6 +472,107 @@ const rimCases: readonly GpuCase[] = [
   refused('gpu/collateral-unused', 'one-rim-twice', single(), {
     rims: { driverRim: driverRim('HOPPER'), moreRim: driverRim('HOPPER') },
   }),
+]
+
+/** A RIM is asked for by all that a device says of itself: what belongs to another board, version or chip is not its own. */
+const otherBoards: readonly GpuCase[] = [
+  ...[
+    ['project', 'NV_GPU_VBIOS_G521_0200_885_9600A50001'],
+    ['project-sku', 'NV_GPU_VBIOS_G520_0201_885_9600A50001'],
+    ['chip-sku', 'NV_GPU_VBIOS_G520_0200_886_9600A50001'],
+    ['vbios', 'NV_GPU_VBIOS_G520_0200_885_9600A50002'],
+  ].map(([part, vbiosRim]) =>
+    refused('gpu/collateral-unused', `rim-of-another-${part}`, single(), {
+      rims: rimsOf(),
+      rimIds: { vbiosRim: vbiosRim! },
+    }),
+  ),
+  refused('gpu/collateral-unused', 'rim-of-another-chip', single(), {
+    rims: rimsOf(),
+    rimIds: { driverRim: 'NV_GPU_CC_DRIVER_GB100_580.10.01' },
+  }),
+  refused('gpu/rim-version', 'vbios-rim-under-the-id-of-the-driver', single(), {
+    rims: { vbiosRim: vbiosRim('HOPPER') },
+    rimIds: { vbiosRim: 'NV_GPU_DRIVER_GH100_580.10.01' },
+  }),
+  refused(
+    'rim',
+    'rims-of-one-sku-for-devices-of-two',
+    [...single(), ...single({ number: 1, opaque: withField(opaque.projectSku, text('0201')) })],
+    {
+      rims: rimsOf(),
+      rimIds: { vbiosRim: 'NV_GPU_VBIOS_G520_0200_885_9600A50001' },
+      values: { devices: { HOPPER: 2, BLACKWELL: undefined, LS10: undefined }, rim: 'required' },
+    },
+  ),
+  refused('rim', 'device-that-does-not-say-its-sku', single({ opaque: without(opaque.projectSku) }), {
+    rims: { driverRim: driverRim('HOPPER') },
+    values: { rim: 'required' },
+  }),
+]
+
+/** As the cases of Hopper, for what is other on Blackwell: id and product of the driver, firmware, no NVDEC0 in its RIM. */
+const blackwell = (
+  code: string,
+  name: string,
+  rims: NonNullable<GpuCase['rims']>,
+  device: Partial<MintDevice> = {},
+  more: More = {},
+): GpuCase =>
+  refused(code, `blackwell-${name}`, single({ architecture: 'BLACKWELL', ...device }), {
+    rims,
+    values: { ...only('BLACKWELL'), rim: 'required' },
+    ...more,
+  })
+const blackwellRims = (driver: RimChange = {}, vbios: RimChange = {}) => ({
+  driverRim: driverRim('BLACKWELL', driver),
+  vbiosRim: vbiosRim('BLACKWELL', vbios),
+})
+const blackwellCases: readonly GpuCase[] = [
+  passes(
+    'blackwell-of-another-chip-with-rims',
+    single({ architecture: 'BLACKWELL', opaque: withField(opaque.chipInfo, text('GB202')) }),
+    { rims: blackwellRims({ product: 'GB202' }), values: { ...only('BLACKWELL'), rim: 'required' } },
+  ),
+  blackwell('golden-values', 'driver-measures-something-else', blackwellRims(), {
+    blocks: { 22: new Uint8Array(48).fill(1) },
+  }),
+  blackwell('golden-values', 'vbios-measures-something-else', blackwellRims(), { blocks: { 1: new Uint8Array(48) } }),
+  blackwell('gpu/rim-product', 'with-rims-of-hopper', blackwellRims({ product: 'GH100' }, { product: 'GH100' })),
+  blackwell('gpu/rim-version', 'with-the-rim-of-another-driver', blackwellRims({ version: '590.48.02' })),
+  blackwell('gpu/rim-version', 'with-the-rim-of-another-vbios', blackwellRims({}, { version: '97.00.E4.00.12' })),
+  blackwell('gpu/rim-digest', 'rim-changed-after-signing', {
+    ...blackwellRims(),
+    vbiosRim: vbiosRim('BLACKWELL', { afterSigning: inText('active="True"', 'active="False"') }),
+  }),
+  blackwell(
+    'gpu/collateral-unused',
+    'with-the-driver-rim-of-another-chip',
+    blackwellRims(),
+    {},
+    {
+      rimIds: { driverRim: 'NV_GPU_CC_DRIVER_GB202_590.48.01' },
+    },
+  ),
+  blackwell(
+    'gpu/collateral-unused',
+    'with-the-driver-rim-of-hopper',
+    blackwellRims(),
+    {},
+    {
+      rimIds: { driverRim: 'NV_GPU_DRIVER_GH100_590.48.01' },
+    },
+  ),
+  blackwell(
+    'gpu/collateral-unused',
+    'with-the-vbios-rim-of-another-sku',
+    blackwellRims(),
+    {},
+    {
+      rimIds: { vbiosRim: 'NV_GPU_VBIOS_G520_0201_885_9700E40011' },
+    },
+  ),
+  blackwell('rim', 'without-its-driver-rim', { vbiosRim: vbiosRim('BLACKWELL') }),
 ]
 
 const pcieValues = { ...boardValues, topology: 'protected-pcie' as const }
@@ -545,6 +674,8 @@ const answers: readonly GpuCase[] = [
   }),
   badAnswer('ocsp/form', 'answer-with-trailing-byte', { bytes: trailing }),
   badAnswer('ocsp/form', 'answer-of-another-type', { responseType: '1.2.3' }),
+  badAnswer('ocsp/form', 'answer-with-a-length-of-more-bytes', { bytes: withLongLength }),
+  badAnswer('ocsp/form', 'answer-without-a-length', { bytes: withoutLength }),
   badAnswer('ocsp/not-successful', 'responder-asks-to-try-later', { responseStatus: 3 }),
   badAnswer('ocsp/algorithm', 'answer-by-sha256', { hash: sequence(oid('2.16.840.1.101.3.4.2.1')) }),
   badAnswer('ocsp/critical-extension', 'answer-with-critical-extension', { extensions: [unknownExtension] }),
@@ -591,6 +722,8 @@ export const gpuCases: readonly GpuCase[] = [
   ...systems,
   ...appraisals,
   ...rimCases,
+  ...otherBoards,
+  ...blackwellCases,
   ...answers,
   ...topologies,
 ]

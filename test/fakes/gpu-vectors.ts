@@ -77,6 +77,7 @@ function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknow
     expectCrypto: one.crypto,
     ...(one.code === null ? {} : { code: one.code }),
     simulatedRoots: one.unknownRoot ? [] : [gpuRootDigest, rimRootDigest],
+    ...(one.rimIds === undefined ? {} : { rimIds: one.rimIds }),
     tenantClass: one.tenantClass ?? 'development',
   }
 }

@@ -5,6 +5,7 @@ import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certific
 import { dcapKeys } from './dcap.js'
 import { digitalSignature } from './ec-certificates.js'
 import { type Members, most, type NitroBreakage, nitroKeys, nitroModuleId, nitroPcr, nitroReportData } from './nitro.js'
+import { withLongLength, withoutLength } from './non-der.js'
 import { testTime } from './platform.js'
 
 /** One minted case: a good document with one thing done differently, and what must come of it; see SnpCase. */
@@ -41,6 +42,8 @@ const refused = (
 ): NitroCase => ({ name, code, crypto: 'pass', broken, ...more })
 
 const set = (name: string, value: Cbor) => (members: Members) => void members.set(name, value)
+const certificate = (change: (der: Uint8Array) => Uint8Array) => (members: Members) =>
+  void members.set('certificate', change(members.get('certificate') as Uint8Array))
 const without = (name: string) => (members: Members) => void members.delete(name)
 const pcrs = (change: (pcrs: Members) => void) => (members: Members) => {
   const copy = new Map(members.get('pcrs') as ReadonlyMap<CborKey, Cbor>)
@@ -226,6 +229,12 @@ const chains: readonly NitroCase[] = [
   unverified('x509/form', 'trailing-byte-after-a-certificate', {
     bundle: ([root, ...more]) => [root!, ...more.map((der) => concat(der, new Uint8Array(1)))],
   }),
+  unverified('x509/form', 'certificate-with-a-length-of-more-bytes', { members: certificate(withLongLength) }),
+  unverified('x509/form', 'certificate-without-a-length', { members: certificate(withoutLength) }),
+  unverified('x509/form', 'authority-with-a-length-of-more-bytes', {
+    bundle: ([root, ...more]) => [root!, ...more.map(withLongLength)],
+  }),
+  unverified('x509/form', 'root-without-a-length', { bundle: ([root, ...more]) => [withoutLength(root!), ...more] }),
   unverified('nitro/not-yet-made', 'document-of-the-future', {}, { at: testTime - 71 }),
   unverified('nitro/signature', 'signed-by-another-key', { documentSigner: nitroKeys.other }),
   unverified('nitro/signature', 'signed-by-an-authority', { documentSigner: nitroKeys.instance }),

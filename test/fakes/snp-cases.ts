@@ -1,12 +1,14 @@
 import { extensionOid, field } from '#attest/snp/layout.js'
-import { fromHex, toHex } from '#core/bytes/bytes.js'
+import { concat, fromHex, toHex } from '#core/bytes/bytes.js'
 import type { SnpReferenceValues } from '#core/wire/reference-values.js'
 import type { CollateralFloor } from '#core/wire/trust-file.js'
+import { serials } from '#runtime/attester/simulated/authority.js'
 import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certificate.js'
 import { ia5, integer, octets, sequence } from '#runtime/attester/simulated/der.js'
 import { defaultPolicy, productDefaults } from '#runtime/attester/simulated/report.js'
+import { withLongLength, withoutLength } from './non-der.js'
 import { testRootDigest, testTime, throwawayKeys } from './platform.js'
-import { type Breakage, goodExtensions } from './snp.js'
+import { type Breakage, goodExtensions, mintedReportData } from './snp.js'
 
 /**
  * One minted case: a good machine with one thing done differently, and what must come of it. `code` is the failure
@@ -91,6 +93,10 @@ const good: readonly SnpCase[] = [
 ]
 
 const reports: readonly SnpCase[] = [
+  unverified('shape/form', 'report-with-a-trailing-byte', {
+    reportBytes: (report) => concat(report, new Uint8Array(1)),
+  }),
+  unverified('shape/form', 'report-cut-short', { reportBytes: (report) => report.subarray(0, -1) }),
   unverified('snp/version', 'version-6', { beforeSigning: u32(field.version[0], 6) }),
   unverified('snp/version', 'version-1', { beforeSigning: u32(field.version[0], 1) }),
   unverified('snp/signature-algorithm', 'signature-algorithm-2', { beforeSigning: u32(field.signatureAlgo[0], 2) }),
@@ -161,6 +167,10 @@ const endorsements: readonly SnpCase[] = [
   }),
   unverified('snp/csp-id', 'vlek-with-empty-csp-id', { cspId: '' }),
   unverified('x509/form', 'trailing-byte-after-certificate', { vekBytes: (der) => new Uint8Array([...der, 0]) }),
+  unverified('x509/form', 'certificate-with-a-length-of-more-bytes', { vekBytes: withLongLength }),
+  unverified('x509/form', 'certificate-without-a-length', { vekBytes: withoutLength }),
+  unverified('x509/form', 'intermediate-with-a-length-of-more-bytes', { askBytes: withLongLength }),
+  unverified('x509/form', 'intermediate-without-a-length', { askBytes: withoutLength }),
   unverified('x509/version', 'certificate-version-2', { vekBytes: swap('a003020102', 'a003020101') }),
   unverified('x509/algorithm', 'unknown-signature-algorithm', { vekBytes: swap('f70d01010a', 'f70d01010c') }),
   unverified('x509/duplicate-extension', 'extension-twice', { vek: { extensions: [...genoa, genoa[0]!] } }),
@@ -188,6 +198,8 @@ const chains: readonly SnpCase[] = [
   unverified('chain/signature', 'leaf-signed-by-another-key', { vekSigner: throwawayKeys.other }),
   unverified('chain/signature', 'intermediate-signed-by-another-key', { askSigner: throwawayKeys.other }),
   unverified('crl/form', 'crl-with-trailing-byte', { crlBytes: (der) => new Uint8Array([...der, 0]) }),
+  unverified('crl/form', 'crl-with-a-length-of-more-bytes', { crlBytes: withLongLength }),
+  unverified('crl/form', 'crl-without-a-length', { crlBytes: withoutLength }),
   unverified('crl/critical-extension', 'crl-is-partial', {
     crl: { extensions: [{ oid: '2.5.29.28', critical: true, value: sequence() }] },
   }),
@@ -198,6 +210,11 @@ const chains: readonly SnpCase[] = [
   unverified('crl/expired', 'crl-stale', { crl: { nextUpdate: testTime - 1 } }),
   unverified('crl/signature', 'crl-signed-by-another-key', { crlSigner: throwawayKeys.other }),
   unverified('crl/revoked', 'intermediate-revoked', { crl: { revoked: [1, 0x20002] } }),
+  // Of a VLEK the intermediate is the ASVK.
+  unverified('crl/revoked', 'intermediate-of-a-vlek-revoked', {
+    cspId: 'CN=provider.example',
+    crl: { revoked: [serials.ask] },
+  }),
   unverified('crl/revoked', 'root-revoked', { crl: { revoked: [0x20000] } }),
   {
     ...unverified('snp/crl-floor', 'crl-older-than-the-floor', { crl: { thisUpdate: testTime - day } }),
@@ -215,9 +232,15 @@ const floorsWith = (part: 'reported' | 'committed' | 'launch'): Partial<SnpRefer
   },
 })
 
+const paddedNonce = new Uint8Array(64)
+paddedNonce.set(mintedReportData.subarray(0, 32))
+const cutReportData = mintedReportData.with(63, 0)
+
 const appraisals: readonly SnpCase[] = [
   refused('platform', 'simulated-for-a-production-tenant', {}, { tenantClass: 'production' }),
   refused('report-data', 'other-report-data', {}, { reportData: new Uint8Array(64) }),
+  refused('report-data', 'nonce-padded-with-zeros', { report: { reportData: paddedNonce } }),
+  refused('report-data', 'report-data-cut-by-a-byte', { report: { reportData: cutReportData } }),
   refused('debug', 'debug-guest', { report: { policy: policyBits(19) } }),
   refused('product-generation', 'milan-refused-by-default', { product: 'Milan' }),
   refused('reference-values', 'no-reference-values-for-the-kind', {}, { values: null }),
@@ -232,6 +255,18 @@ const appraisals: readonly SnpCase[] = [
   refused('author-key', 'no-author-key', {}, { values: { authorKeyDigests: ['11'.repeat(48)] } }),
   refused('signing-key', 'vlek-not-accepted', { cspId: 'CN=provider.example' }),
   refused('chip-id', 'chip-not-listed', {}, { values: { chipIds: ['00'.repeat(64)] } }),
+  refused(
+    'chip-id',
+    'masked-chip-under-a-list-of-chips',
+    { cspId: 'CN=provider.example' },
+    { values: { signingKeys: ['VLEK'], chipIds: ['5a'.repeat(64)] } },
+  ),
+  refused(
+    'chip-id',
+    'masked-chip-under-a-list-with-zeros',
+    { cspId: 'CN=provider.example' },
+    { values: { signingKeys: ['VLEK'], chipIds: ['00'.repeat(64)] } },
+  ),
   refused('csp-id', 'provider-not-listed', { cspId: 'CN=a' }, { values: { signingKeys: ['VLEK'], cspIds: ['CN=b'] } }),
   refused(
     'product',

@@ -35,6 +35,8 @@ export interface Breakage {
   readonly beforeSigning?: (signed: Uint8Array) => void
   /** changes the whole report after it was signed */
   readonly afterSigning?: (report: Uint8Array) => void
+  /** changes the length of the whole report */
+  readonly reportBytes?: Change
   readonly vek?: Partial<MintCertificate>
   readonly ask?: Partial<MintCertificate>
   readonly ark?: Partial<MintCertificate>
@@ -42,6 +44,7 @@ export interface Breakage {
   readonly askSigner?: MintKey
   /** changes the certificate's bytes after it was signed */
   readonly vekBytes?: Change
+  readonly askBytes?: Change
   /** a VLEK of this provider instead of a VCEK */
   readonly cspId?: string
   /** null for evidence without one */
@@ -135,12 +138,14 @@ export async function mintEvidence(broken: Breakage = {}): Promise<SnpEvidence> 
   const ark = await certificate({ ...good.ark, ...broken.ark }, throwawayKeys.ark)
   const ask = await certificate({ ...good.ask, ...broken.ask }, broken.askSigner ?? throwawayKeys.ark)
   const vek = await certificate({ ...good.vek, ...broken.vek }, broken.vekSigner ?? throwawayKeys.ask)
+  const intermediate = broken.askBytes?.(ask) ?? ask
   const authority = {
     product,
     ark: { key: throwawayKeys.ark, certificate: ark },
-    ask: { key: throwawayKeys.ask, certificate: ask },
+    ask: { key: throwawayKeys.ask, certificate: intermediate },
   }
-  return evidenceOf(report, broken.vekBytes?.(vek) ?? vek, authority, await mintCrlOf(broken, at))
+  const sent = broken.reportBytes?.(report) ?? report
+  return evidenceOf(sent, broken.vekBytes?.(vek) ?? vek, authority, await mintCrlOf(broken, at))
 }
 
 async function mintCrlOf(broken: Breakage, at: UnixSeconds): Promise<Uint8Array | null> {

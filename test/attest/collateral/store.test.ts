@@ -2,6 +2,7 @@ import { sql } from 'drizzle-orm'
 import { getTableConfig } from 'drizzle-orm/pg-core'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { vendorSources } from '#attest/collateral/fetch/sources.js'
+import { itemsMax } from '#attest/collateral/rows.js'
 import { collateral } from '#attest/collateral/schema.js'
 import { CollateralStore, type CollateralStoreOptions } from '#attest/collateral/store.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
@@ -377,6 +378,27 @@ describe('the store and its sources', () => {
       { ...base, list: 'vcek', issuedAtMin: testTime },
       { ...base, list: 'vlek', issuedAtMin: testTime - day },
     ])
+  })
+
+  test('a full store takes nothing more, but in the place of the chip that was asked for longest ago', async () => {
+    // What is written below is never read here: it only takes the room.
+    const store = await open(database, { fetchItem: null, limits: { syncMs: 1_000_000_000 } })
+    const fill = (from: number, to: number, name: string) =>
+      database.db.execute(sql`insert into attest.collateral
+        (root, name, digest, body, chain, issued_at, valid_until, received_at, origin)
+        select 'x', ${name} || n, '', '', '', 0, 0, n, 'imported' from generate_series(${from}::int, ${to}::int) as n`)
+    await fill(1, itemsMax, 'intel/tdx/')
+    const admit = async () => (await store.admit([amdList])).map(({ outcome, failure }) => failure?.code ?? outcome)
+    const amdList = named(amd, amdCrl)
+    expect(await admit()).toEqual(['collateral/full'])
+    await database.db.execute(sql`update attest.collateral set name = 'amd/genoa/vcek/' || received_at || '/0'
+      where received_at > ${itemsMax - 2}`)
+    expect(await admit()).toEqual(['stored'])
+    const left = await rowsOf(
+      database.db,
+      sql`select name from attest.collateral where name like 'amd/%' order by name`,
+    )
+    expect(left.map(({ name }) => name)).toEqual([`amd/genoa/vcek/${itemsMax}/0`, formatName(amdCrl)].sort())
   })
 
   test('a truncated or wrong answer is the trouble of its document, and heals', async () => {
