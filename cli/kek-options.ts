@@ -12,7 +12,7 @@ export interface KekArguments {
 
 export const kekOption = [
   '--kek <uri>',
-  'the key-encryption key: file:… or pkcs11:…; or CLAVIGER_KEK; without either the file in the state folder',
+  'the key-encryption key: file:…, pkcs11:… or vault:…; or CLAVIGER_KEK; without either the file in the state folder',
 ] as const
 
 /** What `--kek` or the environment names; null where neither does. @throws kek/setting */

@@ -15,7 +15,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { describeDurability } from '#host/database.js'
 import { type KeptService, keepService } from '#host/kept-service.js'
 import { listen } from '#host/listen.js'
-import type { Log as ServiceLog } from '#host/log.js'
+import { describeError, type Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { loadSigningKeyFile } from '#host/signing-key-file.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
@@ -89,7 +89,9 @@ async function openBase(options: StackOptions, closers: Closers) {
   const signer = await loadSigningKeyFile(places.logKey)
   const verifierKeys = followKeySet(places.verifier)
   await verifierKeys() // absent or malformed keys are known now, not at the first release
-  const keys = await openBrokerKeys(places.broker, options.keks)
+  const keys = await openBrokerKeys(places.broker, options.keks, (failure) =>
+    options.log.error(describeError(failure), 'the key-encryption key may become unusable'),
+  )
   closers.push(() => keys.close())
   const database = await openServiceDatabase(options, state)
   closers.push(() => database.close())

@@ -50,7 +50,10 @@ export async function createTenant(broker: Broker, envelope: Envelope): Promise<
   const { tenant: id, keys, sequence, previous } = signed.value
   if (sequence !== 1 || previous !== null)
     throw new Failure<BrokerCode>('broker/tenant-statement', "a tenant's statement is made once and never replaced")
-  if (signed.value.class === 'production') await broker.store.verifyDurable()
+  if (signed.value.class === 'production') {
+    await broker.store.verifyDurable()
+    broker.kek.verifyProtected()
+  }
   const at = broker.clock()
   await broker.store.transaction(async (tx) => {
     const [known] = (await tx.loadStatements(id, '')).filter((row) => row.kind === 'tenant')

@@ -184,6 +184,8 @@ export interface Kek {
   wrapDek(dek: Uint8Array, aad: Uint8Array): Promise<Uint8Array>
   /** in memory that the caller wipes */
   unwrapDek(wrapped: Uint8Array, aad: Uint8Array, keyId: string): Promise<Uint8Array>
+  /** Returns only when model keys of production tenants may pass on the way to it. @throws kek/vault-tls */
+  verifyProtected(): void
 }
 
 export type Clock = () => UnixSeconds

@@ -16,6 +16,7 @@ export type KekCode =
   /** what was given as `--kek` names no key; the hint is the line that does */
   | 'kek/setting'
   | Pkcs11Code
+  | VaultCode
   | FileCode
 
 /** Failures of a token. None of them says that a row is wrong: the key cannot be used now, or not by these settings. */
@@ -41,8 +42,37 @@ export type Pkcs11Code =
   /** any other return value of the module */
   | 'kek/pkcs11-failed'
 
+/** Failures of Vault or OpenBao. None of them says that a row is wrong. */
+export type VaultCode =
+  /** its certificate is not believed, or the connection would not be protected at all */
+  | 'kek/vault-tls'
+  | 'kek/vault-unreachable'
+  | 'kek/vault-timeout'
+  /** sealed, or not initialised: somebody has to unseal it */
+  | 'kek/vault-sealed'
+  /** a standby that does not forward: it names another address, which is not followed */
+  | 'kek/vault-standby'
+  /** it refuses for want of room, or more requests wait here than it can answer in time */
+  | 'kek/vault-busy'
+  /** 5xx after every try */
+  | 'kek/vault-unavailable'
+  /** the token is wrong, expired, or its policy does not allow this */
+  | 'kek/vault-denied'
+  /** the token's file holds no token */
+  | 'kek/vault-token'
+  | 'kek/vault-key-absent'
+  | 'kek/vault-key-exists'
+  /** it may be exported or backed up, is derived or no aes256-gcm96, or its server does not bind associated data */
+  | 'kek/vault-key'
+  /** the version of the key that wrapped is no longer allowed to decrypt */
+  | 'kek/vault-version'
+  /** an answer that is none of the API */
+  | 'kek/vault-answer'
+  /** any other status */
+  | 'kek/vault-failed'
+
 /** Where a key-encryption key lives. */
-export type KekProvider = 'file' | 'pkcs11'
+export type KekProvider = 'file' | 'pkcs11' | 'vault'
 
 /** A key-encryption key that this process can use until it is closed. */
 export interface OpenKek extends Kek {
@@ -59,6 +89,8 @@ export interface OpenKek extends Kek {
    * throws  kek/unwrap, kek/key-id
    */
   unwrapDek(wrapped: Uint8Array, aad: Uint8Array, keyId: string): Promise<Uint8Array>
+  /** Whether a row of this key is as this key would wrap it now, and not under an older version of itself. */
+  isCurrent(wrapped: Uint8Array): boolean
   /** What this process holds of the key is overwritten, and what it has open is closed; every later use fails. */
   close(): Promise<void>
 }

@@ -12,12 +12,14 @@ export const dekSize = 32
 export const ivSize = 12
 export const tagSize = 16
 
-/** What follows the key id: `size` in all, of which `head` bytes come before the ciphertext. */
+/** What follows the key id: `head` bytes before the ciphertext, then the ciphertext with all that belongs to it. */
 const forms = {
   /** under a key that is derived for it alone: salt (32), iv, ciphertext (32), tag */
-  derived: { byte: 1, head: 32 + ivSize, body: dekSize + tagSize },
+  derived: { byte: 1, head: 32 + ivSize, bodyMin: dekSize + tagSize, bodyMax: dekSize + tagSize },
   /** by a token, under its own key: iv, ciphertext (32), tag */
-  token: { byte: 2, head: ivSize, body: dekSize + tagSize },
+  token: { byte: 2, head: ivSize, bodyMin: dekSize + tagSize, bodyMax: dekSize + tagSize },
+  /** by Vault's transit engine: `vault:v1:` to `vault:v999999999:`, and base64 of iv, ciphertext and tag */
+  transit: { byte: 3, head: 0, bodyMin: 9 + 80, bodyMax: 17 + 80 },
 } as const
 export type WrappedForm = keyof typeof forms
 
@@ -47,7 +49,7 @@ export function refuseWrapped(): Failure<KekCode> {
  * throws  kek/unwrap, kek/key-id
  */
 export function splitWrapped(wrapped: Uint8Array, form: WrappedForm, keyId: string, named: string): WrappedParts {
-  const { byte, head, body } = forms[form]
+  const { byte, head, bodyMin, bodyMax } = forms[form]
   const start = 1 + keyIdSize
   if (wrapped.length < start) throw refuseWrapped()
   const inside = toBase64Url(wrapped.subarray(1, start))
@@ -58,6 +60,7 @@ export function splitWrapped(wrapped: Uint8Array, form: WrappedForm, keyId: stri
       `the model key is wrapped under ${other}, the key that is open is ${keyId}`,
     )
   }
-  if (wrapped[0] !== byte || wrapped.length !== start + head + body) throw refuseWrapped()
+  const body = wrapped.length - start - head
+  if (wrapped[0] !== byte || body < bodyMin || body > bodyMax) throw refuseWrapped()
   return { head: wrapped.subarray(0, start + head), body: wrapped.subarray(start + head) }
 }

@@ -28,6 +28,9 @@ export async function kekRing(current: OpenKek, previous: readonly OpenKek[] = [
     keyIds: [...byId.keys()],
     // A row that names no open key is refused by the current one, which tells both ids.
     unwrapDek: (wrapped, aad, keyId) => (byId.get(keyId) ?? current).unwrapDek(wrapped, aad, keyId),
+    verifyProtected() {
+      for (const one of all) one.verifyProtected()
+    },
     close,
   }
 }

@@ -14,13 +14,28 @@ export interface Pkcs11Setting {
   readonly pinFile: string
 }
 
+/** Where a key of Vault's or OpenBao's transit engine is found. Nothing here is secret: the token stands in a file. */
+export interface VaultSetting {
+  readonly provider: 'vault'
+  /** `https://host:port`; `http://` to 127.0.0.1 or [::1] alone, for development */
+  readonly address: string
+  readonly mount: string
+  readonly key: string
+  readonly namespace: string | null
+  readonly tokenFile: string
+  /** PEM of the authorities that are believed; null: those of Node */
+  readonly caFile: string | null
+}
+
 /** A setting that was parsed: the closed set of what `--kek` may name. */
-export type KekSetting = { readonly provider: 'file'; readonly path: string } | Pkcs11Setting
+export type KekSetting = { readonly provider: 'file'; readonly path: string } | Pkcs11Setting | VaultSetting
 
 export const kekForms = {
   file: 'file:/etc/claviger/kek.key',
   pkcs11:
     'pkcs11:token=claviger;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/claviger/pin',
+  vault:
+    'vault:https://vault.example:8200/transit/keys/claviger?token-source=file:/run/vault/token&ca=file:/etc/claviger/vault-ca.pem',
 } as const
 
 function refuse(message: string, hint: string): Failure<KekCode> {
@@ -113,10 +128,66 @@ function parsePkcs11(rest: string): Pkcs11Setting {
   }
 }
 
+const vaultQuery = ['namespace', 'token-source', 'ca']
+const weakening = /(^|&)[a-z-]*(skip-verify|insecure|unverified)[a-z-]*(=|&|$)/
+const segment = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
+const tokenHint = 'put the token into a file of mode 0600 and name it: token-source=file:/run/vault/token'
+
+/** `https://host:port`, without anything else. A name that a resolver answers for is not this machine for sure. */
+function vaultAddress(url: URL, form: string): string {
+  if (url.username !== '' || url.password !== '') throw refuse('the address of Vault has a user or a password', form)
+  if (url.hash !== '') throw refuse('the address of Vault has a fragment', form)
+  if (url.protocol === 'https:') return url.origin
+  const isHere = /^(127\.[0-9.]+|\[::1\])$/.test(url.hostname)
+  if (url.protocol === 'http:' && isHere) return url.origin
+  const hint = `write https:// and name its authority: ${kekForms.vault}`
+  const message = 'the token and every model key would travel in the clear: http:// is for 127.0.0.1 and [::1] alone'
+  throw refuse(url.protocol === 'http:' ? message : 'the address of Vault is no https:// URL', hint)
+}
+
+/** `vault:` and the address of a transit key as its API has it, without `/v1`. */
+function parseVault(rest: string): VaultSetting {
+  const form = `write it like ${kekForms.vault}`
+  const at = rest.indexOf('?')
+  const [target, query] = at < 0 ? [rest, ''] : [rest.slice(0, at), rest.slice(at + 1)]
+  if (/(^|&)token=/.test(query)) throw refuse('token would show in lists of processes and in logs', tokenHint)
+  if (weakening.test(query)) {
+    const hint = 'leave it out, and name the authority that issued the certificate: ca=file:/etc/claviger/vault-ca.pem'
+    throw refuse('a Vault whose certificate is not verified may be anybody, and gets every model key', hint)
+  }
+  if (!URL.canParse(target)) throw refuse('the address of Vault is no URL', form)
+  const url = new URL(target)
+  const address = vaultAddress(url, form)
+  const segments = url.pathname.split('/').slice(1)
+  const key = segments.pop() ?? ''
+  if (segments.pop() !== 'keys' || segments.length === 0 || ![...segments, key].every((one) => segment.test(one)))
+    throw refuse('the path is not MOUNT/keys/NAME', form)
+  const options = pairs(query, '&', vaultQuery, form)
+  const option = (name: string) => {
+    const value = options.get(name)
+    return value === undefined ? null : decode(value, name)
+  }
+  const tokenSource = option('token-source')
+  if (tokenSource === null) throw refuse('token-source is absent', tokenHint)
+  const namespace = option('namespace')
+  if (namespace !== null && !/^[A-Za-z0-9][A-Za-z0-9._/-]{0,255}$/.test(namespace))
+    throw refuse('namespace is no path', form)
+  const ca = option('ca')
+  return {
+    provider: 'vault',
+    address,
+    mount: segments.join('/'),
+    key,
+    namespace: namespace?.replace(/\/+$/, '') ?? null,
+    tokenFile: filePath(tokenSource, 'token-source', tokenHint),
+    caFile: ca === null ? null : filePath(ca, 'ca', form),
+  }
+}
+
 const settingSizeMax = 2048
 
 /**
- * What `--kek` names: `file:PATH`, or a PKCS #11 URI. It holds no secret, but for where one stands.
+ * What `--kek` names: `file:PATH`, a PKCS #11 URI, or `vault:` and an address. It holds no secret, but for where one stands.
  *
  * throws  kek/setting, with the line that mends it
  */
@@ -125,6 +196,7 @@ export function parseKekSetting(text: string): KekSetting {
   if (text.length > settingSizeMax) throw refuse(`the setting has more than ${settingSizeMax} characters`, known)
   const scheme = /^([a-z0-9]+):/.exec(text)?.[1]
   if (scheme === 'pkcs11') return parsePkcs11(text.slice('pkcs11:'.length))
+  if (scheme === 'vault') return parseVault(text.slice('vault:'.length))
   if (scheme === 'file') return { provider: 'file', path: filePath(text, 'the file', `write it like ${kekForms.file}`) }
   throw refuse(`a key-encryption key is named by its provider, "${text.slice(0, 40)}" names none`, known)
 }

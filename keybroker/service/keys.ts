@@ -53,10 +53,13 @@ export function ownKekSettings(folder: string): KekSettings {
  *
  * throws  kek/..., file/...; none stays open then
  */
-export async function openKeks({ current, previous }: KekSettings): Promise<KekRing> {
+export async function openKeks(
+  { current, previous }: KekSettings,
+  onTrouble?: (failure: Failure) => void,
+): Promise<KekRing> {
   const opened: OpenKek[] = []
   try {
-    for (const setting of [current, ...previous]) opened.push(await openKek(setting))
+    for (const setting of [current, ...previous]) opened.push(await openKek(setting, onTrouble))
   } catch (error) {
     for (const one of opened) await one.close()
     throw error
@@ -103,15 +106,20 @@ async function createWrappingKey(path: string): Promise<void> {
 /**
  * The keys of a broker that was created here. One that is missing is fatal: it is never made anew on the way.
  *
- * keks    where the key-encryption keys live; default: the one file in the folder
- * throws  file/absent, file/permissions, file/kind, file/size, kek/..., crypto/key
+ * keks       where the key-encryption keys live; default: the one file in the folder
+ * onTrouble  as in openKek
+ * throws     file/absent, file/permissions, file/kind, file/size, kek/..., crypto/key
  */
-export async function openBrokerKeys(folder: string, keks: KekSettings = ownKekSettings(folder)): Promise<BrokerKeys> {
+export async function openBrokerKeys(
+  folder: string,
+  keks: KekSettings = ownKekSettings(folder),
+  onTrouble?: (failure: Failure) => void,
+): Promise<BrokerKeys> {
   const signer = await loadSigningKeyFile(join(folder, names.signing))
   const wrapping = await readWrappingKey(join(folder, names.wrapping))
   const callerSecret = await readSized(join(folder, names.callerSecret), 32)
   const adminTokenDigest = await readAdminTokenDigest(folder)
-  const kek = await openKeks(keks)
+  const kek = await openKeks(keks, onTrouble)
   return {
     signer,
     wrapping,

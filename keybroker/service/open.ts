@@ -7,7 +7,7 @@ import { createRateLimit } from '#host/rate-limit.js'
 import type { Broker } from '#keybroker/broker.js'
 import { HeadMemory } from '#keybroker/heads.js'
 import { publishPending } from '#keybroker/outbox.js'
-import type { Clock, Log } from '#keybroker/ports.js'
+import type { Clock, Kek, Log } from '#keybroker/ports.js'
 import type { BrokerKeys } from '#keybroker/service/keys.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
@@ -40,17 +40,19 @@ export interface OpenedBroker {
   readonly recovered: number
 }
 
-/** What acknowledged production tenants rely on is still so. @throws database/not-durable, database/... */
-async function verifyFitForTenants(database: Database): Promise<void> {
+/** What acknowledged production tenants rely on is still so. @throws database/not-durable, kek/vault-tls, database/... */
+async function verifyFitForTenants(database: Database, kek: Kek): Promise<void> {
   const tenants = await database.read((db) => listTenants(db))
-  if (tenants.some((tenant) => tenant.class === 'production')) await verifyDurable(database)
+  if (!tenants.some((tenant) => tenant.class === 'production')) return
+  await verifyDurable(database)
+  kek.verifyProtected()
 }
 
 /**
  * Opens a broker over its keys, database and log. What an earlier process stored and could not log any more is logged
  * before anything new is decided.
  *
- * throws  database/not-durable when it has production tenants, log/..., database/...
+ * throws  database/not-durable and kek/vault-tls when it has production tenants, log/..., database/...
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBroker> {
   const { database, keys, log, appraise, clock } = options
@@ -62,7 +64,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   const tenants = createRateLimit({ perMinute: perTenant, nowMs })
   const machines = createRateLimit({ perMinute: perMachine, nowMs })
   const admit: Broker['admit'] = (tenant, machine) => machines.allow(`${tenant} ${machine}`) && tenants.allow(tenant)
-  await verifyFitForTenants(database)
+  await verifyFitForTenants(database, kek)
   const broker: Broker = { admit, ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
   const recovered = await publishPending(broker, null)
   const document = async () =>

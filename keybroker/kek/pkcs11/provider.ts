@@ -186,6 +186,8 @@ export async function openPkcs11Kek(setting: Pkcs11Setting, options: Partial<Que
     keyId,
     provider: 'pkcs11',
     holder: 'operator',
+    isCurrent: () => true,
+    verifyProtected: () => undefined,
     async wrapDek(dek, aad) {
       open()
       if (dek.length !== dekSize) throw new Error(`assertion failed: a model key has ${dekSize} bytes`)

@@ -5,6 +5,8 @@ import { kekForms, parseKekSetting } from '#keybroker/kek/setting.js'
 
 const module = 'module-path=/usr/lib/m.so'
 const pin = 'pin-source=file:/run/pin'
+const vaultKey = 'vault:https://v.example/transit/keys/k'
+const vaultToken = 'token-source=file:/run/token'
 
 /** The code and the line that mends it. */
 function refusal(text: string): { code: string; message: string; hint: string } {
@@ -27,6 +29,22 @@ describe('what --kek names', () => {
       object: { label: 'kek', id: null },
       pinFile: '/etc/claviger/pin',
     })
+  })
+
+  test('an address of Vault, alone and with everything', () => {
+    expect(parseKekSetting(kekForms.vault)).toEqual({
+      provider: 'vault',
+      address: 'https://vault.example:8200',
+      mount: 'transit',
+      key: 'claviger',
+      namespace: null,
+      tokenFile: '/run/vault/token',
+      caFile: '/etc/claviger/vault-ca.pem',
+    })
+    const all = 'vault:https://v.example/team/a/transit/keys/k.1?namespace=x/y/&token-source=/t&ca=/c'
+    expect(parseKekSetting(all)).toMatchObject({ mount: 'team/a/transit', key: 'k.1', namespace: 'x/y', caFile: '/c' })
+    const here = 'vault:http://[::1]:8200/transit/keys/k?token-source=/t'
+    expect(parseKekSetting(here)).toMatchObject({ address: 'http://[::1]:8200', caFile: null })
   })
 
   test('a PKCS #11 URI with every attribute, percent-encoded', () => {
@@ -59,6 +77,18 @@ describe('what --kek names', () => {
     ['half an escape', `pkcs11:token=%E4;object=b?${module}&${pin}`, 'UTF-8', '%25'],
     ['an id that is no bytes', `pkcs11:token=a;id=%zz?${module}&${pin}`, 'percent-encoded', '%XX'],
     ['a label of 33 bytes', `pkcs11:token=${'a'.repeat(33)};object=b?${module}&${pin}`, '32 bytes', 'pkcs11:'],
+    ['Vault in the clear', `vault:http://vault.example/transit/keys/k?${vaultToken}`, 'in the clear', 'https://'],
+    ['a name for this machine', `vault:http://localhost/transit/keys/k?${vaultToken}`, 'in the clear', 'https://'],
+    ['no verification', `${vaultKey}?${vaultToken}&tls-skip-verify=true`, 'not verified', 'ca=file:'],
+    ['a token on the command line', `${vaultKey}?token=hvs.x`, 'lists of processes', 'mode 0600'],
+    ['no token', vaultKey, 'token-source is absent', 'token-source='],
+    ['a password', `vault:https://a:b@v.example/transit/keys/k?${vaultToken}`, 'password', 'vault:https://'],
+    ['another path', `vault:https://v.example/transit/k?${vaultToken}`, 'MOUNT/keys/NAME', 'vault:https://'],
+    ['no mount', `vault:https://v.example/keys/k?${vaultToken}`, 'MOUNT/keys/NAME', 'vault:https://'],
+    ['an escape in the path', `vault:https://v.example/transit/keys/%2e%2e?${vaultToken}`, 'NAME', 'vault:https://'],
+    ['another scheme inside', `vault:file:///transit/keys/k?${vaultToken}`, 'no https://', 'https://'],
+    ['no URL', `vault:transit/keys/k?${vaultToken}`, 'no URL', 'vault:https://'],
+    ['a namespace that is no path', `${vaultKey}?${vaultToken}&namespace=a%0d%0ab`, 'namespace', 'vault:https://'],
     ['more than 2,048 characters', `file:/${'a'.repeat(2048)}`, '2048', 'file:'],
   ])('refuses %s, and says what mends it', (_name, text, message, hint) => {
     const refused = refusal(text)
