@@ -167,7 +167,7 @@ async function storeChange(
   at: UnixSeconds,
 ): Promise<void> {
   const { kind, signed } = change
-  const entry = writeState(kind, change, tenant, at, broker.random)
+  const entry = writeState(kind, change, tenant, at, broker)
   const { value, digest, envelope } = signed
   await tx.appendEntry(entry)
   const model = 'model' in value ? value.model : ''

@@ -1,6 +1,9 @@
-import { toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
+import { equal, toBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
+import { hmacSha256 } from '#core/crypto/hash.js'
+import { labelled } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Bundle, bundledRequestId, type StateBundle } from '#core/wire/bundle.js'
 import { commit } from '#core/wire/commitment.js'
@@ -8,6 +11,8 @@ import { encodeEntry, type StateEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import type { Openings, ReleaseRequest } from '#core/wire/release.js'
 import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
+import type { Broker } from '#keybroker/broker.js'
+import type { BrokerCode } from '#keybroker/failures.js'
 import type { NewEntry, Random, StoredTenant } from '#keybroker/ports.js'
 import { recordOf } from '#policies/record.js'
 import type { Appraised } from '#policies/release/appraised.js'
@@ -20,6 +25,9 @@ export function newOpening(random: Random): string {
 export function newId(random: Random): string {
   return toHex(random(16))
 }
+
+/** A broker, as far as its entries are made with it. */
+export type EntryWriter = Pick<Broker, 'random' | 'callerSecret'>
 
 /** What is known of a decision before it is written down. */
 export interface DecidedParts {
@@ -56,8 +64,9 @@ export function writeDecision(
   parts: DecidedParts,
   granted: Granted | null,
   stateIndex: number,
-  random: Random,
+  writer: EntryWriter,
 ): WrittenEntry {
+  const { random } = writer
   const { verdict, request, statements, tenant, at } = parts
   const { binding } = request
   const decision = recordOf(verdict.decision) as unknown as Json
@@ -113,7 +122,7 @@ export function writeDecision(
     leaf: toBase64(leaf),
   }
   const kind = granted === null ? 'denial' : request.lease === null ? 'release' : 'renewal'
-  return { entry: pendingEntry(tenant.id, kind, false, leaf, bundle, at, random), openings, decision }
+  return { entry: pendingEntry(tenant.id, kind, false, leaf, bundle, at, writer), openings, decision }
 }
 
 /** A statement with what shows that it is its owner's next. */
@@ -131,8 +140,9 @@ export function writeState<K extends StatementKind>(
   { signed, made, previous }: StatedChange<K>,
   tenant: StoredTenant,
   at: UnixSeconds,
-  random: Random,
+  writer: EntryWriter,
 ): NewEntry {
+  const { random } = writer
   const model = 'model' in signed.value ? signed.value.model : null
   const openings = {
     tenant: tenant.opening,
@@ -160,10 +170,13 @@ export function writeState<K extends StatementKind>(
     openings,
     leaf: toBase64(leaf),
   }
-  return pendingEntry(tenant.id, 'state', true, leaf, bundle, at, random)
+  return pendingEntry(tenant.id, 'state', true, leaf, bundle, at, writer)
 }
 
-/** An entry that waits for the log. */
+/**
+ * An entry that waits for the log. Its id is a seal over what it is: whoever writes to the database can put a row among those
+ * that wait, and none that reaches the log (I18).
+ */
 export function pendingEntry(
   tenant: string | null,
   kind: string,
@@ -171,7 +184,21 @@ export function pendingEntry(
   leaf: Uint8Array,
   bundle: unknown,
   at: UnixSeconds,
-  random: Random,
+  { callerSecret }: Pick<EntryWriter, 'callerSecret'>,
 ): NewEntry {
-  return { id: newId(random), tenant, kind, isState, leaf, bundle: canonicalJson(bundle), recordedAt: at }
+  const entry = { tenant, kind, isState, leaf }
+  return { ...entry, id: sealOf(entry, callerSecret), bundle: canonicalJson(bundle), recordedAt: at }
+}
+
+type SealedParts = Pick<NewEntry, 'tenant' | 'kind' | 'isState' | 'leaf'>
+
+function sealOf({ tenant, kind, isState, leaf }: SealedParts, secret: Uint8Array): string {
+  const parts = canonicalJson({ tenant, kind, isState, leaf: toBase64(leaf) })
+  return toHex(hmacSha256(secret, labelled('claviger/outbox/v1', parts)).subarray(0, 16))
+}
+
+/** The stored entry is one that a broker of this secret made. @throws broker/record */
+export function verifyPending(entry: SealedParts & Pick<NewEntry, 'id'>, secret: Uint8Array): void {
+  if (equal(utf8(entry.id), utf8(sealOf(entry, secret)))) return
+  throw new Failure<BrokerCode>('broker/record', 'an entry that waits for the log was made by nobody here')
 }

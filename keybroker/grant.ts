@@ -65,7 +65,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     const place = verdict.allow ? await placeFor(tx, judged, broker.callerSecret) : null // 3 a lease to grant or renew
     if (place === null || 'refusal' in place) {
       const denied = place === null ? verdict : withRefusals(verdict, [place.refusal])
-      const written = writeDecision({ ...judged, verdict: denied, ...standing }, null, stateIndex, broker.random)
+      const written = writeDecision({ ...judged, verdict: denied, ...standing }, null, stateIndex, broker)
       await tx.appendEntry(written.entry)
       return { kind: 'denied', written, verdict: denied }
     }
@@ -74,7 +74,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     const id = place.held?.id ?? newId(broker.random)
     const lease = makeLease(verdict, request, { ...broker, id, broker: broker.signer.id, term: place.term })
     const granted = { leaseId: id, expiresAt: lease.expiresAt, ear: judged.ear }
-    const written = writeDecision({ ...judged, ...standing }, granted, stateIndex, broker.random)
+    const written = writeDecision({ ...judged, ...standing }, granted, stateIndex, broker)
     await tx.appendEntry(written.entry) // 4 the entry, and with it the right to the key
     await storeGrant(tx, judged, lease, written.entry.id, place, broker.callerSecret) // 5 the debit
     return { kind: 'granted', written, lease, key, before: place.held }

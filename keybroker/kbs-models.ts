@@ -8,7 +8,7 @@ import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, type KbsEntry } from '#core/wire/entries.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
-import { newOpening, pendingEntry } from '#keybroker/entries.js'
+import { type EntryWriter, newOpening, pendingEntry } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import type { EvidenceStore, KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
@@ -50,7 +50,8 @@ interface EntryParts {
 }
 
 /** The entry of a decision on the KBS route, and its bundle. Path, token and decision stand in the leaf as commitments (I10). */
-function writeKbsEntry(parts: EntryParts, random: Broker['random']): NewEntry {
+function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
+  const { random } = writer
   const { at, path, token, owned } = parts
   const openings = {
     tenant: owned?.opening ?? null,
@@ -88,7 +89,7 @@ function writeKbsEntry(parts: EntryParts, random: Broker['random']): NewEntry {
     openings,
     leaf: toBase64(leaf),
   }
-  return pendingEntry(owned?.id ?? null, 'kbs', false, leaf, bundle, at, random)
+  return pendingEntry(owned?.id ?? null, 'kbs', false, leaf, bundle, at, writer)
 }
 
 /** The decision about a resource of the operator stands in the log on return, cosigned (I3). @throws log/..., database/... */
@@ -97,7 +98,7 @@ export function recordResources(broker: Broker): KbsPorts['record'] {
     const reasons = decision.allow ? [] : decision.reasons
     const record = { type: 'claviger/kbs-decision/v1', allow: decision.allow, reasons }
     const parts = { at, path: path.text, token, allow: decision.allow, reasons, decision: record, owned: null }
-    const entry = writeKbsEntry(parts, broker.random)
+    const entry = writeKbsEntry(parts, broker)
     await broker.store.transaction((tx) => tx.appendEntry(entry))
     await publish(broker, entry)
   }
@@ -216,7 +217,7 @@ async function recordModel(
           evidence,
         },
       },
-      broker.random,
+      broker,
     )
     await tx.appendEntry(entry)
     return { entry, key: stored }

@@ -1,4 +1,5 @@
 import type { Broker } from '#keybroker/broker.js'
+import { verifyPending } from '#keybroker/entries.js'
 import type { NewEntry } from '#keybroker/ports.js'
 
 /** Where an entry stands, and its proof. */
@@ -26,13 +27,16 @@ export async function publish(broker: Broker, entry: Pick<NewEntry, 'id' | 'leaf
  *
  * Invariant: of one tenant a later entry never overtakes an earlier one here, so that a decision made before a change
  * stands before it in the log, and one made after stands after it (TRUST 8, 10).
- * throws  log/..., database/...
+ * throws  broker/record, log/..., database/...
  */
 export async function publishPending(broker: Broker, tenant: string | null): Promise<number> {
   let count = 0
   for (;;) {
     const pending = await broker.store.loadPending(tenant, batchMax)
-    for (const entry of pending) await publish(broker, entry)
+    for (const entry of pending) {
+      verifyPending(entry, broker.callerSecret)
+      await publish(broker, entry)
+    }
     count += pending.length
     if (pending.length < batchMax) return count
   }

@@ -46,5 +46,5 @@ function writeSummary(counts: readonly RefusalCount[], at: UnixSeconds, broker: 
     since,
     counts: [...named.map(([code, count]) => ({ code, count })), ...others],
   })
-  return pendingEntry(null, 'refusals', false, leaf, {}, at, broker.random)
+  return pendingEntry(null, 'refusals', false, leaf, {}, at, broker)
 }

@@ -9,6 +9,7 @@ import { payloadDigest } from '#core/wire/statements.js'
 import { beat } from '#keybroker/beat.js'
 import { createTenant } from '#keybroker/changes.js'
 import { HeadMemory } from '#keybroker/heads.js'
+import { publishPending } from '#keybroker/outbox.js'
 import { registerModel } from '#keybroker/register.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
@@ -221,6 +222,31 @@ describe('the database is not an authority (I18)', () => {
     await change(chain, 'revocation', { revoked: [{ kind: 'measurement', value: 'ab'.repeat(48) }], reason: 'lost' })
     const [row] = await rows(chain, sql`select ended_at from keybroker.leases`)
     expect(row!.ended_at).not.toBeNull()
+    await chain.test.close()
+  })
+
+  test('a decision that somebody put among those that wait for the log: never logged, and nothing is decided past it', async () => {
+    const chain = await registered(await open())
+    granted(await ask(chain, await testNode(chain)))
+    const waiting = (leaf: string) =>
+      write(
+        chain,
+        sql`insert into keybroker.entries (id, tenant, kind, is_state, leaf, bundle, recorded_at)
+          select ${'c'.repeat(32)}, tenant, kind, is_state, ${Buffer.from(leaf)}, bundle, recorded_at
+          from keybroker.entries where kind = 'release'`,
+      )
+    const [row] = await rows(chain, sql`select leaf from keybroker.entries where kind = 'release'`)
+    const leaf = Buffer.from(row!.leaf as Uint8Array).toString()
+    await waiting(leaf.replace(/"lease_id":"[0-9a-f]+"/, `"lease_id":"${'0'.repeat(32)}"`))
+    const size = async () => Number((await rows(chain, sql`select max(entry_index) as n from keybroker.entries`))[0]!.n)
+    const before = await size()
+    expect(await codeOfPromise(publishPending(chain.test.broker, null))).toBe('broker/record')
+    expect(await size()).toBe(before)
+    // A true entry that lost its index is logged again, and found where it is.
+    await write(chain, sql`delete from keybroker.entries where id = ${'c'.repeat(32)}`)
+    await write(chain, sql`update keybroker.entries set entry_index = null where kind = 'release'`)
+    expect(await publishPending(chain.test.broker, null)).toBe(1)
+    expect(await size()).toBe(before)
     await chain.test.close()
   })
 
