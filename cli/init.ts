@@ -15,7 +15,7 @@ import { exitCodes, type Io, paint } from '#cli/output.js'
 import { findOwnKey, openOwnKey } from '#cli/own-key.js'
 import { OwnerClient } from '#cli/owner-client.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
-import { readTrustFile } from '#cli/trust-store.js'
+import { standingPlace, type TrustLineCode } from '#cli/trust-line.js'
 import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
 import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -26,7 +26,7 @@ import { hex } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
 import { nameShape } from '#core/wire/names.js'
-import { type CollateralFloor, signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
+import { type CollateralFloor, signTrust, type Trust } from '#core/wire/trust-file.js'
 import { writeFileDurably } from '#host/files.js'
 
 /** Failures of making a trust file. */
@@ -37,8 +37,7 @@ export type InitCode =
   | 'init/runtime'
   /** not `SHA256=TIME` */
   | 'init/floor'
-  /** the trust file that stands there was signed by another key */
-  | 'init/author'
+  | TrustLineCode
 
 export interface InitArguments {
   readonly broker: string
@@ -123,26 +122,12 @@ async function runtimeFile(path: string) {
   return runtimeFileShape(parseJson(bytes), 'runtime')
 }
 
-/** The trust file that stands there, which this key signed; null where there is none. @throws init/author */
-async function standing(path: string, key: SigningKey): Promise<Trust | null> {
-  try {
-    const file = await readTrustFile(path)
-    if (thumbprint(file.author) !== key.id)
-      throw new Failure<InitCode>('init/author', `${path} was signed by another key than yours`)
-    // An expired file has a version too: it is judged as of the time when it was made.
-    return (await verifyTrustFile(file, null, 0)).trust
-  } catch (error) {
-    if (isFailure(error) && error.code === 'trust-file/unreadable') return null
-    throw error
-  }
-}
-
 /**
  * The line of versions and the place in it. Readers remember lines by their names: without a name of its own each key has a
  * line of its own, so that a trust file made elsewhere is no older version of this one.
  */
 async function lineOf(args: InitArguments, key: SigningKey): Promise<Pick<Trust, 'name' | 'version'>> {
-  const before = await standing(args.out, key)
+  const before = await standingPlace(args.out, key)
   const name = args.name ?? before?.name ?? `trust-${toHex(sha256(utf8(key.id))).slice(0, 12)}`
   return { name, version: before?.name === name ? before.version + 1 : 1 }
 }

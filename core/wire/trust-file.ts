@@ -96,7 +96,8 @@ export type Trust = Shaped<typeof trustShape>
 export const trustFileShape = object({ author: signatureJwk, trust: envelopeShape })
 export type TrustFile = Shaped<typeof trustFileShape>
 
-const trustType = 'application/vnd.claviger.trust+json'
+// Not `trust`: that is an owner's statement, and one signature must never be taken for the other's.
+const trustType = 'application/vnd.claviger.trust-file+json'
 
 export async function signTrust(trust: Trust, key: SigningKey): Promise<TrustFile> {
   return { author: key.publicKey, trust: await signEnvelope(trustType, canonicalJson(trust), [key]) }
