@@ -9,7 +9,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
 import { type Bundle, bundledRequestId, bundleShape } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
-import { type DenialEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
+import { type DenialEntry, loggedReasonsMax, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
@@ -98,8 +98,8 @@ function verifyVerdict(bundle: Bundle, entry: ReleaseEntry | DenialEntry, verdic
     return
   }
   if (bundle.ear !== null) throw refuse('client/bundle-splice', 'a denial has no attestation result')
-  const refusing = record.reasons.slice(0, entry.reasons.length).map((reason) => reason.id)
-  if (refusing.join() !== entry.reasons.join() || entry.policy_digest !== record.policyDigest)
+  const refusing = record.reasons.slice(0, loggedReasonsMax).map((reason) => reason.id)
+  if (JSON.stringify(refusing) !== JSON.stringify(entry.reasons) || entry.policy_digest !== record.policyDigest)
     throw refuse('client/bundle-splice', 'entry names other reasons or another policy than the decision made again')
 }
 

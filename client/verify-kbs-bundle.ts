@@ -12,7 +12,7 @@ import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
 import { documentDigest } from '#core/wire/binding.js'
 import { type KbsBundle, kbsBundleShape } from '#core/wire/bundle.js'
 import { verifyCommitment } from '#core/wire/commitment.js'
-import { type KbsEntry, parseEntry } from '#core/wire/entries.js'
+import { type KbsEntry, loggedReasonsMax, parseEntry } from '#core/wire/entries.js'
 import { modelIdShape, ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import type { DecisionRecord } from '#policies/record.js'
@@ -47,7 +47,7 @@ export interface VerifiedKbsBundle extends ReadKbsBundle {
 const operatorDecisionShape = object({
   type: literal('claviger/kbs-decision/v1'),
   allow: boolean,
-  reasons: list(string(), { max: 64 }),
+  reasons: list(string(), { max: loggedReasonsMax }),
 })
 
 /** `<owner>/<name>/<version>`, where the bundle brings an owner's statements. */
@@ -143,7 +143,7 @@ function verifyVerdict({ bundle, entry, model }: ReadKbsBundle, verdict: Decided
   const { registration } = verdict.statements
   const expected: readonly (readonly [string, unknown, unknown])[] = [
     ['outcome', entry.allow, record.allow],
-    ['reasons', entry.reasons.join('\n'), reasons.slice(0, 64).join('\n')],
+    ['reasons', entry.reasons.join('\n'), reasons.slice(0, loggedReasonsMax).join('\n')],
     ['version', entry.version, model?.version],
     ['manifest', entry.manifest_digest, registration.value.manifestDigest],
     ['policy', entry.policy_digest, record.policyDigest],

@@ -7,7 +7,7 @@ import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Bundle, bundledRequestId, type StateBundle } from '#core/wire/bundle.js'
 import { commit } from '#core/wire/commitment.js'
-import { encodeEntry, type StateEntry } from '#core/wire/entries.js'
+import { encodeEntry, loggedReasonsMax, type StateEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import type { Openings, ReleaseRequest } from '#core/wire/release.js'
 import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
@@ -52,8 +52,6 @@ export interface WrittenEntry {
   readonly decision: Json
 }
 
-const reasonsMax = 64
-
 /**
  * The entry of a decision and the bundle that replays it (I7). Names, evidence and decision stand in the leaf as
  * commitments, each with an opening of its own; the tenant's is the same in all its entries (I10).
@@ -94,7 +92,7 @@ export function writeDecision(
       ? {
           kind: 'denial',
           ...decided,
-          reasons: verdict.decision.reasons.slice(0, reasonsMax).map((one) => one.policyId),
+          reasons: verdict.decision.reasons.slice(0, loggedReasonsMax).map((one) => one.policyId),
         }
       : {
           kind: request.lease === null ? 'release' : 'renewal',

@@ -5,7 +5,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { KbsBundle } from '#core/wire/bundle.js'
 import { commit } from '#core/wire/commitment.js'
-import { encodeEntry, type KbsEntry } from '#core/wire/entries.js'
+import { encodeEntry, type KbsEntry, loggedReasonsMax } from '#core/wire/entries.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import { type EntryWriter, newOpening, pendingEntry } from '#keybroker/entries.js'
@@ -25,7 +25,6 @@ import { judgeKbs, type KbsVerdict } from '#policies/release/kbs.js'
 import { type OwnerStatements, verifyOwnerStatements } from '#policies/release/statements.js'
 
 const roundsMax = 5
-const reasonsMax = 64
 
 type Decided = KbsVerdict<IssuableResult> & { readonly stage: 'decided' }
 
@@ -75,7 +74,7 @@ function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
     broker: 'UNATTESTED BROKER',
     client: 'unleased, unproven client',
     allow: parts.allow,
-    reasons: parts.reasons.slice(0, reasonsMax),
+    reasons: parts.reasons.slice(0, loggedReasonsMax),
   }
   const leaf = encodeEntry(entry)
   const bundle: Omit<KbsBundle, 'proof'> = {

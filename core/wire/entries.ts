@@ -62,13 +62,16 @@ const released = {
   route: oneOf('v1', 'kbs'),
 }
 
+/** An entry names this many of a decision's reasons, the first ones; the decision that it commits to has all. */
+export const loggedReasonsMax = 64
+
 const releaseShape = object({ kind: literal('release'), ...released })
 const renewalShape = object({ kind: literal('renewal'), ...released })
 const denialShape = object({
   kind: literal('denial'),
   ...decided,
   /** ids of the owner's rules, or codes of ours, that refused */
-  reasons: list(string(), { min: 1, max: 64 }),
+  reasons: list(string(), { min: 1, max: loggedReasonsMax }),
   policy_digest: nullable(hex(32)),
 })
 const stateShape = object({
@@ -103,7 +106,7 @@ const kbsShape = object({
   client: literal('unleased, unproven client'),
   allow: boolean,
   /** what refused; empty when nothing did */
-  reasons: list(string(), { max: 64 }),
+  reasons: list(string(), { max: loggedReasonsMax }),
 })
 const summaryShape = object({
   kind: literal('refusals'),

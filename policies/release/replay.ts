@@ -41,7 +41,7 @@ export function verifyReplay(recorded: Json, again: { readonly decision: Decisio
     const message = `the decision was made under policy ${record.policyDigest}, this is ${again.decision.policyDigest}`
     throw new Failure<DecisionCode>('decision/policy', message)
   }
-  const counted = !record.allow && record.reasons.every((reason) => brokerDenials.has(reason.id))
+  const counted = !record.allow && record.reasons.every(({ id, effect }) => effect === 'code' && brokerDenials.has(id))
   const expected = recordOf(again.decision)
   const wanted = counted && expected.allow ? { ...expected, allow: false, reasons: record.reasons } : expected
   if (!equal(canonicalJson(record), canonicalJson(wanted))) {

@@ -1,12 +1,14 @@
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { fixes } from '#attest/fixes.js'
 import { parseCase } from '#attest/vectors/case.js'
 import { applyVariant, inputOf } from '#attest/vectors/run.js'
 import { runVectors } from '#cli/vectors.js'
 import { utf8 } from '#core/bytes/bytes.js'
+import { packageRoot } from '#host/process.js'
 import { codeOf } from '../fakes/code-of.js'
 import { outside } from '../fakes/outside.js'
 
@@ -42,6 +44,30 @@ describe.skipIf(published === undefined)('published vectors', () => {
     const { lines } = await run(join(published!, 'nitro/bad-signature-2022-veracruz'))
     expect(lines.filter((line) => line.startsWith('DISPUTED'))).toHaveLength(1)
     expect(lines.slice(-2)).toEqual([expect.stringMatching(/^1 disputed/), '3 passed, 0 failed'])
+  })
+})
+
+describe('a folder without cases', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'claviger-vectors-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const nested = (count: number) => Array.from({ length: count }, () => 'a').join('/')
+
+  test.each([
+    ['missing', 'missing', undefined],
+    ['empty', 'empty', 'empty'],
+    ['a file', 'file/case.json', 'file'],
+    ['nested without end', 'deep', join('deep', nested(8))],
+  ])('%s: no case ran, the last line says so, exit 1', async (_, name, made) => {
+    if (made !== undefined) mkdirSync(join(folder, made), { recursive: true })
+    if (made === 'file') writeFileSync(join(folder, name), '{}')
+    expect(await run(join(folder, name))).toEqual({ code: 1, lines: ['0 passed, 0 failed'] })
+  })
+
+  test('the command itself ends the same way', () => {
+    const args = ['run', '-s', 'vectors', '--', join(folder, 'missing')]
+    const { status, stdout, stderr } = spawnSync('npm', args, { cwd: packageRoot(), encoding: 'utf8' })
+    expect([status, stdout]).toEqual([1, '0 passed, 0 failed\n'])
+    expect(stderr).toContain('error: ENOENT')
   })
 })
 

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -36,4 +36,22 @@ describe('the launcher', () => {
     expect(existsSync(join(out, 'owner.pub.pem'))).toBe(true)
     expect(spawnSync(launcher, ['no-such-command'], { env }).status).toBe(2)
   })
+})
+
+test('nothing in the repository starts the commands past the launcher', () => {
+  const past = /\bnode\s+(?:\.\/)?claviger\b|\bnpx\s+claviger\b/
+  const files = [
+    '.ci/run',
+    'package.json',
+    'README.md',
+    ...readdirSync(join(packageRoot(), 'docs')).map((name) => `docs/${name}`),
+  ]
+  const texts = files.filter((file) => statSync(join(packageRoot(), file)).isFile())
+  expect(texts.filter((file) => past.test(readFileSync(join(packageRoot(), file), 'utf8')))).toEqual([])
+  // The control: this is what it looks for.
+  expect(['node ./claviger demo', 'npx claviger demo', './claviger demo'].map((line) => past.test(line))).toEqual([
+    true,
+    true,
+    false,
+  ])
 })

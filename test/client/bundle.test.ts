@@ -6,7 +6,8 @@ import { fromBase64, toBase64 } from '#core/bytes/bytes.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { type Bundle, bundleShape, type StateBundle } from '#core/wire/bundle.js'
-import { encodeEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
+import { commit } from '#core/wire/commitment.js'
+import { type DenialEntry, encodeEntry, parseEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { bundleAt } from '#keybroker/queries.js'
 import { another, memberAt, replaced, scalars } from '#test/fakes/members.js'
@@ -126,6 +127,74 @@ describe('what belongs to another decision', () => {
     await change(chain, 'policy', { name: 'same', language: 'cedar', text: `${country('DE')} // the same` })
     const policy = chain.owner.heads.get(`policy ${chain.owner.model}`)!.envelope
     expect(await judge({ ...denial, statements: { ...denial.statements, policy } })).toBe('client/bundle-verdict')
+  })
+})
+
+/** The same decision as a broker that lies would log it: recorded, committed to and logged with whatever reasons it likes. */
+async function relogged(bundle: Bundle, record: object, entry: object = {}): Promise<unknown> {
+  const decision = { ...(bundle.decision as object), ...record }
+  const logged = {
+    ...parseEntry(fromBase64(bundle.leaf)),
+    decision: commit('decision', decision, bundle.openings.decision),
+  }
+  const leaf = canonicalJson({ ...logged, ...entry })
+  const { proof } = await chain.test.broker.log.append(leaf)
+  return { ...bundle, decision, leaf: toBase64(leaf), proof }
+}
+
+describe('a denial logged for another reason than its own', () => {
+  const refused = (id: string, effect = 'no-permit') => ({ id, effect })
+
+  test('as it was, it is verified', async () => {
+    expect(await judge(await relogged(bundles.denial, {}))).toBe('ok')
+  })
+
+  test.each([
+    ['another rule', [refused('other')]],
+    ['another effect of the same rule', [refused('place', 'forbid')]],
+    ['one reason more', [refused('place'), refused('other')]],
+    ['a failure code in place of the rule', [refused('snp/signature', 'code')]],
+    ['the broker’s count in place of the rule', [refused('broker/node-limit', 'code')]],
+  ])('%s', async (_, reasons) => {
+    const bundle = await relogged(bundles.denial, { reasons }, { reasons: reasons.map(({ id }) => id) })
+    expect(await judge(bundle)).toBe('client/bundle-verdict')
+  })
+
+  test('another reason in the entry alone, or fewer than were recorded', async () => {
+    expect(await judge(await relogged(bundles.denial, {}, { reasons: ['other'] }))).toBe('client/bundle-splice')
+    const { test } = chain
+    const text = `@id("place") forbid (principal, action, resource) unless { context.place.country == "DE" };
+@id("name") forbid (principal, action, resource) unless { context.operator.name == "nobody" };`
+    await change(chain, 'policy', { name: 'two', language: 'cedar', text })
+    const denied = await ask(chain, await testNode(chain, { host: { country: 'FR' } }))
+    if (denied.kind !== 'denied') throw new Error('expected a denial')
+    const two = parsed((await bundleAt(test.broker, denied.entry, null)) as Bundle)
+    const { reasons } = parseEntry(fromBase64(two.leaf)) as DenialEntry
+    expect(reasons.length).toBeGreaterThan(1)
+    expect(await judge(two)).toBe('ok')
+    expect(await judge(await relogged(two, {}, { reasons: reasons.slice(0, 1) }))).toBe('client/bundle-splice')
+    expect(await judge(await relogged(two, {}, { reasons: reasons.toReversed() }))).toBe('client/bundle-splice')
+  })
+
+  test('the broker’s own count is a refusal by code, and stands in for nothing else', async () => {
+    const facts = (bundles.release.decision as { facts: object }).facts
+    const { at, platform, ...head } = parseEntry(fromBase64(bundles.release.leaf)) as ReleaseEntry
+    const { type, broker, tenant, model, evidence, state_index, nonce_digest, policy_digest } = head
+    const kept = { type, at, broker, tenant, model, evidence, state_index, nonce_digest, platform, policy_digest }
+    const counted = async (effect: string) => {
+      const decision = {
+        ...(bundles.release.decision as object),
+        facts,
+        allow: false,
+        reasons: [refused('broker/node-limit', effect)],
+      }
+      const commitment = commit('decision', decision, bundles.release.openings.decision)
+      const leaf = canonicalJson({ ...kept, kind: 'denial', decision: commitment, reasons: ['broker/node-limit'] })
+      const { proof } = await chain.test.broker.log.append(leaf)
+      return { ...bundles.release, decision, ear: null, leaf: toBase64(leaf), proof }
+    }
+    expect(await judge(await counted('code'))).toBe('ok')
+    expect(await judge(await counted('permit'))).toBe('client/bundle-verdict')
   })
 })
 

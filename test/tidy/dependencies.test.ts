@@ -6,6 +6,7 @@ const root = join(import.meta.dirname, '../..')
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
   dependencies: Record<string, string>
   devDependencies: Record<string, string>
+  allowScripts: Record<string, boolean>
 }
 const page = readFileSync(join(root, 'docs/decisions/dependencies.md'), 'utf8')
 
@@ -25,5 +26,17 @@ describe('tidy: dependencies', () => {
   test('each is pinned exactly', () => {
     const all = { ...manifest.dependencies, ...manifest.devDependencies }
     expect(Object.entries(all).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([])
+  })
+
+  test('none runs a script of its own when it is installed', () => {
+    const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { hasInstallScript?: boolean; optional?: boolean }>
+    }
+    const scripted = Object.entries(lock.packages).filter(([, { hasInstallScript }]) => hasInstallScript)
+    const names = scripted.map(([path]) => path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length))
+    expect(names).toContain('onnxruntime-node')
+    expect(manifest.allowScripts).toEqual(Object.fromEntries(names.map((name) => [name, false])))
+    // npm 10 does not read allowScripts.
+    expect(readFileSync(join(root, '.npmrc'), 'utf8').split('\n')).toContain('onnxruntime-node-install=skip')
   })
 })
