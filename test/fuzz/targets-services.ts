@@ -41,7 +41,12 @@ const boundary = 'line'
 const brace = 0x7b
 
 interface CaseFile {
-  readonly cases: readonly { readonly signed?: string; readonly token?: string }[]
+  readonly cases: readonly {
+    readonly name: string
+    readonly signed?: string
+    readonly values?: string
+    readonly token?: string
+  }[]
 }
 
 function cases(format: string): CaseFile['cases'] {
@@ -65,6 +70,11 @@ function payloads(form: 'envelope' | 'cose'): readonly Uint8Array[] {
     })
 }
 
+/** The file of which the good provenance speaks. */
+function builtFile(): Uint8Array {
+  return fromBase64(cases('reference-set').find(({ name }) => name === 'provenance')?.values ?? '')
+}
+
 /** One after the other, each by itself: the first failure must not keep the second from being asked. */
 function each(...parsers: readonly (() => unknown)[]): void {
   for (const parse of parsers) {
@@ -76,12 +86,22 @@ function each(...parsers: readonly (() => unknown)[]): void {
   }
 }
 
+const tarEnd = new Uint8Array(1024)
 function tar(name: string, body: string): Uint8Array {
   const header = new Uint8Array(512)
   header.set(utf8(name), 0)
   header.set(utf8(body.length.toString(8).padStart(11, '0')), 124)
   header[156] = 0x30
-  return concat(header, utf8(body.padEnd(512, '\0')), new Uint8Array(1024))
+  return concat(header, utf8(body.padEnd(body === '' ? 0 : 512, '\0')))
+}
+
+/** The beginning of a sound of one header of 44 bytes, a sound itself. */
+function cutWav(sound: Uint8Array, size: number): Uint8Array {
+  const out = sound.slice(0, size)
+  const view = new DataView(out.buffer)
+  view.setUint32(4, size - 8, true)
+  view.setUint32(40, size - 44, true)
+  return out
 }
 
 const part = (head: string, body: string) =>
@@ -160,7 +180,7 @@ export const serviceTargets: Readonly<Record<string, Target>> = {
   },
   provenance: {
     seeds: () => payloads('envelope'),
-    run: (bytes) => readProvenance(bytes, utf8('file')),
+    run: (bytes) => readProvenance(bytes, builtFile()),
     words: json,
   },
   corim: { seeds: () => payloads('cose'), run: readCorim },
@@ -177,7 +197,7 @@ export const serviceTargets: Readonly<Record<string, Target>> = {
   wav: {
     seeds: () => {
       const sound = new Uint8Array(readFileSync(join(packageRoot(), 'cli/assets/ask-not.wav')))
-      return [sound.slice(0, 4096), sound.slice(0, 60)]
+      return [cutWav(sound, 4096), sound.slice(0, 60)]
     },
     run: parseWav,
     words: ['RIFF', 'WAVE', 'fmt ', 'data', 'LIST'],
@@ -191,7 +211,7 @@ export const serviceTargets: Readonly<Record<string, Target>> = {
     words: [`\r\n--${boundary}`, `--${boundary}--`, '\r\n\r\n', 'Content-Disposition: form-data; ', 'name="', '; '],
   },
   tarball: {
-    seeds: () => [concat(tar('package/a', 'one'), tar('package/b', 'two')), tar('package/a', '')],
+    seeds: () => [concat(tar('package/a', 'one'), tar('package/b', ''), tarEnd), concat(tar('package/a', ''), tarEnd)],
     run: (bytes) => readTarball(gzipSync(bytes, { level: 1 }), ['package/a', 'package/b']),
     words: ['package/a\0', '00000000000\0', '77777777777\0', '0'],
   },
