@@ -10,8 +10,10 @@ import { canonicalJson } from '#core/encoding/json.js'
 import type { Bundle, KbsBundle, StateBundle } from '#core/wire/bundle.js'
 import { callerPseudonym, commitBody, credentialHash } from '#core/wire/inner.js'
 import type { NodeDocument } from '#core/wire/node-document.js'
+import { verifyHostStatement } from '#core/wire/statements.js'
 import { signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
 import { bundleAt } from '#keybroker/queries.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
 import { writeBlocks } from '#test/fakes/pages.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -215,6 +217,48 @@ test('statements whose form changed', async () => {
   const kept = file.cases.map((old) => renewed.find(({ name }) => name === old.name) ?? old)
   const added = renewed.filter(({ name }) => !file.cases.some((old) => old.name === name))
   write('statements', { ...file, cases: [...kept, ...added] })
+})
+
+test('statements of a host', async () => {
+  const { key } = await generateSigningKey('Ed25519')
+  const { key: stranger } = await generateSigningKey('ES256')
+  const place = { country: 'DE' }
+  const operator = { legalName: 'Example GmbH', country: 'DE' }
+  const said = { type: 'claviger/statement/host/v1', host: 'node-1', place, operator, issuedAt: 1_780_000_000 }
+  const of = async (name: string, expected: string, value: unknown, by = key, shown = key) =>
+    ({ name, expected, declaration: { statement: await signed('host', value, by), key: shown.publicKey } }) as const
+  const whole = await of('place and operator', 'ok', said)
+  const statement = { ...whole.declaration.statement, payloadType: 'application/vnd.claviger.policy+json' }
+  const cases = [
+    whole,
+    await of('nothing stated but a name', 'ok', { ...said, place: null, operator: null }),
+    await of('by an ES256 key', 'ok', said, stranger, stranger),
+    await of('beside another key than the one that signed', 'dsse/signer', said, stranger),
+    {
+      name: 'another place under the same signature',
+      expected: 'crypto/signature',
+      declaration: {
+        ...whole.declaration,
+        statement: otherPayload(whole.declaration.statement, { place: { country: 'FR' } }),
+      },
+    },
+    { name: 'an envelope of another kind', expected: 'dsse/type', declaration: { ...whole.declaration, statement } },
+    await of('no place, and not null either', 'shape/missing', without(said, 'place')),
+    await of('a grade that the host gives itself', 'shape/unknown', { ...said, grade: 'L3' }),
+    await of('a country in small letters', 'shape/form', { ...said, place: { country: 'de' } }),
+    await of('an operator without a country', 'shape/missing', { ...said, operator: { legalName: 'Example GmbH' } }),
+    await of('another version', 'shape/form', { ...said, type: 'claviger/statement/host/v2' }),
+    {
+      name: 'signed with spaces',
+      expected: 'json/canonical',
+      declaration: { statement: await signed('host', said, key, spaced(said)), key: key.publicKey },
+    },
+  ]
+  for (const { name, expected, declaration } of cases) {
+    const { statement: envelope, key: by } = declaration
+    expect([name, await codeOfPromise(verifyHostStatement(envelope, by))]).toEqual([name, expected])
+  }
+  write('host-statement', { format: 'docs/spec/host-statement.md', cases }, whole.declaration, said)
 })
 
 interface BundleVectors {

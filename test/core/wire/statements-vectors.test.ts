@@ -9,7 +9,14 @@ import { integer, list, nullable, object, string } from '#core/encoding/shape.js
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { type CommitmentLabel, verifyCommitment } from '#core/wire/commitment.js'
 import { encodeEntry, parseEntry } from '#core/wire/entries.js'
-import { statementKindShape, verifyStatement, verifySuccession, verifyTenantStatement } from '#core/wire/statements.js'
+import { hostDeclarationShape } from '#core/wire/release.js'
+import {
+  statementKindShape,
+  verifyHostStatement,
+  verifyStatement,
+  verifySuccession,
+  verifyTenantStatement,
+} from '#core/wire/statements.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 
 const load = (format: string) => JSON.parse(readFileSync(`test/vectors/${format}/cases.json`, 'utf8')) as never
@@ -62,6 +69,22 @@ describe('vectors of statements', () => {
   })
 })
 
+describe('vectors of a host’s statement', () => {
+  const { cases } = load('host-statement') as { cases: { name: string; expected: string; declaration: Json }[] }
+  const verifyDeclaration = async (value: Json) => {
+    const { statement, key } = hostDeclarationShape(value, 'host')
+    return verifyHostStatement(statement, key)
+  }
+  test.each(cases)('$name: $expected', async ({ declaration, expected }) => {
+    expect(await codeOfPromise(verifyDeclaration(declaration))).toBe(expected)
+  })
+  test('the page shows the first, and its payload', async () => {
+    const [declaration, payload] = blocksOf('host-statement')
+    expect(declaration).toEqual(cases[0]!.declaration)
+    expect((await verifyDeclaration(declaration!)).value).toEqual(payload)
+  })
+})
+
 describe('vectors of entries', () => {
   test.each(entries)('$name: $expect', (one) => {
     const leaf = one.leaf === null ? new Uint8Array(one.leafSize!) : utf8(one.leaf)
@@ -102,10 +125,15 @@ describe('the pages of docs/spec', () => {
   })
 })
 
+/** The JSON blocks of a page. */
+function blocksOf(page: string): readonly { readonly [name: string]: Json }[] {
+  const blocks = readFileSync(`docs/spec/${page}.md`, 'utf8').split('```json\n').slice(1)
+  return blocks.map((block) => parseJson(utf8(block.split('```')[0]!)) as { readonly [name: string]: Json })
+}
+
 /** The JSON blocks of a page that are objects with these members. */
 function examples(page: string): { envelope?: Json; key?: Json } {
-  const blocks = readFileSync(`docs/spec/${page}.md`, 'utf8').split('```json\n').slice(1)
-  const values = blocks.map((block) => parseJson(utf8(block.split('```')[0]!)) as { readonly [name: string]: Json })
+  const values = blocksOf(page)
   const envelope = values.find((one) => 'payloadType' in one)
   const key = values.find((one) => 'kty' in one)
   return { ...(envelope && { envelope }), ...(key && { key }) }
