@@ -87,6 +87,7 @@ export function appraiseUnder<E extends PartEvidence>(
     claims: verified.claims,
     subject: subjectOf(verified),
     parts: [],
+    signatures: verified.signatures,
     evidenceDigest: verified.evidenceDigest,
     collateralDigest: verified.collateralDigest,
   })
@@ -176,7 +177,7 @@ function noReferenceValues(verified: VerifiedEvidence<PartEvidence>): Check {
 /** What a result is made of, whether verification passed or failed. */
 export type Outcome<E extends AnyEvidence> = Pick<
   AttestationResult<E>,
-  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims' | 'subject' | 'parts'
+  'kind' | 'platform' | 'checks' | 'steps' | 'failure' | 'claims' | 'subject' | 'parts' | 'signatures'
 > &
   Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'>
 

@@ -6,7 +6,7 @@ import {
   type ExaminationInput,
   result,
 } from '#attest/appraise-under.js'
-import type { Caches } from '#attest/caches.js'
+import { type Caches, noCaches, type Signatures } from '#attest/caches.js'
 import { composed } from '#attest/composite.js'
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
@@ -88,16 +88,17 @@ async function judgePart<E extends PartEvidence>(
   evidence: E,
   anchors: Anchors,
   input: ExaminationInput,
-  caches: Caches | undefined,
+  caches: Caches = noCaches(),
   devices: readonly DeviceEvidence[] = [],
 ): Promise<AttestationResult<E>> {
   const { trace, told } = recorder()
+  const counted = caches.counting()
   let verified: VerifiedEvidence<E>
   try {
-    verified = await verifyEvidence(evidence, anchors, input.at, trace, caches)
+    verified = await verifyEvidence(evidence, anchors, input.at, trace, counted)
   } catch (error) {
     if (!isFailure(error)) throw error
-    return refused(policy, evidence, input, told, error)
+    return refused(policy, evidence, input, { told, signatures: counted.signatures }, error)
   }
   return appraiseUnder(policy, verified, { ...input, devices }, told)
 }
@@ -106,7 +107,7 @@ function refused<E extends PartEvidence>(
   policy: AppraisalPolicy,
   evidence: E,
   input: AppraisalInput,
-  told: readonly Told[],
+  { told, signatures }: { readonly told: readonly Told[]; readonly signatures: Signatures },
   failure: Failure,
 ): AttestationResult<E> {
   const failed = check(failure.code, 'hardware', trust.verificationFailed, {
@@ -124,6 +125,7 @@ function refused<E extends PartEvidence>(
     claims: null,
     subject: null,
     parts: [],
+    signatures,
     ...evidenceDigests(evidence),
   })
 }

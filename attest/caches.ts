@@ -36,16 +36,80 @@ const sizeFactor = 8
  */
 export class Caches {
   /** signatures of certificates that were found good; names, dates and constraints are read again each time */
-  readonly links: VerifiedLinks | undefined
+  readonly links: VerifiedLinks
+  readonly #shelf: Shelf
+  readonly #kept: VerifiedLinks | undefined
+  readonly #counters: readonly Counter[]
+
+  constructor(shelf: Shelf, kept: VerifiedLinks | undefined, counters: readonly Counter[]) {
+    this.#shelf = shelf
+    this.#kept = kept
+    this.#counters = counters
+    this.links = {
+      keeps: kept !== undefined,
+      has: (link) => kept?.has(link) ?? false,
+      add: (link) => kept?.add(link),
+      verified: () => this.count('vendor'),
+    }
+  }
+
+  /** The same caches for one call, whose signatures are counted apart, and with those of these. */
+  counting(): Caches {
+    return new Caches(this.#shelf, this.#kept, [newCounter(), ...this.#counters])
+  }
+
+  /** The same caches, which keep links for one run at least, over chains that have some in common. */
+  forOneRun(): Caches {
+    return this.#kept ? this : new Caches(this.#shelf, new Set<string>(), this.#counters)
+  }
+
+  /** One more signature was verified and found good. What was remembered is not counted: nothing was verified. */
+  count(by: keyof Signatures): void {
+    for (const counter of this.#counters) counter[by]++
+  }
+
+  /** What was verified since these were made. */
+  get signatures(): Signatures {
+    return { ...this.#counters[0]! }
+  }
+
+  get keeps(): boolean {
+    return this.#shelf.keeps
+  }
+
+  get size(): number {
+    return this.#shelf.size
+  }
+
+  /** What is remembered under this key for this time; undefined when it would have to be verified. */
+  get<T>(slot: Slot<T>, key: string, at: UnixSeconds): T | undefined {
+    return this.#shelf.get(slot, key, at)
+  }
+
+  /** Remembers a result that was verified just now. The least recently used make room. */
+  set<T>(slot: Slot<T>, key: string, result: Remembered<T>): void {
+    this.#shelf.set(slot, key, result)
+  }
+}
+
+/** Signatures that were verified and found good: by what the machine or its devices signed, and by what vendors signed. */
+export interface Signatures {
+  readonly evidence: number
+  readonly vendor: number
+}
+type Counter = { -readonly [by in keyof Signatures]: number }
+const newCounter = (): Counter => ({ evidence: 0, vendor: 0 })
+
+/** What is kept, of every call that shares it. */
+class Shelf {
   readonly #entries = new Map<string, Remembered<unknown>>()
   readonly #entriesMax: number
   readonly #bytesMax: number
   #bytes = 0
 
-  constructor(entriesMax: number, bytesMax: number, links?: VerifiedLinks) {
+  constructor(entriesMax: number, bytesMax: number) {
     this.#entriesMax = entriesMax
     this.#bytesMax = bytesMax
-    this.links = links
   }
 
   /** Whether anything is kept from one call to the next: where not, no key is worth its digest. */
@@ -57,7 +121,6 @@ export class Caches {
     return this.#entries.size
   }
 
-  /** What is remembered under this key for this time; undefined when it would have to be verified. */
   get<T>(slot: Slot<T>, key: string, at: UnixSeconds): T | undefined {
     const id = `${slot.name} ${key}`
     const entry = this.#entries.get(id)
@@ -67,7 +130,6 @@ export class Caches {
     return entry.value as T
   }
 
-  /** Remembers a result that was verified just now. The least recently used make room. */
   set<T>(slot: Slot<T>, key: string, result: Remembered<T>): void {
     const id = `${slot.name} ${key}`
     const size = result.size * sizeFactor
@@ -102,17 +164,12 @@ function freeze(value: unknown): void {
  * bytesMax    how much they may take, roughly
  */
 export function makeCaches({ entriesMax = 4096, bytesMax = 64 * 1024 * 1024 } = {}): Caches {
-  return new Caches(entriesMax, bytesMax, new LinkCache(entriesMax))
+  return new Caches(new Shelf(entriesMax, bytesMax), new LinkCache(entriesMax), [newCounter()])
 }
 
 /** Keep nothing. */
 export function noCaches(): Caches {
-  return new Caches(0, 0)
-}
-
-/** Keep nothing but links, for one run over chains that have some in common. */
-export function linksOf(caches: Caches): Caches {
-  return caches.links ? caches : new Caches(0, 0, new Set<string>())
+  return new Caches(new Shelf(0, 0), undefined, [newCounter()])
 }
 
 /** A key for exactly these parts, each of them whole. */

@@ -34,6 +34,10 @@ export function composed(
     subject: failure === null ? subjectOf(cpu, devices) : null,
     parts,
     at: cpu.at,
+    signatures: {
+      evidence: parts.reduce((sum, { signatures }) => sum + signatures.evidence, 0),
+      vendor: parts.reduce((sum, { signatures }) => sum + signatures.vendor, 0),
+    },
     policy: cpu.policy,
     digests: {
       ...cpu.digests,

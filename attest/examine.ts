@@ -1,6 +1,7 @@
 import type { Anchors } from '#attest/anchors.js'
 import { defaultPolicy, judgeEvidence } from '#attest/appraise.js'
 import type { AppraisalPolicy, SkippableStep } from '#attest/appraise-under.js'
+import type { Caches } from '#attest/caches.js'
 import type { AttestationResult, TenantClass } from '#attest/result.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Binding } from '#core/wire/binding.js'
@@ -27,18 +28,20 @@ export interface Examination {
  * The verdict on evidence, for a reader rather than for a release: what he gives nothing to compare with is a skip in the
  * trace and in `skipped`, and no EAR is ever issued of a result that skips.
  *
+ * caches  of the caller, who verifies often; results are the same without
  * trusts  as appraiseEvidence
  */
 export function examineEvidence<E extends AnyEvidence>(
   evidence: E,
   anchors: Anchors,
   { expectedReportData, expectedExtraData, expectedNonce, binding, referenceValues, tenantClass, at }: Examination,
+  caches?: Caches,
 ): Promise<AttestationResult<E>> {
   const skips: SkippableStep[] = []
   if (referenceValues === null) skips.push('reference-values')
   if (expectedReportData === null) skips.push('report-data')
   const policy: AppraisalPolicy = skips.length === 0 ? defaultPolicy : { name: 'claviger.examine.1', skips }
-  return judgeEvidence(policy, evidence, anchors, {
+  const input = {
     expectedReportData: expectedReportData ?? new Uint8Array(64),
     expectedExtraData,
     expectedNonce: expectedNonce ?? undefined,
@@ -46,7 +49,8 @@ export function examineEvidence<E extends AnyEvidence>(
     referenceValues: referenceValues ?? {},
     tenantClass,
     at,
-  })
+  }
+  return judgeEvidence(policy, evidence, anchors, input, caches)
 }
 
 /** Whether every step passed: neither a failure nor a skip among them. */

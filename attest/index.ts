@@ -6,6 +6,7 @@
 export type { Anchors } from '#attest/anchors.js'
 export { type AppraisalInput, appraiseEvidence } from '#attest/appraise.js'
 export { assemble } from '#attest/assemble.js'
+export { type Caches, makeCaches, type Signatures } from '#attest/caches.js'
 export { type Examination, everyStepPassed, examineEvidence } from '#attest/examine.js'
 export { explain, explainFile } from '#attest/explain/explain.js'
 export type { ExplainedField, ExplainedPart } from '#attest/explain/part.js'

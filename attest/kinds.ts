@@ -9,7 +9,7 @@ import {
   azureTdxMachine,
 } from '#attest/azure/claims.js'
 import { verifyAzureSnp, verifyAzureTdx } from '#attest/azure/verify.js'
-import { type Caches, noCaches, type Texts, write, written } from '#attest/caches.js'
+import { type Caches, noCaches, type Signatures, type Texts, write, written } from '#attest/caches.js'
 import { appraiseCca } from '#attest/cca/appraise.js'
 import { type CcaClaims, ccaClaims, ccaMachine } from '#attest/cca/claims.js'
 import { verifyCca } from '#attest/cca/verify.js'
@@ -50,6 +50,8 @@ export interface VerifiedEvidence<E extends PartEvidence = MachineEvidence> {
   /** SHA-256 of the canonical JSON of the evidence, and of its collateral alone, hex */
   readonly evidenceDigest: string
   readonly collateralDigest: string
+  /** what this verification verified now, and did not remember */
+  readonly signatures: Signatures
 }
 
 /** What an appraisal of any kind is given; reference values are narrowed to the kind's own. */
@@ -175,8 +177,8 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
   }),
   cca: kind<'cca', CcaClaims>('cca', {
     // A token has no date, and neither has the key of its platform: no time decides.
-    async verify(evidence, anchors, _at, trace) {
-      const cca = await verifyCca(evidence, anchors, trace)
+    async verify(evidence, anchors, _at, trace, caches) {
+      const cca = await verifyCca(evidence, anchors, trace, caches)
       return { platform: cca.platform, claims: ccaClaims(cca) }
     },
     collateral: ({ platformKey }) => ({ platformKey }),
@@ -201,8 +203,16 @@ export async function verifyEvidence<E extends PartEvidence>(
   trace: Trace = noTrace,
   caches: Caches = noCaches(),
 ): Promise<VerifiedEvidence<E>> {
-  const { platform, claims } = await kinds[evidence.kind].verify(evidence, anchors, at, trace, caches)
-  return { kind: evidence.kind, platform, claims, ...evidenceDigests(evidence, caches) } as VerifiedEvidence<E>
+  const own = caches.counting()
+  const { platform, claims } = await kinds[evidence.kind].verify(evidence, anchors, at, trace, own)
+  const { signatures } = own
+  return {
+    kind: evidence.kind,
+    platform,
+    claims,
+    signatures,
+    ...evidenceDigests(evidence, caches),
+  } as VerifiedEvidence<E>
 }
 
 /**

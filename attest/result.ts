@@ -5,6 +5,7 @@
  */
 
 import type { AzureSnpClaims, AzureTdxClaims } from '#attest/azure/claims.js'
+import type { Signatures } from '#attest/caches.js'
 import type { CcaClaims } from '#attest/cca/claims.js'
 import type { GpuClaims } from '#attest/gpu/claims.js'
 import type { NitroClaims } from '#attest/nitro/claims.js'
@@ -55,6 +56,11 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
   /** of composite evidence the verdict on each part, its machine first; empty for any other */
   readonly parts: readonly AttestationResult<PartEvidence>[]
   readonly at: UnixSeconds
+  /**
+   * signatures that this call verified and found good: of the machine and its devices, every time anew, and of vendors, whose
+   * certificates, lists and collateral a caller may remember from an earlier call
+   */
+  readonly signatures: Signatures
   readonly policy: string
   /** SHA-256 of canonical JSON, hex */
   readonly digests: {

@@ -66,7 +66,7 @@ export async function verifyAzureSnp(
   const hardware = await verifySnp(snp, anchors, at, trace, caches)
   verifyParavisor(hardware)
   trace('azure/paravisor', `VMPL ${paravisorVmpl}`)
-  const vtpm = await verifyVtpm(hcl, hardware.report.bytesOf('reportData'), quote, evidence, trace)
+  const vtpm = await verifyVtpm(hcl, hardware.report.bytesOf('reportData'), quote, evidence, trace, caches)
   return { hardware, vtpm } as VerifiedAzureSnp
 }
 
@@ -88,7 +88,7 @@ export async function verifyAzureTdx(
   const hardware = await verifyTdx(tdx, anchors, at, trace, caches)
   verifyTdReport(hcl.hardwareReport, hardware)
   trace('azure/td-report', 'the fields of the quote')
-  const vtpm = await verifyVtpm(hcl, hardware.report.bytesOf('reportData'), quote, evidence, trace)
+  const vtpm = await verifyVtpm(hcl, hardware.report.bytesOf('reportData'), quote, evidence, trace, caches)
   return { hardware, vtpm } as VerifiedAzureTdx
 }
 
@@ -108,12 +108,14 @@ async function verifyVtpm(
   quote: TpmQuote,
   evidence: Envelope,
   trace: Trace,
+  caches: Caches,
 ): Promise<VerifiedVtpm> {
   verifyRuntimeBinding(hcl, reportData)
   trace('azure/runtime-binding', `${hcl.hash} of ${hcl.runtimeData.length} bytes`)
   const runtime = parseRuntimeData(hcl.runtimeData)
   trace('azure/attestation-key', 'RSA-2048')
   await verifyQuoteSignature(quote, runtime, fromBase64(evidence.tpmSignature))
+  caches.count('evidence')
   trace('azure/quote-signature', 'RSASSA-PKCS1-v1_5 with SHA-256')
   const pcrs = verifyPcrs(quote, evidence.pcrs)
   trace('azure/pcrs', `${pcrs.size} values`)

@@ -1,4 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
+import { type Caches, noCaches } from '#attest/caches.js'
 import type { CcaCode } from '#attest/cca/codes.js'
 import { type HashName, refuse } from '#attest/cca/fields.js'
 import { spkiPrefix } from '#attest/cca/layout.js'
@@ -30,17 +31,24 @@ export interface VerifiedCca {
  * throws  CcaCode
  * source  Arm DEN0137, "Attestation token format"; draft-ffm-rats-cca-token, "Verification"
  */
-export async function verifyCca(evidence: CcaEvidence, anchors: Anchors, trace: Trace): Promise<VerifiedCca> {
+export async function verifyCca(
+  evidence: CcaEvidence,
+  anchors: Anchors,
+  trace: Trace,
+  caches: Caches = noCaches(),
+): Promise<VerifiedCca> {
   const token = parseToken(fromBase64(evidence.token))
   trace('cca/structure', `${token.platform.components.length} software components, ${profileOf(token)}`)
   const key = fromBase64(evidence.platformKey)
   const { platform, digest } = findPlatformKey(key, anchors)
   trace('cca/platform-key', platform === 'hardware' ? digest : 'NOT HARDWARE: a key that the caller named')
   await verifyHalf(token.platformMessage, key, 'platform token', 'cca/platform-signature')
+  caches.count('evidence')
   trace('cca/platform-signature', token.platformMessage.algorithm)
   verifyBinding(token)
   trace('cca/binding', token.realm.publicKeyHashAlgorithm)
   await verifyHalf(token.realmMessage, token.realm.spki, 'realm token', 'cca/realm-signature')
+  caches.count('evidence')
   trace('cca/realm-signature', token.realmMessage.algorithm)
   return { platform, token, platformKey: digest } as VerifiedCca
 }

@@ -149,9 +149,11 @@ async function verifySigned(
     ? tcbInfoSigner
     : await verifySigner(collateral.qeIdentitySigner, machine, caches.links, at)
   const signers = [tcbInfoSigner, qeIdentitySigner]
-  const [pckCrl, rootCrl] = await verifyRevocation(collateral, machine, signers, at)
+  const [pckCrl, rootCrl] = await verifyRevocation(collateral, machine, signers, at, caches)
   const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), tee, tcbInfoSigner, at)
+  caches.count('vendor')
   const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), tee, qeIdentitySigner, at)
+  caches.count('vendor')
   return {
     value: { tcbInfo, qeIdentity, pckCrl, rootCrl },
     ...whileAll([
@@ -231,11 +233,14 @@ async function verifyRevocation(
   machine: Machine,
   signers: readonly Certificate[],
   at: UnixSeconds,
+  caches: Caches,
 ): Promise<readonly [pck: Crl, root: Crl]> {
   const pckCrl = parseCrl(fromBase64(collateral.pckCrl), 'PCK CRL')
   await verifyCrl(pckCrl, machine.ca, at, 'PCK CRL')
+  caches.count('vendor')
   const rootCrl = parseCrl(fromBase64(collateral.rootCrl), 'root CRL')
   await verifyCrl(rootCrl, machine.root, at, 'root CRL')
+  caches.count('vendor')
   // Serial numbers are an issuer's own: each certificate is looked up in the list of its own issuer.
   verifyNotRevoked(machine.ca, rootCrl, 'PCK CA certificate')
   for (const signer of signers) verifyNotRevoked(signer, rootCrl, 'TCB signing certificate')

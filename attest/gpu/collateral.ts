@@ -63,7 +63,11 @@ export async function verifyRims(
   for (const { id, rim: text } of rims) {
     if (!wanted.has(id) || verified.has(id))
       throw refuse('gpu/collateral-unused', `RIM ${id} is there twice, or of no device of this evidence`)
-    const rim = await ofTexts(caches, rimSlot, text, () => readRim(text))
+    const rim = await ofTexts(caches, rimSlot, text, async () => {
+      const read = await readRim(text)
+      caches.count('vendor')
+      return read
+    })
     if ((await verifyRimChain(rim, anchors, at, caches)) === 'simulated') simulated = true
     verified.set(id, rim)
   }

@@ -1,5 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
-import { type Caches, linksOf, noCaches } from '#attest/caches.js'
+import { type Caches, noCaches } from '#attest/caches.js'
 import { type DeviceIdentity, verifyDeviceChain } from '#attest/gpu/chain.js'
 import type { GpuCode } from '#attest/gpu/codes.js'
 import {
@@ -59,7 +59,7 @@ export async function verifyGpu(
   given: Caches = noCaches(),
 ): Promise<VerifiedGpu> {
   // Devices of one system share three certificates of five, and RIMs share theirs: each signature is verified once.
-  const caches = linksOf(given)
+  const caches = given.forOneRun()
   const reports = evidence.devices.map((device) => parseReport(fromBase64(device.report)))
   trace('gpu/structure', countOf(reports))
   const identities: DeviceIdentity[] = []
@@ -71,7 +71,7 @@ export async function verifyGpu(
   trace('gpu/distinct', () => identities.map((one) => one.pdi).join(', '))
   const nonce = verifyOneNonce(reports)
   trace('gpu/nonce', toHex(nonce))
-  for (const [i, report] of reports.entries()) await verifyReportSignature(report, identities[i]!)
+  for (const [i, report] of reports.entries()) await verifyReportSignature(report, identities[i]!, caches)
   trace('gpu/signature', () => `${reports.length} good, each by the key of its own device`)
   for (const [i, report] of reports.entries()) verifyFirmware(report, identities[i]!)
   trace('gpu/firmware', () => firmwareOf(reports, identities))
@@ -125,9 +125,10 @@ function verifyOneNonce(reports: readonly GpuReport[]): Uint8Array {
   return first.nonce
 }
 
-async function verifyReportSignature(report: GpuReport, { chain, pdi }: DeviceIdentity): Promise<void> {
+async function verifyReportSignature(report: GpuReport, { chain, pdi }: DeviceIdentity, caches: Caches): Promise<void> {
   try {
     await verifySpkiSignature('ES384', chain[0]!.spki, report.signed, report.signature, 'report')
+    caches.count('evidence')
   } catch (cause) {
     if (!isFailure(cause)) throw cause
     throw refuse('gpu/signature', `report was not signed by device ${pdi}`, cause)

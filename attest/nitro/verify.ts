@@ -67,6 +67,7 @@ export async function verifyNitro(
   verifyTime(chain, madeAt, at)
   trace('nitro/time', `made ${Math.max(0, at - madeAt)} seconds before`)
   await verifySignature(document, chain.signer)
+  caches.count('evidence')
   trace('nitro/signature', 'ES384')
   return { platform, document, madeAt, signer: chain.signer, root: chain.root } as VerifiedNitro
 }

@@ -128,6 +128,18 @@ const verifyAnswer: Schema = exactly({
     collateral: hexOf(32, 'the same of what the vendor signed'),
     evidence: hexOf(32, 'the same of the evidence'),
   }),
+  signatures: exactly({
+    evidence: {
+      type: 'integer',
+      minimum: 0,
+      description: 'of the machine and its devices: verified for every request',
+    },
+    vendor: {
+      type: 'integer',
+      minimum: 0,
+      description: 'of certificates, lists and collateral that were not known yet',
+    },
+  }),
   steps: listOf(ref('Step'), 'the trace: steps of the verification, then comparisons, in order'),
   claims: { type: ['object', 'null'], description: 'what the evidence says; null when verification failed' },
 })

@@ -89,7 +89,7 @@ export function makeAttestRoutes(options: AttestRoutesOptions): Hono<Env> {
 
   routes.post('/v1/verify', limitBody(verifyBodySizeMax), async (c) => {
     options.authorize(c.req.header('authorization'))
-    const answer = await answerVerify(await readJsonBody(c, verifyRequestShape), options)
+    const answer = await answerVerify(await readJsonBody(c, verifyRequestShape), options, caches)
     return c.json(answer, 200, { 'cache-control': 'no-store' })
   })
 

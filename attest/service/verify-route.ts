@@ -1,5 +1,6 @@
 import type { AssembleCode } from '#attest/assemble/wanted.js'
 import { assemble } from '#attest/assemble.js'
+import type { Caches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { everyStepPassed, examineEvidence } from '#attest/examine.js'
 import { type Pool, poolOf } from '#attest/pool.js'
@@ -115,19 +116,20 @@ function earWithheld(request: VerifyRequest, result: AttestationResult<AnyEviden
 }
 
 /** What is left of a claim is the reader's: `accepted` is this verifier's word that every step passed on hardware. */
-export async function answerVerify(request: VerifyRequest, options: AttestRoutesOptions) {
+export async function answerVerify(request: VerifyRequest, options: AttestRoutesOptions, caches: Caches) {
   const found = await evidenceOf(request, options.collateral !== undefined)
   const expected = expectedOf(request)
   const { evidence, anchors, collateral } = await suppliedEvidence(options, found.document, anyEvidenceShape)
-  const result = await examineEvidence(evidence, anchors, {
+  const examination = {
     ...expected,
     referenceValues: request.referenceValues ?? null,
     tenantClass: request.tenantClass,
     at: options.now(),
-  })
+  }
+  const result = await examineEvidence(evidence, anchors, examination, caches)
   const withheld = earWithheld(request, result)
   const ear = withheld === null ? await earOf(request, result as AttestationResult, options) : null
-  const { kind, platform, status, vector, failure, skipped, claims, at, policy, digests, steps } = result
+  const { kind, platform, status, vector, failure, skipped, claims, at, policy, digests, steps, signatures } = result
   const complete = everyStepPassed(result)
   return {
     accepted: complete && platform === 'hardware' && (status === 'affirming' || status === 'warning'),
@@ -146,6 +148,7 @@ export async function answerVerify(request: VerifyRequest, options: AttestRoutes
     at,
     policy,
     digests,
+    signatures,
     steps,
     claims,
   }

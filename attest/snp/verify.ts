@@ -82,6 +82,7 @@ export async function verifySnp(
   const product = verifyProduct(root.product, endorsement, report, chain.ask)
   trace('snp/product', () => productText(product, report))
   await verifyReportSignature(report, endorsement, chain.vek)
+  caches.count('evidence')
   trace('snp/signature', `ECDSA P-384 with SHA-384 over ${report.signed.length} bytes`)
   const tcb = verifyTcb(report, endorsement, product)
   trace('snp/tcb', () => tcbText(tcb))
@@ -168,6 +169,7 @@ async function verifyRevocation(
     async () => {
       const list = parseCrl(fromBase64(der), 'CRL of the root')
       await verifyCrl(list, chain.ark, at, 'CRL of the root')
+      caches.count('vendor')
       return { value: list, from: list.thisUpdate, until: list.nextUpdate, size: der.length }
     },
   )

@@ -239,7 +239,7 @@ function report(args: AttestVerifyArguments, found: Reported, result: Result, io
   const outcome = outcomeOf(result, args.dangerousAllowSimulated === true)
   const { word, accepted } = outcome
   if (args.json) {
-    const { kind, platform, status, failure, skipped, at, policy, digests, steps, claims } = result
+    const { kind, platform, status, failure, skipped, at, policy, digests, signatures, steps, claims } = result
     const hardware = platform === 'hardware'
     const { form } = found.recognised
     const head = {
@@ -260,6 +260,7 @@ function report(args: AttestVerifyArguments, found: Reported, result: Result, io
       skipped,
       policy,
       digests,
+      signatures,
       steps,
       claims,
     }
@@ -269,7 +270,11 @@ function report(args: AttestVerifyArguments, found: Reported, result: Result, io
     for (const note of found.notes) io.stdout(`  ${printable(note)}\n`)
     if (found.provenance) io.stdout(`  ${printable(vouchedBy(found.provenance))}\n`)
     if (result.kind === 'gpu') io.stdout('  a verdict on devices says nothing of the machine that asked them\n')
-    io.stdout(`\n${renderTrace(result.steps, args.verbose === true, io)}\n${paint(io, outcome.colour, word)}\n`)
+    const { evidence, vendor } = result.signatures
+    const count = `signatures verified: ${evidence} of the evidence, ${vendor} of the vendor`
+    io.stdout(
+      `\n${renderTrace(result.steps, args.verbose === true, io)}\n${count}\n${paint(io, outcome.colour, word)}\n`,
+    )
   }
   hints(args, result, accepted, io)
   return accepted ? exitCodes.ok : exitCodes.verdict

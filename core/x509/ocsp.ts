@@ -93,11 +93,12 @@ async function verifySignatures(
   links: VerifiedLinks | undefined,
 ): Promise<void> {
   // Invariant: the link names every byte that both verifications read, so a hit is the same verification.
-  const link = links && `ocsp:${answer.digest}:${keyDigest(issuer)}`
+  const link = links && links.keeps !== false ? `ocsp:${answer.digest}:${keyDigest(issuer)}` : undefined
   if (links && link && links.has(link)) return
   const verify = async (code: OcspCode, message: string, work: Promise<void>) => {
     try {
       await work
+      links?.verified?.()
     } catch (cause) {
       if (!isFailure(cause)) throw cause
       throw refuse(code, message, cause)

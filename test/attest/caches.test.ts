@@ -1,10 +1,15 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Anchors } from '#attest/anchors.js'
-import { type Caches, keyOf, makeCaches, noCaches, whileAll, write, written } from '#attest/caches.js'
+import { type Caches, keyOf, makeCaches, noCaches, type Signatures, whileAll, write, written } from '#attest/caches.js'
 import { parseQuote } from '#attest/dcap/quote.js'
+import { examineEvidence } from '#attest/examine.js'
 import { evidenceDigests, verifyEvidence } from '#attest/kinds.js'
 import { noTrace } from '#attest/trace.js'
+import { parseCase } from '#attest/vectors/case.js'
+import { evidenceOf } from '#attest/vectors/gpu.js'
+import { inputOf } from '#attest/vectors/run.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
 import { documentDigest } from '#core/wire/binding.js'
@@ -12,20 +17,24 @@ import type { PartEvidence, SgxEvidence, TdxEvidence } from '#core/wire/evidence
 import { evidenceDigest } from '#core/wire/leaf.js'
 import { backend } from '#crypto-backend'
 import { mintAzureEvidence } from '../fakes/azure.js'
+import { mintComposite } from '../fakes/composite.js'
 import { dcapKeys, dcapRootDigest, dcapSerials, mintDcapEvidence } from '../fakes/dcap.js'
 import { gpuRootDigest, mintGpuEvidence, single } from '../fakes/gpu.js'
+import { rimRootDigest } from '../fakes/gpu-rim.js'
 import { mintNitroEvidence, nitroRootDigest } from '../fakes/nitro.js'
 import { testRootDigest, testTime } from '../fakes/platform.js'
 import { mintEvidence } from '../fakes/snp.js'
 
 const day = 86_400
-const simulatedRoots = [dcapRootDigest, testRootDigest, gpuRootDigest, nitroRootDigest]
+const simulatedRoots = [dcapRootDigest, testRootDigest, gpuRootDigest, rimRootDigest, nitroRootDigest]
 const anchors: Anchors = { simulatedRoots }
 
 /** Everything that a caller sees of a verification. */
 async function outcome(evidence: PartEvidence, given: Anchors, at: number, caches?: Caches): Promise<unknown> {
   try {
-    return { verified: await verifyEvidence(evidence, given, at, noTrace, caches) }
+    // How much of it was verified now is what caches are about, and the one thing that they change.
+    const { signatures: _, ...verified } = await verifyEvidence(evidence, given, at, noTrace, caches)
+    return { verified }
   } catch (error) {
     if (!isFailure(error)) throw error
     return { code: error.code, message: error.message }
@@ -50,6 +59,13 @@ const [nitro, azureSnp, azureTdx] = [
   await mintAzureEvidence(),
   await mintAzureEvidence({ hardware: 'tdx' }),
 ]
+/** The evidence of a minted case of devices, whose RIMs and OCSP answers come along. */
+function mintedDevices(name: string): Promise<PartEvidence> {
+  const folder = new URL(`../vectors/gpu/${name}/`, import.meta.url)
+  const file = (path: string) => new Uint8Array(readFileSync(new URL(path, folder)))
+  return evidenceOf(inputOf(parseCase(file('case.json')), file))
+}
+const [gpuWithRims, boardWithRims] = [await mintedDevices('all-answers-good'), await mintedDevices('board-with-rims')]
 const others = [nitro, azureSnp, azureTdx]
 const pool: readonly PartEvidence[] = [
   tdx,
@@ -144,6 +160,8 @@ describe('a verification with caches', () => {
     ['sgx', sgx, 2],
     ['snp', pool[3]!, 1],
     ['gpu', pool[6]!, 1],
+    ['gpu with RIMs and answers', gpuWithRims, 1],
+    ['a board of 12 devices with RIMs', boardWithRims, 12],
     ['nitro', nitro, 1],
     // the hardware's, then that of the vTPM
     ['azure-snp', azureSnp, 2],
@@ -152,16 +170,49 @@ describe('a verification with caches', () => {
     'of %s verifies what the machine itself signed on every call, and only that when warm',
     async (_, evidence: PartEvidence, own) => {
       const caches = makeCaches()
-      const cold = await messagesOf(() => verifyEvidence(evidence, anchors, testTime, noTrace, caches))
-      const warm = await messagesOf(() => verifyEvidence(evidence, anchors, testTime, noTrace, caches))
+      const counted: Signatures[] = []
+      const verify = async () =>
+        counted.push((await verifyEvidence(evidence, anchors, testTime, noTrace, caches)).signatures)
+      const cold = await messagesOf(verify)
+      const warm = await messagesOf(verify)
       expect(cold.length).toBeGreaterThan(own)
-      expect(warm).toEqual(cold.slice(-own))
+      // What a result says of it is what the backend was asked for.
+      expect(counted).toEqual([
+        { evidence: own, vendor: cold.length - own },
+        { evidence: own, vendor: 0 },
+      ])
+      expect(warm).toEqual(cold.filter((message) => warm.includes(message)))
+      expect(warm.length).toBe(own)
       if (evidence.kind === 'tdx') {
         const { signed, qeReport } = parseQuote(fromBase64(evidence.quote))
         expect(warm).toEqual([qeReport, signed].map(toHex))
       }
     },
   )
+
+  test('counts calls apart, that run at the same time too, and what a failed one has verified', async () => {
+    const caches = makeCaches()
+    const known = { evidence: 2, vendor: 0 }
+    await verifyEvidence(tdx, anchors, testTime, noTrace, caches)
+    const both = await Promise.all([1, 2].map(() => verifyEvidence(tdx, anchors, testTime, noTrace, caches)))
+    expect(both.map(({ signatures }) => signatures)).toEqual([known, known])
+    const input = {
+      expectedReportData: null,
+      expectedNonce: null,
+      referenceValues: null,
+      tenantClass: 'development',
+    } as const
+    const forged = { ...tdx, quote: ((await mintDcapEvidence({ quoteSigner: dcapKeys.other })) as TdxEvidence).quote }
+    const failed = await examineEvidence(forged, anchors, { ...input, at: testTime }, caches)
+    expect(failed).toMatchObject({ failure: 'dcap/signature', signatures: { evidence: 1, vendor: 0 } })
+    const devices = await mintComposite('snp', [{}])
+    const whole = await examineEvidence(devices.evidence, anchors, { ...input, at: testTime }, makeCaches())
+    expect(whole.parts.map(({ signatures }) => signatures)).toEqual([
+      { evidence: 1, vendor: 4 },
+      { evidence: 1, vendor: 5 },
+    ])
+    expect(whole.signatures).toEqual({ evidence: 2, vendor: 9 })
+  })
 
   test('reads the time of each part again', async () => {
     const early = await mintDcapEvidence({ signer: { notAfter: testTime + 10 * day } })

@@ -282,4 +282,8 @@ const appraisals: readonly SnpCase[] = [
   refused('crl', 'no-crl', { crl: null }),
 ]
 
+/** Cases that fail in the verification; what the envelope refuses is verified nowhere. */
+export const unverifiedSnpCases = (): readonly SnpCase[] =>
+  snpCases.filter(({ crypto, code }) => crypto === 'fail' && !code!.startsWith('shape/'))
+
 export const snpCases: readonly SnpCase[] = [...good, ...reports, ...endorsements, ...chains, ...appraisals]

@@ -128,6 +128,19 @@ describe('POST /v1/verify', () => {
     expect(same).toEqual(other)
   })
 
+  test('counts the signatures that it verified for this request: those of the machine always, the vendor’s once', async () => {
+    const { hono } = createAttestApp({ ...options(), log: createLog('attest', 'silent') })
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` }
+    const ask = async () => {
+      const response = await hono.request('/v1/verify', { method: 'POST', headers, body: JSON.stringify(base()) })
+      return ((await response.json()) as { signatures: unknown }).signatures
+    }
+    expect([await ask(), await ask()]).toEqual([
+      { evidence: 1, vendor: 4 },
+      { evidence: 1, vendor: 0 },
+    ])
+  })
+
   test('takes what a device gave out, with the files beside it', async () => {
     const file = (name: string, content: string) => ({ name, content })
     const collateral = [
