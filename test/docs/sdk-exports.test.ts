@@ -80,6 +80,7 @@ describe('the package by its name', () => {
       'explain',
       'explainFile',
       'isFailure',
+      'makeCaches',
       'poolOf',
       'recognise',
       'referenceValuesShape',
