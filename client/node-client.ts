@@ -5,7 +5,7 @@ import { receiptSteps, type VerifiedReceipt, verifyReceipt } from '#client/verif
 import { toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { jsonSizeMax, nameLengthMax, responseSizeMax } from '#core/limits.js'
+import { clockSkewSeconds, jsonSizeMax, nameLengthMax, responseSizeMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Fields } from '#core/wire/bhttp.js'
 import type { ClientPolicy } from '#core/wire/client-policy.js'
@@ -126,6 +126,22 @@ async function openAnswer(response: Response, sealed: Awaited<ReturnType<typeof 
   return parseInnerResponse(await sealed.openResponse(readParts(response, 2 * responseSizeMax)))
 }
 
+/**
+ * The node that answered has itself heard of its broker, recently by this clock. What the document showed may have been
+ * brought from the broker by whoever stands between, while the node's own time stands still (I15).
+ *
+ * throws  client/beat-stale
+ */
+function verifyBeatNow({ receipt }: VerifiedReceipt, { policy, now }: NodeClientOptions): void {
+  const age = now() - receipt.beatAt
+  if (age <= policy.beatAgeSecondsMax && age >= -clockSkewSeconds) return
+  const most = policy.beatAgeSecondsMax
+  throw refuse(
+    'client/beat-stale',
+    `the answer's last beat is ${age} s old by this clock, at most ${most} s are accepted`,
+  )
+}
+
 /** A client of one node: verifies it before the first byte is sent, and every answer before it is handed out (I8). */
 export class NodeClient {
   readonly #options: NodeClientOptions
@@ -193,6 +209,7 @@ export class NodeClient {
     }
     const bodies = { request: body, response: answer.body }
     const { receipt, file } = await this.#verify(answer.receipt, inner.requestId, bodies, node)
+    verifyBeatNow(receipt, options)
     const route = `${method} ${path.split('?', 1)[0]}`.slice(0, nameLengthMax)
     if (receipt.receipt.route !== route || receipt.receipt.status !== answer.status)
       throw refuse(

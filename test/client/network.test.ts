@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { NodeClientOptions } from '#client/node-client.js'
 import { createProxy } from '#client/proxy/app.js'
 import { isFailure } from '#core/failure.js'
+import { signBeat } from '#core/wire/lease.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testTime } from '#test/fakes/platform.js'
 import { policyFor, trustIn } from './fixtures.js'
@@ -56,6 +57,25 @@ describe('createFetch', () => {
     await network.session.tick()
     expect((await client(url, speech())).status).toBe(200)
     expect(gets()).toBe(2)
+  })
+
+  test('refuses the answer of a node whose time stands still, whatever beat its document was given on the way', async () => {
+    // Whoever stands between asks the broker for beats in the node's name: lease ids are public, and beats are for anybody.
+    const ahead = async (seconds: number) => {
+      const at = testTime + seconds
+      network.tamper = async (response, { method }) => {
+        if (method !== 'GET') return response
+        const document = (await response.json()) as { lease: { payload: string } }
+        const { id } = JSON.parse(atob(document.lease.payload)) as { id: string }
+        const beat = { type: 'claviger/beat/v1', lease: id, nonce: 'A'.repeat(43), at, expiresAt: at + 60 } as const
+        return Response.json({ ...document, beat: await signBeat(beat, network.broker.key) })
+      }
+      const policy = policyFor(network.broker.model, { beatAgeSecondsMax: 300 })
+      return codeOfPromise(ask({ now: () => at, policy }))
+    }
+    expect(await ahead(250)).toBe('ok')
+    expect(await ahead(301)).toBe('client/beat-stale')
+    expect(network.seen.filter(({ method }) => method === 'POST')).toHaveLength(2)
   })
 
   test('follows a renewal that came between verification and answer', async () => {
