@@ -83,10 +83,16 @@ export async function appraiseByReader(
   )
 }
 
-/** Where a nonce was sent: evidence that answers it, for the same keyset. @throws client/fresh-missing, client/purpose, client/nonce, and what the two above throw */
+/**
+ * Where a nonce was sent: evidence that answers it, for the same keyset, of a machine that is no less than the one of the
+ * release.
+ *
+ * throws  client/fresh-missing, client/purpose, client/nonce, client/platform, and what the two above throw
+ */
 export async function verifyFresh(
   document: NodeDocument,
   statement: Signed<Statement<'trust'>>,
+  platform: 'hardware' | 'simulated',
   input: NodeTrust,
 ): Promise<void> {
   if (input.nonce === null) return
@@ -97,5 +103,8 @@ export async function verifyFresh(
   }
   if (fresh.binding.nonce !== input.nonce) throw refuse('client/nonce', 'fresh evidence answers another nonce')
   verifyBinding(fresh, document, statement, input)
-  await appraiseByReader(fresh, input, statement.value.class)
+  const appraised = await appraiseByReader(fresh, input, statement.value.class)
+  // Otherwise whoever may simulate in this trust file could answer in the place of the hardware.
+  if (appraised.platform !== platform)
+    throw refuse('client/platform', `fresh evidence is ${appraised.platform}, that of the release is ${platform}`)
 }

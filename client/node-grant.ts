@@ -71,8 +71,18 @@ export async function verifyBeatOf(document: NodeDocument, lease: Lease, input: 
   return beat
 }
 
-/** The attestation result of a verifier in the trust file, for this keyset and evidence. @throws client/ear-splice, ear/... */
-export async function verifyEarOf(document: NodeDocument, entryAt: UnixSeconds, input: NodeTrust): Promise<Ear> {
+/**
+ * The attestation result of a verifier in the trust file, for this keyset, evidence and challenge. It is no verdict of the
+ * reader's; but one that refuses the node, or calls it something else, contradicts the release beside it.
+ *
+ * throws  client/ear-splice, ear/...
+ */
+export async function verifyEarOf(
+  document: NodeDocument,
+  entryAt: UnixSeconds,
+  platform: Lease['platform'],
+  input: NodeTrust,
+): Promise<Ear> {
   const ear = await verifyEar(
     document.ear,
     input.trust.verifiers.map(({ key }) => key),
@@ -85,5 +95,9 @@ export async function verifyEarOf(document: NodeDocument, entryAt: UnixSeconds, 
   ) {
     throw refuse('client/ear-splice', 'attestation result is for another keyset or other evidence')
   }
+  if (ear.nonce !== document.release.binding.nonce)
+    throw refuse('client/ear-splice', 'attestation result answers another nonce')
+  if (ear.platform !== platform || (ear.status !== 'affirming' && ear.status !== 'warning'))
+    throw refuse('client/ear-splice', `attestation result is ${ear.status}, of a machine that is ${ear.platform}`)
   return ear
 }

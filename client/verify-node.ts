@@ -95,10 +95,10 @@ export async function verifyNode(document: Json, input: NodeTrust, steps: Steps)
   const { result, title, platform } = await steps.step('node/evidence', () =>
     appraiseByReader(node.release, input, statement.value.class),
   )
-  await steps.step('node/fresh', () => verifyFresh(node, statement, input))
+  await steps.step('node/fresh', () => verifyFresh(node, statement, platform, input))
   const leaf = fromBase64(node.leaf)
   const lease = await steps.step('node/lease', () => verifyLeaseOf(node, statement, input))
-  const ear = await steps.step('node/ear', () => verifyEarOf(node, lease.issuedAt, input))
+  const ear = await steps.step('node/ear', () => verifyEarOf(node, lease.issuedAt, platform, input))
   const entry = await steps.step('node/leaf', () => {
     const facts = {
       tenant: lease.tenant,

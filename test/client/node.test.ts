@@ -2,13 +2,14 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { judged } from '#client/steps.js'
 import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import { toBase64Url } from '#core/bytes/bytes.js'
+import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
 import { type Lease, signBeat, signLease } from '#core/wire/lease.js'
 import type { NodeDocument } from '#core/wire/node-document.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { type BrokerDouble, LogDouble, type Tampering } from '#test/fakes/broker-double.js'
-import { testPlatform, testReferenceValues, testTime } from '#test/fakes/platform.js'
+import { testPlatform, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
 import {
   asJson,
   codeOfNode,
@@ -253,6 +254,99 @@ describe('what binds the parts together', () => {
       manifest_digest: 'ee'.repeat(32),
     })
     expect(await judge(await tampered({ entry }))).toBe('leaf/manifest')
+  })
+})
+
+describe('one lie of a broker, a verifier or a host that all sign with their own keys, and the rest true', () => {
+  const splice = 'client/lease-splice'
+  test.each<[string, (lease: Lease) => Lease, string]>([
+    ['a lease in the name of another broker', (lease) => ({ ...lease, broker: stranger.id }), splice],
+    ['of another tenant', (lease) => ({ ...lease, tenant: stranger.owner.id }), splice],
+    ['for another model', (lease) => ({ ...lease, model: `${broker.owner.id}/other` }), splice],
+    ['under another trust statement', (lease) => ({ ...lease, trustDigest: 'ab'.repeat(32) }), splice],
+    ...(
+      [
+        ['of another host', { host: 'rack-8' }],
+        ['signed by another host', { issuer: 'A'.repeat(43) }],
+        ['of another time', { issuedAt: testTime - 1 }],
+        ['by another statement', { statementDigest: 'ab'.repeat(32) }],
+      ] as const
+    ).map(([name, part]): [string, (lease: Lease) => Lease, string] => [
+      `a place ${name}`,
+      (lease) => ({ ...lease, declared: { ...lease.declared!, ...part } }),
+      'client/host-splice',
+    ]),
+  ])('%s', async (_, lease, code) => {
+    expect(await judge(await tampered({ lease }))).toBe(code)
+  })
+
+  test.each<[string, NonNullable<Tampering['earOf']>]>([
+    ['keyset', (asked) => ({ ...asked, binding: { ...asked.binding, keyset_digest: 'ab'.repeat(32) } })],
+    ['release key', (asked) => ({ ...asked, keyset: { ...asked.keyset, release: asked.keyset.request } })],
+    ['evidence', (asked) => ({ ...asked, evidence: other.document.release.evidence })],
+  ])('an attestation result about another %s', async (_, earOf) => {
+    expect(await judge(await tampered({ earOf }))).toBe('client/ear-splice')
+  })
+  test('an attestation result for another challenge', async () => {
+    expect(await judge(await tampered({ earNonce: nonce }))).toBe('client/ear-splice')
+  })
+  test('an attestation result that refuses the node', async () => {
+    broker.referenceValues = testReferenceValues({ measurements: ['cd'.repeat(48)] })
+    try {
+      expect(await judge(await tampered({}))).toBe('client/ear-splice')
+    } finally {
+      broker.referenceValues = testReferenceValues()
+    }
+  })
+  test('an attestation result of hardware, beside evidence of none', async () => {
+    broker.platform = 'hardware'
+    const lease = (lease: Lease): Lease => ({ ...lease, platform: 'simulated' })
+    try {
+      const document = await tampered({ lease, entry: (entry) => ({ ...entry, platform: 'simulated' }) })
+      expect(await judge(document)).toBe('client/ear-splice')
+    } finally {
+      broker.platform = 'simulated'
+    }
+  })
+
+  test('settings of another model than the evidence names, and a host statement that they do not name', async () => {
+    expect(await judge(await tampered({}, { config: { model: `${broker.owner.id}/other` } }))).toBe('client/model')
+    expect(await judge(await tampered({}, { config: { hostStatement: 'ab'.repeat(32) } }))).toBe('client/host-splice')
+  })
+  test('a trust statement for another owner, of which everything else speaks', async () => {
+    const made = await newBroker()
+    made.trust = await made.signTrust({ tenant: stranger.owner.id })
+    const { document } = await mintNode(made)
+    expect(await codeOfNode(document, { trust: trustIn(made), policy: policyFor(made.model) })).toBe(
+      'client/trust-splice',
+    )
+  })
+  test('evidence for one broker and settings of another, both of whom owner and reader trust', async () => {
+    const made = await newBroker()
+    const brokers = [made, stranger].map(({ key }) => key.publicKey as Ed25519Jwk)
+    made.trust = await made.signTrust({ brokers })
+    const { document } = await mintNode(made, { binding: { audience: stranger.id } })
+    const readers = trustIn(made, { brokers: brokers.map((key, i) => ({ alias: `b${i}`, key })) })
+    expect(await codeOfNode(document, { trust: readers, policy: policyFor(made.model) })).toBe('client/audience')
+  })
+  test('a cosignature from the future', async () => {
+    const append = (ahead: number) => (leaf: Uint8Array, at: number) => broker.log.append(leaf, at + ahead)
+    const signed = (ahead: number) => tampered({ log: { append: append(ahead) } as unknown as LogDouble })
+    expect(await judge(await signed(60))).toBe('ok')
+    expect(await judge(await signed(61))).toBe('tlog/quorum')
+  })
+  test('a list of revoked certificates that is older than the reader’s floor', async () => {
+    const floor = (issuedAtMin: number) => ({ kind: 'crl', issuer: testRootDigest, issuedAtMin }) as const
+    const under = (at: number) => judge(one.document, {}, { trust: { ...trust, collateralFloors: [floor(at)] } })
+    expect(await under(0)).toBe('ok')
+    expect(await under(testTime)).toBe('client/evidence')
+  })
+  test('a beat that is older than a lease may be', async () => {
+    const lease = (lease: Lease): Lease => ({ ...lease, expiresAt: lease.issuedAt + 20 })
+    const aged = (age: number) =>
+      tampered({ lease, beat: (beat) => ({ ...beat, at: testTime - age, expiresAt: testTime + 20 }) })
+    expect(await judge(await aged(20))).toBe('ok')
+    expect(await judge(await aged(21))).toBe('client/beat-stale')
   })
 })
 

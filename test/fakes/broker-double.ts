@@ -88,6 +88,8 @@ export interface Tampering {
   entry?: (entry: ReleaseEntry) => ReleaseEntry
   leaf?: (leaf: Uint8Array) => Uint8Array
   request?: (request: ReleaseRequest) => ReleaseRequest
+  /** what the attestation result is about, beside what was released */
+  earOf?: (request: ReleaseRequest) => ReleaseRequest
   earAt?: UnixSeconds
   earNonce?: string
   earKey?: SigningKey
@@ -242,7 +244,7 @@ export class BrokerDouble {
     const request = this.tampering.request?.(given) ?? given
     const { binding, evidence } = request
     const lease = await this.#lease(request)
-    const ear = await this.#ear(request)
+    const ear = await this.#ear(this.tampering.earOf?.(request) ?? request)
     const openings = {
       tenant: this.tenantOpening,
       model: toBase64Url(randomBytes(32)),
