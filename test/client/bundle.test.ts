@@ -230,6 +230,25 @@ describe('anchors that came with the bundle (I19)', () => {
     expect(await granting(0)).toBe('client/bundle-splice')
   })
 
+  test('an entry of another challenge, or with other reasons than those that refused', async () => {
+    const logged = async (name: 5 | 7, changes: object) => {
+      const bundle = parsed((await bundleAt(chain.test.broker, name, null)) as Bundle)
+      const leaf = encodeEntry({ ...parseEntry(fromBase64(bundle.leaf)), ...changes } as ReleaseEntry)
+      const { proof } = await chain.test.broker.log.append(leaf)
+      return judge({ ...bundle, leaf: toBase64(leaf), proof }, trustIn(chain))
+    }
+    expect(await logged(5, { nonce_digest: 'ab'.repeat(32) })).toBe('client/bundle-splice')
+    expect(await logged(7, { reasons: ['something-else'] })).toBe('client/bundle-splice')
+    expect(await logged(7, { policy_digest: 'ab'.repeat(32) })).toBe('client/bundle-splice')
+    expect(await logged(7, {})).toBe('ok')
+  })
+
+  test('a list of revoked certificates that was older than the reader’s floor', async () => {
+    const floor = { kind: 'crl', issuer: chain.platform.rootDigest, issuedAtMin: bundles.release.at } as const
+    const release = parsed((await bundleAt(chain.test.broker, 5, null)) as Bundle)
+    expect(await judge(release, { ...trustIn(chain), collateralFloors: [floor] })).toBe('client/bundle-verdict')
+  })
+
   test('an entry that is no decision', async () => {
     const state = (await bundleAt(chain.test.broker, 3, null)) as StateBundle
     const { leaf, proof } = state

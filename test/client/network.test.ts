@@ -78,6 +78,20 @@ describe('createFetch', () => {
     expect(network.seen.filter(({ method }) => method === 'POST')).toHaveLength(2)
   })
 
+  test('asks again, and sends nothing, once a lease is over by its own clock, and once its trust file is', async () => {
+    const clock = { now: testTime }
+    const policy = policyFor(network.broker.model, { beatAgeSecondsMax: 3600 })
+    const client = network.client({ policy, now: () => clock.now })
+    const posts = () => network.seen.filter(({ method }) => method === 'POST').length
+    expect((await client(url, speech())).status).toBe(200)
+    clock.now += 601
+    expect(await codeOfPromise(client(url, speech()))).toBe('client/lease-expired')
+    expect(posts()).toBe(1)
+    const expired = { ...trustIn(network.broker), expiresAt: testTime - 1 }
+    expect(await codeOfPromise(ask({ trust: expired }))).toBe('trust-file/expired')
+    expect(posts()).toBe(1)
+  })
+
   test('follows a renewal that came between verification and answer', async () => {
     const client = network.client({ policy: policyFor(network.broker.model, { beatAgeSecondsMax: 3600 }) })
     expect((await client(url, speech())).status).toBe(200)
