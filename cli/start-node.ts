@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
+import { openSealedFolder } from '#convert/unseal/sealed-folder.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
-import { manifestDigest, modelName, parseManifest } from '#core/sealed/manifest.js'
-import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
+import { manifestDigest, modelName, type VerifiedManifest } from '#core/sealed/manifest.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { HostDeclaration } from '#core/wire/release.js'
 import { type Listening, listen } from '#host/listen.js'
@@ -65,7 +64,7 @@ export interface RunningNode {
 interface Sealed {
   readonly folder: string
   readonly manifestBytes: Uint8Array
-  readonly manifest: Awaited<ReturnType<typeof verifyManifest>>
+  readonly manifest: VerifiedManifest
 }
 
 function isNamed(asked: string, id: string): boolean {
@@ -76,13 +75,12 @@ function isNamed(asked: string, id: string): boolean {
 /** The sealed folder's manifest, signed by the owner whom its model id names. @throws node/model, sealed/..., ... */
 async function openSealed(options: StartNodeOptions): Promise<Sealed> {
   const folder = resolve(options.sealed)
-  const manifestBytes = new Uint8Array(await readFile(join(folder, manifestName)))
-  const signature = new Uint8Array(await readFile(join(folder, signatureName)))
-  const { owner, model } = parseManifest(manifestBytes)
+  const { manifest, bytes: manifestBytes } = await openSealedFolder(folder, null)
+  const { model } = manifest
   if (options.model !== null && !isNamed(options.model, model.id)) {
     throw new Failure<StartNodeCode>('node/model', `sealed folder holds ${model.id}, expected ${options.model}`)
   }
-  return { folder, manifestBytes, manifest: await verifyManifest(manifestBytes, signature, owner) }
+  return { folder, manifestBytes, manifest }
 }
 
 /** OpenAI's routes below /v1, those of the Open Inference Protocol below /v2; each answers its own refusals. */

@@ -91,7 +91,8 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
 export async function readSecretFile(path: string): Promise<Uint8Array> {
   let handle: FileHandle
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    // Without O_NONBLOCK a pipe of that name would hold the process for ever.
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') throw new Failure<FileCode>('file/absent', `there is no file ${path}`)
@@ -102,6 +103,12 @@ export async function readSecretFile(path: string): Promise<Uint8Array> {
   try {
     const stat = await handle.stat()
     if (!stat.isFile()) throw new Failure<FileCode>('file/kind', `${path} is not a plain file`)
+    // Root reads everybody's files: whoever owns this one can put another secret in its place.
+    if (process.geteuid !== undefined && stat.uid !== process.geteuid())
+      throw new Failure<FileCode>(
+        'file/permissions',
+        `${path} belongs to user ${stat.uid}, expected the one that reads it`,
+      )
     if ((stat.mode & 0o077) !== 0) {
       const mode = (stat.mode & 0o777).toString(8).padStart(4, '0')
       throw new Failure<FileCode>('file/permissions', `${path} has mode ${mode}, expected 0600`)

@@ -19,7 +19,8 @@ export interface PlaintextFile {
 export function openPlaintext(path: string, name: string, size: number): PlaintextFile {
   let fd: number
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+    // Without O_NONBLOCK a pipe that took the file's place meanwhile would hold the seal for ever.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   } catch (cause) {
     throw new Failure<SealCode>('seal/file', `${name} cannot be read`, { cause })
   }

@@ -22,16 +22,25 @@ import {
   verifyManifest,
 } from '#core/sealed/signature.js'
 
-const smallFileMax = 4 * 1024 * 1024
+const smallFileMax = Math.max(4 * 1024 * 1024, manifestSizeMax)
+// Whoever made the folder may have put a link, or a pipe that would hold us for ever, in the place of a file.
+const readPlain = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
-/** A small file of a sealed folder. @throws unseal/file */
+/** A small file of a sealed folder: plain, and as long as it was when it was opened. @throws unseal/file */
 export async function readSmallFile(folder: string, name: string): Promise<Uint8Array> {
   try {
-    const handle = await open(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW)
+    const handle = await open(join(folder, name), readPlain)
     try {
-      const { size } = await handle.stat()
-      if (size > Math.max(smallFileMax, manifestSizeMax)) throw new RangeError(`${size} bytes`)
-      return new Uint8Array(await handle.readFile())
+      const stat = await handle.stat()
+      if (!stat.isFile()) throw new TypeError('no plain file')
+      if (stat.size > smallFileMax) throw new RangeError(`${stat.size} bytes`)
+      const bytes = new Uint8Array(stat.size)
+      for (let at = 0; at < bytes.length; ) {
+        const { bytesRead } = await handle.read(bytes, at, bytes.length - at)
+        if (bytesRead === 0) throw new RangeError('it became shorter')
+        at += bytesRead
+      }
+      return bytes
     } finally {
       await handle.close()
     }
@@ -70,12 +79,14 @@ export async function readSegments(
   const name = ciphertextPath(file.path)
   let fd: number
   try {
-    fd = openSync(join(folder, name), constants.O_RDONLY | constants.O_NOFOLLOW)
+    fd = openSync(join(folder, name), readPlain)
   } catch (cause) {
     throw new Failure<UnsealCode>('unseal/file', `${name} of the sealed folder cannot be read`, { cause })
   }
   try {
-    const { size } = fstatSync(fd)
+    const stat = fstatSync(fd)
+    if (!stat.isFile()) throw new Failure<UnsealCode>('unseal/file', `${name} is not a plain file`)
+    const { size } = stat
     if (size !== file.ciphertextLength) {
       throw new Failure<UnsealCode>('unseal/file', `${name} has ${size} bytes, expected ${file.ciphertextLength}`)
     }

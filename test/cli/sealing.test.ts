@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   cpSync,
@@ -308,6 +309,14 @@ describe('claviger inspect', () => {
       },
     ],
     ['no signature', 'unseal/file', () => rmSync(join(copy, 'model.sig'))],
+    [
+      'a pipe in place of the signature',
+      'unseal/file',
+      () => {
+        rmSync(join(copy, 'model.sig'))
+        execFileSync('mkfifo', [join(copy, 'model.sig')])
+      },
+    ],
     ['a signature cut short', 'json/', () => writeFileSync(join(copy, 'model.sig'), '{')],
   ])('refuses %s with exit 3 (%s)', async (_what, code, spoil) => {
     spoil()
@@ -328,6 +337,19 @@ describe('claviger inspect', () => {
 })
 
 describe('claviger unseal', () => {
+  test('waits for no pipe in place of a sealed file, or of the recovery key', async () => {
+    for (const name of ['files/onnx/model.onnx_data.floe', 'recovery.age']) {
+      const folder = fresh('sealed')
+      cpSync(path('sealed'), folder, { recursive: true })
+      rmSync(join(folder, name))
+      execFileSync('mkfifo', [join(folder, name)])
+      const out = fresh('model')
+      const done = await claviger('unseal', folder, '--identity', path('keys/recovery-identity.txt'), '--out', out)
+      expect(done).toMatchObject({ code: exitCodes.failure, err: expect.stringContaining('unseal/file') })
+      expect(existsSync(out)).toBe(false)
+    }
+  })
+
   test('gives back exactly the model, with the recovery identity alone', async () => {
     const moved = fresh('identity')
     cpSync(path('keys/recovery-identity.txt'), moved)

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   mkdirSync,
@@ -11,7 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { createSecretFile, readSecretFile, writeFileDurably } from '#host/files.js'
 
@@ -47,14 +48,25 @@ describe('files that a process keeps', () => {
     ['a file that others may read', 'file/permissions'],
     ['a symbolic link', 'file/kind'],
     ['a folder', 'file/kind'],
+    ['a pipe', 'file/kind'],
     ['no file', 'file/absent'],
     ['a huge file', 'file/size'],
   ])('refuses %s as a secret', async (what, code) => {
     const path = at(what.replaceAll(' ', '-'))
     if (what === 'a symbolic link') symlinkSync(at('secret'), path)
     else if (what === 'a folder') mkdirSync(path, { mode: 0o700 })
+    else if (what === 'a pipe') execFileSync('mkfifo', ['-m', '600', path])
     else if (what !== 'no file') writeFileSync(path, Buffer.alloc(what === 'a huge file' ? 70_000 : 3), { mode: 0o600 })
     if (what === 'a file that others may read') chmodSync(path, 0o640)
     await expect(readSecretFile(path)).rejects.toMatchObject({ code })
+  })
+
+  test('refuses the file of another user as a secret, though root may read it', async () => {
+    await createSecretFile(at('own'), utf8('key'))
+    expect(await readSecretFile(at('own'))).toEqual(utf8('key'))
+    const { uid } = statSync(at('own'))
+    const other = vi.spyOn(process, 'geteuid').mockReturnValue(uid + 1)
+    await expect(readSecretFile(at('own'))).rejects.toMatchObject({ code: 'file/permissions' })
+    other.mockRestore()
   })
 })
