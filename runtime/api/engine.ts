@@ -134,6 +134,14 @@ export function itemsOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1)
 }
 
+/**
+ * Whether a shape spans no more items than a request can carry. A tensor without items may name huge sizes beside the one
+ * that is 0, and what a graph makes of those (the mean over that axis) takes memory that nobody paid for.
+ */
+export function isBounded(shape: readonly number[]): boolean {
+  return shape.reduce((product, size) => product * Math.max(1, size), 1) <= inputSizeMax
+}
+
 /** The bytes of a tensor's data; strings count two for each character. */
 export function sizeOf(tensor: Tensor): number {
   if (ArrayBuffer.isView(tensor.data)) return tensor.data.byteLength

@@ -15,6 +15,7 @@ import {
 import {
   dataTypes,
   type InferenceEngine,
+  isBounded,
   type ServedModel,
   type Tensor,
   tensorNameLengthMax,
@@ -57,6 +58,7 @@ type InferRequest = ReturnType<typeof parseInfer>
 function inputsOf(request: InferRequest, binary: Uint8Array): readonly Tensor[] {
   let at = 0
   const inputs = request.inputs.map(({ name, datatype, shape, data, parameters }): Tensor => {
+    if (!isBounded(shape)) throw new Failure<ApiCode>('api/tensor', `tensor ${name}: shape [${shape}] spans too much`)
     const size = parameters?.binary_data_size
     if ((size === undefined) === (data === undefined)) {
       throw new Failure<ApiCode>('api/tensor', `tensor ${name}: expected data or parameters.binary_data_size`)

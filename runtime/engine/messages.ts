@@ -7,6 +7,7 @@ import {
   dataTypes,
   type EngineCode,
   inputSizeMax,
+  isBounded,
   itemsOf,
   type ModelMetadata,
   outputSizeMax,
@@ -138,6 +139,11 @@ function tensors(value: unknown, field: string, sizeMax: number): readonly Tenso
   })
 }
 
+function bounded(inputs: readonly Tensor[]): readonly Tensor[] {
+  if (inputs.every(({ shape }) => isBounded(shape))) return inputs
+  throw refuse('shape', `at most ${inputSizeMax} items`)
+}
+
 function slots(value: unknown, field: string): readonly TensorSlot[] {
   return list(value, field, tensorsMax).map((one) => {
     const given = fields(one, ['name', 'datatype', 'shape'])
@@ -197,7 +203,7 @@ export function parseToEngine(value: unknown): ToEngine {
       return {
         kind: 'infer',
         id: idOf(given),
-        inputs: tensors(given.inputs, 'inputs', inputSizeMax),
+        inputs: bounded(tensors(given.inputs, 'inputs', inputSizeMax)),
         outputs: list(given.outputs, 'outputs', tensorsMax).map((name) => text(name, 'name', tensorNameLengthMax)),
       }
     }

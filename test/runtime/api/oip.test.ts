@@ -179,6 +179,11 @@ describe('Open Inference Protocol: inference', () => {
       'api/request',
     ],
     ['an output that is not there', { inputs: [x(ones)], outputs: [{ name: 'z' }] }, 'engine/input'],
+    [
+      'no items, of a size that nobody could send',
+      { inputs: [{ ...x([]), shape: [0, 2 ** 31 - 1], data: [] }] },
+      'api/tensor',
+    ],
     ['no data', { inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 256] }] }, 'api/tensor'],
     [
       'binary data without its bytes',

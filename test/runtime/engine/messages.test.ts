@@ -59,6 +59,10 @@ describe('messages of the engine', () => {
     ['data of another type', { ...infer, inputs: [{ ...tensor, data: new Float64Array(2) }] }],
     ['less data than the shape says', { ...infer, inputs: [{ ...tensor, data: new Float32Array(1) }] }],
     ['a shape below zero', { ...infer, inputs: [{ ...tensor, shape: [-1, -2] }] }],
+    [
+      'no items, of a size that nobody could send',
+      { ...infer, inputs: [{ ...tensor, shape: [0, 2 ** 31], data: new Float32Array(0) }] },
+    ],
     ['a type that is not served', { ...infer, inputs: [{ ...tensor, datatype: 'FP16' }] }],
     [
       'more input than the bound',
