@@ -39,7 +39,9 @@ const rim = 'fetch the RIM for the version that the device reports again from NV
 const hcl = 'read NV index 0x01400001 of the vTPM again and send its 2600 bytes unchanged'
 const tpmQuote = 'quote the SHA-256 bank with the attestation key again; send TPMS_ATTEST, signature and PCRs unchanged'
 const ocsp = 'fetch the OCSP answers again from the vendor and send them unchanged'
-const clock = 'compare the clocks of both machines, then fetch the certificates again'
+const clock =
+  'it counts from a later time on: compare the clocks of both machines, or judge at a time at which it counts'
+const over = 'it is over: fetch it again, or judge at a time at which it counted'
 
 /** What a host can do about each failure. The compiler demands a line for every code. */
 export const fixes: Readonly<Record<VerificationCode, string>> = {
@@ -81,7 +83,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'dcap/collateral-form': collateral,
   'dcap/collateral-signature': collateral,
   'dcap/collateral-not-yet-valid': clock,
-  'dcap/collateral-expired': collateral,
+  'dcap/collateral-expired': over,
   'dcap/collateral-kind': 'send the collateral of the kind of the quote: that of TDX differs from that of SGX',
   'dcap/crl-floor': collateral,
   'dcap/tcb-floor': collateral,
@@ -183,7 +185,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'x509/extension': certificates,
   'chain/length': certificates,
   'chain/not-yet-valid': clock,
-  'chain/expired': clock,
+  'chain/expired': over,
   'chain/issuer-name': certificates,
   'chain/not-a-ca': certificates,
   'chain/key-usage': certificates,
@@ -196,7 +198,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'crl/issuer-name': crl,
   'crl/key-usage': crl,
   'crl/not-yet-valid': clock,
-  'crl/expired': crl,
+  'crl/expired': over,
   'crl/signature': crl,
   'crl/revoked': 'the vendor revoked this authority: fetch certificates under its successor',
   'ocsp/size': ocsp,
@@ -207,7 +209,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'ocsp/no-next-update': ocsp,
   'ocsp/responder': ocsp,
   'ocsp/not-yet-valid': clock,
-  'ocsp/expired': ocsp,
+  'ocsp/expired': over,
   'ocsp/signature': ocsp,
   'ocsp/revoked':
     'the vendor revoked this certificate: replace the device, or fetch the RIM that stands under its successor',

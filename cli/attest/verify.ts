@@ -3,6 +3,7 @@ import { everyStepPassed, examineEvidence } from '#attest/examine.js'
 import type { Provenance } from '#attest/reference/provenance.js'
 import { verifyReference } from '#attest/reference/verify.js'
 import type { AttestationResult } from '#attest/result.js'
+import { dateHint } from '#cli/attest/dates.js'
 import { type ExpectedBinding, envelopeOf, type FoundEvidence, findEvidence } from '#cli/attest/input.js'
 import { printable, renderTrace } from '#cli/attest/render.js'
 import { readInput } from '#cli/input.js'
@@ -196,7 +197,10 @@ export async function runBytes(args: AttestVerifyArguments, bytes: Uint8Array, i
     tenantClass: 'development',
     at,
   })
-  return report(args, { ...found, provenance: values.provenance }, result, io)
+  const code = report(args, { ...found, provenance: values.provenance }, result, io)
+  const dates = await dateHint(evidence, result)
+  if (dates !== null) io.stderr(`${paint(io, 'cyan', 'hint:')} ${dates}\n`)
+  return code
 }
 
 type Result = AttestationResult<AnyEvidence>

@@ -11,6 +11,7 @@ import { type Io, reportError } from '#cli/output.js'
 import * as verify from '#cli/verify.js'
 import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
+import { formatTime } from '#core/time.js'
 import type { AzureSnpEvidence, SnpEvidence, TdxEvidence } from '#core/wire/evidence.js'
 import { mintAzureEvidence } from '../fakes/azure.js'
 import { mintComposite } from '../fakes/composite.js'
@@ -19,6 +20,7 @@ import { testTdxValues } from '../fakes/dcap-vectors.js'
 import { gpuRootDigest } from '../fakes/gpu.js'
 import { testGpuValues } from '../fakes/gpu-vectors.js'
 import { attestation, clientKey, clientReportData } from '../fakes/kbs-client.js'
+import { outside } from '../fakes/outside.js'
 import { testReferenceValues, testRootDigest, testTime } from '../fakes/platform.js'
 import { mintEvidence, mintedReportData } from '../fakes/snp.js'
 
@@ -140,6 +142,37 @@ describe('claviger attest verify', () => {
     expect(refused.code).toBe(3)
     expect(refused.out).toBe(good.out)
     expect(refused.err).toContain('hint: add --dangerous-allow-simulated')
+  })
+
+  test('a date that fails says when all of it counts, and that this can be judged', async () => {
+    const stale = await mintEvidence({ at: testTime - 60 * 86_400 })
+    const old = write('stale.json', JSON.stringify(stale))
+    const now = await typed(old, { ...full, at: formatTime(testTime) })
+    expect(now.code).toBe(3)
+    expect(now.out).toContain('(crl/expired)')
+    const [, at] = /add --at (\S+) to judge as of then/.exec(now.err)!
+    expect(now.err).toContain(
+      `hint: the collateral is out of date (judged at ${formatTime(testTime)}): all of it counts from ${at} to `,
+    )
+    expect((await typed(old, { ...full, at })).out).toContain('✓ snp/crl')
+    const mixed = {
+      ...stale,
+      crl: (await mintEvidence({ crl: { thisUpdate: testTime + 5000 * 86_400, nextUpdate: testTime + 5001 * 86_400 } }))
+        .crl,
+    }
+    const { err } = await typed(write('mixed.json', JSON.stringify(mixed)), full)
+    expect(err).toMatch(
+      /the collateral is of several times \(judged at .*\): .* ends at .*, CRL of the root begins at /,
+    )
+  })
+
+  const captures = outside('vectors')
+  test.skipIf(captures === undefined)('a published case whose answers are of two months says which two', async () => {
+    const folder = join(captures!, 'nvidia-gpu/gh100-550.90.07-full')
+    const { code, err } = await typed(join(folder, 'report.bin'), { collateral: folder, at: '2025-08-21T12:00:00Z' })
+    expect(code).toBe(3)
+    expect(err).toContain('OCSP answer on NVIDIA GH100 Provisioner ICA 1 ends at 2025-08-22T06:47:07Z, ')
+    expect(err).toContain('OCSP answer on HCC RIM L4 Signer begins at 2025-10-24T11:32:22Z; ')
   })
 
   test('a report in a file of its own is as good, with a folder of certificates and the list', async () => {
