@@ -3,7 +3,7 @@
  * collateral and the TCB rules. What a TD or an enclave is belongs to attest/tdx and attest/sgx. This file: offsets,
  * sizes and constants only, with the specification's field names.
  *
- * source  Intel SGX ECDSA Quote Library API Reference, "Quote Format"; Intel TDX DCAP Quoting Library API, appendix 3,
+ * source  Intel SGX ECDSA QuoteLibReference DCAP API, "Quote Format"; Intel TDX DCAP Quoting Library API, appendix A,
  *         "Quote Format"; Intel SGX PCK Certificate and CRL Profile, "PCK Certificate"
  */
 

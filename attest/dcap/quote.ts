@@ -84,7 +84,7 @@ export function cutQuote(buffer: Uint8Array): Uint8Array {
  * a known kind and its exact size, a PCK chain, and every length exact.
  *
  * throws  those of cutQuote, dcap/certification-data
- * source  Intel TDX DCAP Quoting Library API, appendix 3, "Quote Format"
+ * source  Intel TDX DCAP Quoting Library API, appendix A, "Version 4 Quote Format"
  */
 export function parseQuote(bytes: Uint8Array): Quote {
   const { version, tee, bodyKind, bodyAt, signedSize } = readFrame(bytes)

@@ -1,7 +1,7 @@
 import type { Step } from '#attest/trace.js'
 
 /** Documents that TDX and SGX share. */
-export const qvl = 'Intel SGX DCAP Quote Verification Library, release 1.2x'
+export const qvl = 'Intel SGX and TDX DCAP Quote Verification Library, DCAP 1.21, commit 7e5b2a13ca54'
 export const own = 'docs/spec/evidence.md'
 const pcs = 'Intel PCS API version 4 (TCB info V3, enclave identity V2)'
 
@@ -9,12 +9,12 @@ type Tee = 'tdx' | 'sgx'
 
 const quoteFormat: Readonly<Record<Tee, Pick<Step, 'document' | 'section' | 'expected'>>> = {
   tdx: {
-    document: 'Intel TDX DCAP Quoting Library API, release 1.2x, appendix 3',
-    section: 'Quote Format',
+    document: 'Intel TDX DCAP Quoting Library API, revision 0.91, appendix A',
+    section: 'Version 4 Quote Format; Version 5 Quote Format',
     expected: "version 4 or 5, ECDSA P-256, Intel's quoting enclave, a TD report, a PCK chain, every length exact",
   },
   sgx: {
-    document: 'Intel SGX ECDSA Quote Library API Reference, release 1.2x',
+    document: 'Intel SGX ECDSA QuoteLibReference DCAP API, DCAP 1.16, appendix A',
     section: 'Quote Format',
     expected: "version 3, ECDSA P-256, Intel's quoting enclave, an enclave's report, a PCK chain, every length exact",
   },
@@ -66,8 +66,10 @@ export function dcapSteps(tee: Tee) {
   } as const
 }
 
-/** Comparisons of both appraisals that need no reference values. */
-export const dcapChecks: readonly Step[] = [
+type Source = Pick<Step, 'document' | 'section'>
+
+/** Comparisons of both appraisals that need no reference values, and where a report says what they compare. */
+export const dcapChecks = (reportData: Source, attributes: Source): readonly Step[] => [
   {
     id: 'platform',
     document: own,
@@ -76,15 +78,13 @@ export const dcapChecks: readonly Step[] = [
   },
   {
     id: 'report-data',
-    document: qvl,
-    section: 'REPORTDATA',
+    ...reportData,
     expected: 'REPORTDATA is what the caller bound in, all 64 bytes',
   },
-  { id: 'debug', document: qvl, section: 'ATTRIBUTES', expected: 'the debug attribute is clear' },
+  { id: 'debug', ...attributes, expected: 'the debug attribute is clear' },
   {
     id: 'memory-encryption',
-    document: qvl,
-    section: 'ATTRIBUTES',
+    ...attributes,
     expected: 'memory that the host cannot read: hardware, and no debugging',
   },
   {

@@ -109,7 +109,7 @@ async function verifyVcek(item: CollateralItem, name: Named<'amd-vcek'>, context
  * What AMD signed, by its name: chain to AMD's root of this product, signed, current, about what it is called.
  *
  * throws  collateral/mismatch, snp/unknown-root, snp/certificate and others of the endorsement, x509/..., chain/..., crl/...
- * source  AMD 57230, "VCEK Certificate", "Certificate Chain", "Certificate Revocation List"
+ * source  AMD 57230, "VCEK Certificate Extensions", "KDS Interface"
  */
 export function verifyAmd(item: CollateralItem, name: AmdName, context: VerifyContext): Promise<Facts> {
   switch (name.kind) {

@@ -20,7 +20,7 @@ const collectionNames: Names = new Map([
   [collection.realm, 'cca-realm-token'],
 ])
 
-const nitro = 'AWS Nitro Enclaves NSM API, docs/attestation_process.md, of 2025'
+const nitro = 'AWS Nitro Enclaves NSM API, docs/attestation_process.md, commit c7ba5f32febe'
 const rmm = 'Arm DEN0137 Realm Management Monitor, revision 1.0'
 
 interface Walk {

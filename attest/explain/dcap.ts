@@ -13,7 +13,7 @@ import { toHex } from '#core/bytes/bytes.js'
 import { Reader } from '#core/bytes/reader.js'
 import { isFailure } from '#core/failure.js'
 
-const library = 'Intel TDX DCAP Quoting Library API, release 1.2x, appendix 3'
+const library = 'Intel TDX DCAP Quoting Library API, revision 0.91, appendix A'
 const sdm = "Intel 64 and IA-32 Software Developer's Manual, volume 3D"
 
 const teeType = (bytes: Uint8Array) => {

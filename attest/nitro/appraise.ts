@@ -53,7 +53,7 @@ function reportData(claims: NitroClaims, expected: Uint8Array | null): readonly 
       ]
 }
 
-/** source: AWS Nitro Enclaves user guide, "Cryptographic attestation": PCRs of an enclave in debug mode are zeros */
+/** source: AWS Nitro Enclaves user guide, "nitro-cli run-enclave": PCRs of an enclave in debug mode are zeros */
 function debug(claims: NitroClaims): Check {
   return check('debug', 'configuration', claims.debug ? trust.untrustworthy : trust.approved, {
     expected: 'an enclave that is not in debug mode: PCR0, PCR1 and PCR2 are not zero',

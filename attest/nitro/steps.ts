@@ -1,6 +1,6 @@
 import type { Step } from '#attest/trace.js'
 
-const process = 'AWS Nitro Enclaves NSM API, docs/attestation_process.md, of 2025'
+const process = 'AWS Nitro Enclaves NSM API, docs/attestation_process.md, commit c7ba5f32febe'
 const guide = 'AWS Nitro Enclaves user guide, of 2025'
 const own = 'docs/spec/evidence-nitro.md'
 
@@ -66,7 +66,7 @@ export const nitroChecks: readonly Step[] = [
   {
     id: 'debug',
     document: guide,
-    section: 'Cryptographic attestation',
+    section: 'nitro-cli run-enclave',
     expected: 'PCR0, PCR1 and PCR2 are not zero, as they are in debug mode',
   },
   member('document-age', 'timestamp is no further back than the owner allows'),

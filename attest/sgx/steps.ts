@@ -22,7 +22,7 @@ const report = (id: string, expected: string): Step => ({ id, document: sdm, sec
 
 /** Every comparison of appraiseSgx. */
 export const sgxChecks: readonly Step[] = [
-  ...dcapChecks,
+  ...dcapChecks({ document: sdm, section: 'REPORT' }, { document: sdm, section: 'ATTRIBUTES' }),
   {
     id: 'enclave-attributes',
     document: sdm,

@@ -51,7 +51,7 @@ function readText(certificate: Certificate, name: keyof typeof extensionOid): st
  *
  * trusts  nothing: the caller verifies the chain
  * throws  snp/endorsement-key, snp/certificate
- * source  AMD 57230, "VCEK Certificate", "VLEK Certificate"
+ * source  AMD 57230, "VCEK Certificate Extensions"; AMD 58369 VLEK Certificate Definition
  */
 export function readEndorsement(certificate: Certificate): Endorsement {
   const key = readKeyKind(certificate)

@@ -4,7 +4,7 @@
  * evidence may read it too.
  *
  * source  AMD 56860 SEV-SNP Firmware ABI, "ATTESTATION_REPORT", "TCB_VERSION", "Guest Policy"; 57230 VCEK Certificate
- *         and KDS Interface Specification, "VCEK Certificate", "VLEK Certificate"
+ *         and KDS Interface Specification, "VCEK Certificate Extensions"; 58369 VLEK Certificate Definition
  */
 
 /** Sizes in bytes. */

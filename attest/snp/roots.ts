@@ -4,7 +4,7 @@ import type { Product } from '#attest/snp/layout.js'
  * The keys of AMD's root certificates (ARK): SHA-256 of the DER SubjectPublicKeyInfo, hex. Only these make evidence
  * `hardware` (I6, I19). The certificates stand in roots/, and a test compares them with this table.
  *
- * source  AMD 57230, "Certificate Chain"; roots/README.md names where each file is from
+ * source  AMD 57230, "KDS Interface"; roots/README.md names where each file is from
  */
 export const vendorRoots: ReadonlyMap<string, Product> = new Map<string, Product>([
   ['9f056bee44377e29308cb5ffa895bdfb62d18881fa6bed8d6f075b0204089cb9', 'Milan'],

@@ -2,6 +2,7 @@ import type { Step } from '#attest/trace.js'
 
 const abi = 'AMD 56860 SEV-SNP Firmware ABI, revision 1.58'
 const kds = 'AMD 57230 VCEK Certificate and KDS Interface, revision 1.00'
+const vlek = 'AMD 58369 VLEK Certificate Definition, revision 0.10'
 const pkix = 'RFC 5280'
 const own = 'docs/spec/evidence.md'
 
@@ -17,7 +18,7 @@ export const snpSteps: readonly Step[] = [
   {
     id: 'snp/root',
     document: kds,
-    section: 'ARK and ASK Certificates',
+    section: 'KDS Interface',
     expected: "a root key that is one of AMD's, compiled in, or a simulated one that the caller named",
   },
   {
@@ -37,7 +38,7 @@ export const snpSteps: readonly Step[] = [
   {
     id: 'snp/product',
     document: kds,
-    section: 'VCEK Certificate',
+    section: 'VCEK Certificate Extensions',
     expected: 'root, certificate, name of the intermediate and CPUID speak of one product: Milan, Genoa or Turin',
   },
   {
@@ -55,7 +56,7 @@ export const snpSteps: readonly Step[] = [
   {
     id: 'snp/identity',
     document: kds,
-    section: 'VCEK Certificate',
+    section: 'VCEK Certificate Extensions',
     expected: "a VCEK's hwID is the report's CHIP_ID, all 64 bytes; a VLEK names its provider",
   },
 ]
@@ -93,8 +94,8 @@ export const snpChecks: readonly Step[] = [
   report('chip-id', 'CHIP_ID is one that the owner accepts, and not masked'),
   {
     id: 'csp-id',
-    document: kds,
-    section: 'VLEK Certificate',
+    document: vlek,
+    section: 'VLEK Certificate Definition',
     expected: 'the provider named by the certificate is one that the owner accepts',
   },
   {

@@ -56,7 +56,7 @@ function refuse(code: SnpCode, message: string, cause?: unknown): Failure<SnpCod
  * at      the time at which certificates and CRL must be valid
  * caches  what earlier calls established about chains and lists; the result is the same without
  * throws  SnpCode, and those of core/x509: x509/..., chain/..., crl/...
- * source  AMD 56860, "Attestation"; 57230, "Verifying"
+ * source  AMD 56860, "ATTESTATION_REPORT"; 57230, "KDS Interface"
  */
 export async function verifySnp(
   evidence: SnpEvidence,

@@ -2,7 +2,7 @@
  * What belongs in attest/tdx: everything that knows Intel TDX, from a quote's body to neutral claims. What TDX shares
  * with SGX is in attest/dcap. This file: offsets, sizes and constants only, with the specification's field names.
  *
- * source  Intel TDX DCAP Quoting Library API, appendix 3, "TD Quote Body"; Intel TDX Module Base Architecture
+ * source  Intel TDX DCAP Quoting Library API, appendix A, "TD Quote Body"; Intel TDX Module Base Architecture
  *         Specification, "ATTRIBUTES"; ACPI 6.5, "CCEL"; TCG PC Client Platform Firmware Profile, "Event Logging"
  */
 

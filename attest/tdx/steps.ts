@@ -38,7 +38,7 @@ const attribute = (id: string, expected: string): Step => ({ id, document: base,
 
 /** Every comparison of appraiseTdx. */
 export const tdxChecks: readonly Step[] = [
-  ...dcapChecks,
+  ...dcapChecks({ document: abi, section: 'TDREPORT_STRUCT' }, { document: base, section: 'ATTRIBUTES' }),
   attribute('td-attributes', 'bits 0 to 7, which put a TD under debug or profiling, are clear'),
   report('measurement', 'MRTD is one that the owner accepts'),
   report('rtmr0', 'RTMR0 is one that the owner accepts'),
