@@ -15,7 +15,7 @@ import { Failure, isFailure } from '#core/failure.js'
 /** Failures of a COSE_Sign1. Readers of one format turn them into codes of their own. */
 export type CoseCode = 'cose/form' | 'cose/header' | 'cose/algorithm' | 'cose/signature'
 
-export type CoseAlgorithm = 'ES256' | 'ES384'
+export type CoseAlgorithm = 'ES256' | 'ES384' | 'Ed25519'
 
 /** A COSE_Sign1 as it was carried: nothing of it has been verified yet. */
 export interface CoseSign1 {
@@ -25,24 +25,31 @@ export interface CoseSign1 {
   readonly protectedHeader: CborMap
   readonly unprotectedHeader: CborMap
   readonly payload: Uint8Array
-  /** raw r||s: 64 or 96 bytes */
+  /** raw r||s, or R||S: 64 or 96 bytes */
   readonly signature: Uint8Array
 }
 
-/** Header labels that a format may carry beside `alg`. A label that is not listed is refused. */
+/**
+ * Header labels that a format may carry beside `alg`. A label that is not listed is refused.
+ *
+ * algorithms  that a format signs with; ES256 and ES384 where it says nothing
+ */
 export interface CoseLabels {
+  readonly algorithms?: readonly CoseAlgorithm[]
   readonly protected: readonly CborKey[]
   readonly unprotected: readonly CborKey[]
 }
 
 const sign1Tag = 18
 const label = { algorithm: 1, critical: 2 } as const
-/** source: RFC 9053, "ECDSA": here each name also fixes the curve, as it does in JOSE */
+/** source: RFC 9053, "ECDSA", "EdDSA"; RFC 9864, "Fully-Specified EdDSA": here each name also fixes the curve, as it does in JOSE */
 const algorithms: ReadonlyMap<Cbor | undefined, CoseAlgorithm> = new Map<Cbor | undefined, CoseAlgorithm>([
   [-7, 'ES256'],
   [-35, 'ES384'],
+  [-8, 'Ed25519'],
+  [-19, 'Ed25519'],
 ])
-const signatureSize: Readonly<Record<CoseAlgorithm, number>> = { ES256: 64, ES384: 96 }
+const signatureSize: Readonly<Record<CoseAlgorithm, number>> = { ES256: 64, ES384: 96, Ed25519: 64 }
 const headerLimits = { sizeMax: 64 * 1024, depthMax: 8, itemsMax: 1000 } as const
 
 function refuse(code: CoseCode, message: string, cause?: Failure): Failure<CoseCode> {
@@ -88,7 +95,9 @@ export function parseCoseSign1(
   for (const name of unprotectedHeader.keys())
     if (protectedHeader.has(name)) throw refuse('cose/header', `label ${name} of ${what} stands in both headers`)
   const algorithm = algorithms.get(protectedHeader.get(label.algorithm))
-  if (!algorithm) throw refuse('cose/algorithm', `algorithm of ${what} is neither ES256 (-7) nor ES384 (-35)`)
+  const known = labels.algorithms ?? ['ES256', 'ES384']
+  if (!algorithm || !known.includes(algorithm))
+    throw refuse('cose/algorithm', `algorithm of ${what} is none of ${known.join(', ')}`)
   if (signature.length !== signatureSize[algorithm])
     throw refuse(
       'cose/form',
@@ -116,7 +125,7 @@ export function coseSignedBytes(protectedBytes: Uint8Array, payload: Uint8Array)
  * spki    DER SubjectPublicKeyInfo; a key on another curve than the algorithm's is refused
  * trusts  that the caller has found the key to be one that counts
  * throws  cose/signature
- * source  RFC 9052, "Signing and Verification Process"; RFC 9053, "ECDSA"
+ * source  RFC 9052, "Signing and Verification Process"; RFC 9053, "ECDSA", "EdDSA"
  */
 export async function verifyCoseSign1(message: CoseSign1, spki: Uint8Array, what: string): Promise<void> {
   const signed = coseSignedBytes(message.protectedBytes, message.payload)

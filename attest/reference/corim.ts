@@ -59,7 +59,6 @@ export async function verifySignedCorim(
   if (message.protectedHeader.get(header.contentType) !== contentType)
     throw malformed(`content type is not ${contentType}`)
   for (const publisher of publishers) {
-    if (publisher.key.kty !== 'EC') continue
     if (await isSignedBy(message, publisher)) return { payload: message.payload, publisher }
   }
   throw new Failure<ReferenceCode>('reference/publisher', 'manifest is signed by no publisher that is trusted')
@@ -68,7 +67,8 @@ export async function verifySignedCorim(
 function readMessage(bytes: Uint8Array): CoseSign1 {
   try {
     const known = [header.contentType, header.keyId, header.meta]
-    return parseCoseSign1(bytes, 'manifest', { protected: known, unprotected: [header.keyId] })
+    const algorithms = ['ES256', 'Ed25519'] as const // those of the keys of publishers
+    return parseCoseSign1(bytes, 'manifest', { algorithms, protected: known, unprotected: [header.keyId] })
   } catch (cause) {
     if (!isFailure(cause)) throw cause
     throw malformed(cause.message, cause)

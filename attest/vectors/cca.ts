@@ -26,7 +26,7 @@ export const judgeCca = (input: CaseInput): Promise<Judgement> =>
     return machineEvidenceShape({ kind: 'cca', token, platformKey }, 'evidence')
   })
 
-const algorithms = { ES256: -7, ES384: -35 } as const
+const algorithms = { ES256: -7, ES384: -35, Ed25519: -8 } as const
 
 /** What the case decoded otherwise than the parser, of a token that is not bound together too. */
 export function ccaDifferences(expected: unknown, input: CaseInput): readonly string[] {

@@ -6,7 +6,7 @@ import { type Cbor, type CborKey, encodeCbor } from '#core/encoding/cbor.js'
 import { backend } from '#crypto-backend'
 import { codeOf, codeOfPromise } from '../fakes/code-of.js'
 
-type Algorithm = 'ES256' | 'ES384'
+type Algorithm = 'ES256' | 'ES384' | 'Ed25519'
 interface Key {
   readonly algorithm: Algorithm
   readonly spki: Uint8Array
@@ -52,6 +52,18 @@ describe(`COSE_Sign1 on the ${backend.name} backend`, () => {
     expect(parseCoseSign1(bytes, 'message')).toMatchObject({ algorithm: name, payload })
     expect(await verified(bytes, key)).toBe('ok')
     expect(await verified(bytes, await newKey(name))).toBe('cose/signature')
+  })
+
+  test.each([-8, -19])('EdDSA (%i) counts for a format that signs with it, and for no other', async (algorithm) => {
+    const ed = await newKey('Ed25519')
+    const bytes = encodeCbor(await signed(ed, header(algorithm)))
+    expect(codeOf(() => parseCoseSign1(bytes, 'message'))).toBe('cose/algorithm')
+    const labels = { algorithms: ['Ed25519'], protected: [], unprotected: [] } as const
+    const message = parseCoseSign1(bytes, 'message', labels)
+    expect(await codeOfPromise(verifyCoseSign1(message, ed.spki, 'message'))).toBe('ok')
+    expect(await codeOfPromise(verifyCoseSign1(message, es256.spki, 'message'))).toBe('cose/signature')
+    const ecdsa = encodeCbor(await signed(es256, header(-7)))
+    expect(codeOf(() => parseCoseSign1(ecdsa, 'message', labels))).toBe('cose/algorithm')
   })
 
   test('a key on another curve than the algorithm fixes is refused', async () => {

@@ -92,10 +92,15 @@ export function corimPayload(
 export const validityOf = (from: number | null, until: number): Cbor =>
   new Map<number, Cbor>([...(from === null ? [] : ([[0, tag(1, from)]] as const)), [1, tag(1, until)]])
 
-export async function signedCorim(key: SigningKey, payload: Uint8Array, contentType = 'application/rim+cbor') {
+export async function signedCorim(
+  key: SigningKey,
+  payload: Uint8Array,
+  contentType = 'application/rim+cbor',
+  algorithm = -8,
+) {
   const header = encodeCbor(
     new Map<number, Cbor>([
-      [1, -7],
+      [1, key.algorithm === 'ES256' ? -7 : algorithm],
       [3, contentType],
       [8, new Uint8Array([0xa0])],
     ]),

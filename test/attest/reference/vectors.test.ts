@@ -44,6 +44,7 @@ async function judged({ signed, values, publishers, at }: Vector): Promise<Pick<
 async function mint(): Promise<readonly Vector[]> {
   const { signingKey: key, publisher } = await makePublisher('acme')
   const stranger = (await makePublisher('other')).signingKey
+  const { signingKey: ed, publisher: edPublisher } = await makePublisher('ed', 'Ed25519')
   const values = canonicalJson(testReferenceValues())
   const m = '11'.repeat(48)
   const corim = (...args: Parameters<typeof corimPayload>) => signedCorim(key, corimPayload(...args))
@@ -72,6 +73,31 @@ async function mint(): Promise<readonly Vector[]> {
       values,
     ),
     one('manifest', 'ok', await corim([[measurementOf(m, [minSvn(2)]), rawOf(8, 'a8'.repeat(32))]]), values),
+    {
+      ...one('manifest-by-ed25519', 'ok', await signedCorim(ed, corimPayload([[measurementOf(m)]])), values),
+      publishers: [edPublisher],
+    },
+    {
+      ...one(
+        'manifest-by-ed25519-under-its-newer-number',
+        'ok',
+        await signedCorim(ed, corimPayload([[measurementOf(m)]]), undefined, -19),
+        values,
+      ),
+      publishers: [edPublisher],
+    },
+    one(
+      'manifest-by-a-stranger-with-ed25519',
+      'reference/publisher',
+      await signedCorim(ed, corimPayload([[measurementOf(m)]])),
+      values,
+    ),
+    one(
+      'manifest-by-an-unknown-algorithm',
+      'reference/form',
+      await signedCorim(ed, corimPayload([[measurementOf(m)]]), undefined, -36),
+      values,
+    ),
     one('manifest-alone', 'reference/values', await corim([[measurementOf(m)]])),
     one(
       'manifest-over',
