@@ -5,7 +5,6 @@ import { Failure } from '#core/failure.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import { createKek } from '#keybroker/kek/open.js'
 import { kekForms } from '#keybroker/kek/setting.js'
-import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface KekCreateArguments {
   readonly kek?: string | undefined
@@ -38,7 +37,6 @@ function describeKek(keybroker: Command, io: Io): void {
     .option('--json', 'print its id as JSON')
     .addHelpText('after', `\nExample:\n  ./claviger keybroker kek create --kek '${kekForms.pkcs11}'`)
     .action(async (args: KekCreateArguments) => {
-      closeMemory()
       io.exit(await runKekCreate(args, io))
     })
 }

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { createOwnerKeys, ownerKeyFiles, verifyKeysPlace } from '#convert/keys/owner-keys.js'
-import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface KeysNewArguments {
   readonly out: string
@@ -64,7 +63,6 @@ export function describe(program: Command, io: Io): void {
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger keys new --out keys --name acme')
     .action(async (args: KeysNewArguments) => {
-      closeMemory()
       io.exit(await run(args, io))
     })
 }

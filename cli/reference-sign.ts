@@ -8,7 +8,6 @@ import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { formatTime } from '#core/time.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { writeFileDurably } from '#host/files.js'
-import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface SignArguments {
   readonly keys: string
@@ -57,7 +56,6 @@ export function describeSign(reference: Command, io: Io): void {
       '\nExample:\n  ./claviger reference sign --keys keys --values values.json --name runtime --set-version 1 --title "runtime 1.0" --out set.json',
     )
     .action(async (args: SignArguments) => {
-      closeMemory()
       io.exit(await runSign(args, io))
     })
 }

@@ -24,7 +24,6 @@ import { modelName } from '#core/sealed/manifest.js'
 import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
 import type { Accepted, Head } from '#core/wire/owner-query.js'
 import { apiVersion, registerInfo } from '#core/wire/release.js'
-import { closeMemory } from '#runtime/engine/closed.js'
 
 async function wrapDek(args: RegisterArguments, sealed: Sealed, document: BrokerDocument): Promise<string> {
   const dek = await loadModelKey(args.keys, sealed.digest)
@@ -196,7 +195,6 @@ export function describe(program: Command, io: Io): void {
       '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-only.cedar --trust trust.json --keys ./keys',
     )
     .action(async (sealed: string, options: Omit<RegisterArguments, 'sealed'>) => {
-      closeMemory()
       io.exit(await run({ ...options, sealed }, io))
     })
 }

@@ -8,7 +8,6 @@ import { loadOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
 import { planSeal, type SealPlan, sealModel } from '#convert/seal/seal.js'
 import { wipe } from '#core/bytes/secret.js'
 import { ciphertextLength } from '#core/sealed/layout.js'
-import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface SealArguments {
   readonly folder: string
@@ -135,7 +134,6 @@ export function describe(program: Command, io: Io): void {
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger seal whisper --out sealed --keys keys --name whisper --version 1')
     .action(async (folder: string, options: Omit<SealArguments, 'folder'>) => {
-      closeMemory()
       io.exit(await run({ folder, ...options }, io))
     })
 }

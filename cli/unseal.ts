@@ -6,7 +6,6 @@ import { loadOwnerPublicKey } from '#convert/keys/owner-keys.js'
 import { unsealToFolder, verifyUnseal } from '#convert/unseal/unseal.js'
 import { wipe } from '#core/bytes/secret.js'
 import { readSecretFile } from '#host/files.js'
-import { closeMemory } from '#runtime/engine/closed.js'
 
 export interface UnsealArguments {
   readonly folder: string
@@ -64,7 +63,6 @@ export function describe(program: Command, io: Io): void {
     .option('--json', 'for machines')
     .addHelpText('after', '\nExample:\n  ./claviger unseal sealed --identity recovery-identity.txt --out whisper')
     .action(async (folder: string, options: Omit<UnsealArguments, 'folder'>) => {
-      closeMemory()
       io.exit(await run({ folder, ...options }, io))
     })
 }

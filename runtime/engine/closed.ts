@@ -109,11 +109,13 @@ function shutMemory(dangerousAllowInspection: boolean): void {
 }
 
 /**
- * The memory of an owner's command, which holds keys for as long as it runs: no core file, and no other process of the same
- * user reads it. An owner works on any system and with any settings of Node: where memory cannot be closed, it stays open.
+ * The memory of a command, which holds keys for as long as it runs: no core file, no debugger by signal, and no other process of
+ * the same user reads it. An owner works on any system and with any settings of Node: where memory cannot be closed, it stays
+ * open.
  *
  * throws  closed/system where Linux refuses
  */
 export function closeMemory(): void {
+  process.on('SIGUSR1', () => {})
   if (process.platform === 'linux') shutMemory(false)
 }
