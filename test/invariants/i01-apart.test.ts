@@ -6,18 +6,52 @@
  */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
+import { utf8 } from '#core/bytes/bytes.js'
 import { inferRequest, testIo } from '#test/e2e/fixtures.js'
 import { type Needles, scanFiles, scanMemory } from '#test/fakes/scan.js'
 import { type Apart, openApart } from '#test/invariants/apart.js'
-import { nowSeconds } from '#test/invariants/fixtures.js'
+import { nowSeconds, until } from '#test/invariants/fixtures.js'
 import { brokerSecrets, namesOf, ownerSecrets, talkOf } from '#test/invariants/needles.js'
 
 const isRoot = process.getuid?.() === 0
+
+const noOutputs = JSON.stringify({ outputs: [{ data: Array.from({ length: 32 }, () => 0) }] })
+
+/** Runs while another process stands still. */
+async function stopped<T>(pid: number, run: () => Promise<T>): Promise<T> {
+  process.kill(pid, 'SIGSTOP')
+  try {
+    return await run()
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+}
+
+/**
+ * The secrets of this process's HPKE contexts by name, as they are handed to WebCrypto: shared secrets, and the keys of
+ * requests. The other side of each context has the same ones.
+ */
+function namedKeys() {
+  const found: Record<string, Uint8Array> = {}
+  const { subtle } = globalThis.crypto
+  const spy = vi.spyOn(subtle, 'importKey').mockImplementation((...args: unknown[]) => {
+    const [format, data, algorithm] = args
+    const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : data
+    const name = `${Object.keys(found).length} ${JSON.stringify(algorithm)}`
+    // A raw X25519 key is a public one.
+    const isPublic = (algorithm as { name?: string }).name === 'X25519'
+    const isSecret = format === 'raw' && !isPublic && bytes instanceof Uint8Array && bytes.length >= 16
+    if (isSecret && new Set(bytes).size > 8) found[name] = bytes.slice()
+    return importKey.apply(subtle, args as never)
+  })
+  return { found, end: () => spy.mockRestore() }
+}
+const importKey = globalThis.crypto.subtle.importKey
 
 describe.skipIf(!isRoot)('each part in its own process (inconclusive for any user but root)', () => {
   let apart: Apart
@@ -76,6 +110,44 @@ describe.skipIf(!isRoot)('each part in its own process (inconclusive for any use
     const allowed = Object.keys(talk).map((name) => `${name} raw`)
     expect(allowed).toEqual(expect.arrayContaining([...found.parent, ...found.engine]))
     expect(scanFiles([apart.folder], talk)).toEqual([])
+  })
+
+  test('while a request is in flight: readable in the parent alone, with the keys that it was sealed by; no file has it', async () => {
+    // The engine stands still, so the request cannot be answered; it waits where a host would look for it.
+    const one = await client()
+    await one.node()
+    const row = Float32Array.from({ length: apart.width }, (_, i) => Math.fround(Math.cos(i * 2.3) * 0.61))
+    const request = inferRequest(apart.width, row)
+    const { keys, answered } = await stopped(apart.enginePid, async () => {
+      const keys = namedKeys()
+      const answered = one.request(request)
+      const { 'prompt numbers': numbers, 'prompt text': text } = talkOf(row, request.body, utf8(noOutputs))
+      const prompt = { 'prompt numbers': numbers!, 'prompt text': text! }
+      // The control: in flight it is really there. Nothing to be found would mean that it had not come yet.
+      await until(() => namesOf(scanMemory([apart.node.pid], prompt)).includes('prompt numbers raw'))
+      keys.end()
+      expect(Object.keys(keys.found).length).toBeGreaterThan(2)
+      const inFlight = scan({ ...prompt, ...keys.found })
+      expect(inFlight.parent).toEqual(expect.arrayContaining(['prompt numbers raw']))
+      const raw = Object.keys({ ...prompt, ...keys.found }).map((name) => `${name} raw`)
+      expect(raw).toEqual(expect.arrayContaining([...inFlight.parent])) // never spelled otherwise
+      // Neither broker nor witness learns of it, and the model's process is out of reach of the keys.
+      expect([inFlight.broker, inFlight.witness]).toEqual([[], []])
+      expect(inFlight.engine.filter((name) => !name.startsWith('prompt'))).toEqual([])
+      expect(scanFiles([apart.folder], { ...prompt, ...keys.found })).toEqual([])
+      // The model's key is nowhere while it is used, and the broker's are where they were.
+      expect(scan(secrets)).toEqual({
+        broker: ['caller secret raw', 'kek raw', 'wrapping key raw'],
+        witness: [],
+        parent: [],
+        engine: ['weights raw'],
+      })
+      return { keys, answered }
+    })
+    expect((await answered).status).toBe(200)
+    // The keys of the request are in no process that had no part in it, afterwards either.
+    const later = scan(keys.found)
+    expect([later.broker, later.witness, later.engine]).toEqual([[], [], []])
   })
 
   test('a node that has ended leaves nothing: the rest is as it was', async () => {
