@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
 import { kekOf, kekOption } from '#cli/kek-options.js'
+import { describeRotate } from '#cli/kek-rotate.js'
+import { describeDoctor } from '#cli/keybroker-doctor.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { Failure } from '#core/failure.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
@@ -39,9 +41,13 @@ function describeKek(keybroker: Command, io: Io): void {
     .action(async (args: KekCreateArguments) => {
       io.exit(await runKekCreate(args, io))
     })
+  describeRotate(kek, io)
 }
 
 export function describe(program: Command, io: Io): void {
-  const keybroker = program.command('keybroker').description("an operator's work on a broker: its key-encryption key")
+  const keybroker = program
+    .command('keybroker')
+    .description("an operator's work on a broker: its key-encryption key, and what it stands on")
   describeKek(keybroker, io)
+  describeDoctor(keybroker, io)
 }

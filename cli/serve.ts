@@ -72,7 +72,8 @@ export interface KeybrokerArguments extends ListenArguments, FetchCollateralArgu
   readonly witnessPolicy?: string | undefined
 }
 
-async function readText(path: string): Promise<string> {
+/** A file that was named. @throws serve/file */
+export async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {

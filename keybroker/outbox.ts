@@ -41,3 +41,15 @@ export async function publishPending(broker: Broker, tenant: string | null): Pro
     if (pending.length < batchMax) return count
   }
 }
+
+/**
+ * Entries about no tenant, which other processes of the operator stored, have reached the log. Those of tenants are left to
+ * the requests that made them, and to the next start.
+ *
+ * throws  log/..., database/...
+ */
+export async function publishOperators(broker: Broker): Promise<void> {
+  for (const entry of await broker.store.loadPending(null, batchMax)) {
+    if (entry.tenant === null) await publish(broker, entry)
+  }
+}

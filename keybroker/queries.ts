@@ -84,7 +84,8 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
 export async function bundleAt(broker: Broker, index: number, tenant: string | null): Promise<AnyBundle> {
   const entry: StoredEntry | null = index < 0 ? null : await broker.store.read((reader) => reader.loadEntryAt(index))
   // Another tenant's entry is not told apart from one that does not exist.
-  if (entry === null || entry.kind === 'refusals' || (tenant !== null && entry.tenant !== tenant))
+  const hasBundle = entry !== null && entry.kind !== 'refusals' && entry.kind !== 'kek-rotation'
+  if (!hasBundle || (tenant !== null && entry.tenant !== tenant))
     throw new Failure<BrokerCode>('broker/unknown-entry', `entry ${index} has no bundle here for you`)
   const stored = parseCanonicalJson(entry.bundle) as { readonly [name: string]: Json }
   return anyBundleShape({ ...stored, proof: await broker.log.proof(index) }, 'bundle')

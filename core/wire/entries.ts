@@ -1,5 +1,6 @@
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import {
+  base64Url,
   boolean,
   hex,
   integer,
@@ -65,6 +66,9 @@ const released = {
 /** An entry names this many of a decision's reasons, the first ones; the decision that it commits to has all. */
 export const loggedReasonsMax = 64
 
+/** Of a key-encryption key: base64url of 16 bytes. */
+const keyIdShape = base64Url(16)
+
 const releaseShape = object({ kind: literal('release'), ...released })
 const renewalShape = object({ kind: literal('renewal'), ...released })
 const denialShape = object({
@@ -116,13 +120,26 @@ const summaryShape = object({
   /** requests that were refused before they were decisions, counted by failure code */
   counts: list(object({ code: string(), count: integer({ min: 1 }) }), { max: 200 }),
 })
+/** From here on the stored keys are wrapped again under another key-encryption key, or a newer version of the same. */
+const rotationShape = object({
+  kind: literal('kek-rotation'),
+  type: literal('claviger/entry/v1'),
+  at: timeShape,
+  /** ids of the keys that wrapped before */
+  from: list(keyIdShape, { min: 1, max: 16 }),
+  to: keyIdShape,
+  provider: oneOf('file', 'pkcs11', 'vault'),
+  holder: literal('operator'),
+  broker: literal('UNATTESTED BROKER'),
+})
 
 export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalShape>
 export type DenialEntry = Shaped<typeof denialShape>
 export type StateEntry = Shaped<typeof stateShape>
 export type RefusalsEntry = Shaped<typeof summaryShape>
 export type KbsEntry = Shaped<typeof kbsShape>
-export type Entry = ReleaseEntry | DenialEntry | StateEntry | RefusalsEntry | KbsEntry
+export type RotationEntry = Shaped<typeof rotationShape>
+export type Entry = ReleaseEntry | DenialEntry | StateEntry | RefusalsEntry | KbsEntry | RotationEntry
 
 const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   release: releaseShape,
@@ -131,6 +148,7 @@ const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   state: stateShape,
   refusals: summaryShape,
   kbs: kbsShape,
+  'kek-rotation': rotationShape,
 }
 
 /** The leaf of an entry: its canonical JSON, below the 64 KiB that tlog-tiles allows. @throws entry/size */

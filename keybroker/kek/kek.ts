@@ -15,6 +15,8 @@ export type KekCode =
   | 'kek/file'
   /** what was given as `--kek` names no key; the hint is the line that does */
   | 'kek/setting'
+  /** a stored key changes faster than it can be wrapped again */
+  | 'kek/rotation'
   | Pkcs11Code
   | VaultCode
   | FileCode

@@ -2,6 +2,7 @@ import { isFailure } from '#core/failure.js'
 import type { Database } from '#host/database.js'
 import { describeError, type Log } from '#host/log.js'
 import type { Broker } from '#keybroker/broker.js'
+import { publishOperators } from '#keybroker/outbox.js'
 import { summariseRefusals } from '#keybroker/refusals.js'
 import { forgetExpiredNonces } from '#keybroker/store/nonces.js'
 import { forgetExpiredSessions } from '#keybroker/store/sessions.js'
@@ -17,7 +18,7 @@ export interface HousekeepingOptions {
 }
 
 /**
- * What nobody waits for, again and again: refusals go into the log as counts, and challenges and sessions that expired
+ * What nobody waits for, again and again: refusals go into the log as counts, as do acts of the operator, and challenges and sessions that expired
  * are forgotten. A round that fails is told to the operator, and the next one does its work too.
  *
  * returns  what ends it; it returns when the round under way has ended
@@ -40,6 +41,7 @@ async function tidy({ broker, database, log }: HousekeepingOptions): Promise<voi
   const at = broker.clock()
   const tasks = [
     () => summariseRefusals(broker),
+    () => publishOperators(broker),
     () => database.read((db) => forgetExpiredNonces(db, at)),
     () => database.read((db) => forgetExpiredSessions(db, at)),
   ]

@@ -1,14 +1,16 @@
 import { randomBytes } from '#core/crypto/hash.js'
 import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
-import { signBrokerDocument } from '#core/wire/broker-document.js'
+import { type BrokerDocument, signBrokerDocument } from '#core/wire/broker-document.js'
 import { type Database, verifyDurable } from '#host/database.js'
 import { createRateLimit } from '#host/rate-limit.js'
 import type { Broker } from '#keybroker/broker.js'
 import { HeadMemory } from '#keybroker/heads.js'
+import type { OpenKek } from '#keybroker/kek/kek.js'
 import { publishPending } from '#keybroker/outbox.js'
 import type { Clock, Kek, Log } from '#keybroker/ports.js'
 import type { BrokerKeys } from '#keybroker/service/keys.js'
+import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import { listTenants } from '#keybroker/store/tenants.js'
@@ -48,11 +50,15 @@ async function verifyFitForTenants(database: Database, kek: Kek): Promise<void> 
   kek.verifyProtected()
 }
 
+/** What a broker's document says of who can use its key. */
+const holders: Readonly<Record<OpenKek['holder'], BrokerDocument['kek']>> = { operator: 'KEK HELD BY OPERATOR' }
+
 /**
  * Opens a broker over its keys, database and log. What an earlier process stored and could not log any more is logged
  * before anything new is decided.
  *
- * throws  database/not-durable and kek/vault-tls when it has production tenants, log/..., database/...
+ * throws  database/not-durable and kek/vault-tls when it has production tenants, kek/key-id, log/...,
+ *         database/...
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBroker> {
   const { database, keys, log, appraise, clock } = options
@@ -65,6 +71,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   const machines = createRateLimit({ perMinute: perMachine, nowMs })
   const admit: Broker['admit'] = (tenant, machine) => machines.allow(`${tenant} ${machine}`) && tenants.allow(tenant)
   await verifyFitForTenants(database, kek)
+  await verifyKeksOpen(database, kek)
   const broker: Broker = { admit, ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
   const recovered = await publishPending(broker, null)
   const document = async () =>
@@ -77,7 +84,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
         logs: options.logs,
         witnessPolicy: options.witnessPolicy,
         standing: 'UNATTESTED BROKER',
-        kek: 'KEK HELD BY OPERATOR',
+        kek: holders[kek.holder],
         issuedAt: clock(),
       },
       signer,

@@ -115,6 +115,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'kek/key-id': 503,
   'kek/file': 503,
   'kek/setting': 503,
+  'kek/rotation': 503,
   'kek/pkcs11-module': 503,
   'kek/pkcs11-token': 503,
   'kek/pkcs11-pin': 503,

@@ -69,9 +69,10 @@ const ivSize = 12
 const keySize = 32
 
 /** A resource belongs to its path: a row moved to another does not open. */
-function aadOf(path: ResourcePath): Uint8Array {
-  return canonicalJson({ purpose: 'claviger kbs resource v1', path: path.text })
+export function resourceAad(path: string): Uint8Array {
+  return canonicalJson({ purpose: 'claviger kbs resource v1', path })
 }
+const aadOf = (path: ResourcePath) => resourceAad(path.text)
 
 /**
  * Resources of the KBS route in the broker's database. None lies there readable: each is sealed under a key of its own.

@@ -19,7 +19,10 @@ export type StoreCode =
   | 'store/request-reused'
   | 'store/lease-unknown'
 
+/** Where the broker's tables are described. */
+export const storeMigrations = { schema: storeSchemaName, folder: new URL('./migrations', import.meta.url).pathname }
+
 /** The broker's tables exist in the database and are of this version. @throws database/migration, database/unreachable */
 export async function migrateStore(database: Database): Promise<void> {
-  await migrate(database, { schema: storeSchemaName, folder: new URL('./migrations', import.meta.url).pathname })
+  await migrate(database, storeMigrations)
 }

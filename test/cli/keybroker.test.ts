@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runKekRotate } from '#cli/kek-rotate.js'
 import { runKekCreate } from '#cli/keybroker.js'
 import { runAll } from '#cli/serve.js'
 import { runCreate } from '#cli/serve-create.js'
@@ -51,5 +52,23 @@ describe.skipIf(modulePath === undefined)('services with their key in a token', 
     const io = testIo()
     expect(await runAll({ ...all, kek: kek() }, io, Promise.resolve())).toBe(0)
     expect(io.err()).toContain('KEK HELD BY OPERATOR')
+  })
+
+  test('from a file into a token: nothing is stored yet, and the key before has to be named', async () => {
+    const state = join(folder, 'from-file')
+    expect(await runCreate({ state, origin }, testIo())).toBe(0)
+    const rotate = { state, kek: kek().replace('object=kek', 'object=next'), json: true }
+    expect(await runKekCreate({ kek: rotate.kek }, testIo())).toBe(0)
+    const io = testIo()
+    const before = [`file:${join(state, 'broker', 'kek.key')}`]
+    expect(await runKekRotate({ ...rotate, kekPrevious: before }, io)).toBe(0)
+    expect(JSON.parse(io.out())).toMatchObject({
+      to: { provider: 'pkcs11', holder: 'operator' },
+      total: 0,
+      rewrapped: 0,
+      finished: true,
+    })
+    expect(await codeOfPromise(runKekRotate({ ...rotate, kekPrevious: [rotate.kek] }, testIo()))).toBe('kek/setting')
+    expect(await codeOfPromise(runKekRotate({ ...rotate, kekPrevious: ['kek.key'] }, testIo()))).toBe('kek/setting')
   })
 })

@@ -36,6 +36,7 @@ import { challenge } from '#keybroker/challenge.js'
 import { acceptStatement, createTenant } from '#keybroker/changes.js'
 import { HeadMemory } from '#keybroker/heads.js'
 import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
+import { kekRing } from '#keybroker/kek/ring.js'
 import type { Log, Store } from '#keybroker/ports.js'
 import { registerModel } from '#keybroker/register.js'
 import { type Outcome, release } from '#keybroker/release.js'
@@ -97,7 +98,7 @@ export async function testBroker(
   const log = await made.open(database)
   const folder = await mkdtemp(join(tmpdir(), 'claviger-broker-'))
   await createKekFile(join(folder, 'kek'))
-  const kek = await openKekFile(join(folder, 'kek'))
+  const kek = await kekRing(await openKekFile(join(folder, 'kek')))
   const { key: signer } = await generateSigningKey('Ed25519')
   const { key: verifier } = await generateSigningKey('ES256')
   const faults: Faults = { before: () => undefined, after: () => undefined }

@@ -38,9 +38,12 @@ export interface OpenLogOptions {
   readonly limits?: Partial<SequencerLimits>
 }
 
+/** Where the log's tables are described. */
+export const logMigrations = { schema: logSchemaName, folder: new URL('./migrations', import.meta.url).pathname }
+
 /** The log's tables are in the database. @throws database/migration, database/unreachable */
 export async function migrateLog(database: Database): Promise<void> {
-  await migrate(database, { schema: logSchemaName, folder: new URL('./migrations', import.meta.url).pathname })
+  await migrate(database, logMigrations)
 }
 
 /**
