@@ -2,9 +2,8 @@ import type { Command } from 'commander'
 import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stateOptions } from '#cli/serve-create.js'
-import { loadServices, openServiceDatabase } from '#cli/service-state.js'
-import { randomBytes } from '#core/crypto/hash.js'
-import { openKeks } from '#keybroker/service/keys.js'
+import { loadServices, openServiceDatabase, servicePlaces } from '#cli/service-state.js'
+import { openBrokerKeys } from '#keybroker/service/keys.js'
 import { type BadRow, type Rotation, rotateKeks } from '#keybroker/service/rotate.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import { closeMemory } from '#runtime/engine/closed.js'
@@ -54,12 +53,13 @@ export async function runKekRotate(args: KekRotateArguments, io: Io): Promise<nu
   const dryRun = args.dryRun === true
   const options = stateOptions(args)
   const state = await loadServices(options.folder)
-  const kek = await openKeks(keksOf(args))
+  const keys = await openBrokerKeys(servicePlaces(options.folder).broker, keksOf(args))
   try {
+    const { kek, callerSecret } = keys
     const database = await openServiceDatabase(options, state)
     try {
       await migrateStore(database)
-      const work = { database, kek, clock: io.now, random: randomBytes, dryRun, onProgress: progressOf(io) }
+      const work = { database, kek, callerSecret, clock: io.now, dryRun, onProgress: progressOf(io) }
       const rotation = await rotateKeks(work)
       const { keyId, provider, holder } = kek
       if (args.json) io.stdout(`${JSON.stringify({ to: { keyId, provider, holder }, dryRun, ...rotation })}\n`)
@@ -69,7 +69,7 @@ export async function runKekRotate(args: KekRotateArguments, io: Io): Promise<nu
       await database.close()
     }
   } finally {
-    await kek.close()
+    await keys.close()
   }
 }
 

@@ -46,10 +46,12 @@ export async function publishPending(broker: Broker, tenant: string | null): Pro
  * Entries about no tenant, which other processes of the operator stored, have reached the log. Those of tenants are left to
  * the requests that made them, and to the next start.
  *
- * throws  log/..., database/...
+ * throws  broker/record, log/..., database/...
  */
 export async function publishOperators(broker: Broker): Promise<void> {
   for (const entry of await broker.store.loadPending(null, batchMax)) {
-    if (entry.tenant === null) await publish(broker, entry)
+    if (entry.tenant !== null) continue
+    verifyPending(entry, broker.callerSecret)
+    await publish(broker, entry)
   }
 }

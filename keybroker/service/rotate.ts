@@ -2,13 +2,13 @@ import { equal } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { encodeEntry } from '#core/wire/entries.js'
-import type { Database } from '#host/database.js'
+import type { Connection, Database } from '#host/database.js'
 import { pendingEntry } from '#keybroker/entries.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import type { KekRing } from '#keybroker/kek/ring.js'
-import type { Clock, NewEntry, Random } from '#keybroker/ports.js'
+import type { Clock, NewEntry } from '#keybroker/ports.js'
 import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
-import { appendEntry } from '#keybroker/store/entries.js'
+import { appendEntry, hasEntry } from '#keybroker/store/entries.js'
 import {
   listWrapped,
   loadWrapped,
@@ -22,7 +22,8 @@ export interface RotationOptions {
   /** the key that is to wrap every row, and those that wrapped before */
   readonly kek: KekRing
   readonly clock: Clock
-  readonly random: Random
+  /** seals the entry, so that the broker takes it for one of its operator's */
+  readonly callerSecret: Uint8Array
   /** every row is unwrapped and nothing is changed */
   readonly dryRun: boolean
   readonly onProgress?: (done: number, total: number) => void
@@ -50,6 +51,11 @@ const triesMax = 8
 /** Failures of a row. All others are those of a provider or of the database, and end the work. */
 const rowCodes: readonly string[] = ['kek/unwrap', 'kek/key-id', 'kek/vault-version']
 
+/** A run that begins in the same second as the one before says the same, and says it once. */
+async function appendOnce(tx: Connection, entry: NewEntry): Promise<void> {
+  if (!(await hasEntry(tx, entry.id))) await appendEntry(tx, entry)
+}
+
 class Work {
   readonly #options: RotationOptions
   readonly #bad = new Map<string, BadRow>()
@@ -70,7 +76,7 @@ class Work {
 
   /** The entry that makes it public, stored with the first row of each run: no row changes unseen (I2). */
   #entry(from: string): NewEntry {
-    const { kek, clock, random } = this.#options
+    const { kek, clock } = this.#options
     const at = clock()
     const before = kek.keyIds.filter((id) => id !== kek.keyId)
     const leaf = encodeEntry({
@@ -83,7 +89,7 @@ class Work {
       holder: kek.holder,
       broker: 'UNATTESTED BROKER',
     })
-    return pendingEntry(null, 'kek-rotation', false, leaf, {}, at, random)
+    return pendingEntry(null, 'kek-rotation', false, leaf, {}, at, this.#options)
   }
 
   /** The row as the current key wraps it, seen to unwrap before it takes the place of the other. */
@@ -107,7 +113,7 @@ class Work {
     const first = this.rewrapped === 0
     return database.transaction(async (tx) => {
       if (!(await replaceWrapped(tx, name, row, { keyId: kek.keyId, wrapped }))) return false
-      if (first) await appendEntry(tx, this.#entry(row.keyId))
+      if (first) await appendOnce(tx, this.#entry(row.keyId))
       return true
     })
   }

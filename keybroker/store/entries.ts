@@ -44,6 +44,11 @@ export async function recordEntryIndex(db: Connection, id: string, entryIndex: n
   )
 }
 
+export async function hasEntry(db: Connection, id: string): Promise<boolean> {
+  const found = await db.select({ id: entries.id }).from(entries).where(eq(entries.id, id))
+  return found.length > 0
+}
+
 /** @throws store/entry-unknown */
 export async function loadEntry(db: Connection, id: string): Promise<EntryRow> {
   const [found] = await db.select().from(entries).where(eq(entries.id, id))

@@ -61,6 +61,7 @@ describe.each(databasesUnderTest())('rotation of the key-encryption key: $name',
     const database = await open()
     const chain = await registered(database)
     const { broker } = chain.test
+    callerSecret = broker.callerSecret
     const next = await nextVersion(chain.owner, 2)
     const lease = { seconds: 20, budget: budgetOf(1), nodes: 99 }
     await registerModel(
@@ -70,11 +71,13 @@ describe.each(databasesUnderTest())('rotation of the key-encryption key: $name',
     await kbsResources(database, broker.kek, broker.clock).store(path, secret)
     return { chain: { ...chain, owner: next }, database, old: broker.kek as KekRing }
   }
+  let now = 1_790_000_000
+  let callerSecret: Uint8Array
   const optionsOf = (database: Database, kek: KekRing, more: Partial<RotationOptions> = {}): RotationOptions => ({
     database,
     kek,
-    clock: () => 1_790_000_000,
-    random: randomBytes,
+    clock: () => now++,
+    callerSecret,
     dryRun: false,
     ...more,
   })
@@ -130,6 +133,10 @@ describe.each(databasesUnderTest())('rotation of the key-encryption key: $name',
     expect(await rowsOf(database.db, sql`select 1 from keybroker.entries where entry_index is null`)).toEqual([])
     expect(await rotateKeks(optionsOf(database, alone))).toEqual({ total: 3, rewrapped: 0, bad: [], finished: true })
     expect(await entriesOf(database)).toHaveLength(1)
+    // What somebody else puts among the entries that wait never reaches the log (I18).
+    await database.db.execute(sql`insert into keybroker.entries (id, kind, is_state, leaf, bundle, recorded_at)
+      select repeat('0', 32), kind, is_state, leaf, bundle, recorded_at from keybroker.entries where kind = 'kek-rotation'`)
+    expect(await codeOfPromise(publishOperators(chain.test.broker))).toBe('broker/record')
     await chain.test.close()
   })
 
