@@ -6,7 +6,7 @@ import { readReferenceSet } from '#attest/reference/set.js'
 import { readProvenance } from '#attest/reference/statement.js'
 import { readTarball } from '#convert/model/tar.js'
 import { concat, fromBase64, fromUtf8, utf8 } from '#core/bytes/bytes.js'
-import { parseCoseSign1 } from '#core/cose.js'
+import { type Cbor, decodeCbor, isCborArray, isCborTag } from '#core/encoding/cbor.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
 import { earPayloadShape } from '#core/wire/ear.js'
@@ -59,15 +59,23 @@ function cases(format: string): CaseFile['cases'] {
 function payloads(form: 'envelope' | 'cose'): readonly Uint8Array[] {
   const documents = cases('reference-set').map(({ signed }) => fromBase64(signed ?? ''))
   if (form === 'cose')
-    return documents
-      .filter((bytes) => bytes[0] !== brace)
-      .map((bytes) => parseCoseSign1(bytes, 'message', { protected: [3, 4, 8], unprotected: [4] }).payload)
+    return (
+      documents
+        .filter((bytes) => bytes[0] !== brace)
+        // Not parseCoseSign1: a manifest of which the outside is wrong has a good payload too.
+        .flatMap((bytes) => payloadOf(decodeCbor(bytes)) ?? [])
+    )
   return documents
     .filter((bytes) => bytes[0] === brace)
     .flatMap((bytes) => {
       const { payload } = parseJson(bytes) as { readonly payload?: string }
       return payload === undefined ? [] : [fromBase64(payload)]
     })
+}
+
+function payloadOf(message: Cbor): Uint8Array | null {
+  const parts = isCborTag(message) ? message.value : message
+  return isCborArray(parts) && parts[2] instanceof Uint8Array ? parts[2] : null
 }
 
 /** The file of which the good provenance speaks. */
