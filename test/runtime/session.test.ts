@@ -89,6 +89,31 @@ describe('what a node refuses by itself', () => {
     await refuses('dsse/signer')
   })
 
+  test('a trust statement that the owner made for another', async () => {
+    broker.trust = await broker.signTrust({ tenant: (await ed25519()).id })
+    await refuses('own/owner')
+  })
+
+  test('a lease and beats of the broker that it does not obey, though the owner trusts both', async () => {
+    const other = await ed25519()
+    const brokers = [broker.key.publicKey as Ed25519Jwk, other.publicKey as Ed25519Jwk]
+    broker.trust = await broker.signTrust({ brokers })
+    node.settings = { broker: broker.id }
+    broker.tampering = { leaseKey: other }
+    await refuses('dsse/signer')
+    broker.tampering = { beatKey: other }
+    await refuses('dsse/signer')
+  })
+
+  test('an attestation result that calls its machine something else', async () => {
+    broker.platform = 'hardware'
+    broker.tampering = {
+      lease: (lease) => ({ ...lease, platform: 'simulated' }),
+      entry: (entry) => ({ ...entry, platform: 'simulated' }),
+    }
+    await refuses('grant/platform')
+  })
+
   test('a trust statement that another key signed', async () => {
     node.settings = { trust: await broker.signTrust({}, await ed25519()) }
     await refuses('dsse/signer')
@@ -423,6 +448,20 @@ describe('the end of key use', () => {
     expect(codeOf(() => session.debit(1))).toBe('lease/budget')
     expect(await isOverAfterTick()).toBe(true)
     expect((await session.ended).code).toBe('lease/budget')
+  })
+
+  test('each part of the budget ends the work by itself', async () => {
+    broker.lease = { seconds: 600, budget: { requests: 100, inputBytes: 10, workUnits: 10 } }
+    session = await node.start()
+    session.debit(10)
+    expect(codeOf(() => session.debit(1))).toBe('lease/budget')
+    expect(session.left).toEqual({ requests: 99, inputBytes: 0, workUnits: 10 })
+    const second = async () => codeOfPromise(session.meter().transcribe(new Float32Array(16 * 7))) // 7 units, 3 tokens
+    expect(await second()).toBe('ok')
+    expect(session.left.workUnits).toBe(0)
+    expect(await second()).toBe('lease/budget')
+    // Work of no size is none that is free.
+    expect(await codeOfPromise(session.meter().transcribe(new Float32Array(0)))).toBe('lease/budget')
   })
 
   test('a beat that does not come ends it before the lease does', async () => {

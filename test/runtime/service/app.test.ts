@@ -250,6 +250,20 @@ describe('what the node refuses inside the seal, with a receipt and without pay'
     expect(text(response.body)).not.toContain(outputCanary)
   })
 
+  test('an answer whose last step ended after key use had', async () => {
+    await open()
+    const transcribe = node.engine.transcribe.bind(node.engine)
+    node.engine.transcribe = async () => {
+      const transcript = await transcribe()
+      node.pass(600)
+      return transcript
+    }
+    const response = await exchange(inner())
+    expect(response.status).toBe(503)
+    expect(text(response.body)).toContain('lease/expired')
+    expect(text(response.body)).not.toContain(outputCanary)
+  })
+
   test('an answer that nobody waits for any more', async () => {
     await open()
     work = () => new Promise(() => {})
