@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { renderSteps } from '#cli/card.js'
 import { readJudged, refuseJudged } from '#cli/judged-file.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { checkBundle, judgeBundle, type VerifiedAnyBundle } from '#client/any-bundle.js'
 import { teeText } from '#client/card.js'
@@ -114,7 +114,7 @@ function print(args: BundleVerifyArguments, { word, colour, accepted, steps, fai
     return
   }
   io.stdout(renderSteps(steps, io))
-  if (found !== null) io.stdout(`${paint(io, 'bold', sentence(found))}\n`)
+  if (found !== null) io.stdout(`${paint(io, 'bold', printable(sentence(found)))}\n`)
   io.stdout(`${paint(io, colour, word)}\n`)
 }
 

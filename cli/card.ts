@@ -1,4 +1,4 @@
-import { type Io, paint } from '#cli/output.js'
+import { type Io, paint, printable } from '#cli/output.js'
 import type { Card, Source } from '#client/card.js'
 import type { Step } from '#client/steps.js'
 
@@ -19,10 +19,11 @@ const colours: Readonly<Record<Source, Parameters<typeof paint>[1]>> = {
 export function renderCard(card: Card, io: Io): string {
   const width = Math.max(...card.facts.map((fact) => fact.label.length))
   const lines = card.facts.map(
-    ({ label, value, source }) => `  ${label.padEnd(width)}  ${paint(io, colours[source], `[${source}]`)} ${value}`,
+    ({ label, value, source }) =>
+      `  ${label.padEnd(width)}  ${paint(io, colours[source], `[${source}]`)} ${printable(value)}`,
   )
   const banner = card.notHardware ? `${paint(io, 'magenta', 'NOT HARDWARE: the evidence is simulated')}\n` : ''
-  return `${banner}${paint(io, 'bold', card.sentence)}\n${lines.join('\n')}\n`
+  return `${banner}${paint(io, 'bold', printable(card.sentence))}\n${lines.join('\n')}\n`
 }
 
 /** One line a step: absent is `not checked`, never good. */
@@ -35,7 +36,7 @@ export function renderSteps(steps: readonly Step[], io: Io): string {
   return steps
     .map(
       (step) =>
-        `  ${mark[step.status]} ${step.id.padEnd(18)} ${step.title}${step.code ? `: ${step.message} (${step.code})` : ''}\n`,
+        `  ${mark[step.status]} ${step.id.padEnd(18)} ${step.title}${step.code ? `: ${printable(step.message ?? '')} (${step.code})` : ''}\n`,
     )
     .join('')
 }

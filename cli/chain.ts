@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as hostCommand from '#cli/host.js'
 import * as initCommand from '#cli/init.js'
-import { formatDuration, type Io, paint } from '#cli/output.js'
+import { formatDuration, type Io, paint, printable } from '#cli/output.js'
 import { type ChainCode, runByOwner } from '#cli/owner-process.js'
 import { simulatedRuntime } from '#cli/reference-values.js'
 import { adminTokenPath, createServices, isCreated } from '#cli/service-state.js'
@@ -235,7 +235,7 @@ async function openNode(options: ChainOptions, stack: Stack, attester: Simulated
           io.stderr(`${paint(io, 'dim', `              ${event.step.padEnd(10)} ${event.text}`)}\n`)
         // A node that was told to stop has nothing to explain.
         else if (event.failure.code !== 'session/stopped') {
-          io.stderr(`${paint(io, 'yellow', event.kind)} ${event.failure.message} (${event.failure.code})\n`)
+          io.stderr(`${paint(io, 'yellow', event.kind)} ${printable(event.failure.message)} (${event.failure.code})\n`)
         }
       },
     })

@@ -15,7 +15,7 @@ import {
 } from '#cli/collateral-store.js'
 import { readInput } from '#cli/input.js'
 import { httpUrl } from '#cli/option-values.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { fromUtf8 } from '#core/bytes/bytes.js'
 import { parseJson } from '#core/encoding/json.js'
 import { boolean, integer, list, nullable, object, oneOf, string } from '#core/encoding/shape.js'
@@ -84,12 +84,14 @@ function tellStore(status: CollateralStatus, io: Io): void {
     const simulated = item.platform === 'simulated' ? ' (simulated: NOT HARDWARE)' : ''
     const times = `of ${formatTime(item.issuedAt)}, valid until ${formatTime(item.validUntil)}`
     io.stdout(`${paint(io, colours[item.state], item.state)} ${item.name}${edition}, ${times}${simulated}\n`)
-    if (item.failure !== null) io.stdout(`  not renewed: ${item.failure}\n`)
+    if (item.failure !== null) io.stdout(`  not renewed: ${printable(item.failure)}\n`)
   }
   const shown = (at: UnixSeconds | null) => (at === null ? 'never' : formatTime(at))
   for (const one of status.sources) {
     const tail =
-      one.failure === null ? '' : `, ${one.failures} failures, ${one.failure.message}, next try ${shown(one.nextTry)}`
+      one.failure === null
+        ? ''
+        : `, ${one.failures} failures, ${printable(one.failure.message)}, next try ${shown(one.nextTry)}`
     io.stdout(`source ${one.name}: ${one.state}, last answer ${shown(one.lastSuccess)}${tail}\n`)
   }
   if (status.items.length === 0) io.stderr('the store holds nothing\n')

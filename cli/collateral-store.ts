@@ -3,7 +3,7 @@ import { CollateralStore } from '#attest/collateral/store.js'
 import type { VerifiedItem } from '#attest/endorsements/item.js'
 import { openSources, type SourceArguments } from '#cli/collateral-sources.js'
 import { repeated, sha256Text } from '#cli/option-values.js'
-import { type Io, paint } from '#cli/output.js'
+import { type Io, paint, printable } from '#cli/output.js'
 import { type StateArguments, stateOptions } from '#cli/serve-create.js'
 import { loadServices, openServiceDatabase } from '#cli/service-state.js'
 import type { Failure } from '#core/failure.js'
@@ -57,7 +57,7 @@ export const jsonOf = ({ label, root, platform, edition, issuedAt, validUntil }:
 })
 
 export function tellRefused(io: Io, name: string, failure: Failure): void {
-  io.stderr(`${paint(io, 'red', 'refused:')} ${name}: ${failure.message} (${failure.code})\n`)
+  io.stderr(`${paint(io, 'red', 'refused:')} ${printable(name)}: ${printable(failure.message)} (${failure.code})\n`)
 }
 
 /** The place of a store, for commands that need one. */

@@ -4,7 +4,7 @@ import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
 import { bringModel } from '#cli/model.js'
 import { wholeNumber } from '#cli/option-values.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/signals.js'
 import { closeProcess } from '#runtime/engine/closed.js'
@@ -47,7 +47,7 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
   const ended = await Promise.race([(stopped ?? stopSignal()).then(() => null), node.ended])
   await chain.close()
   if (ended === null) return exitCodes.ok
-  io.stderr(`node ended: ${ended.message} (${ended.code})\n`)
+  io.stderr(`node ended: ${printable(ended.message)} (${ended.code})\n`)
   return exitCodes.failure
 }
 

@@ -11,7 +11,7 @@ import {
   thumbprintText,
   wholeNumber,
 } from '#cli/option-values.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { findOwnKey, openOwnKey } from '#cli/own-key.js'
 import { OwnerClient } from '#cli/owner-client.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
@@ -67,7 +67,7 @@ async function confirmBroker(args: InitArguments, io: Io): Promise<BrokerDocumen
   const document = await new OwnerClient(args.broker).document(args.brokerKey ?? null)
   const key = thumbprint(document.key)
   io.stderr(`broker ${args.broker}\n  key ${key}\n  ${document.standing}, ${document.kek}\n`)
-  for (const log of document.logs) io.stderr(`  log ${log}\n`)
+  for (const log of document.logs) io.stderr(`  log ${printable(log)}\n`)
   if (args.brokerKey !== undefined) return document
   // Nobody stands between this process and its own machine; anywhere else an unseen key may be anybody's.
   const local = ['127.0.0.1', '[::1]', 'localhost'].includes(new URL(args.broker).hostname)

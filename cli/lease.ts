@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { modelName } from '#cli/option-values.js'
-import { exitCodes, type Io } from '#cli/output.js'
+import { exitCodes, type Io, printable } from '#cli/output.js'
 import { describeOwner, type Owner, type OwnerArguments, openOwner, ownerExample, reportSaid, say } from '#cli/owner.js'
 import { Failure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
@@ -31,7 +31,7 @@ export async function runList(args: LeaseListArguments, io: Io): Promise<number>
   for (const one of leases) {
     const entry = one.entry === null ? 'not yet in the log' : `log entry #${one.entry}`
     io.stdout(`${one.id}  ${one.model.slice(44)} v${one.version}, until ${formatTime(one.expiresAt)}, ${entry}\n`)
-    io.stdout(`  measurement ${one.measurement}\n  keyset ${one.keysetDigest}\n`)
+    io.stdout(`  measurement ${printable(one.measurement)}\n  keyset ${one.keysetDigest}\n`)
   }
   if (leases.length === 0) io.stderr('no lease runs\n')
   return exitCodes.ok

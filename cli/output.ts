@@ -23,12 +23,32 @@ export interface Io {
   ask(question: string): Promise<string | null>
 }
 
+/**
+ * What a stranger wrote, on one line: control and formatting characters would let it move the cursor, hide a line or add one
+ * that looks like ours. They are shown as `?`.
+ */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
+}
+
+/**
+ * Text as it goes to a terminal: of what moves it, only line ends, tabs, and our own colours and clearing of a line. What is
+ * printed without `printable` can still not write over what stands there.
+ */
+export function forTerminal(text: string): string {
+  return text.replace(
+    /\x1b(?!\[[0-9;]*m|\[2K)|\r(?!\n|\x1b\[2K)|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    '?',
+  )
+}
+
 /** The real process. */
 export function processIo(): Io {
   const isTerminal = process.stderr.isTTY === true
+  const write = (stream: NodeJS.WriteStream, text: string) => void stream.write(stream.isTTY ? forTerminal(text) : text)
   return {
-    stdout: (text) => void process.stdout.write(text),
-    stderr: (text) => void process.stderr.write(text),
+    stdout: (text) => write(process.stdout, text),
+    stderr: (text) => write(process.stderr, text),
     isTerminal,
     now: () => Math.floor(Date.now() / 1000),
     exit: (code) => {
@@ -75,9 +95,9 @@ export function reportError(io: Io, error: unknown): number {
     )
     return exitCodes.failure
   }
-  io.stderr(`${paint(io, 'red', 'error:')} ${error.message} (${error.code})\n`)
+  io.stderr(`${paint(io, 'red', 'error:')} ${printable(error.message)} (${error.code})\n`)
   const hint = error.detail?.hint
-  if (typeof hint === 'string') io.stderr(`${paint(io, 'cyan', 'hint:')} ${hint}\n`)
+  if (typeof hint === 'string') io.stderr(`${paint(io, 'cyan', 'hint:')} ${printable(hint)}\n`)
   return error.code.startsWith('usage/') || typed.includes(error.code) ? exitCodes.usage : exitCodes.failure
 }
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { describeSet } from '#cli/policy-set.js'
 import { describeShow } from '#cli/policy-show.js'
 import { policyText } from '#cli/policy-text.js'
@@ -32,7 +32,7 @@ export async function runCheck(nameOrFile: string, options: JsonOption, io: Io):
   io.stdout(`${paint(io, 'green', 'valid')} sha256 ${set.digest}\n`)
   for (const { id, effect, advice: notes } of rules) {
     io.stdout(`  ${effect.padEnd(6)} ${id}\n`)
-    for (const note of notes) io.stderr(`${paint(io, 'cyan', 'hint:')} ${id} ${note}\n`)
+    for (const note of notes) io.stderr(`${paint(io, 'cyan', 'hint:')} ${id} ${printable(note)}\n`)
   }
   if (!rules.some((rule) => rule.effect === 'permit'))
     io.stderr(`${paint(io, 'yellow', 'warning:')} it permits nothing: every release is denied\n`)

@@ -9,7 +9,7 @@ import {
 } from '#attest/reference/verify.js'
 import { readInput } from '#cli/input.js'
 import { lineName } from '#cli/option-values.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import {
   listReferences,
   loadKnownReference,
@@ -73,7 +73,7 @@ export async function runVerify(file: string, args: FileArguments, io: Io): Prom
   } catch (error) {
     if (!isFailure(error)) throw error
     if (args.json) io.stdout(`${JSON.stringify({ accepted: false, code: error.code, message: error.message })}\n`)
-    else io.stdout(`${paint(io, 'red', 'NOT ACCEPTED')} ${error.message} (${error.code})\n`)
+    else io.stdout(`${paint(io, 'red', 'NOT ACCEPTED')} ${printable(error.message)} (${error.code})\n`)
     return exitCodes.verdict
   }
   const { title, valuesDigest, provenance } = found
@@ -145,7 +145,7 @@ export async function runList(args: FolderArguments, io: Io): Promise<number> {
     for (const { name, state, provenance, failure } of all) {
       const colour = state === 'current' ? 'green' : 'red'
       const until = provenance?.expiresAt ? `, until ${formatTime(provenance.expiresAt)}` : ''
-      const tail = failure ? `${failure.message} (${failure.code})` : `by ${provenance!.publisher}${until}`
+      const tail = failure ? `${printable(failure.message)} (${failure.code})` : `by ${provenance!.publisher}${until}`
       io.stdout(`${paint(io, colour, state)} ${name}: ${tail}\n`)
     }
   if (all.length === 0) io.stderr('no reference values were taken in\n')

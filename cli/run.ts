@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
 import { brokerUrl, listenAddress, modelName, parseListen, thumbprintText, wholeNumber } from '#cli/option-values.js'
-import { exitCodes, type Io, paint, reportError } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable, reportError } from '#cli/output.js'
 import { stopSignal } from '#cli/signals.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
 import { type RunningNode, type StartNodeOptions, startNode } from '#cli/start-node.js'
@@ -101,8 +101,8 @@ async function optionsOf(args: RunArguments, io: Io): Promise<StartNodeOptions> 
 function tell(io: Io, event: SessionEvent): void {
   if (event.kind === 'step') io.stderr(`${paint(io, 'dim', event.step.padEnd(10))}${event.text}\n`)
   else if (event.kind === 'trouble') {
-    io.stderr(`${paint(io, 'yellow', 'trouble')}   ${event.failure.message} (${event.failure.code})\n`)
-  } else io.stderr(`${paint(io, 'magenta', 'ended')}     ${event.failure.message} (${event.failure.code})\n`)
+    io.stderr(`${paint(io, 'yellow', 'trouble')}   ${printable(event.failure.message)} (${event.failure.code})\n`)
+  } else io.stderr(`${paint(io, 'magenta', 'ended')}     ${printable(event.failure.message)} (${event.failure.code})\n`)
 }
 
 /** The reasons that a broker gave; null when they have not their form. */
@@ -116,9 +116,10 @@ function denialOf(failure: Failure) {
 }
 
 function describeReason(io: Io, reason: Reason): string {
-  const line = (label: string, text: string | null) => (text === null ? '' : `    ${label.padEnd(10)}${text}\n`)
+  const line = (label: string, text: string | null) =>
+    text === null ? '' : `    ${label.padEnd(10)}${printable(text)}\n`
   return (
-    `  ${paint(io, 'red', reason.id)}${reason.explain === null ? '' : `: ${reason.explain}`}\n` +
+    `  ${paint(io, 'red', printable(reason.id))}${reason.explain === null ? '' : `: ${printable(reason.explain)}`}\n` +
     line('expected', reason.expected) +
     line('found', reason.actual) +
     line('remedy', reason.remedy) +

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { exitCodes, type Io } from '#cli/output.js'
+import { exitCodes, type Io, printable } from '#cli/output.js'
 import { describeOwner, type Owner, type OwnerArguments, openOwner, ownerExample, registrationOf } from '#cli/owner.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 
@@ -60,7 +60,7 @@ export async function runShow(args: OwnerArguments, io: Io): Promise<number> {
   const { broker, trust, models } = shown
   io.stdout(`tenant   ${shown.tenant}, class ${shown.class} for ever\n`)
   io.stdout(`broker   ${broker.key}: ${broker.standing}, ${broker.kek}\n`)
-  if (trust !== null) io.stdout(`trust    statement ${trust.sequence}, log ${trust.logs.join(', ')}\n`)
+  if (trust !== null) io.stdout(`trust    statement ${trust.sequence}, log ${printable(trust.logs.join(', '))}\n`)
   if ((trust?.simulatedRoots ?? 0) > 0) io.stdout(`         ${trust?.simulatedRoots} simulated roots: NOT HARDWARE\n`)
   for (const one of models) {
     const { seconds, budget, nodes } = one.lease

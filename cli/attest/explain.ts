@@ -2,9 +2,8 @@ import { explain, explainFile } from '#attest/explain/explain.js'
 import { type ExplainedField, type ExplainedPart, field } from '#attest/explain/part.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
 import { takeKbsApart } from '#cli/attest/kbs.js'
-import { printable } from '#cli/attest/render.js'
 import { readInput } from '#cli/input.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { isFailure } from '#core/failure.js'
 
 export interface AttestExplainArguments {

@@ -1,10 +1,5 @@
 import type { TracedStep } from '#attest/trace.js'
-import { type Io, paint } from '#cli/output.js'
-
-/** Control and formatting characters would let a stranger's text move the cursor or hide a line: they are shown as `?`. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
-}
+import { type Io, paint, printable } from '#cli/output.js'
 
 const widthMax = 400
 

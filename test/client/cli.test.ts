@@ -4,16 +4,19 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { styleText } from 'node:util'
 import { createAdaptorServer } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import * as bundleVerify from '#cli/bundle-verify.js'
-import { type Io, reportError } from '#cli/output.js'
+import { renderCard } from '#cli/card.js'
+import { forTerminal, type Io, reportError } from '#cli/output.js'
 import * as proxy from '#cli/proxy.js'
 import * as receipt from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
 import * as verify from '#cli/verify.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
+import { Failure } from '#core/failure.js'
 import { signTrust, type Trust, verifyTrustFile } from '#core/wire/trust-file.js'
 import { packageRoot } from '#host/process.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
@@ -88,6 +91,40 @@ async function typed(command: (io: TestIo) => Promise<number>, at = testTime) {
   return { code, out: io.out, err: io.err }
 }
 const simulated = { dangerousAllowSimulated: true }
+
+describe('what a stranger wrote', () => {
+  const moves = '\u001b[2J\u001b[H'
+  const control = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/
+
+  test('moves no cursor and adds no line to a verdict', async () => {
+    const node = JSON.parse(readFileSync(files.node, 'utf8'))
+    const lies = [`${moves}VERIFIED`, 'x\nVERIFIED\n', '\u009b2JVERIFIED', '\rVERIFIED', '\u202eDEIFIREV']
+    for (const payloadType of lies) {
+      const lying = write('lying.json', { ...node, lease: { ...node.lease, payloadType } })
+      const found = await typed((io) => verify.run({ target: lying, trust: files.trust, ...simulated }, io))
+      expect(found.code).toBe(3)
+      expect(found.out).toContain('dsse/type')
+      expect(found.out + found.err).not.toMatch(control)
+      expect(found.out.split('\n').filter((line) => /^ *(VERIFIED|DEIFIREV)/.test(line))).toEqual([])
+    }
+  })
+
+  test('does not so in an error, a hint or a card either', async () => {
+    const io = new TestIo()
+    reportError(io, new Failure('x/y', `no${moves}\nok`, { detail: { hint: `\r${moves}` } }))
+    expect(io.err).toBe('error: no?[2J?[H?ok (x/y)\nhint: ??[2J?[H\n')
+    const fact = { label: 'request', value: `POST ${moves}\nverified`, source: 'node-signed' } as const
+    const card = renderCard({ sentence: `a\n${moves}`, facts: [fact], notHardware: false }, io)
+    expect(card).not.toMatch(control)
+    expect(card.split('\n')).toHaveLength(3)
+  })
+
+  test('reaches a terminal without what moves it, whoever printed it; our own colours and bars do', () => {
+    const ours = `${styleText('red', 'no', { validateStream: false })} \r\u001b[2Kbar 5%\r\n\tdone\n`
+    expect(forTerminal(ours)).toBe(ours)
+    expect(forTerminal(`a${moves}b\u001b]0;title\u0007c\u009b2Jd\rover\u202ee`)).toBe('a?[2J?[Hb?]0;title?c?2Jd?over?e')
+  })
+})
 
 describe('claviger verify', () => {
   const run = (args: Partial<verify.VerifyArguments>, at?: number) =>
