@@ -1,6 +1,6 @@
 import { type ClaimedTime, claimedTimes, commonTime } from '#attest/explain/times.js'
 import type { AttestationResult } from '#attest/result.js'
-import { printable } from '#cli/attest/render.js'
+import { printable } from '#cli/output.js'
 import { formatTime } from '#core/time.js'
 import type { AnyEvidence } from '#core/wire/evidence.js'
 
