@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
 import { CKA, CKK_AES, CKM_AES_KEY_GEN, CKO_SECRET_KEY } from '#keybroker/kek/pkcs11/cryptoki.js'
 import { Arena, initialize, loadModule, wordAt } from '#keybroker/kek/pkcs11/module.js'
 import { openSession } from '#keybroker/kek/pkcs11/token.js'
@@ -53,7 +53,9 @@ export function startSoftHsm(modulePath: string): SoftHsm {
   process.env.SOFTHSM2_CONF = conf
   const pinFile = join(folder, 'pin')
   writeFileSync(pinFile, `${pin}\n`, { mode: 0o600 })
-  const raw = koffi.load(modulePath)
+  // Loaded when it is needed: a handle here would keep the library loaded for the code under test, too.
+  let handle: LibraryHandle | null = null
+  const raw = () => (handle ??= koffi.load(modulePath))
 
   async function inSession(setting: Pkcs11Setting, work: (arena: Arena, handle: number) => Promise<void>) {
     const module = await loadModule(modulePath)
@@ -109,16 +111,16 @@ export function startSoftHsm(modulePath: string): SoftHsm {
         await module.call('C_FindObjects', handle, found.address, 1, many.address)
         await module.call('C_FindObjectsFinal', handle)
         if (wordAt(many.bytes) !== 1) throw new Error('there is no such key')
-        raw.func('uint64_t C_DestroyObject(uint64_t, uint64_t)')(handle, wordAt(found.bytes))
+        raw().func('uint64_t C_DestroyObject(uint64_t, uint64_t)')(handle, wordAt(found.bytes))
       }),
     async closeSessions(setting) {
       await inSession(setting, async (arena, handle) => {
         const info = arena.take(32)
-        raw.func('uint64_t C_GetSessionInfo(uint64_t, uintptr_t)')(handle, info.address)
-        raw.func('uint64_t C_CloseAllSessions(uint64_t)')(wordAt(info.bytes))
+        raw().func('uint64_t C_GetSessionInfo(uint64_t, uintptr_t)')(handle, info.address)
+        raw().func('uint64_t C_CloseAllSessions(uint64_t)')(wordAt(info.bytes))
       }).catch(() => undefined) // its own session is closed as well
     },
-    finalize: () => void raw.func('uint64_t C_Finalize(uintptr_t)')(0),
+    finalize: () => void raw().func('uint64_t C_Finalize(uintptr_t)')(0),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
+import { Failure } from '#core/failure.js'
 import { verifyTlogProof } from '#core/tlog/verify.js'
 import { verifyEar } from '#core/wire/ear.js'
 import { keysetDigest } from '#core/wire/keyset.js'
@@ -89,6 +90,18 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
     expect(await again()).toEqual({ ...first, expiresAt: now + 60, budget: budgetOf(7) })
     await change(chain, 'registration', registrationBody(chain.owner, { lease: terms(3000, 900) }))
     expect(await again()).toEqual({ ...first, expiresAt: now + 60, budget: budgetOf(7) })
+    await chain.test.close()
+  })
+
+  test('says that the key-encryption key is away, and not that the stored key is wrong', async () => {
+    const chain = await registered(await open())
+    const { kek } = chain.test.broker
+    const unwrapDek = async () => {
+      throw new Failure('kek/vault-sealed', 'Vault is sealed')
+    }
+    const away = { ...chain, test: { ...chain.test, broker: { ...chain.test.broker, kek: { ...kek, unwrapDek } } } }
+    expect(await codeOfPromise(ask(away, await testNode(chain)))).toBe('kek/vault-sealed')
+    expect(gist(await ask(chain, await testNode(chain)))).toBe('granted')
     await chain.test.close()
   })
 

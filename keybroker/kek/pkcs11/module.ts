@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
-import koffi from 'koffi'
+import koffi, { type LibraryHandle } from 'koffi'
 import { Failure } from '#core/failure.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import { CKF, CKR, CryptokiFailure } from '#keybroker/kek/pkcs11/cryptoki.js'
@@ -108,6 +108,18 @@ async function verifyLibrary(path: string): Promise<string> {
 
 type Native = (...args: readonly unknown[]) => unknown
 
+/**
+ * Libraries that were loaded. Invariant: none is ever unloaded. koffi closes a library when its handle is collected, and knows
+ * nothing of the addresses that C_GetFunctionList gave out: the next call would jump to where the library was.
+ */
+const loaded = new Map<string, LibraryHandle>()
+
+function load(path: string): LibraryHandle {
+  const library = loaded.get(path) ?? koffi.load(path)
+  loaded.set(path, library)
+  return library
+}
+
 function loadTable(path: string): ReadonlyMap<FunctionName, Native> {
   const failed = (message: string, cause?: unknown) => {
     const hint = 'module-path must name a PKCS #11 module of version 2.40 or 3 for this machine'
@@ -115,7 +127,7 @@ function loadTable(path: string): ReadonlyMap<FunctionName, Native> {
   }
   let getFunctionList: Native
   try {
-    getFunctionList = koffi.load(path).func('uint64_t C_GetFunctionList(uintptr_t)')
+    getFunctionList = load(path).func('uint64_t C_GetFunctionList(uintptr_t)')
   } catch (cause) {
     throw failed('it is no PKCS #11 module, or does not load', cause)
   }

@@ -1,5 +1,7 @@
 import { chmodSync, copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { equal, toHex } from '#core/bytes/bytes.js'
@@ -41,6 +43,18 @@ describe.skipIf(modulePath === undefined)('a key-encryption key in a token', () 
   afterAll(async () => {
     await kek.close()
     hsm.remove()
+  })
+
+  // First of all tests: nothing but the code under test has the library loaded yet.
+  test('stays usable when everything that could be collected was', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    for (let i = 0; i < 5; i++) {
+      collect()
+      await new Promise(setImmediate)
+    }
+    const dek = randomBytes(32)
+    expect(equal(await kek.unwrapDek(await kek.wrapDek(dek, aad), aad, kek.keyId), dek)).toBe(true)
   })
 
   test('is made by one explicit act, and never over one that is there', async () => {
