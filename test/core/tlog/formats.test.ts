@@ -201,3 +201,29 @@ test('a quorum counts groups, and each witness once', async () => {
   await expect(quorum([0, 1, 3], 102)).rejects.toMatchObject({ code: 'tlog/quorum' })
   expect(await quorum([0, 1, 3], 103)).toHaveLength(3)
 })
+
+describe('two logs that a reader trusts', () => {
+  test('do not speak for each other: a tree of the one that the other signed is nobody’s', async () => {
+    const [one, other] = [await newSigner('log.example/one', 'log'), await newSigner('log.example/other', 'log')]
+    const trust = { logVkeys: [one, other].map(({ verifier }) => encodeVkey(verifier)), policy: 'quorum none\n' }
+    const head = { origin: 'log.example/one', size: 1, rootHash: new Uint8Array(32) }
+    const note = await signCheckpoint(head, one)
+    expect((await verifyCheckpoint(addSignatures(note, []), trust)).origin).toBe('log.example/one')
+    const lying = encodeNote({ text: note.text, signatures: [await signNote(note.text, other)] })
+    await expect(verifyCheckpoint(lying, trust)).rejects.toMatchObject({ code: 'tlog/unknown-log' })
+  })
+
+  test('are no witnesses: a policy in which a witness has the key of a log is none', async () => {
+    const { key } = await generateSigningKey('Ed25519')
+    const log = encodeVkey(makeNoteSigner('log.example/one', 'log', key).verifier)
+    const witness = encodeVkey(makeNoteSigner('witness.example/one', 'cosigner', key).verifier)
+    for (const lines of [
+      [`log ${log}`, `witness w ${witness}`],
+      [`witness w ${witness}`, `log ${log}`],
+    ]) {
+      expect(() => parsePolicy([...lines, 'quorum w', ''].join('\n'))).toThrow(
+        expect.objectContaining({ code: 'tlog/policy' }),
+      )
+    }
+  })
+})

@@ -83,6 +83,20 @@ describe('merkle proofs', () => {
       }),
     ))
 
+  test('of a tree that forked are refused: what was seen before is not where the new one comes from', () =>
+    fc.assert(
+      fc.asyncProperty(sizes, fc.nat(), async ([from, to], where) => {
+        if (from === to || from === 0) return
+        const other = many.map((leaf, i) => (i === where % from ? utf8('another') : leaf))
+        const seen = await computeRoot(from, nodesOfLeaves(other))
+        const now = await computeRoot(to, readMany)
+        const proof = await proveConsistency(from, to, readMany)
+        expect(() => verifyConsistency(from, seen, to, now, proof)).toThrow(
+          expect.objectContaining({ code: 'tlog/root-mismatch' }),
+        )
+      }),
+    ))
+
   test('reach sizes beyond 2^32 with whole numbers', () => {
     const size = 2 ** 52 + 3
     expect(planInclusion(size - 1, size).length).toBe(2)
