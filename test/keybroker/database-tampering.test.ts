@@ -250,6 +250,15 @@ describe('the database is not an authority (I18)', () => {
     await chain.test.close()
   })
 
+  test('the whole database behind a broker that its owners do not name: it decides nothing', async () => {
+    const chain = await registered(await open())
+    expect(await outcomeOf(chain)).toBe('granted')
+    const { key: signer } = await generateSigningKey('Ed25519')
+    const broker = { ...chain.test.broker, signer }
+    expect(await outcomeOf({ ...chain, test: { ...chain.test, broker } })).toBe('judge/broker-not-trusted')
+    await chain.test.close()
+  })
+
   test('a row of one lease under the id of another: no beat', async () => {
     const chain = await registered(await open())
     const one = leaseOf(granted(await ask(chain, await testNode(chain))))

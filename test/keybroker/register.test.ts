@@ -25,6 +25,7 @@ import {
   registered,
   registration,
   registrationBody,
+  sealTiny,
   sign,
   startTime,
   tenantStatement,
@@ -88,6 +89,19 @@ describe('a tenant', () => {
     },
   )
 
+  test('is the first of its chain, or none', async () => {
+    const made = await testBroker(await open())
+    const owner = await testOwner()
+    owner.heads.set('tenant', {
+      sequence: 1,
+      digest: 'ab'.repeat(32),
+      envelope: await tenantStatement(owner, 'development'),
+    })
+    const second = await tenantStatement(owner, 'development')
+    expect(await codeOfPromise(createTenant(made.broker, second))).toBe('broker/tenant-statement')
+    await made.close()
+  })
+
   test('is named after the key that made it', async () => {
     const made = await testBroker(await open())
     const [owner, stranger] = [await testOwner(), await testOwner()]
@@ -115,6 +129,7 @@ describe('a registration', () => {
     const good = await registration(made, owner, platform)
     const foreign = await registration(made, other, platform)
     const next = await registration(made, await nextVersion(owner, 2), platform, { registration: { version: 2 } })
+    const second = await registration(made, await sealTiny(owner.key, 'second', 1, owner.heads), platform)
     const info = registerInfo(owner.manifestDigest)
     const wrapped = async (dek: Uint8Array, under = info) =>
       toBase64(await hpkeSeal(made.broker.wrapping.publicKey, under, new Uint8Array(0), dek))
@@ -132,6 +147,8 @@ describe('a registration', () => {
       ['crypto/hpke-open', { wrapped: await wrapped(owner.dek, registerInfo('0'.repeat(64))) }],
       ['broker/version', { wrapped: null }],
       ['statement/chain', { policy: next.policy }],
+      ['broker/registration', { policy: second.policy }],
+      ['broker/registration', { referenceValues: second.referenceValues }],
     ]
     for (const [code, part] of wrong)
       expect(
@@ -166,6 +183,18 @@ describe('a registration', () => {
       const policy = await sign(owner, 'policy', { name: 'test', language: 'cedar', text }, { keepHead: true })
       expect(await codeOfPromise(registerModel(made.broker, { ...good, policy }))).toBe(code)
     }
+    await made.close()
+  })
+
+  test('of a version that is there, with another manifest, takes no key’s place', async () => {
+    const chain = await registered(await open())
+    const { test: made, owner, platform } = chain
+    const again = await sealTiny(owner.key, owner.model.slice(44), 1, owner.heads)
+    expect(again.manifestDigest).not.toBe(owner.manifestDigest)
+    const request = await registration(made, again, platform)
+    expect(await codeOfPromise(registerModel(made.broker, request))).toBe('broker/version')
+    const [key] = await made.broker.store.read((reader) => reader.listModelKeys(owner.id))
+    expect(key?.manifestDigest).toBe(owner.manifestDigest)
     await made.close()
   })
 

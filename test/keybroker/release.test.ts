@@ -9,6 +9,7 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import { beat } from '#keybroker/beat.js'
 import { registerModel } from '#keybroker/register.js'
 import { release } from '#keybroker/release.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
@@ -25,6 +26,7 @@ import {
   registration,
   registrationBody,
   request,
+  sealTiny,
   testNode,
   trustBody,
 } from '#test/keybroker/fixtures.js'
@@ -102,6 +104,41 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
     const away = { ...chain, test: { ...chain.test, broker: { ...chain.test.broker, kek: { ...kek, unwrapDek } } } }
     expect(await codeOfPromise(ask(away, await testNode(chain)))).toBe('kek/vault-sealed')
     expect(gist(await ask(chain, await testNode(chain)))).toBe('granted')
+    await chain.test.close()
+  })
+
+  test('is not renewed for another model, though node and owner are the same', async () => {
+    const chain = await registered(await open())
+    const { test: made, platform } = chain
+    const node = await testNode(chain)
+    const brokers = [made.broker.signer.publicKey as Ed25519Jwk]
+    const { id } = await verifyLease(granted(await ask(chain, node)).lease, brokers)
+    const second = await sealTiny(chain.owner.key, 'second', 1, chain.owner.heads)
+    await registerModel(made.broker, await registration(made, second, platform))
+    const other = { ...chain, owner: second }
+    const config = { ...node.config, model: second.model }
+    const elsewhere = { ...node, config }
+    expect(gist(await ask(other, elsewhere))).toBe('granted')
+    expect(gist(await ask(other, elsewhere, { lease: id }))).toBe('broker/lease-ended')
+    await made.close()
+  })
+
+  test('has no sign of life once its owner changed who may call, until it is renewed', async () => {
+    const caller = { id: 'shop', credentialHash: 'ab'.repeat(32), expiresAt: 2_000_000_000 }
+    const chain = await registered(await open(), { registration: { callers: [caller] } })
+    const node = await testNode(chain)
+    const brokers = [chain.test.broker.signer.publicKey as Ed25519Jwk]
+    const { id, callers } = await verifyLease(granted(await ask(chain, node)).lease, brokers)
+    expect(callers).toHaveLength(1)
+    const sign = () => codeOfPromise(beat(chain.test.broker, { lease: id, nonce: 'A'.repeat(43) }))
+    expect(await sign()).toBe('ok')
+    await change(chain, 'registration', registrationBody(chain.owner, { callers: [] }))
+    expect(await sign()).toBe('broker/lease-stale')
+    const renewed = await verifyLease(granted(await ask(chain, node, { lease: id })).lease, brokers)
+    expect(renewed.callers).toEqual([])
+    expect(await sign()).toBe('ok')
+    await change(chain, 'registration', registrationBody(chain.owner, { callers: 'any' }))
+    expect(await sign()).toBe('broker/lease-stale')
     await chain.test.close()
   })
 
