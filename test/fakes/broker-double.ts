@@ -19,7 +19,7 @@ import type { Budget } from '#core/wire/budget.js'
 import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import { releaseKeyThumbprint } from '#core/wire/keyset.js'
-import { earDigest, nonceDigest } from '#core/wire/leaf.js'
+import { earDigest, evidenceDigest, nonceDigest } from '#core/wire/leaf.js'
 import { type Beat, type Lease, signBeat, signLease } from '#core/wire/lease.js'
 import { apiVersion, type ReleaseAnswer, type ReleaseRequest, releaseAad, releaseInfo } from '#core/wire/release.js'
 import { payloadDigest, type Statement, signStatement, verifyHostStatement } from '#core/wire/statements.js'
@@ -187,16 +187,19 @@ export class BrokerDouble {
   }
 
   async #ear(request: ReleaseRequest): Promise<string> {
+    const about = this.tampering.earOf?.(request) ?? request
     const input = {
       issuer: 'verifier.example',
       audience: this.id,
       nonce: this.tampering.earNonce ?? request.binding.nonce,
       id: toBase64Url(randomBytes(16)),
-      keyThumbprint: releaseKeyThumbprint(request.keyset),
-      keysetDigest: request.binding.keyset_digest,
+      keyThumbprint: releaseKeyThumbprint(about.keyset),
+      keysetDigest: about.binding.keyset_digest,
       build: '0',
     }
-    return issueEar(await this.#appraise(request), input, this.tampering.earKey ?? this.verifier)
+    const result = await this.#appraise(request)
+    const digests = { ...result.digests, evidence: evidenceDigest(about.evidence) }
+    return issueEar({ ...result, digests }, input, this.tampering.earKey ?? this.verifier)
   }
 
   async #declared(request: ReleaseRequest): Promise<Lease['declared']> {
@@ -244,7 +247,7 @@ export class BrokerDouble {
     const request = this.tampering.request?.(given) ?? given
     const { binding, evidence } = request
     const lease = await this.#lease(request)
-    const ear = await this.#ear(this.tampering.earOf?.(request) ?? request)
+    const ear = await this.#ear(request)
     const openings = {
       tenant: this.tenantOpening,
       model: toBase64Url(randomBytes(32)),
