@@ -57,6 +57,8 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['serve keybroker', '--state', at('services'), '--witness', '=URL', '--listen', '127.0.0.1:0'],
   ['serve attest', '--state', at('services'), '--listen', '127.0.0.1:0'],
   ['serve witness', '--state', at('services'), '--listen', '127.0.0.1:0'],
+  ['keybroker doctor', '--state', at('services'), '--witness', '=URL'],
+  ['keybroker kek rotate', '--state', at('services'), '--dry-run'],
   ['serve keys list', '--state', at('services')],
   ['serve keys announce', '--state', at('services')],
   ['serve keys roll', '--state', at('services')],
@@ -171,7 +173,7 @@ describe('memory is closed before a command has a key', () => {
 
   // What the others need is made first; services share a database.
   const first = ['keys new', 'seal', 'init']
-  const alone = (one: (typeof holding)[number]) => first.includes(one[0]) || one[0].startsWith('serve')
+  const alone = (one: (typeof holding)[number]) => first.includes(one[0]) || /^(serve|keybroker) /.test(one[0])
   const looked = async (_: string, one: (typeof holding)[number]) => {
     const { keys, said } = await seen('main', wordsOf(one))
     expect(keys.length, said).toBeGreaterThan(0)
