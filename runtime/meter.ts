@@ -1,4 +1,5 @@
-import type { InferenceEngine, Tensor } from '#runtime/api/engine.js'
+import type { Tensor } from '#core/wire/tensor.js'
+import type { InferenceEngine } from '#runtime/api/engine.js'
 import { sizeOf } from '#runtime/api/engine.js'
 import { sampleRate } from '#runtime/pipelines/moonshine.js'
 

@@ -22,6 +22,9 @@ export interface SessionOptions {
 
 const keysetSecondsDefault = 90_000
 
+/** What the owner sealed to be tried is told of, and so is that there was nothing. */
+const knownAnswersText = (count: number) => (count === 0 ? 'no known answers' : `known-answers: ${count} passed`)
+
 /** Everything between a running engine and a loaded model. */
 async function obtain(options: SessionOptions, ports: SessionPorts, engine: SessionEngine): Promise<Session> {
   const say = (step: SessionStep, text: string) => ports.report({ kind: 'step', step, text })
@@ -51,7 +54,8 @@ async function obtain(options: SessionOptions, ports: SessionPorts, engine: Sess
     aad: releaseAad(own.manifestDigest),
     threads: options.threads,
   })
-  say('load', `model loaded: ${metadata.runtime}, ${metadata.threads} threads`)
+  const { knownAnswers } = metadata
+  say('load', `model loaded: ${metadata.runtime}, ${metadata.threads} threads, ${knownAnswersText(knownAnswers)}`)
   return new Session({ ports, own, engine, request, receipt, metadata }, grant, askedAtMs)
 }
 

@@ -1,10 +1,12 @@
 import type { SealCode } from '#convert/seal/failures.js'
+import { verifyKnownAnswersFile } from '#convert/seal/known-answers.js'
 import { verifyOrtFormat } from '#convert/seal/ort-format.js'
 import { Failure } from '#core/failure.js'
 import { parseGraph } from '#core/onnx/graph.js'
 import type { ByteSource } from '#core/onnx/protobuf.js'
 import { verifyGraph } from '#core/onnx/verify.js'
 import type { FileRole } from '#core/sealed/manifest.js'
+import { knownAnswersPath } from '#core/wire/known-answers.js'
 
 /** What a file of the model's folder is, and by which engine a prepared form was made. */
 export interface Classified {
@@ -30,7 +32,6 @@ const byName: Readonly<Record<string, FileRole>> = {
   'generation_config.json': 'config',
   'preprocessor_config.json': 'config',
   'quantize_config.json': 'config',
-  'known-answers.json': 'known-answers',
 }
 
 function nameOf(path: string): string {
@@ -43,7 +44,7 @@ function nameOf(path: string): string {
  * sizes       of all files of the folder, by path
  * open        the bytes of one of them
  * preparedBy  the engine that made the prepared forms, `onnxruntime 1.30.0`; null refuses them
- * throws      seal/file for a file of no known kind, seal/folder without a graph, onnx/*
+ * throws      seal/file for a file of no known kind, seal/known-answers, seal/folder without a graph, onnx/*
  */
 export function classify(
   sizes: ReadonlyMap<string, number>,
@@ -52,7 +53,11 @@ export function classify(
 ): readonly Classified[] {
   const external = new Set<string>()
   const graphs = [...sizes.keys()].filter((path) => path.endsWith('.onnx'))
-  for (const path of graphs) for (const one of verifyGraph(parseGraph(open(path)), path, sizes)) external.add(one)
+  const read = graphs.map((path) => {
+    const graph = parseGraph(open(path))
+    for (const one of verifyGraph(graph, path, sizes)) external.add(one)
+    return graph
+  })
   const files = [...sizes].map(([path, size]): Classified => {
     if (path.endsWith('.onnx')) return { path, size, role: 'graph' }
     if (external.has(path)) return { path, size, role: 'external-data' }
@@ -62,6 +67,10 @@ export function classify(
       throw new Failure<SealCode>('seal/file', `${path} is a prepared form, and nobody said which engine made it`, {
         detail: { hint: 'name it with --prepared-by, such as "onnxruntime 1.30.0", or take it out and use --prepare' },
       })
+    }
+    if (path === knownAnswersPath) {
+      verifyKnownAnswersFile(open(path), read)
+      return { path, size, role: 'known-answers' }
     }
     const role = Object.hasOwn(byName, nameOf(path)) ? byName[nameOf(path)] : undefined
     if (role !== undefined) return { path, size, role }

@@ -4,6 +4,8 @@ export type SealCode =
   | 'seal/file'
   /** the model's folder cannot be read as one */
   | 'seal/folder'
+  /** known answers that no node would take, or of other tensors than the graph's */
+  | 'seal/known-answers'
   /** a file changed while it was read */
   | 'seal/changed'
   /** the output is there already, or cannot be made */

@@ -4,6 +4,15 @@ import { integer, json, list, object, oneOf, optional, record, string } from '#c
 import { Failure, isFailure } from '#core/failure.js'
 import { requestSizeMax } from '#core/limits.js'
 import {
+  dataTypes,
+  isBounded,
+  type Tensor,
+  tensorData,
+  tensorNameLengthMax,
+  tensorRankMax,
+  tensorsMax,
+} from '#core/wire/tensor.js'
+import {
   type ApiCode,
   type ApiRequest,
   type ApiResponse,
@@ -12,19 +21,9 @@ import {
   segmentsOf,
   statusOfFailure,
 } from '#runtime/api/answer.js'
-import {
-  dataTypes,
-  type InferenceEngine,
-  isBounded,
-  type ServedModel,
-  type Tensor,
-  tensorNameLengthMax,
-  tensorRankMax,
-  tensorsMax,
-  wipeTensors,
-} from '#runtime/api/engine.js'
+import { type InferenceEngine, type ServedModel, wipeTensors } from '#runtime/api/engine.js'
 import { binaryTensor, encodeBinary, splitBinary } from '#runtime/api/tensor-binary.js'
-import { tensorData, tensorJson } from '#runtime/api/tensor-json.js'
+import { tensorJson } from '#runtime/api/tensor-json.js'
 
 const parameters = optional(record(json, { max: 32 }))
 const tensorName = string({ max: tensorNameLengthMax })
@@ -63,7 +62,7 @@ function inputsOf(request: InferRequest, binary: Uint8Array): readonly Tensor[] 
     if ((size === undefined) === (data === undefined)) {
       throw new Failure<ApiCode>('api/tensor', `tensor ${name}: expected data or parameters.binary_data_size`)
     }
-    if (data !== undefined) return { name, datatype, shape, data: tensorData(name, datatype, shape, data) }
+    if (data !== undefined) return { name, datatype, shape, data: jsonData(name, datatype, shape, data) }
     const from = at
     at += binaryLength(size)
     return binaryTensor(name, datatype, shape, binary.subarray(from, at), at <= binary.length)
@@ -72,6 +71,15 @@ function inputsOf(request: InferRequest, binary: Uint8Array): readonly Tensor[] 
     throw new Failure<ApiCode>('api/tensor', `${binary.length} bytes of binary data, the inputs take ${at}`)
   }
   return inputs
+}
+
+function jsonData(...given: Parameters<typeof tensorData>): Tensor['data'] {
+  try {
+    return tensorData(...given)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    throw new Failure<ApiCode>('api/tensor', error.message, { cause: error })
+  }
 }
 
 function binaryLength(size: Json | undefined): number {

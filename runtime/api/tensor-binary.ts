@@ -1,7 +1,7 @@
 import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { arrayOf, type DataType, itemsOf, type Tensor } from '#core/wire/tensor.js'
 import type { ApiCode } from '#runtime/api/answer.js'
-import { arrayOf, type DataType, itemsOf, type Tensor } from '#runtime/api/engine.js'
 
 function refuse(name: string, message: string): Failure<ApiCode> {
   return new Failure<ApiCode>('api/tensor', `tensor ${name}: ${message}`)

@@ -1,24 +1,21 @@
 import { type X25519Jwk, x25519Jwk } from '#core/crypto/jwk.js'
 import type { Json } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { knownAnswersMax } from '#core/wire/known-answers.js'
 import {
   arrayOf,
   type DataType,
   dataTypes,
-  type EngineCode,
   inputSizeMax,
   isBounded,
   itemsOf,
-  type ModelMetadata,
   outputSizeMax,
-  pipelineNames,
-  sizeOf,
   type Tensor,
-  type TensorSlot,
   tensorNameLengthMax,
   tensorRankMax,
   tensorsMax,
-} from '#runtime/api/engine.js'
+} from '#core/wire/tensor.js'
+import { type EngineCode, type ModelMetadata, pipelineNames, sizeOf, type TensorSlot } from '#runtime/api/engine.js'
 
 /** What the parent asks of the engine's process. Every message but the first reply carries the number of its request. */
 export type ToEngine =
@@ -156,7 +153,7 @@ function slots(value: unknown, field: string): readonly TensorSlot[] {
 }
 
 function metadataOf(value: unknown): ModelMetadata {
-  const given = fields(value, ['pipeline', 'inputs', 'outputs', 'runtime', 'provider', 'threads'])
+  const given = fields(value, ['pipeline', 'inputs', 'outputs', 'runtime', 'provider', 'threads', 'knownAnswers'])
   return {
     pipeline: oneOf(given.pipeline, 'pipeline', pipelineNames),
     inputs: slots(given.inputs, 'inputs'),
@@ -164,6 +161,7 @@ function metadataOf(value: unknown): ModelMetadata {
     runtime: text(given.runtime, 'runtime', 100),
     provider: text(given.provider, 'provider', 100),
     threads: integer(given.threads, 'threads', 1, threadsMax),
+    knownAnswers: integer(given.knownAnswers, 'knownAnswers', 0, knownAnswersMax),
   }
 }
 

@@ -3,7 +3,8 @@ import { parseGraph } from '#core/onnx/graph.js'
 import { bytesSource } from '#core/onnx/protobuf.js'
 import { verifyGraph } from '#core/onnx/verify.js'
 import type { SealedFile, SealedManifest } from '#core/sealed/manifest.js'
-import type { EngineCode, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
+import type { EngineCode, ModelMetadata } from '#runtime/api/engine.js'
+import { type Answering, readKnownAnswers, verifyKnownAnswers } from '#runtime/engine/known-answers.js'
 import { createSession, type ExternalData, type Session } from '#runtime/engine/ort.js'
 import { preparedBy } from '#runtime/engine/prepare.js'
 import { unsealModel } from '#runtime/engine/unseal.js'
@@ -22,10 +23,8 @@ export interface LoadInput {
 }
 
 /** Sessions, ready to answer. */
-export interface LoadedModel {
+export interface LoadedModel extends Answering {
   readonly metadata: ModelMetadata
-  infer(inputs: readonly Tensor[], outputs: readonly string[]): Promise<readonly Tensor[]>
-  transcribe(samples: Float32Array, budgetMs: number): Promise<Transcript>
   /** Sessions are released, and what they read in place is overwritten. */
   release(): Promise<void>
 }
@@ -124,10 +123,29 @@ async function open(config: PipelineConfig, files: ReadonlyMap<string, Uint8Arra
   return { sessions: [encoder, decoder], moonshine, inPlace }
 }
 
+function answeringOf(first: Session, moonshine: MoonshineModel | undefined): Answering {
+  const notServed = (what: string) => new Failure<EngineCode>('engine/pipeline', `this model does not ${what}`)
+  return {
+    async infer(inputs, outputs) {
+      if (moonshine) throw notServed('take tensors: it transcribes speech')
+      return first.run(inputs, outputs)
+    },
+    async transcribe(samples, budgetMs) {
+      if (!moonshine) throw notServed('transcribe speech')
+      try {
+        return await transcribe(moonshine, samples, stepsWithin(budgetMs))
+      } finally {
+        samples.fill(0)
+      }
+    },
+  }
+}
+
 /**
- * The model's sessions stand, and plaintext that they do not read in place has been overwritten.
+ * The model's sessions stand, they gave the known answers that were sealed with it, and plaintext that they do not read in place
+ * has been overwritten.
  *
- * throws  engine/graph, onnx/..., pipeline/config, pipeline/graph, pipeline/tokenizer, and those of unsealModel
+ * throws  engine/graph, engine/known-answers, onnx/..., pipeline/config, pipeline/graph, pipeline/tokenizer, and those of unsealModel
  */
 export async function loadModel(input: LoadInput): Promise<LoadedModel> {
   const { folder, manifest, dek, threads } = input
@@ -141,7 +159,8 @@ export async function loadModel(input: LoadInput): Promise<LoadedModel> {
   })
   const opened = await (async () => {
     const config = parsePipelineConfig(unsealed.files.get('config.json'), namesOf(needed))
-    return { config, ...(await open(config, unsealed.files, input)) }
+    const answers = readKnownAnswers(needed, unsealed.files)
+    return { config, answers, ...(await open(config, unsealed.files, input)) }
   })().catch((error) => {
     unsealed.zero()
     throw error
@@ -149,6 +168,19 @@ export async function loadModel(input: LoadInput): Promise<LoadedModel> {
   const { sessions, moonshine, inPlace } = opened
   for (const bytes of unsealed.files.values()) if (!inPlace.has(bytes)) bytes.fill(0)
   const [first] = sessions
+  const release = async () => {
+    for (const session of sessions) await session.release()
+    // Invariant: only now. A session reads its in-place bytes for as long as it lives.
+    unsealed.zero()
+  }
+  const answering = answeringOf(first!, moonshine)
+  // Invariant: before anybody learns that a model is loaded. One that answers otherwise is gone by then.
+  const knownAnswers = await verifyKnownAnswers(opened.answers, answering, moonshine !== undefined, () =>
+    performance.now(),
+  ).catch(async (error) => {
+    await release()
+    throw error
+  })
   const metadata: ModelMetadata = {
     pipeline: opened.config.pipeline,
     inputs: moonshine ? audioSlots.inputs : first!.inputs,
@@ -156,26 +188,7 @@ export async function loadModel(input: LoadInput): Promise<LoadedModel> {
     runtime: preparedBy,
     provider: 'cpu',
     threads,
+    knownAnswers,
   }
-  const notServed = (what: string) => new Failure<EngineCode>('engine/pipeline', `this model does not ${what}`)
-  return {
-    metadata,
-    async infer(inputs, outputs) {
-      if (moonshine) throw notServed('take tensors: it transcribes speech')
-      return first!.run(inputs, outputs)
-    },
-    async transcribe(samples, budgetMs) {
-      if (!moonshine) throw notServed('transcribe speech')
-      try {
-        return await transcribe(moonshine, samples, stepsWithin(budgetMs))
-      } finally {
-        samples.fill(0)
-      }
-    },
-    async release() {
-      for (const session of sessions) await session.release()
-      // Invariant: only now. A session reads its in-place bytes for as long as it lives.
-      unsealed.zero()
-    },
-  }
+  return { metadata, ...answering, release }
 }

@@ -1,15 +1,7 @@
 import * as ort from 'onnxruntime-node'
 import { Failure } from '#core/failure.js'
-import {
-  arrayOf,
-  type DataType,
-  type EngineCode,
-  type NumberArray,
-  outputSizeMax,
-  sizeOf,
-  type Tensor,
-  type TensorSlot,
-} from '#runtime/api/engine.js'
+import { arrayOf, type DataType, type NumberArray, outputSizeMax, type Tensor } from '#core/wire/tensor.js'
+import { type EngineCode, sizeOf, type TensorSlot } from '#runtime/api/engine.js'
 import type { GraphTensor } from '#runtime/pipelines/moonshine.js'
 
 /** Failures of making a session. */

@@ -7,7 +7,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { dirname } from 'node:path'
 import type { X25519Jwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
-import type { EngineCode, InferenceEngine, ModelMetadata, Tensor, Transcript } from '#runtime/api/engine.js'
+import type { Tensor } from '#core/wire/tensor.js'
+import type { EngineCode, InferenceEngine, ModelMetadata, Transcript } from '#runtime/api/engine.js'
 import { Channel, expect } from '#runtime/engine/channel.js'
 import { keepDescriptors } from '#runtime/engine/closed.js'
 import { compiledPath } from '#runtime/engine/compiled.js'
@@ -53,7 +54,7 @@ export interface Engine extends InferenceEngine {
   /**
    * The sealed model is decrypted in the process and its sessions are made.
    *
-   * throws  engine/key, engine/graph, onnx/..., pipeline/..., sealed/..., engine/deadline, engine/crashed
+   * throws  engine/key, engine/graph, engine/known-answers, onnx/..., pipeline/..., sealed/..., engine/deadline, engine/crashed
    */
   load(request: LoadRequest): Promise<ModelMetadata>
   /** True when the process has exited: key and plaintext are gone with its memory. Never throws. */

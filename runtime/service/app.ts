@@ -208,7 +208,9 @@ function addModelRoutes(app: App, session: Session, ports: ExchangePorts): void 
   app.hono.get('/v2/health/live', (c) => c.json({ live: true }, 200, noStore))
   app.hono.get('/v2/health/ready', (c) => {
     const ready = session.isServing
-    return c.json({ ready }, ready ? 200 : 503, noStore)
+    // Of the model that is loaded now, as its engine said when it was: 0 where its owner sealed none.
+    const knownAnswers = { passed: session.metadata.knownAnswers }
+    return c.json({ ready, 'known-answers': knownAnswers }, ready ? 200 : 503, noStore)
   })
   for (const route of ['/v1/*', '/v2/*', '/v2', '/chat/*', '/completions', '/audio/*', '/embeddings', '/infer']) {
     app.hono.all(route, answer)

@@ -54,6 +54,16 @@ async function claviger(...args: string[]): Promise<{ code: number; out: string;
 const path = (...parts: string[]) => join(work, ...parts)
 const fresh = (name: string) => path(`${name}-${++count}`)
 
+function knownAnswers(input: string): string {
+  const tensor = { datatype: 'FP32', shape: [1], data: [0] }
+  const answer = {
+    inputs: [{ name: input, ...tensor }],
+    outputs: [{ name: 'y', ...tensor }],
+    tolerance: { absolute: 0, relative: 0 },
+  }
+  return JSON.stringify({ format: 'claviger/known-answers/v1', answers: [answer] })
+}
+
 /** A graph whose 2.25 MiB of weights lie in another file, of three segments, and what belongs to it. */
 function writeModel(folder: string): void {
   mkdirSync(join(folder, 'onnx'), { recursive: true })
@@ -162,6 +172,21 @@ describe('claviger seal', () => {
     ['data that no graph names', 'seal/file', () => writeFileSync(join(model, 'onnx/other.onnx_data'), 'x')],
     ['a library', 'seal/file', () => writeFileSync(join(model, 'onnx/libcustom.so'), 'x')],
     ['a file that only says it is in ORT format', 'seal/file', () => writeFileSync(join(model, 'onnx/model.ort'), 'x')],
+    [
+      'known answers of another form',
+      'seal/known-answers',
+      () => writeFileSync(join(model, 'known-answers.json'), '{"format":"claviger/known-answers/v1","answers":[]}'),
+    ],
+    [
+      'known answers of a tensor that the graph has not',
+      'seal/known-answers',
+      () => writeFileSync(join(model, 'known-answers.json'), knownAnswers('no-such-input')),
+    ],
+    [
+      'known answers in a folder below',
+      'seal/file',
+      () => writeFileSync(join(model, 'onnx/known-answers.json'), knownAnswers('x')),
+    ],
     ['a hidden file', 'path/form', () => writeFileSync(join(model, '.env'), 'x')],
     ['a symbolic link to a file', 'seal/file', () => symlinkSync('/etc/hostname', join(model, 'vocab.json'))],
     ['a symbolic link to a folder', 'seal/file', () => symlinkSync('/etc', join(model, 'etc'))],

@@ -37,7 +37,15 @@ export class EngineDouble implements SessionEngine {
   }
   async load(request: Parameters<SessionEngine['load']>[0]): Promise<ModelMetadata> {
     this.dek = await hpkeOpen(this.#key, request.info, request.aad, request.sealed)
-    return { pipeline: 'moonshine', inputs: [], outputs: [], runtime: 'double', provider: 'cpu', threads: 1 }
+    return {
+      pipeline: 'moonshine',
+      inputs: [],
+      outputs: [],
+      runtime: 'double',
+      provider: 'cpu',
+      threads: 1,
+      knownAnswers: 0,
+    }
   }
   async infer(): Promise<never> {
     throw new Failure('engine/pipeline', 'no tensors')

@@ -34,6 +34,7 @@ export interface SealedFixture {
 
 function roleOf(path: string, preparedBy: string): Pick<SealedFile, 'role' | 'engine'> {
   if (path.endsWith('.ort')) return { role: 'prepared-form', engine: preparedBy }
+  if (path.endsWith('known-answers.json')) return { role: 'known-answers', engine: undefined }
   const roles: Readonly<Record<string, FileRole>> = { 'config.json': 'config', 'tokenizer.json': 'tokenizer' }
   return { role: roles[path] ?? (path.endsWith('.onnx') ? 'graph' : 'external-data'), engine: undefined }
 }

@@ -25,6 +25,7 @@ import { ChunkSplitter } from '#core/wire/chunks.js'
 import { parseEntry } from '#core/wire/entries.js'
 import { anyEvidenceShape } from '#core/wire/evidence.js'
 import { parseInnerRequest, parseInnerResponse } from '#core/wire/inner.js'
+import { parseKnownAnswers } from '#core/wire/known-answers.js'
 import { nodeDocumentShape } from '#core/wire/node-document.js'
 import { parseKeyConfigs } from '#core/wire/ohttp-keys.js'
 import { receiptShape } from '#core/wire/receipt.js'
@@ -166,6 +167,7 @@ export const coreTargets: Readonly<Record<string, Target>> = {
   receipt: { seeds: () => textSeeds('receipt'), run: (bytes) => receiptShape(parseJson(bytes), ''), words: json },
   'trust-file': shape(trustFileShape, 'trust-file'),
   manifest: { seeds: () => [...documentSeeds('sealed'), ...textSeeds('sealed')], run: parseManifest, words: json },
+  'known-answers': { seeds: () => textSeeds('known-answers'), run: parseKnownAnswers, words: json },
   entry: { seeds: () => [...documentSeeds('entries'), ...textSeeds('entries')], run: parseEntry, words: json },
   note: {
     seeds: () => textSeeds('tlog'),

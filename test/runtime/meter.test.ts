@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { Failure } from '#core/failure.js'
-import type { InferenceEngine, Tensor } from '#runtime/api/engine.js'
+import type { Tensor } from '#core/wire/tensor.js'
+import type { InferenceEngine } from '#runtime/api/engine.js'
 import { createMeter } from '#runtime/meter.js'
 import { BrokerDouble } from '#test/fakes/broker-double.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'

@@ -30,6 +30,7 @@ async function engineOf(kind: ModelKind) {
     runtime: 'onnxruntime 1',
     provider: 'cpu',
     threads: 1,
+    knownAnswers: 0,
   } as const
   const model: ServedModel = { name: 'm', version: '3', owner: 'o'.repeat(43), loadedAt: 1, metadata }
   return { engine, model, written }

@@ -17,6 +17,7 @@ const metadata = {
   runtime: 'r 1',
   provider: 'cpu',
   threads: 1,
+  knownAnswers: 0,
 } as const
 const model: ServedModel = { name: 'speech', version: '1', owner: 'o'.repeat(43), loadedAt: 1_700_000_000, metadata }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFile
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { Tensor } from '#runtime/api/engine.js'
+import type { Tensor } from '#core/wire/tensor.js'
 import { prepareForm } from '#runtime/engine/prepare.js'
 import { type Engine, type EngineOptions, startEngine } from '#runtime/engine/start.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
@@ -66,6 +66,7 @@ describe('an engine', () => {
         runtime: 'onnxruntime 1.30.0',
         provider: 'cpu',
         threads: 1,
+        knownAnswers: 0,
       })
       const row = new Float32Array(256)
       row[3] = 2

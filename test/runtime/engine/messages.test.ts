@@ -13,6 +13,7 @@ const metadata = {
   runtime: 'onnxruntime 1.30.0',
   provider: 'cpu',
   threads: 1,
+  knownAnswers: 3,
 }
 const load = {
   kind: 'load',
@@ -79,6 +80,8 @@ describe('messages of the engine', () => {
     ['a private key', { kind: 'started', releaseKey: { kty: 'OKP', crv: 'X25519', x: 'A'.repeat(43), d: 'A' } }],
     ['text without end', { kind: 'transcribed', id: 1, text: 'a'.repeat(2_000_000), tokens: 1 }],
     ['a code that is none', { kind: 'failed', id: 1, code: 'Engine Run', message: '' }],
+    ['more known answers than there can be', { kind: 'loaded', id: 1, metadata: { ...metadata, knownAnswers: 65 } }],
+    ['known answers that are no number', { kind: 'loaded', id: 1, metadata: { ...metadata, knownAnswers: 'all' } }],
     ['another pipeline', { kind: 'loaded', id: 1, metadata: { ...metadata, pipeline: 'shell' } }],
     ['outputs that contradict themselves', { kind: 'inferred', id: 1, outputs: [{ ...tensor, shape: [3] }] }],
   ]

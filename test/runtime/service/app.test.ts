@@ -404,6 +404,8 @@ describe('what a node shows', () => {
     await open()
     const ready = async () => (await app.hono.request('/v2/health/ready')).status
     expect(await ready()).toBe(200)
+    const said = await (await app.hono.request('/v2/health/ready')).json()
+    expect(said).toEqual({ ready: true, 'known-answers': { passed: 0 } })
     expect((await app.hono.request('/v2/health/live')).status).toBe(200)
     expect((await app.hono.request('/readyz')).status).toBe(200)
     await session.end(new Failure('session/stopped', 'stopped'))
