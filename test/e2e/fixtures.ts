@@ -3,6 +3,7 @@
  * itself is tested in its own folder.
  */
 import { execFile } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -76,6 +77,8 @@ export interface TestChain {
 /** A new chain over a small graph in a folder of its own, with a simulated machine whose root is the tests'. */
 export async function testChain(options: Partial<ChainOptions> = {}): Promise<TestChain> {
   const folder = await mkdtemp(join(tmpdir(), 'claviger-e2e-'))
+  // After every hook: a chain that still closes writes here.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   process.env.XDG_STATE_HOME = join(folder, 'state')
   const io = testIo()
   const model = join(folder, 'model')

@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
@@ -99,6 +99,7 @@ export async function testBroker(
   const folder = await mkdtemp(join(tmpdir(), 'claviger-broker-'))
   await createKekFile(join(folder, 'kek'))
   const kek = await kekRing(await openKekFile(join(folder, 'kek')))
+  await rm(folder, { recursive: true })
   const { key: signer } = await generateSigningKey('Ed25519')
   const { key: verifier } = await generateSigningKey('ES256')
   const faults: Faults = { before: () => undefined, after: () => undefined }

@@ -1,7 +1,7 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { MiB } from '#core/limits.js'
@@ -123,7 +123,9 @@ describe('the broker over HTTP', () => {
 
 describe('the key folder of a broker', () => {
   test('is made by one explicit act, and a missing file is fatal', async () => {
-    const folder = join(await mkdtemp(join(tmpdir(), 'claviger-keys-')), 'broker')
+    const above = await mkdtemp(join(tmpdir(), 'claviger-keys-'))
+    onTestFinished(() => rm(above, { recursive: true }))
+    const folder = join(above, 'broker')
     expect(await codeOfPromise(openBrokerKeys(folder))).toBe('file/absent')
     const { broker, adminToken: token } = await createBroker(folder)
     const keys = await openBrokerKeys(folder)
@@ -134,7 +136,7 @@ describe('the key folder of a broker', () => {
     for (const name of files) expect((await stat(join(folder, name))).mode & 0o777, name).toBe(0o600)
     await keys.close()
     for (const name of files) {
-      const copy = join(await mkdtemp(join(tmpdir(), 'claviger-keys-')), 'broker')
+      const copy = join(above, `without ${name}`)
       await createBroker(copy)
       await rm(join(copy, name))
       expect(await codeOfPromise(openBrokerKeys(copy)), name).toBe('file/absent')
