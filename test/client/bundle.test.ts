@@ -240,6 +240,7 @@ describe('anchors that came with the bundle (I19)', () => {
     expect(await logged(5, { nonce_digest: 'ab'.repeat(32) })).toBe('client/bundle-splice')
     expect(await logged(7, { reasons: ['something-else'] })).toBe('client/bundle-splice')
     expect(await logged(7, { policy_digest: 'ab'.repeat(32) })).toBe('client/bundle-splice')
+    for (const entry of [5, 7] as const) expect(await logged(entry, { platform: 'hardware' })).toBe('client/platform')
     expect(await logged(7, {})).toBe('ok')
   })
 
