@@ -12,6 +12,7 @@ import { afterAll, expect, test } from 'vitest'
 import { chainPlaces } from '#cli/chain.js'
 import { fromUtf8, toHex } from '#core/bytes/bytes.js'
 import { canonicalJson } from '#core/encoding/json.js'
+import type { CommitmentLabel } from '#core/wire/commitment.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
 import { openDatabase } from '#host/database.js'
 import { inferRequest } from '#test/e2e/fixtures.js'
@@ -46,13 +47,23 @@ async function rowsOf(folder: string): Promise<string> {
   }
 }
 
-/** Each digest that a stranger would try for a word, in each spelling. */
+/**
+ * Each digest that a stranger would try for a word, in each spelling: of the word as it is, as our own documents spell it
+ * (JSON), and under the labels of our commitments, as if the opening had been left out.
+ */
 function digestsOf(word: string | Uint8Array): readonly string[] {
-  return ['sha256', 'sha384', 'sha512', 'sha1', 'md5'].flatMap((name) => {
-    const digest = createHash(name).update(word).digest()
+  const spelled = typeof word === 'string' ? [word, JSON.stringify(word), JSON.stringify([word])] : [word]
+  const labelled = labels.flatMap((label) =>
+    spelled.map((one) => Buffer.concat([Buffer.from(`claviger/commitment/v1/${label}\0`), Buffer.from(one)])),
+  )
+  const hashes = [...spelled, ...labelled].map((one) => ['sha256', one] as const)
+  const others = ['sha384', 'sha512', 'sha1', 'md5'].flatMap((name) => spelled.map((one) => [name, one] as const))
+  return [...hashes, ...others].flatMap(([name, one]) => {
+    const digest = createHash(name).update(one).digest()
     return [digest.toString('hex'), digest.toString('base64url'), digest.toString('base64')]
   })
 }
+const labels: readonly CommitmentLabel[] = ['tenant', 'model', 'evidence', 'request', 'response', 'caller']
 
 test('prompts, outputs, chips and names: nowhere in what is logged, stored or published, not as digests either', async () => {
   const { folder, options, width } = await prepareChain()
