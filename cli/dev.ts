@@ -7,6 +7,7 @@ import { wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/signals.js'
+import type { ModelMetadata } from '#runtime/api/engine.js'
 import { closeProcess } from '#runtime/engine/closed.js'
 
 export interface DevArguments {
@@ -16,6 +17,15 @@ export interface DevArguments {
   readonly leaseSeconds?: number | undefined
   readonly model?: string | undefined
   readonly dangerousAllowInspection?: boolean | undefined
+}
+
+/** What the model that was loaded can be asked through the proxy's own port. */
+function question({ pipeline }: ModelMetadata, model: string): string {
+  const proxy = 'curl -s http://127.0.0.1:8787'
+  const name = model.slice(model.indexOf('/') + 1)
+  return pipeline === 'moonshine'
+    ? `${proxy}/v1/audio/transcriptions -F model=${name} -F file=@${speechPath()}`
+    : `${proxy}/v2/models/${name}`
 }
 
 /** Keeps the whole chain running on loopback until it is told to stop; what it made is used again the next time. */
@@ -42,7 +52,7 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
       `storage                ${stack.durability}\n\nTry:\n` +
       `  ./claviger verify ${node.url} --trust ${trustPath} --dangerous-allow-simulated\n` +
       `  ./claviger proxy --node ${node.url} --trust ${trustPath} --model ${model} --receipts receipts --dangerous-allow-simulated\n` +
-      `  curl -s http://127.0.0.1:8787/v1/audio/transcriptions -F model=moonshine -F file=@${speechPath()}   # through that proxy\n`,
+      `  ${question(node.session.metadata, model)}   # through that proxy\n`,
   )
   const ended = await Promise.race([(stopped ?? stopSignal()).then(() => null), node.ended])
   await chain.close()

@@ -251,6 +251,18 @@ describe('npm start, killed', () => {
       return run
     }
     const first = await start()
+    // Three commands to try, the last a question that this model can answer: it is no speech model.
+    await until(() => first.out().includes('through that proxy'))
+    const tries = first
+      .out()
+      .split('Try:\n')[1]!
+      .match(/^ {2}\S.*$/gm)!
+    expect(tries.map((line) => line.trim().split(' ').slice(0, 2).join(' '))).toEqual([
+      './claviger verify',
+      './claviger proxy',
+      'curl -s',
+    ])
+    expect(tries[2]).toContain('http://127.0.0.1:8787/v2/models/model ')
     const [, ...children] = familyOf(first.child.pid!)
     expect(children.length).toBeGreaterThanOrEqual(2)
     // Two at once on one folder: the second is told who has it, and takes nothing from the first.
