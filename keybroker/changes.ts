@@ -135,7 +135,7 @@ function verifyWitnessable(trust: Statement<'trust'>): void {
  * The changes follow what the owner said before, in order; one that is the newest of its chain already is passed over.
  *
  * trusts  that each was verified with the tenant's keys, and that the transaction holds the tenant
- * throws  statement/chain, broker/key
+ * throws  statement/chain, broker/version, broker/key
  */
 export async function applyChanges(
   tx: StoreTransaction,
@@ -153,10 +153,29 @@ export async function applyChanges(
     if (!head && (await tx.listStatements(tenant.id)).length >= statementChainsMax)
       throw new Failure<BrokerCode>('broker/statements', `an owner keeps at most ${statementChainsMax} chains here`)
     verifySuccession(head ? { value: head, digest: head.digest } : null, signed.value)
+    if (head && kind === 'registration')
+      await verifyRises(head.envelope, signed as Signed<Statement<'registration'>>, made)
     await storeChange(tx, broker, tenant, { kind, signed, made, previous: head?.envelope ?? null }, at)
     if (kind === 'trust') await rewrapKeys(tx, broker, made, signed.digest, at)
     if (kind === 'revocation') await endRevoked(tx, broker, signed as Signed<Statement<'revocation'>>, at)
   }
+}
+
+/** Versions only rise, and so does the floor: what an owner gave up for a later one is not offered again, by mistake or replay. */
+async function verifyRises(
+  before: Envelope,
+  { value }: Signed<Statement<'registration'>>,
+  made: Signed<Statement<'tenant'>>,
+): Promise<void> {
+  const { version, versionFloor } = (await verifyOne('registration', before, made, null)).value
+  if (value.version < version)
+    throw new Failure<BrokerCode>('broker/version', `version ${value.version} comes after version ${version}`, {
+      detail: { hint: `versions only rise: seal it again as version ${version + 1} or higher` },
+    })
+  if (value.versionFloor < versionFloor)
+    throw new Failure<BrokerCode>('broker/version', `floor ${value.versionFloor} comes after floor ${versionFloor}`, {
+      detail: { hint: 'what was promised never to be released again stays so' },
+    })
 }
 
 async function storeChange(

@@ -240,10 +240,10 @@ describe('what is true now (I5)', () => {
   test('a version below the floor', async () => {
     const chain = await registered(await open())
     const node = await testNode(chain)
-    await change(chain, 'registration', registrationBody(chain.owner, { versionFloor: 2 }))
-    expect(gist(await ask(chain, node))).toBe('judge/version-floor')
     await change(chain, 'registration', registrationBody(chain.owner, { delivery: ['kbs'] }))
     expect(gist(await ask(chain, node))).toBe('judge/delivery')
+    await change(chain, 'registration', registrationBody(chain.owner, { versionFloor: 2 }))
+    expect(gist(await ask(chain, node))).toBe('judge/version-floor')
     await chain.test.close()
   })
 })

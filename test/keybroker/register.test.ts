@@ -198,6 +198,33 @@ describe('a registration', () => {
     await made.close()
   })
 
+  test('of an earlier version, or of a lower floor, is refused: versions only rise', async () => {
+    const chain = await registered(await open())
+    const { test: made, owner, platform } = chain
+    const third = await nextVersion(owner, 3)
+    const upgraded = { ...chain, owner: third }
+    const terms = { version: 3, versionFloor: 2 }
+    await registerModel(made.broker, await registration(made, third, platform, { registration: terms }))
+    for (const [what, lower] of [
+      ['the version before, whose key is here', { version: 1, manifestDigest: owner.manifestDigest }],
+      ['a lower floor', { version: 3, versionFloor: 1 }],
+    ] as const) {
+      const body = registrationBody(third, { ...terms, ...lower })
+      const statement = await sign(third, 'registration', body, { keepHead: true })
+      expect([what, await codeOfPromise(acceptStatement(made.broker, 'registration', statement))]).toEqual([
+        what,
+        'broker/version',
+      ])
+    }
+    // Nothing of it stands: the same version under a higher floor is taken.
+    await change(upgraded, 'registration', registrationBody(third, { version: 3, versionFloor: 3 }))
+    const second = await nextVersion(third, 2)
+    const request = await registration(made, second, platform, { registration: { version: 2, versionFloor: 3 } })
+    expect(await codeOfPromise(registerModel(made.broker, request))).toBe('broker/version')
+    expect(await made.broker.store.read((reader) => reader.listModelKeys(owner.id))).toHaveLength(2)
+    await made.close()
+  })
+
   test('of a next version brings its key, and the version before is not released any more', async () => {
     const chain = await registered(await open())
     const { test: made, owner, platform } = chain

@@ -32,10 +32,10 @@ test('a model key is judged for its route, its version and this broker, also whe
   expect(await judge(chain)).toBe('allow')
   expect(await judge(chain, { version: 2 })).toBe('judge/version')
   expect(await judge(chain, { broker: 'A'.repeat(43) })).toBe('judge/broker-not-trusted')
-  await change(chain, 'registration', registrationBody(chain.owner, { ...both.registration, versionFloor: 2 }))
-  expect(await judge(chain)).toBe('judge/version')
   await change(chain, 'registration', registrationBody(chain.owner, { delivery: ['v1'] }))
   expect(await judge(chain)).toBe('judge/delivery')
+  await change(chain, 'registration', registrationBody(chain.owner, { ...both.registration, versionFloor: 2 }))
+  expect(await judge(chain)).toBe('judge/version')
   await chain.test.close()
 })
 

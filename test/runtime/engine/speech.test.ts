@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -39,3 +39,12 @@ test.skipIf(models === undefined)(
   },
   60_000,
 )
+
+test('what the recording says stands nowhere in what runs the model', () => {
+  const sources = readdirSync('runtime', { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile())
+  expect(sources.length).toBeGreaterThan(50)
+  const some = spoken.toLowerCase().split('. ')[0]!.slice(4, 20)
+  const texts = sources.map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').toLowerCase())
+  expect(texts.filter((text) => text.includes(some))).toEqual([])
+  expect(some).toBe('not what your co')
+})
