@@ -41,8 +41,9 @@ export function displayModel(model: string, trust: Trust): string {
 }
 
 function witnessText(node: VerifiedNode): string {
-  const others = node.inclusion.cosigners.length - node.independentWitnesses.length
-  return `${node.independentWitnesses.length} independent witnesses${others > 0 ? ` (${others} of the same operator)` : ''}`
+  const count = node.independentWitnesses.length
+  const others = node.inclusion.cosigners.length - count
+  return `${count} independent ${count === 1 ? 'witness' : 'witnesses'}${others > 0 ? ` (${others} of the same operator)` : ''}`
 }
 
 /** Vendor and technology of each kind of machine. */
