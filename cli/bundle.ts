@@ -1,20 +1,20 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { describeVerify } from '#cli/bundle-verify.js'
 import { brokerUrl, thumbprintText } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
+import { verifyResultPlace, writeResult } from '#cli/result-file.js'
+import { readToken } from '#cli/token-file.js'
 import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { fromBase64, fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import type { AnyBundle } from '#core/wire/bundle.js'
+import { type AnyBundle, anyBundleShape } from '#core/wire/bundle.js'
 import { parseEntry } from '#core/wire/entries.js'
-import { writeFileDurably } from '#host/files.js'
 
 /** Failures of fetching a bundle. */
-export type BundleCommandCode = 'bundle/token' | 'bundle/identity'
+export type BundleCommandCode = 'bundle/identity'
 
 export interface BundleArguments {
   readonly entry: number
@@ -23,7 +23,10 @@ export interface BundleArguments {
   readonly keys?: string | undefined
   readonly token?: string | undefined
   readonly out?: string | undefined
+  readonly json?: boolean | undefined
 }
+
+const result = { shape: anyBundleShape, what: 'bundle', mode: 0o600 } as const
 
 async function fetchBundle(args: BundleArguments, io: Io): Promise<AnyBundle> {
   const client = new OwnerClient(args.broker)
@@ -33,27 +36,24 @@ async function fetchBundle(args: BundleArguments, io: Io): Promise<AnyBundle> {
     return client.bundle(args.entry, queryFrom(owner, broker, io.now()), owner)
   }
   if (args.token === undefined) throw new Failure<BundleCommandCode>('bundle/identity', 'neither keys nor token given')
-  let token: string
-  try {
-    token = fromUtf8(await readFile(args.token)).trim()
-  } catch (cause) {
-    throw new Failure<BundleCommandCode>('bundle/token', `cannot read a token from ${args.token}`, { cause })
-  }
-  return client.bundleAsOperator(args.entry, token)
+  return client.bundleAsOperator(args.entry, await readToken(args.token, 'the admin token'))
 }
 
 /** Fetches what a logged decision was made of. It holds openings: it is for the owner, and for whom the owner shows it. */
 export async function run(args: BundleArguments, io: Io): Promise<number> {
+  const isFile = args.out !== undefined && args.out !== '-'
+  if (isFile) await verifyResultPlace(args.out, result)
   const bundle = await fetchBundle(args, io)
   const entry = parseEntry(fromBase64(bundle.leaf))
   const text = canonicalJson(bundle)
-  if (args.out === undefined || args.out === '-') {
+  if (!isFile) {
     io.stdout(`${fromUtf8(text)}\n`)
     return exitCodes.ok
   }
-  await writeFileDurably(args.out, utf8(`${fromUtf8(text)}\n`), { mode: 0o600 })
+  await writeResult(args.out, utf8(`${fromUtf8(text)}\n`), result)
   io.stderr(`entry #${args.entry}: ${entry.kind}\n`)
-  io.stdout(`${args.out}\n`)
+  if (args.json) io.stdout(`${JSON.stringify({ out: args.out, entry: args.entry, kind: entry.kind })}\n`)
+  else io.stdout(`${args.out}\n`)
   return exitCodes.ok
 }
 
@@ -67,6 +67,7 @@ export function describe(program: Command, io: Io): void {
     .option('--keys <folder>', 'your keys, as the owner of the model')
     .option('--token <file>', 'the admin token, as the operator of the broker')
     .option('--out <file>', 'where to write it (default: standard output)')
+    .option('--json', 'for machines')
     .addHelpText(
       'after',
       '\nExample:\n  ./claviger bundle 17 --broker https://broker.example --keys ./keys --out bundle.json\n  ./claviger bundle verify bundle.json --trust trust.json',

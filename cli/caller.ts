@@ -18,7 +18,7 @@ import { Failure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
 import { credentialHash } from '#core/wire/inner.js'
 import type { Callers } from '#core/wire/statements.js'
-import { createSecretFile } from '#host/files.js'
+import { createSecretFile, verifyNewFile } from '#host/files.js'
 
 /** Failures of an owner's commands on callers. */
 export type CallerCode =
@@ -53,6 +53,7 @@ export interface CallerAddArguments extends CallerArguments {
 
 /** Who may call: one more, with a new credential in a file that only this user reads. The broker gets its hash alone. */
 export async function runAdd(id: string, args: CallerAddArguments, io: Io): Promise<number> {
+  await verifyNewFile(args.out)
   const found = await registered(args, io)
   const { callers } = found.registration
   if (callers === 'any' && args.close !== true) {

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as hostCommand from '#cli/host.js'
 import * as initCommand from '#cli/init.js'
@@ -15,6 +15,7 @@ import { parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { hostDeclarationShape } from '#core/wire/release.js'
 import { makeAside } from '#host/aside.js'
+import { makeFolder } from '#host/files.js'
 import { type FolderLock, lockFile } from '#host/folder-lock.js'
 import { createLog } from '#host/log.js'
 
@@ -58,7 +59,7 @@ export interface Chain {
  * throws  chain/in-use
  */
 export async function lockChain(folder: string): Promise<FolderLock> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   try {
     return lockFile(join(folder, chainLockName))
   } catch (error) {
@@ -115,7 +116,7 @@ async function quietly(io: Io, name: string, command: (quiet: Io) => Promise<num
   }
   const code = await command(quiet)
   if (code !== 0)
-    throw new Failure<ChainCode>('chain/step', `${name} ended with ${code}: ${trouble.trim().slice(-2000)}`)
+    throw new Failure<ChainCode>('chain/step', `${name} ended with ${code}`, { detail: { said: trouble } })
 }
 
 const exists = async (path: string) => (await stat(path).catch(() => null)) !== null

@@ -13,10 +13,9 @@ import {
   tellRefused,
   withStore,
 } from '#cli/collateral-store.js'
-import { readInput } from '#cli/input.js'
 import { httpUrl } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
-import { fromUtf8 } from '#core/bytes/bytes.js'
+import { readToken } from '#cli/token-file.js'
 import { parseJson } from '#core/encoding/json.js'
 import { boolean, integer, list, nullable, object, oneOf, string } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
@@ -65,7 +64,7 @@ const statusShape = object({
 
 /** What a running service says of its store. @throws FetchCode, input/..., json/..., shape/... */
 async function askService(url: string, tokenPath: string): Promise<CollateralStatus> {
-  const token = fromUtf8(await readInput(tokenPath, 'token', 1024)).trim()
+  const token = await readToken(tokenPath, 'the token of the verifier')
   const fetchWith: typeof fetch = (input, init) =>
     fetch(input, { ...init, headers: { ...init?.headers, authorization: `Bearer ${token}` } })
   const base = baseUrl(url)

@@ -1,12 +1,13 @@
-import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { renderCard } from '#cli/card.js'
 import { type Chain, chainLockName, lockChain, openChain, timed } from '#cli/chain.js'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
+import { readInput } from '#cli/input.js'
 import { bringModel } from '#cli/model.js'
-import { exitCodes, formatDuration, type Io, paint } from '#cli/output.js'
+import { exitCodes, formatDuration, type Io, paint, shellWord } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import * as receiptCommand from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -15,6 +16,7 @@ import { createFetch } from '#client/create-fetch.js'
 import type { VerifiedAnswer } from '#client/node-client.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
+import { requestSizeMax } from '#core/limits.js'
 import { writeFileDurably } from '#host/files.js'
 import type { FolderLock } from '#host/folder-lock.js'
 import { packageRoot } from '#host/process.js'
@@ -36,7 +38,7 @@ export interface DemoArguments {
 export const speechPath = () => join(packageRoot(), 'cli/assets/ask-not.wav')
 
 /** Sends a recording through the sealed channel, as an OpenAI client would, and returns the text with its receipt. */
-async function transcribe(chain: Chain, audioPath: string, io: Io) {
+async function transcribe(chain: Chain, audio: Uint8Array<ArrayBuffer>, io: Io) {
   const { trust } = await loadTrust(chain.trustPath, io.now(), join(chain.trustPath, '../trust-memory.json'))
   const policy = clientPolicy({ model: chain.model, countries: 'DE', dangerousAllowSimulated: true }, trust)
   const answers: VerifiedAnswer[] = []
@@ -46,7 +48,7 @@ async function transcribe(chain: Chain, audioPath: string, io: Io) {
   })
   const form = new FormData()
   form.set('model', policy.model.slice(44))
-  form.set('file', new Blob([await readFile(audioPath)], { type: 'audio/wav' }), 'speech.wav')
+  form.set('file', new Blob([audio], { type: 'audio/wav' }), 'speech.wav')
   const response = await sealedFetch('https://node.invalid/v1/audio/transcriptions', { method: 'POST', body: form })
   const body = (await response.json()) as { readonly text?: unknown }
   const [answer] = answers
@@ -93,6 +95,7 @@ async function takeEmpty(folder: string, isOurs: boolean): Promise<FolderLock> {
 
 /** Runs the whole chain once on this machine, with a real model, and ends with the answer card. */
 export async function run(args: DemoArguments, io: Io): Promise<number> {
+  const audio = new Uint8Array(await readInput(args.audio ?? speechPath(), 'recording', requestSizeMax))
   const folder = resolve(args.folder ?? join(stateFolder(), 'demo'))
   io.stderr(`${paint(io, 'magenta', 'NOT HARDWARE: the machine in this demo is simulated; all else is real')}\n`)
   const lock = await takeEmpty(folder, args.folder === undefined)
@@ -126,13 +129,13 @@ export async function run(args: DemoArguments, io: Io): Promise<number> {
     const { text, answer, trust } = await timed(
       io,
       'client verifies the node, asks sealed, verifies the receipt',
-      async () => [await transcribe(chain, args.audio ?? speechPath(), io), chain.node.url],
+      async () => [await transcribe(chain, audio, io), chain.node.url],
     )
     io.stderr(`first verified answer after ${formatDuration(performance.now() - start)}\n\n`)
     const receiptPath = join(folder, 'receipt.json')
     await writeFileDurably(receiptPath, canonicalJson(answer.file), { mode: 0o600 })
     io.stdout(`${paint(io, 'bold', text)}\n\n${renderCard(answerCard(answer.receipt, trust), io)}`)
-    const verify = `./claviger receipt verify ${receiptPath} --trust ${chain.trustPath} --dangerous-allow-simulated`
+    const verify = `./claviger receipt verify ${shellWord(receiptPath)} --trust ${shellWord(chain.trustPath)} --dangerous-allow-simulated`
     io.stdout(
       `\nThe demo made your trust file: ${chain.trustPath}\nRepeat the check offline, whenever you like:\n  ${verify}\n`,
     )

@@ -4,7 +4,7 @@ import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
 import { bringModel } from '#cli/model.js'
 import { wholeNumber } from '#cli/option-values.js'
-import { exitCodes, type Io, paint, printable } from '#cli/output.js'
+import { exitCodes, type Io, paint, printable, shellWord } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/signals.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
@@ -24,7 +24,7 @@ function question({ pipeline }: ModelMetadata, model: string): string {
   const proxy = 'curl -s http://127.0.0.1:8787'
   const name = model.slice(model.indexOf('/') + 1)
   return pipeline === 'moonshine'
-    ? `${proxy}/v1/audio/transcriptions -F model=${name} -F file=@${speechPath()}`
+    ? `${proxy}/v1/audio/transcriptions -F model=${name} -F file=@${shellWord(speechPath())}`
     : `${proxy}/v2/models/${name}`
 }
 
@@ -44,14 +44,15 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
     io,
   })
   const { stack, node, trustPath, model } = chain
+  const trust = shellWord(trustPath)
   io.stdout(
     `broker, verifier, log  ${stack.url} (UNATTESTED BROKER, key ${stack.broker})\n` +
       `node                   ${node.url} (NOT HARDWARE)\n` +
       `witness                ${stack.witnessVkey}\n` +
       `trust file             ${trustPath}\n` +
-      `storage                ${stack.durability}\n\nTry:\n` +
-      `  ./claviger verify ${node.url} --trust ${trustPath} --dangerous-allow-simulated\n` +
-      `  ./claviger proxy --node ${node.url} --trust ${trustPath} --model ${model} --receipts receipts --dangerous-allow-simulated\n` +
+      `storage                ${stack.durability}\n\nTry: (in another terminal)\n` +
+      `  ./claviger verify ${node.url} --trust ${trust} --dangerous-allow-simulated\n` +
+      `  ./claviger proxy --node ${node.url} --trust ${trust} --model ${model} --receipts receipts --dangerous-allow-simulated &\n` +
       `  ${question(node.session.metadata, model)}   # through that proxy\n`,
   )
   const ended = await Promise.race([(stopped ?? stopSignal()).then(() => null), node.ended])

@@ -2,11 +2,11 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { lineName } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { openOwnKey } from '#cli/own-key.js'
+import { verifyResultPlace, writeResult } from '#cli/result-file.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { formatTime } from '#core/time.js'
-import type { HostDeclaration } from '#core/wire/release.js'
+import { type HostDeclaration, hostDeclarationShape } from '#core/wire/release.js'
 import { type HostStatement, hostStatementShape, signHostStatement } from '#core/wire/statements.js'
-import { writeFileDurably } from '#host/files.js'
 
 export interface HostStatementArguments {
   readonly name: string
@@ -15,7 +15,10 @@ export interface HostStatementArguments {
   readonly operatorCountry?: string | undefined
   readonly key?: string | undefined
   readonly out: string
+  readonly json?: boolean | undefined
 }
+
+const result = { shape: hostDeclarationShape, what: 'statement of a host' } as const
 
 /** Writes a statement on place and operator, signed with the host's key: basis `declared`, grade L0. */
 export async function run(args: HostStatementArguments, io: Io): Promise<number> {
@@ -32,13 +35,16 @@ export async function run(args: HostStatementArguments, io: Io): Promise<number>
     },
     'statement',
   )
+  await verifyResultPlace(args.out, result)
   const keyPath = args.key ?? `${args.out}.key`
   const key = await openOwnKey(keyPath, `a host key at ${keyPath}`, io)
   const declaration: HostDeclaration = { statement: await signHostStatement(statement, key), key: key.publicKey }
-  await writeFileDurably(args.out, utf8(`${JSON.stringify(declaration, null, 2)}\n`))
+  await writeResult(args.out, utf8(`${JSON.stringify(declaration, null, 2)}\n`), result)
   io.stderr(`host ${args.name}: place ${args.country ?? 'not stated'}, operator ${args.operator ?? 'not stated'}\n`)
   io.stderr(`signed at ${formatTime(statement.issuedAt)} by host key ${key.id}; basis declared, grade L0\n`)
-  io.stdout(`${args.out}\n`)
+  if (args.json)
+    io.stdout(`${JSON.stringify({ out: args.out, host: args.name, key: key.id, issuedAt: statement.issuedAt })}\n`)
+  else io.stdout(`${args.out}\n`)
   return exitCodes.ok
 }
 
@@ -58,6 +64,7 @@ export function describe(program: Command, io: Io): void {
     .option('--operator-country <code>', 'country of the operator', country)
     .option('--key <file>', 'the host’s key; made on first use (default: beside the statement)')
     .requiredOption('--out <file>', 'where to write the statement')
+    .option('--json', 'for machines')
     .addHelpText(
       'after',
       '\nExample:\n  ./claviger host statement --name node-1 --country DE --operator "X GmbH" --operator-country DE --out host.json',

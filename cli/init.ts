@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
+import { readInput } from '#cli/input.js'
 import {
   brokerUrl,
   keyName,
@@ -15,7 +16,7 @@ import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { findOwnKey, openOwnKey } from '#cli/own-key.js'
 import { OwnerClient } from '#cli/owner-client.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
-import { standingPlace, type TrustLineCode } from '#cli/trust-line.js'
+import { placeInLine, readStanding, type TrustLineCode } from '#cli/trust-line.js'
 import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
 import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
@@ -26,7 +27,7 @@ import { hex } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
 import { nameShape } from '#core/wire/names.js'
-import { type CollateralFloor, signTrust, type Trust } from '#core/wire/trust-file.js'
+import { type CollateralFloor, signTrust, type Trust, type TrustFile } from '#core/wire/trust-file.js'
 import { writeFileDurably } from '#host/files.js'
 
 /** Failures of making a trust file. */
@@ -115,24 +116,37 @@ function crlFloor(text: string): CollateralFloor {
 async function runtimeFile(path: string) {
   let bytes: Uint8Array
   try {
-    bytes = await readFile(path)
+    bytes = await readInput(path, 'values of a runtime')
   } catch (cause) {
-    throw new Failure<InitCode>('init/runtime', `cannot read runtime values from ${path}`, { cause })
+    if (!isFailure(cause)) throw cause
+    throw new Failure<InitCode>('init/runtime', cause.message, { cause, ...(cause.detail && { detail: cause.detail }) })
   }
-  return runtimeFileShape(parseJson(bytes), 'runtime')
+  try {
+    return runtimeFileShape(parseJson(bytes), 'runtime')
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<InitCode>('init/runtime', `${path} holds no values of a runtime: ${cause.message}`, {
+      cause,
+      detail: { hint: 'they are made with: ./claviger runtime values --out FILE' },
+    })
+  }
 }
 
 /**
  * The line of versions and the place in it. Readers remember lines by their names: without a name of its own each key has a
  * line of its own, so that a trust file made elsewhere is no older version of this one.
  */
-async function lineOf(args: InitArguments, key: SigningKey): Promise<Pick<Trust, 'name' | 'version'>> {
-  const before = await standingPlace(args.out, key)
+async function lineOf(
+  args: InitArguments,
+  standing: TrustFile | null,
+  key: SigningKey,
+): Promise<Pick<Trust, 'name' | 'version'>> {
+  const before = standing === null ? null : await placeInLine(args.out, standing, key)
   const name = args.name ?? before?.name ?? `trust-${toHex(sha256(utf8(key.id))).slice(0, 12)}`
   return { name, version: before?.name === name ? before.version + 1 : 1 }
 }
 
-/** What the files say that were named: read before a key is made or a version counted. */
+/** What the files say that were named: read before anybody is asked, a key is made or a version counted. */
 async function readNamed(args: InitArguments) {
   const runtimes = await Promise.all(args.runtime.map(runtimeFile))
   const simulatedRoots = [...args.simulatedRoot, ...runtimes.flatMap((one) => one.simulatedRoots ?? [])]
@@ -149,8 +163,9 @@ async function readNamed(args: InitArguments) {
 
 /** Makes the reader's trust file: whom they believe, signed by themselves. */
 export async function run(args: InitArguments, io: Io): Promise<number> {
-  const document = await confirmBroker(args, io)
+  const standing = await readStanding(args.out)
   const named = await readNamed(args)
+  const document = await confirmBroker(args, io)
   const keyPath = args.key ?? `${args.out}.key`
   const dryRun = args.dryRun === true
   const found = dryRun
@@ -161,7 +176,7 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
   const at = io.now()
   const trust: Trust = {
     type: 'claviger/trust/v1',
-    ...(await lineOf(args, key)),
+    ...(await lineOf(args, standing, key)),
     issuedAt: at,
     expiresAt: at + args.days * daySeconds,
     brokers: [{ alias: 'broker', key: document.key }],

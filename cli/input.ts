@@ -1,9 +1,15 @@
 import { createReadStream } from 'node:fs'
+import { parseJson } from '#core/encoding/json.js'
+import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { responseSizeMax } from '#core/limits.js'
 
 /** Failures of a file that was named on the command line. */
-export type InputCode = 'input/unreadable' | 'input/size'
+export type InputCode =
+  | 'input/unreadable'
+  | 'input/size'
+  /** it does not hold what it was named for */
+  | 'input/document'
 
 function hintFor(path: string, reason: string): string {
   if (/^https?:\/\//.test(path)) return 'a file is expected here; an address is called by `claviger verify` alone'
@@ -32,5 +38,16 @@ export async function readInput(path: string, what: string, sizeMax = responseSi
       cause,
       detail: { hint: hintFor(path, reason) },
     })
+  }
+}
+
+/** The document in a file that was named on the command line; `what` names its purpose. @throws input/unreadable, input/size, input/document */
+export async function readDocument<T>(path: string, shape: Shape<T>, what: string): Promise<T> {
+  const bytes = await readInput(path, what)
+  try {
+    return shape(parseJson(bytes), what)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<InputCode>('input/document', `${path} holds no ${what}: ${cause.message}`, { cause })
   }
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { exitCodes, groupHex, type Io, paint, reportError } from '#cli/output.js'
+import { exitCodes, groupHex, type Io, paint, sayError } from '#cli/output.js'
 import { formatBytes, progressBar } from '#cli/progress.js'
 import { loadOwnerPublicKey } from '#convert/keys/owner-keys.js'
 import { openSealedFolder, readSmallFile, verifyContents } from '#convert/unseal/sealed-folder.js'
@@ -65,7 +65,7 @@ export async function run(args: InspectArguments, io: Io): Promise<number> {
     const { code, message } = error
     if (args.json === true) io.stdout(`${JSON.stringify({ verified: false, failure: { code, message } }, null, 2)}\n`)
     else io.stdout(`${paint(io, 'red', 'NOT VERIFIED')}  ${args.folder}\n`)
-    reportError(io, error)
+    sayError(io, error)
     return exitCodes.verdict
   }
 }

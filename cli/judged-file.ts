@@ -1,5 +1,5 @@
 import { readInput } from '#cli/input.js'
-import { exitCodes, type Io, paint, reportError } from '#cli/output.js'
+import { exitCodes, type Io, paint, sayError } from '#cli/output.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { type Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
@@ -62,6 +62,6 @@ export function refuseJudged(failure: Failure, json: boolean | undefined, io: Io
     const verdict = { verdict: 'NOT VERIFIED', accepted: false, hardware: false, failure: { code, message }, steps: [] }
     io.stdout(`${JSON.stringify(verdict, null, 2)}\n`)
   } else io.stdout(`${paint(io, 'red', 'NOT VERIFIED')}\n`)
-  reportError(io, failure)
+  sayError(io, failure)
   return exitCodes.verdict
 }

@@ -4,13 +4,16 @@ import { lookAtFiles } from '#cli/doctor/files.js'
 import { type Finding, failed, finding, looking } from '#cli/doctor/finding.js'
 import { lookAtKek, lookAtStoredKeys } from '#cli/doctor/kek.js'
 import { lookAtWitness } from '#cli/doctor/witness.js'
+import { readInput } from '#cli/input.js'
 import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
 import { httpUrl } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { readText, type ServeCode } from '#cli/serve.js'
+import type { ServeCode } from '#cli/serve.js'
 import { stateOptions } from '#cli/serve-create.js'
 import { loadServices, openServiceDatabase, type ServiceState, servicePlaces } from '#cli/service-state.js'
+import { fromUtf8 } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { noteSizeMax } from '#core/limits.js'
 import { parsePolicy } from '#core/tlog/policy.js'
 import type { Database } from '#host/database.js'
 import type { KekRing } from '#keybroker/kek/ring.js'
@@ -44,7 +47,7 @@ async function lookAtWitnesses(args: DoctorArguments): Promise<readonly Finding[
     const fix = 'with serve keybroker give --witness or --witness-policy here, too'
     return [finding('witness', 'note', '`serve all` starts its own; none was named', fix)]
   }
-  const { witnesses } = parsePolicy(await readText(args.witnessPolicy))
+  const { witnesses } = parsePolicy(fromUtf8(await readInput(args.witnessPolicy, 'witness policy', noteSizeMax)))
   const urls = witnesses.flatMap(({ url }) => url ?? [])
   if (urls.length === 0)
     throw new Failure<ServeCode>('serve/witness', 'the witness policy names no witness with its address')

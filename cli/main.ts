@@ -1,6 +1,6 @@
-import { type Command, CommanderError } from 'commander'
-import { exitCodes, processIo, reportError } from '#cli/output.js'
-import { createProgram } from '#cli/program.js'
+import type { Command } from 'commander'
+import { exitCodes, processIo } from '#cli/output.js'
+import { runCommandLine } from '#cli/program.js'
 import { heedSignals } from '#cli/signals.js'
 import { heedParent } from '#host/process.js'
 
@@ -15,7 +15,8 @@ async function closeFor(command: Command): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  const io = processIo()
+  const words = process.argv.slice(2)
+  const io = processIo(words)
   // Whoever read the output has gone, as `head` does: what was left to say is said to nobody, and is no success.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
@@ -23,14 +24,7 @@ async function main(): Promise<void> {
   })
   heedSignals()
   heedParent(() => process.exit(exitCodes.failure))
-  try {
-    const program = await createProgram(io, process.argv[2])
-    program.hook('preAction', async (_, command) => closeFor(command))
-    await program.parseAsync(process.argv)
-  } catch (error) {
-    if (error instanceof CommanderError) io.exit(error.exitCode === 0 ? exitCodes.ok : exitCodes.usage)
-    else io.exit(reportError(io, error))
-  }
+  await runCommandLine(words, io, closeFor)
 }
 
 await main()

@@ -4,11 +4,10 @@
  */
 import { createInterface } from 'node:readline/promises'
 import { styleText } from 'node:util'
-import { isFailure } from '#core/failure.js'
+import { exitCodes, troubleOf } from '#cli/trouble.js'
 import type { UnixSeconds } from '#core/time.js'
 
-/** How a command ends: 0 all steps passed, 1 failure, 2 usage, 3 a verdict against, partial or simulated. */
-export const exitCodes = { ok: 0, failure: 1, usage: 2, verdict: 3 } as const
+export { exitCodes }
 
 /** What a command may touch of the process around it, so that tests drive it without one. */
 export interface Io {
@@ -16,6 +15,8 @@ export interface Io {
   stderr(text: string): void
   /** whether stderr is a terminal: progress bars, colour, questions */
   readonly isTerminal: boolean
+  /** `--json` was typed: an error is told on stdout as JSON too */
+  readonly json?: boolean | undefined
   now(): UnixSeconds
   /** sets the exit code that the process will end with */
   exit(code: number): void
@@ -43,13 +44,14 @@ export function forTerminal(text: string): string {
 }
 
 /** The real process. */
-export function processIo(): Io {
+export function processIo(words: readonly string[] = []): Io {
   const isTerminal = process.stderr.isTTY === true
   const write = (stream: NodeJS.WriteStream, text: string) => void stream.write(stream.isTTY ? forTerminal(text) : text)
   return {
     stdout: (text) => write(process.stdout, text),
     stderr: (text) => write(process.stderr, text),
     isTerminal,
+    json: words.includes('--json'),
     now: () => Math.floor(Date.now() / 1000),
     exit: (code) => {
       process.exitCode = code
@@ -73,32 +75,35 @@ export function paint(io: Io, colour: Colour, text: string): string {
   return io.isTerminal ? styleText(colour, text, { validateStream: false }) : text
 }
 
-/** `ENOSPC` and the like: what the operating system refused, such as a folder that may not be written, is no bug. */
-function systemCode(error: unknown): string | null {
-  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return null
-  return typeof error.code === 'string' ? error.code : null
+/** What is said of trouble, on one line: a stranger may have worded it, and it shows nobody's password. */
+const said = (text: string) => printable(text.slice(0, 2000).replace(/([a-z][a-z0-9+.-]*:\/\/)[^/?#@\s]*@/gi, '$1…@'))
+
+/**
+ * `error:` and `hint:` lines on stderr for whatever ended a command. Bugs keep their stack.
+ *
+ * returns  its exit code
+ */
+export function sayError(io: Io, error: unknown): number {
+  const trouble = troubleOf(error)
+  if (trouble === null) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    io.stderr(`${paint(io, 'red', 'bug:')} ${text}\n`)
+    return exitCodes.failure
+  }
+  io.stderr(`${paint(io, 'red', 'error:')} ${said(trouble.message)} (${trouble.code})\n`)
+  for (const line of trouble.said ?? []) io.stderr(`  ${said(line)}\n`)
+  if (trouble.hint !== null) io.stderr(`${paint(io, 'cyan', 'hint:')} ${said(trouble.hint)}\n`)
+  return trouble.exit
 }
 
-/** Failures of what was typed whose codes are named after their command. */
-const typed: readonly string[] = ['verify/trust-needed', 'lease/model', 'lease/value', 'serve/witness', 'kek/setting']
-
-/** `error:` and `hint:` lines for whatever ended a command, and its exit code. Bugs keep their stack. */
+/** The same, and for machines the error on stdout too, where no other answer stands. */
 export function reportError(io: Io, error: unknown): number {
-  const system = systemCode(error)
-  if (system !== null) {
-    io.stderr(`${paint(io, 'red', 'error:')} ${(error as Error).message} (${system})\n`)
-    return exitCodes.failure
+  if (io.json === true) {
+    const { code, message, hint, said: lines } = troubleOf(error) ?? { code: 'bug', message: String(error), hint: null }
+    const more = { ...(hint === null ? {} : { hint }), ...(lines === undefined ? {} : { said: lines }) }
+    io.stdout(`${JSON.stringify({ error: { code, message: said(message), ...more } })}\n`)
   }
-  if (!isFailure(error)) {
-    io.stderr(
-      `${paint(io, 'red', 'bug:')} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    )
-    return exitCodes.failure
-  }
-  io.stderr(`${paint(io, 'red', 'error:')} ${printable(error.message)} (${error.code})\n`)
-  const hint = error.detail?.hint
-  if (typeof hint === 'string') io.stderr(`${paint(io, 'cyan', 'hint:')} ${printable(hint)}\n`)
-  return error.code.startsWith('usage/') || typed.includes(error.code) ? exitCodes.usage : exitCodes.failure
+  return sayError(io, error)
 }
 
 /** `1.2 s`, `35 ms`. */
@@ -109,4 +114,9 @@ export function formatDuration(milliseconds: number): string {
 /** Digests in groups of eight, so that two can be compared by eye. */
 export function groupHex(hex: string): string {
   return hex.replace(/(.{8})(?=.)/g, '$1 ')
+}
+
+/** A word of a printed command, as a shell has to read it. */
+export function shellWord(text: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -109,7 +109,10 @@ export class OwnerClient {
       return { status: response.status, bytes: await readBounded(response) }
     } catch (cause) {
       if (isFailure(cause)) throw cause
-      throw new Failure<OwnerClientCode>('owner/unreachable', `no answer from ${this.#url}`, { cause })
+      throw new Failure<OwnerClientCode>('owner/unreachable', `no answer from ${this.#url}`, {
+        cause,
+        detail: { hint: 'is a broker running there? one is started with: ./claviger serve all' },
+      })
     }
   }
 }

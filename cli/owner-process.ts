@@ -15,6 +15,6 @@ export type ChainCode = 'chain/step'
 export async function runByOwner(args: readonly string[], progress = false): Promise<string> {
   const { code, out, err } = await runProgram('cli/main.js', args, progress)
   if (code === 0) return out
-  const said = err === '' ? '' : `: ${err.trim().slice(-2000)}`
-  throw new Failure<ChainCode>('chain/step', `claviger ${args[0]} ended with ${code ?? 'a signal'}${said}`)
+  const message = `claviger ${args[0]} ended with ${code ?? 'a signal'}`
+  throw new Failure<ChainCode>('chain/step', message, { detail: { said: err } })
 }

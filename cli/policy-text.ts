@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { readInput } from '#cli/input.js'
 import { fromUtf8 } from '#core/bytes/bytes.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { policySizeMax } from '#core/limits.js'
 import { listLibrary } from '#policies/library/read.js'
 
 /** Failures of the policy command. */
@@ -10,8 +11,9 @@ export type PolicyCommandCode = 'policy-command/file'
 export async function policyText(nameOrFile: string): Promise<string> {
   let bytes: Uint8Array
   try {
-    bytes = new Uint8Array(await readFile(nameOrFile))
+    bytes = await readInput(nameOrFile, 'policy', policySizeMax)
   } catch (cause) {
+    if (isFailure(cause) && cause.code === 'input/size') throw cause
     const found = listLibrary().find((one) => one.name === nameOrFile.replace(/\.cedar$/, ''))
     if (found) return found.text
     throw new Failure<PolicyCommandCode>('policy-command/file', `cannot read ${nameOrFile}`, {

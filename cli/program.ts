@@ -1,5 +1,8 @@
-import { Command } from 'commander'
-import type { Io } from '#cli/output.js'
+import { Command, CommanderError } from 'commander'
+import { type Io, reportError } from '#cli/output.js'
+import { exitCodes } from '#cli/trouble.js'
+import { build } from '#cli/version.js'
+import { verifyWords } from '#cli/words.js'
 
 interface CommandModule {
   describe(program: Command, io: Io): void
@@ -43,10 +46,37 @@ export async function createProgram(io: Io, named?: string): Promise<Command> {
   const program = new Command('claviger')
     .description('releases the key of an encrypted ONNX model only to a node that proves what it is')
     .exitOverride()
-    .showHelpAfterError('(add --help for the options and an example)')
-    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
+    // What was typed wrongly is told where all errors are told, with a code.
+    .configureOutput({
+      writeOut: (text) => io.stdout(text),
+      writeErr: (text) => io.stderr(text),
+      outputError: () => undefined,
+    })
+    .enablePositionalOptions() // --version is the program's before a command, and an option of `seal` after it
+    .version(build, '-V, --version', 'shows the version of this package')
+    .hook('preAction', (_, action) => verifyWords(action))
   const load = named !== undefined && Object.hasOwn(commands, named) ? commands[named] : undefined
   const modules = await Promise.all((load === undefined ? Object.values(commands) : [load]).map((one) => one()))
   for (const { describe } of modules) describe(program, io)
   return program
+}
+
+/**
+ * Runs what was typed. Whatever ends it is told, and `io` has its exit code.
+ *
+ * before  done once the words are known to be good, before the command does anything
+ */
+export async function runCommandLine(
+  words: readonly string[],
+  io: Io,
+  before: (command: Command) => Promise<void> = async () => undefined,
+): Promise<void> {
+  try {
+    const program = await createProgram(io, words[0])
+    program.hook('preAction', (_, command) => before(command))
+    await program.parseAsync(words, { from: 'user' })
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) io.exit(exitCodes.ok)
+    else io.exit(reportError(io, error))
+  }
 }

@@ -1,19 +1,17 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy, describePolicy, type PolicyArguments, readDemands } from '#cli/client-policy.js'
-import { readInput } from '#cli/input.js'
 import { httpUrl, listenAddress, parseListen } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { stopSignal } from '#cli/signals.js'
+import { readToken } from '#cli/token-file.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
 import { createProxy } from '#client/proxy/app.js'
-import { fromUtf8 } from '#core/bytes/bytes.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { requestSizeMax } from '#core/limits.js'
-import { writeFileDurably } from '#host/files.js'
+import { makeFolder, writeFileDurably } from '#host/files.js'
 import { createApp } from '#host/http.js'
 import { listen } from '#host/listen.js'
 import { createLog } from '#host/log.js'
@@ -32,11 +30,11 @@ export async function run(args: ProxyArguments, io: Io, stopped?: Promise<void>)
   const { trust } = await loadTrust(args.trust, io.now())
   const policy = clientPolicy(args, trust)
   const credential =
-    args.credential === undefined ? null : fromUtf8(await readInput(args.credential, 'credential')).trim()
+    args.credential === undefined ? null : await readToken(args.credential, 'the credential of a caller')
   const options = nodeClientOptions(args.node, trust, policy, credential, io)
   // A proxy does not start in front of a node that it cannot verify.
   await new NodeClient(options).node()
-  if (args.receipts !== undefined) await mkdir(args.receipts, { recursive: true, mode: 0o700 })
+  if (args.receipts !== undefined) await makeFolder(args.receipts, 0o700)
   const app = createApp({
     log: createLog('proxy', 'warn'),
     statuses: {},

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ReferenceInput } from '#attest/reference/verify.js'
 import { stateFolder } from '#cli/places.js'
@@ -8,7 +8,7 @@ import { base64, literal, nullable, object } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { nameShape } from '#core/wire/names.js'
-import { writeFileDurably } from '#host/files.js'
+import { makeFolder, writeFileDurably } from '#host/files.js'
 
 /** Failures of the folder of a reader's reference values. */
 export type ReferenceFolderCode = 'reference/absent'
@@ -61,7 +61,7 @@ export async function loadKnownReference(folder: string, name: string): Promise<
 }
 
 export async function storeReference(folder: string, name: string, { signed, values }: ReferenceInput): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const stored = {
     format: 'claviger-reference/1',
     name,

@@ -1,13 +1,15 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import { signReferenceSet } from '#attest/reference/set.js'
+import { setPayloadType, signReferenceSet } from '#attest/reference/set.js'
 import { readInput } from '#cli/input.js'
 import { lineName, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
+import { type ResultKind, verifyResultPlace, writeResult } from '#cli/result-file.js'
 import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
+import { envelopeShape } from '#core/dsse.js'
 import { canonicalJson, parseJson } from '#core/encoding/json.js'
+import { literal } from '#core/encoding/shape.js'
 import { formatTime } from '#core/time.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
-import { writeFileDurably } from '#host/files.js'
 
 export interface SignArguments {
   readonly keys: string
@@ -20,15 +22,22 @@ export interface SignArguments {
   readonly json?: boolean | undefined
 }
 
+/** A set that anybody signed. */
+const result: ResultKind = {
+  what: 'signed set of reference values',
+  shape: (value, at) => literal(setPayloadType)(envelopeShape(value, at).payloadType, at),
+}
+
 /** The publisher's act: signs values as the next version of a line. */
 export async function runSign(args: SignArguments, io: Io): Promise<number> {
+  await verifyResultPlace(args.out, result)
   const values = referenceValuesShape(parseJson(await readInput(args.values, 'reference values')), 'referenceValues')
   const { signingKey } = await loadOwnerKeys(args.keys)
   const issuedAt = io.now()
   const expiresAt = issuedAt + args.days * 86_400
   const { name, setVersion: version, title } = args
   const set = { type: 'claviger/reference-set/v1', name, version, title, issuedAt, expiresAt, values } as const
-  await writeFileDurably(args.out, canonicalJson(await signReferenceSet(set, signingKey)))
+  await writeResult(args.out, canonicalJson(await signReferenceSet(set, signingKey)), result)
   if (args.json) io.stdout(`${JSON.stringify({ out: args.out, name, version, key: signingKey.id, expiresAt })}\n`)
   else io.stdout(`${args.out}: ${name} version ${version}, until ${formatTime(expiresAt)}, by ${signingKey.id}\n`)
   return exitCodes.ok

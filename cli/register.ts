@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { readInput } from '#cli/input.js'
 import { brokerUrl, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
@@ -12,9 +11,10 @@ import {
   readSealed,
   type Sealed,
 } from '#cli/register-statements.js'
+import { readToken } from '#cli/token-file.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
-import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import { toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { thumbprint } from '#core/crypto/jwk.js'
@@ -56,7 +56,7 @@ async function ensureTenant(
       detail: { hint: "give the operator's admin token in a file: --token FILE" },
     })
   }
-  const token = fromUtf8(await readInput(args.token, 'admin token')).trim()
+  const token = await readToken(args.token, 'the admin token')
   await client.createTenant(tenant.envelope, token)
   io.stderr(`tenant ${owner.id} made, class ${args.class} for ever\n`)
   return []

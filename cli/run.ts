@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
+import { readDocument } from '#cli/input.js'
 import { brokerUrl, listenAddress, modelName, parseListen, thumbprintText, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, printable, reportError } from '#cli/output.js'
 import { stopSignal } from '#cli/signals.js'
@@ -8,8 +8,7 @@ import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-att
 import { type RunningNode, type StartNodeOptions, startNode } from '#cli/start-node.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { envelopeShape } from '#core/dsse.js'
-import { type Json, parseJson } from '#core/encoding/json.js'
-import type { Shape } from '#core/encoding/shape.js'
+import type { Json } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { denialShape, hostDeclarationShape, type Reason } from '#core/wire/release.js'
 import { createLog } from '#host/log.js'
@@ -21,7 +20,6 @@ export type RunCode =
   | 'run/model'
   /** no attestation device was found, and a simulated one was not allowed */
   | 'run/attester'
-  | 'run/file'
 
 export interface RunArguments {
   readonly model: string
@@ -38,16 +36,6 @@ export interface RunArguments {
   readonly dangerousAllowSimulated?: boolean | undefined
   readonly dangerousAllowInspection?: boolean | undefined
   readonly dangerousAllowPlain?: boolean | undefined
-}
-
-async function readDocument<T>(path: string, shape: Shape<T>, what: string): Promise<T> {
-  let bytes: Uint8Array
-  try {
-    bytes = await readFile(path)
-  } catch (cause) {
-    throw new Failure<RunCode>('run/file', `cannot read ${what} ${path}`, { cause })
-  }
-  return shape(parseJson(bytes), what)
 }
 
 /** The full id, by the trust file where there is one. @throws run/model */
@@ -135,6 +123,7 @@ function reportEnd(io: Io, error: unknown): number {
     reportError(io, error)
     return exitCodes.verdict
   }
+  if (io.json === true) io.stdout(`${JSON.stringify({ denied: denial })}\n`)
   const entry = denial.entry === null ? '' : `, log entry #${denial.entry}`
   io.stderr(`${paint(io, 'red', 'denied:')} the broker did not release the key${entry}\n`)
   for (const reason of denial.reasons) io.stderr(describeReason(io, reason))

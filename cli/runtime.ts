@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { simulatedRuntime } from '#cli/reference-values.js'
+import { runtimeFileShape, simulatedRuntime } from '#cli/reference-values.js'
+import { verifyResultPlace, writeResult } from '#cli/result-file.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import { writeFileDurably } from '#host/files.js'
 
 /** Failures of writing a runtime's values. */
 export type RuntimeCommandCode =
@@ -18,6 +18,8 @@ export interface RuntimeValuesArguments {
   readonly json?: boolean | undefined
 }
 
+const result = { shape: runtimeFileShape, what: 'values of a runtime' } as const
+
 /**
  * Writes what a reader would accept of the runtime, for `claviger init --runtime`: of the simulated machine of this
  * computer, with its root, and with the runtime as it is built here.
@@ -28,10 +30,11 @@ export async function run(args: RuntimeValuesArguments, io: Io): Promise<number>
       detail: { hint: 'add --simulated for the simulated machine of this computer: NOT HARDWARE' },
     })
   }
+  await verifyResultPlace(args.out, result)
   const attester = await openSimulatedAttester(args.platformState ?? simulatedPlatformPath(), io.now())
   const runtime = simulatedRuntime(attester)
   const { rootDigest, measurement } = attester
-  await writeFileDurably(args.out, canonicalJson(runtime))
+  await writeResult(args.out, canonicalJson(runtime), result)
   io.stderr(
     `${paint(io, 'magenta', 'NOT HARDWARE:')} whoever has the key of this machine can say anything in its name\n`,
   )

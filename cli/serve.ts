@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { followKeySet } from '#attest/service/keys.js'
 import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from '#cli/collateral-sources.js'
+import { readInput } from '#cli/input.js'
 import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
@@ -11,8 +11,10 @@ import { logApp, verifierApp } from '#cli/service-apps.js'
 import { isCreated, loadServices, openServiceDatabase, type ServiceState, servicePlaces } from '#cli/service-state.js'
 import { stopSignal } from '#cli/signals.js'
 import { openKeybroker, openStack, ownWitness, type RunningBroker, type WitnessSetup } from '#cli/stack.js'
+import { fromUtf8 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
+import { noteSizeMax } from '#core/limits.js'
 import { parsePolicy } from '#core/tlog/policy.js'
 import { encodeVkey, parseVkey, type VerifierKey } from '#core/tlog/vkey.js'
 import { type Database, openDatabase } from '#host/database.js'
@@ -29,7 +31,7 @@ import { Witness } from '#transparency/witness/witness.js'
 /** Failures of what was typed. */
 export type ServeCode =
   /** no witness is named, or in two ways */
-  'serve/witness' | 'serve/file'
+  'serve/witness'
 
 interface ListenArguments extends StateArguments {
   readonly listen: string
@@ -72,15 +74,6 @@ export interface KeybrokerArguments extends ListenArguments, FetchCollateralArgu
   readonly witnessPolicy?: string | undefined
 }
 
-/** A file that was named. @throws serve/file */
-export async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new Failure<ServeCode>('serve/file', `cannot read ${path}`, { cause })
-  }
-}
-
 /** The witnesses of a policy: those whose address it names are asked. @throws serve/witness, tlog/policy */
 function witnessesOf(policy: string): WitnessSetup {
   const clients = parsePolicy(policy).witnesses.flatMap(({ key, url }) =>
@@ -97,7 +90,10 @@ function witnessesOf(policy: string): WitnessSetup {
 export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: Promise<void>): Promise<number> {
   if ((args.witness === undefined) === (args.witnessPolicy === undefined))
     throw new Failure<ServeCode>('serve/witness', 'exactly one of --witness and --witness-policy is needed')
-  const policy = args.witnessPolicy === undefined ? null : await readText(args.witnessPolicy)
+  const policy =
+    args.witnessPolicy === undefined
+      ? null
+      : fromUtf8(await readInput(args.witnessPolicy, 'witness policy', noteSizeMax))
   const setup = (state: ServiceState) => (policy === null ? ownWitness(state, args.witness!) : witnessesOf(policy))
   const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args) }
   const options = { ...base, log: createLog('keybroker', 'warn'), now: io.now }

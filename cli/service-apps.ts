@@ -4,6 +4,7 @@ import { makeCollateralRoutes } from '#attest/service/collateral-routes.js'
 import type { KeySet } from '#attest/service/keys.js'
 import { attestStatuses, createAttestApp, makeAttestRoutes } from '#attest/service/routes.js'
 import { kbsVerifier } from '#cli/kbs-verifier.js'
+import { build } from '#cli/version.js'
 import { MiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Database } from '#host/database.js'
@@ -22,7 +23,6 @@ import { logStatuses, makeLogRoutes } from '#transparency/service/routes.js'
 
 /** What attestation results say of who made them. */
 export const issuer = 'claviger'
-export const build = '0.1.0'
 
 /** A broker with what stands around it, as its HTTP application needs it. */
 export interface ServedBroker {

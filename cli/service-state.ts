@@ -1,13 +1,14 @@
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createKeyFolder } from '#attest/service/keys.js'
+import { shellWord } from '#cli/output.js'
 import { thumbprintShape } from '#core/crypto/jwk.js'
 import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { literal, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Database, openDatabase } from '#host/database.js'
-import { createSecretFile, writeFileDurably } from '#host/files.js'
+import { createSecretFile, makeFolder, writeFileDurably } from '#host/files.js'
 import { createSigningKeyFile } from '#host/signing-key-file.js'
 import { openKek } from '#keybroker/kek/open.js'
 import type { KekSetting } from '#keybroker/kek/setting.js'
@@ -95,7 +96,7 @@ export async function createServices(
   await verifyEmpty(folder)
   const elsewhere = options.kek ?? null
   if (elsewhere !== null) await (await openKek(elsewhere)).close()
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const { broker, adminToken } = await createBroker(places.broker, { kek: elsewhere === null })
   await createKeyFolder(places.verifier, options.at)
   const signer = await createSigningKeyFile(places.logKey)
@@ -123,7 +124,7 @@ export async function loadServices(folder: string): Promise<ServiceState> {
   } catch (cause) {
     throw new Failure<ServiceStateCode>('serve/absent', `no services were created in ${folder}`, {
       cause,
-      detail: { hint: `make them once with: ./claviger serve create --state ${folder}` },
+      detail: { hint: `make them once with: ./claviger serve create --state ${shellWord(folder)}` },
     })
   }
   return stateShape(parseJson(bytes), stateName)

@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { stateFolder } from '#cli/places.js'
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
-import { createSecretFile, readSecretFile } from '#host/files.js'
+import { createSecretFile, makeFolder, readSecretFile } from '#host/files.js'
 import { packageRoot } from '#host/process.js'
 import { measureRuntime } from '#runtime/attester/simulated/measure.js'
 import { createSimulatedPlatform, exportPlatform, importPlatform } from '#runtime/attester/simulated/platform.js'
@@ -43,7 +42,7 @@ export async function openSimulatedAttester(path: string, at: UnixSeconds): Prom
   const state = await readState(path)
   if (state === null) {
     const made = await createSimulatedPlatform({ at, measurement })
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path), 0o700)
     try {
       await createSecretFile(path, exportPlatform(made))
       return attesterOf(made, measurement)

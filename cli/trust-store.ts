@@ -1,5 +1,6 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { readInput } from '#cli/input.js'
 import { stateFolder } from '#cli/places.js'
 import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { integer, object, record, string } from '#core/encoding/shape.js'
@@ -12,7 +13,7 @@ import {
   type VerifiedTrust,
   verifyTrustFile,
 } from '#core/wire/trust-file.js'
-import { writeFileDurably } from '#host/files.js'
+import { makeFolder, writeFileDurably } from '#host/files.js'
 import { lockFileSoon } from '#host/folder-lock.js'
 
 /** Failures of the reader's own trust file on this machine. */
@@ -38,8 +39,9 @@ async function readMemory(path: string): Promise<Memory> {
 export async function readTrustFile(path: string): Promise<TrustFile> {
   let bytes: Uint8Array
   try {
-    bytes = await readFile(path)
+    bytes = await readInput(path, 'trust file')
   } catch (cause) {
+    if (isFailure(cause) && cause.code === 'input/size') throw cause
     throw new Failure<TrustStoreCode>('trust-file/unreadable', `cannot read trust file ${path}`, {
       cause,
       detail: { hint: 'make one with: ./claviger init --broker URL --owner KEYS --out trust.json' },
@@ -78,7 +80,7 @@ export async function loadTrust(path: string, at: UnixSeconds, memoryPath = trus
   const file = await readTrustFile(path)
   const found = await verifyRemembered(file, await readMemory(memoryPath), at, memoryPath)
   if (!found.isNew) return found.verified
-  await mkdir(dirname(memoryPath), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(memoryPath), 0o700)
   // Invariant: what is remembered is read and written under one lock: of two commands at once, neither takes away what the
   // other has just remembered, nor puts an older version in its place.
   const lock = await lockFileSoon(`${memoryPath}.lock`, lockWaitMs)

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, link, open, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { constants, createReadStream } from 'node:fs'
+import { type FileHandle, link, lstat, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { secretBytes } from '#core/bytes/secret.js'
 import { Failure } from '#core/failure.js'
 import { markUnfinished } from '#host/unfinished.js'
 
 /** Failures of files that a process of ours keeps. */
-export type FileCode = 'file/absent' | 'file/exists' | 'file/permissions' | 'file/size' | 'file/kind'
+export type FileCode = 'file/absent' | 'file/exists' | 'file/folder' | 'file/permissions' | 'file/size' | 'file/kind'
 
 const secretSizeMax = 64 * 1024
 
@@ -24,6 +24,58 @@ export async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+const existing = (path: string) =>
+  new Failure<FileCode>('file/exists', `${path} exists and is not written over`, {
+    detail: { hint: 'choose another name, or move what stands there away' },
+  })
+
+/** The bytes of a file, which may be one without an end. @throws file/size, and what the file system refuses */
+export async function readBounded(path: string, sizeMax: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of createReadStream(path) as AsyncIterable<Uint8Array>) {
+    size += part.length
+    if (size > sizeMax) throw new Failure<FileCode>('file/size', `${path} has more than ${sizeMax} bytes`)
+    parts.push(part)
+  }
+  return new Uint8Array(Buffer.concat(parts))
+}
+
+/**
+ * Nothing stands where a new file is to be made, in a folder that there is: for whoever does work before the file is made.
+ *
+ * throws  file/exists, file/folder
+ */
+export async function verifyNewFile(path: string): Promise<void> {
+  if ((await lstat(path).catch(() => null)) !== null) throw existing(path)
+  const folder = dirname(resolve(path))
+  const found = await stat(folder).catch(() => null)
+  if (found?.isDirectory() !== true) {
+    const detail = { hint: 'make the folder first, or choose another place' }
+    throw new Failure<FileCode>('file/folder', `${folder} is no folder, ${basename(path)} cannot be made in it`, {
+      detail,
+    })
+  }
+}
+
+/**
+ * The folder is there, and those above it, each of the same mode if it was made here.
+ *
+ * `mkdir` of Node with `recursive` never returns where a file system says of a folder it will not make that there is none above.
+ */
+export async function makeFolder(folder: string, mode = 0o777): Promise<void> {
+  const whole = resolve(folder)
+  const missing: string[] = []
+  for (let at = whole; (await stat(at).catch(() => null)) === null && dirname(at) !== at; at = dirname(at))
+    missing.push(at)
+  for (const one of missing.toReversed()) {
+    await mkdir(one, { mode }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+    })
+  }
+  if (!(await stat(whole)).isDirectory()) throw new Failure<FileCode>('file/kind', `${folder} is no folder`)
 }
 
 /**
@@ -74,7 +126,7 @@ export async function createSecretFile(path: string, bytes: Uint8Array): Promise
     await link(temporary, path) // unlike a rename it refuses a name that is taken
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    throw new Failure<FileCode>('file/exists', `${path} exists and is not written over`)
+    throw existing(path)
   } finally {
     await rm(temporary, { force: true })
     finished()

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { lstat, readdir, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import {
   bundleItemsMax,
@@ -11,7 +11,7 @@ import {
 } from '#attest/endorsements/bundle.js'
 import type { EndorsementCode } from '#attest/endorsements/names.js'
 import { Failure } from '#core/failure.js'
-import { writeFileDurably } from '#host/files.js'
+import { makeFolder, writeFileDurably } from '#host/files.js'
 
 const depthMax = 6
 
@@ -59,7 +59,7 @@ export async function storeBundle(path: string, bundle: CollateralBundle): Promi
   if (path.endsWith('.json')) return writeFileDurably(path, encodeBundle(bundle))
   for (const [name, bytes] of filesOfBundle(bundle)) {
     const file = join(path, name)
-    await mkdir(dirname(file), { recursive: true })
+    await makeFolder(dirname(file))
     await writeFileDurably(file, bytes)
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { KeyFolderCode } from '#attest/service/failures.js'
 import { type SignatureJwk, signatureJwk, thumbprint, thumbprintShape } from '#core/crypto/jwk.js'
@@ -9,7 +9,7 @@ import { Failure } from '#core/failure.js'
 import { KiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { timeShape } from '#core/wire/names.js'
-import { createSecretFile, type FileCode, writeFileDurably } from '#host/files.js'
+import { createSecretFile, type FileCode, makeFolder, writeFileDurably } from '#host/files.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 
 /** Keys that still verify, the current one among them. */
@@ -77,7 +77,7 @@ export async function createKeyFolder(
   at: UnixSeconds,
   algorithm: 'Ed25519' | 'ES256' = 'Ed25519',
 ): Promise<KeySet> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const found = await stat(join(folder, indexName)).catch(() => undefined)
   if (found) throw new Failure<FileCode>('file/exists', `${folder} holds verifier keys`)
   const key = await createKey(folder, algorithm)

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { ageOpen, ageSeal, createAgeIdentity, parseRecipient } from '#convert/keys/age.js'
 import type { KeysCode } from '#convert/keys/failures.js'
@@ -8,10 +8,11 @@ import { wipe } from '#core/bytes/secret.js'
 import { jwkToSpki, type SignatureJwk, spkiToJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, importSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { encodePem, parsePem } from '#core/encoding/pem.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { KiB } from '#core/limits.js'
 import { dekSize } from '#core/sealed/keys.js'
 import { makeAside } from '#host/aside.js'
-import { createSecretFile, readSecretFile, writeFileDurably } from '#host/files.js'
+import { createSecretFile, makeFolder, readBounded, readSecretFile, writeFileDurably } from '#host/files.js'
 
 /**
  * The folder of one owner:
@@ -39,13 +40,21 @@ export interface OwnerKeys {
   readonly recoveryRecipient: string
 }
 
+const textSizeMax = 64 * KiB
+
 async function readText(path: string): Promise<string> {
   try {
-    return fromUtf8(await readFile(path))
+    return fromUtf8(await readBounded(path, textSizeMax))
   } catch (cause) {
-    throw new Failure<KeysCode>('keys/absent', `cannot read ${path}`, {
+    if (isFailure(cause) && cause.code === 'file/size') throw cause
+    const { code } = cause as NodeJS.ErrnoException
+    const hint =
+      code === 'EISDIR'
+        ? `it is a folder: name ${ownerKeyFiles.public} in it`
+        : 'is the path right? keys are made with: ./claviger keys new --out FOLDER --name NAME'
+    throw new Failure<KeysCode>('keys/absent', `cannot read ${path}: ${isFailure(cause) ? cause.message : code}`, {
       cause,
-      detail: { hint: 'make keys with: ./claviger keys new --out DIR --name NAME' },
+      detail: { hint },
     })
   }
 }
@@ -92,7 +101,7 @@ export async function verifyKeysPlace(folder: string): Promise<void> {
  */
 export async function createOwnerKeys(folder: string, name: string): Promise<OwnerKeys> {
   await verifyKeysPlace(folder)
-  await mkdir(dirname(resolve(folder)), { recursive: true, mode: 0o700 })
+  await makeFolder(dirname(resolve(folder)), 0o700)
   try {
     return {
       ...(await makeAside({ place: folder, word: 'making', mode: 0o700 }, (aside) => writeKeys(aside, name))),
@@ -104,10 +113,16 @@ export async function createOwnerKeys(folder: string, name: string): Promise<Own
   }
 }
 
-/** The public key in a PEM file. @throws keys/absent, keys/form, pem/*, crypto/key */
+/** The public key in a PEM file. @throws keys/absent, keys/form */
 export async function loadOwnerPublicKey(path: string): Promise<SignatureJwk> {
-  const [der] = parsePem(await readText(path), 'PUBLIC KEY', 1)
-  return spkiToJwk(der!)
+  const text = await readText(path)
+  try {
+    const [der] = parsePem(text, 'PUBLIC KEY', 1)
+    return spkiToJwk(der!)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<KeysCode>('keys/form', `${path} holds no public key: ${cause.message}`, { cause })
+  }
 }
 
 /** The keys that createOwnerKeys made. @throws keys/absent, keys/form, file/absent, file/permissions, pem/*, crypto/key */

@@ -9,7 +9,7 @@ import { toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { makeAside, withScratch } from '#host/aside.js'
-import { writeFileDurably } from '#host/files.js'
+import { makeFolder, writeFileDurably } from '#host/files.js'
 import { lockFileSoon } from '#host/folder-lock.js'
 
 export interface FetchOptions {
@@ -121,7 +121,7 @@ export async function fetchModel({ cacheFolder, onProgress, onWait }: FetchOptio
   const folder = join(cacheFolder, 'moonshine-tiny')
   const result = { folder, licence: moonshineLicence }
   if (await isWhole(folder)) return { ...result, cached: true }
-  await mkdir(cacheFolder, { recursive: true })
+  await makeFolder(cacheFolder)
   const lock = await lockFileSoon(`${folder}.lock`, lockWaitMs, onWait)
   try {
     // Whoever had the lock may have brought it.

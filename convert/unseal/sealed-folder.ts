@@ -26,6 +26,15 @@ const smallFileMax = Math.max(4 * 1024 * 1024, manifestSizeMax)
 // Whoever made the folder may have put a link, or a pipe that would hold us for ever, in the place of a file.
 const readPlain = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
+function unreadable(folder: string, name: string, cause: unknown): Failure {
+  const reason = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message
+  const detail = { hint: 'is the path right, and is it a folder that ./claviger seal made?' }
+  return new Failure<UnsealCode>('unseal/file', `cannot read ${name} of the sealed folder ${folder}: ${reason}`, {
+    cause,
+    detail,
+  })
+}
+
 /** A small file of a sealed folder: plain, and as long as it was when it was opened. @throws unseal/file */
 export async function readSmallFile(folder: string, name: string): Promise<Uint8Array> {
   try {
@@ -45,7 +54,7 @@ export async function readSmallFile(folder: string, name: string): Promise<Uint8
       await handle.close()
     }
   } catch (cause) {
-    throw new Failure<UnsealCode>('unseal/file', `${name} of the sealed folder cannot be read`, { cause })
+    throw unreadable(folder, name, cause)
   }
 }
 
@@ -81,7 +90,7 @@ export async function readSegments(
   try {
     fd = openSync(join(folder, name), readPlain)
   } catch (cause) {
-    throw new Failure<UnsealCode>('unseal/file', `${name} of the sealed folder cannot be read`, { cause })
+    throw unreadable(folder, name, cause)
   }
   try {
     const stat = fstatSync(fd)

@@ -1,4 +1,4 @@
-import { lstat, mkdir, open } from 'node:fs/promises'
+import { lstat, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { ageOpen } from '#convert/keys/age.js'
 import type { OnProgress } from '#convert/progress.js'
@@ -17,6 +17,7 @@ import { fileAad, type SealedFile, type VerifiedManifest } from '#core/sealed/ma
 import { openDigests } from '#core/sealed/secret.js'
 import { recoveryName } from '#core/sealed/signature.js'
 import { makeAside } from '#host/aside.js'
+import { makeFolder } from '#host/files.js'
 
 export interface UnsealOptions {
   readonly folder: string
@@ -39,7 +40,7 @@ async function unsealFile(
 ): Promise<string> {
   const plaintext = new Uint8Array(segmentLength)
   const whole = runningSha256()
-  await mkdir(dirname(outPath), { recursive: true })
+  await makeFolder(dirname(outPath))
   const out = await open(outPath, 'wx', 0o600)
   try {
     await readSegments(folder, file, async (i, sealed) => {

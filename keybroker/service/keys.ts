@@ -1,5 +1,4 @@
 import { timingSafeEqual } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { concat, fromHex, fromUtf8, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
@@ -8,7 +7,7 @@ import { exportRecipientKey, generateRecipientKey, importRecipientKey, type Reci
 import { x25519ToJwk } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure } from '#core/failure.js'
-import { createSecretFile, type FileCode, readSecretFile } from '#host/files.js'
+import { createSecretFile, type FileCode, makeFolder, readSecretFile } from '#host/files.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { createKekFile } from '#keybroker/kek/file.js'
@@ -79,7 +78,7 @@ export async function createBroker(
   folder: string,
   { kek }: { readonly kek: boolean } = { kek: true },
 ): Promise<{ readonly broker: string; readonly adminToken: string }> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolder(folder, 0o700)
   const signer = await createSigningKeyFile(join(folder, names.signing), 'Ed25519')
   await createWrappingKey(join(folder, names.wrapping))
   if (kek) await createKekFile(join(folder, names.kek))

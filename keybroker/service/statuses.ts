@@ -145,6 +145,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'kek/vault-failed': 503,
   'file/absent': 503,
   'file/exists': 503,
+  'file/folder': 503,
   'file/permissions': 503,
   'file/size': 503,
   'file/kind': 503,

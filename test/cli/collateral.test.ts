@@ -160,7 +160,7 @@ describe('fetching on the command line', () => {
     const token = ['--token', at('services/admin-token')]
     const found = await typed('status', '--url', url, ...token, '--json')
     expect([found.code, json(found.out)]).toMatchObject([0, { fetching: true, items: [], sources: [] }])
-    await writeFile(at('wrong-token'), 'x')
+    await writeFile(at('wrong-token'), 'x'.repeat(43))
     expect((await typed('status', '--url', url, '--token', at('wrong-token'))).code).toBe('collateral/refused')
     stop()
     expect(await ended).toBe(0)

@@ -111,7 +111,7 @@ describe('the services of an operator', () => {
     const both = { ...args, witnessPolicy: policy, witness: 'http://127.0.0.1:1' }
     expect(await codeOfPromise(serve.runKeybroker(both, testIo(), never))).toBe('serve/witness')
     expect(await codeOfPromise(serve.runKeybroker({ ...args, witnessPolicy: at('none') }, testIo(), never))).toBe(
-      'serve/file',
+      'input/unreadable',
     )
   })
 

@@ -3,11 +3,12 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { readFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CommanderError } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
 import * as demo from '#cli/demo.js'
 import * as host from '#cli/host.js'
 import { readInput } from '#cli/input.js'
-import { exitCodes, reportError } from '#cli/output.js'
+import { exitCodes, reportError, shellWord } from '#cli/output.js'
 import { openOwnKey } from '#cli/own-key.js'
 import { progressLines } from '#cli/progress.js'
 import { trustMemoryPath } from '#cli/trust-store.js'
@@ -24,13 +25,13 @@ describe('what the machine refuses', () => {
     writeFileSync(file, '')
     const { code, out, err } = await launch(['keys', 'new', '--name', 'a', '--out', join(file, 'keys')])
     expect({ code, out }).toEqual({ code: 1, out: '' })
-    expect(err).toMatch(/^error: .*file\/keys.*\(ENOTDIR\)\n$/)
+    expect(err).toMatch(/^error: .*file\/keys.*, ENOTDIR \(system\/no-folder\)\nhint: .*\n$/)
   })
 
   test('is not said to have been made', async () => {
     const io = testIo()
     const out = join(work, 'nowhere', 'host.json')
-    await expect(host.run({ name: 'n', out }, io)).rejects.toMatchObject({ code: 'ENOENT' })
+    await expect(host.run({ name: 'n', out }, io)).rejects.toMatchObject({ code: 'file/folder' })
     expect(io.err()).toBe('')
   })
 
@@ -54,6 +55,59 @@ describe('what the machine refuses', () => {
   test.each(['usage/listen', 'verify/trust-needed', 'usage/number'])('%s ends with the code of usage', (code) => {
     expect(reportError(testIo(), new Failure(code, 'typed wrongly'))).toBe(exitCodes.usage)
   })
+})
+
+describe('an error', () => {
+  const refused = (code: string, more: object) =>
+    Object.assign(new Error(`${code}: as the system says it`), { code, syscall: 'rename', ...more })
+  test.each([
+    [
+      refused('EISDIR', { path: '/a/.0123456789abcdef.tmp', dest: '/a/b' }),
+      '/a/b: a folder stands there, EISDIR',
+      'system/is-folder',
+    ],
+    [
+      refused('EACCES', { path: '/a/.0123456789abcdef.tmp' }),
+      '/a: this user may not do that there, EACCES',
+      'system/not-allowed',
+    ],
+    [refused('ENOSPC', {}), 'no space is left there, ENOSPC', 'system/full'],
+    [refused('EMEDIUMTYPE', {}), 'EMEDIUMTYPE: as the system says it', 'system/other'],
+    [
+      new CommanderError(1, 'commander.unknownOption', "error: unknown option '--x'"),
+      "unknown option '--x'",
+      'usage/option-unknown',
+    ],
+    [new CommanderError(2, 'commander.error', 'error: a and b'), 'a and b', 'usage/words'],
+    [new Failure('some/code', 'why', { detail: { hint: 'how' } }), 'why', 'some/code'],
+  ])('%s is one line with a code, and JSON for machines', (error, message, code) => {
+    const [plain, machine] = [testIo(), { ...testIo(), json: true }]
+    const exit = code.startsWith('usage/') ? 2 : 1
+    expect([reportError(plain, error), reportError(machine, error)]).toEqual([exit, exit])
+    expect(plain.out()).toBe('')
+    expect(plain.err().split('\n')[0]).toBe(`error: ${message} (${code})`)
+    expect(JSON.parse(machine.out())).toMatchObject({ error: { code, message } })
+    expect(machine.err()).toBe(plain.err())
+  })
+
+  test('that a peer words cannot act on a terminal, and shows nobody’s password', () => {
+    const io = { ...testIo(), json: true }
+    reportError(io, new Failure('a/b', 'broker\x1b[2J\nerror: all is well \u202e from https://me:secret@host/x'))
+    const text = 'broker?[2J?error: all is well ? from https://…@host/x'
+    expect(io.err()).toBe(`error: ${text} (a/b)\n`)
+    expect(JSON.parse(io.out())).toEqual({ error: { code: 'a/b', message: text } })
+  })
+
+  test('of a command that ran on the way is told in its own lines', () => {
+    const io = testIo()
+    reportError(io, new Failure('chain/step', 'seal ended with 1', { detail: { said: 'error: x (y/z)\nhint: w\n' } }))
+    expect(io.err()).toBe('error: seal ended with 1 (chain/step)\n  error: x (y/z)\n  hint: w\n')
+  })
+})
+
+test('a printed word is one word to a shell', () => {
+  const words = ['/tmp/a-b_c.json', "it's $HOME", '']
+  expect(words.map(shellWord)).toEqual(['/tmp/a-b_c.json', "'it'\\''s $HOME'", "''"])
 })
 
 test('a file without an end is refused before memory is', async () => {

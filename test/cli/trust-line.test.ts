@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { standingPlace } from '#cli/trust-line.js'
+import { placeInLine, readStanding } from '#cli/trust-line.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { signEnvelope } from '#core/dsse.js'
@@ -16,18 +16,19 @@ test('a trust file of an earlier build gives its place in the line, and is belie
   const { key: other } = await generateSigningKey('ES256')
   const path = join(await mkdtemp(join(tmpdir(), 'claviger-line-')), 'trust.json')
   const trust = { ...trustIn(await newBroker()), name: 'mine', version: 7 }
-  expect(await standingPlace(path, key)).toBeNull()
+  const standingPlace = async (by: typeof key) => placeInLine(path, (await readStanding(path))!, by)
+  expect(await readStanding(path)).toBeNull()
   await writeFile(path, canonicalJson(await signTrust(trust, key)))
-  expect(await standingPlace(path, key)).toMatchObject({ name: 'mine', version: 7 })
+  expect(await standingPlace(key)).toMatchObject({ name: 'mine', version: 7 })
 
   const earlier = async (by: typeof key) => {
     const signed = await signEnvelope('application/vnd.claviger.trust+json', canonicalJson(trust), [by])
     await writeFile(path, canonicalJson({ author: key.publicKey, trust: signed }))
   }
   await earlier(key)
-  expect(await standingPlace(path, key)).toEqual({ name: 'mine', version: 7 })
-  expect(await codeOfPromise(standingPlace(path, other))).toBe('init/author')
+  expect(await standingPlace(key)).toEqual({ name: 'mine', version: 7 })
+  expect(await codeOfPromise(standingPlace(other))).toBe('init/author')
   expect(await codeOfPromise(loadTrust(path, trust.issuedAt, `${path}.memory`))).toBe('dsse/type')
   await earlier(other)
-  expect(await codeOfPromise(standingPlace(path, key))).toBe('dsse/signer')
+  expect(await codeOfPromise(standingPlace(key))).toBe('dsse/signer')
 })

@@ -1,10 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Command, CommanderError } from 'commander'
+import type { Command } from 'commander'
 import { afterAll, describe, expect, test } from 'vitest'
-import { reportError } from '#cli/output.js'
-import { createProgram } from '#cli/program.js'
+import { createProgram, runCommandLine } from '#cli/program.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
 import { testIo } from '#test/e2e/fixtures.js'
@@ -14,13 +13,8 @@ afterAll(() => rmSync(work, { recursive: true, force: true }))
 
 /** How a command line ends, as the launcher says it. */
 async function typed(words: readonly string[]) {
-  const io = testIo()
-  try {
-    const program = await createProgram(io, words[0])
-    await program.parseAsync(words, { from: 'user' })
-  } catch (error) {
-    io.exit(error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : reportError(io, error))
-  }
+  const io = { ...testIo(), json: words.includes('--json') }
+  await runCommandLine(words, io)
   return { code: io.code(), out: io.out(), err: io.err() }
 }
 

@@ -14,6 +14,7 @@ const statuses: Readonly<Record<WitnessCode | FileCode, number>> = {
   'witness/state': 500,
   'file/absent': 500,
   'file/exists': 500,
+  'file/folder': 500,
   'file/permissions': 500,
   'file/size': 500,
   'file/kind': 500,

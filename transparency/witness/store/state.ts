@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fromHex, toHex } from '#core/bytes/bytes.js'
 import type { SigningKey } from '#core/crypto/sign.js'
@@ -9,7 +9,7 @@ import { hex, integer, object, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { emptyRoot } from '#core/tlog/merkle.js'
 import { encodeVkey, makeNoteSigner, type NoteSigner } from '#core/tlog/vkey.js'
-import { writeFileDurably } from '#host/files.js'
+import { makeFolder, writeFileDurably } from '#host/files.js'
 import { type FolderLock, lockFolder } from '#host/folder-lock.js'
 import { createSigningKeyFile, loadSigningKeyFile } from '#host/signing-key-file.js'
 import type { SeenTree } from '#transparency/witness/rule.js'
@@ -69,7 +69,7 @@ function signerOf(name: string, key: SigningKey): NoteSigner {
 
 /** A new witness with a new key is in the folder; returns its verifier key. @throws witness/exists, tlog/vkey */
 export async function createWitness(folder: string, name: string): Promise<string> {
-  await mkdir(join(folder, 'logs'), { recursive: true, mode: 0o700 })
+  await makeFolder(join(folder, 'logs'), 0o700)
   if (existsSync(join(folder, keyFile)) || existsSync(join(folder, nameFile))) {
     throw new Failure<WitnessCode>('witness/exists', `${folder} holds a witness already`)
   }
