@@ -103,7 +103,9 @@ export async function runRevoke(id: string, args: CallerArguments, io: Io): Prom
   const found = await registered(args, io)
   const { callers } = found.registration
   if (callers === 'any' || !callers.some((one) => one.id === id))
-    throw new Failure<CallerCode>('caller/unknown', `no caller ${id} is listed`)
+    throw new Failure<CallerCode>('caller/unknown', `no caller ${id} is listed`, {
+      detail: { hint: 'those that are: ./claviger caller list' },
+    })
   const left = callers.filter((one) => one.id !== id)
   const said = await sayCallers(found, left, args, io)
   const rest = left.length === 0 ? ': nobody may call it now' : ''

@@ -40,7 +40,15 @@ export const httpUrl = (example: string) => (text: string) => {
     return refuse('an http or https URL', example)
   return text
 }
-export const brokerUrl = httpUrl('https://broker.example')
+/** The address of a broker or a node: its routes stand at the root, and it knows nobody by a name in the address. */
+export function isServiceUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, hostname, pathname, search, hash, username, password } = new URL(text)
+  return /^https?:$/.test(protocol) && hostname !== '' && `${pathname}${search}${hash}${username}${password}` === '/'
+}
+export const serviceUrl = (example: string) => (text: string) =>
+  isServiceUrl(text) ? text : refuse('http or https, a host and perhaps a port, nothing more', example)
+export const brokerUrl = serviceUrl('https://broker.example')
 
 export const sha256Text = form(/^[0-9a-f]{64}$/, 'SHA-256 in lowercase hex', '9f86d081…, 64 characters')
 export const thumbprintText = form(

@@ -141,11 +141,13 @@ function refusalOf(status: number, bytes: Uint8Array): Failure<OwnerClientCode> 
   const text = (name: string) =>
     typeof problem[name] === 'string' ? (problem[name] as string).slice(0, 1000) : undefined
   const code = text('code') ?? `status ${status}`
+  // What a node, or another server, says to what a broker is asked.
+  const isElsewhere = code === 'channel/unsealed' || text('code') === undefined
   return new Failure<OwnerClientCode>(
     'owner/refused',
     `broker refused: ${text('detail') ?? 'no reason given'} (${code})`,
     {
-      detail: { code, status },
+      detail: { code, status, ...(isElsewhere ? { hint: 'is this the address of a broker?' } : {}) },
     },
   )
 }

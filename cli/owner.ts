@@ -81,17 +81,19 @@ export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
     modelId(text) {
       const id = text.includes('/') ? resolveModel(text, trust) : `${key.id}/${text}`
       if (id.startsWith(`${key.id}/`)) return id
-      throw new Failure<OwnerCode>('owner/model', `model ${text} is another owner's`)
+      throw new Failure<OwnerCode>('owner/model', `model ${text} is another owner's`, { detail: { hint } })
     },
     newest: (kind, model) => newest(kind, model, key.publicKey, heads),
   }
 }
 
+const hint = 'your models there are shown by: ./claviger tenant show'
+
 /** The registration of a model, which its owner signed. @throws owner/model */
 export async function registrationOf(owner: Owner, model: string): Promise<Statement<'registration'>> {
   const found = await owner.newest('registration', model)
   if (found !== null) return found.value
-  throw new Failure<OwnerCode>('owner/model', `model ${model} is not registered at this broker`)
+  throw new Failure<OwnerCode>('owner/model', `model ${model} is not registered at this broker`, { detail: { hint } })
 }
 
 /** What of a statement its author decides: the rest is its place in its chain. */

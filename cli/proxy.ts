@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy, describePolicy, type PolicyArguments, readDemands } from '#cli/client-policy.js'
-import { httpUrl, listenAddress, parseListen } from '#cli/option-values.js'
+import { listenAddress, parseListen, serviceUrl } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { stopSignal } from '#cli/signals.js'
 import { readToken } from '#cli/token-file.js'
@@ -60,7 +60,7 @@ export function describe(program: Command, io: Io): void {
   const command = program
     .command('proxy')
     .description('a local endpoint for any OpenAI client: verifies the node, seals requests, verifies receipts')
-    .requiredOption('--node <url>', 'URL of the node', httpUrl('http://127.0.0.1:8790'))
+    .requiredOption('--node <url>', 'URL of the node', serviceUrl('http://127.0.0.1:8790'))
     .requiredOption('--trust <file>', 'your trust file')
     .option('--listen <address>', 'where to listen', listenAddress, '127.0.0.1:8787')
     .option('--credential <file>', 'file with the credential that the model’s owner gave you')

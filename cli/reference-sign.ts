@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { setPayloadType, signReferenceSet } from '#attest/reference/set.js'
-import { readInput } from '#cli/input.js'
+import { readDocument } from '#cli/input.js'
 import { lineName, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { type ResultKind, verifyResultPlace, writeResult } from '#cli/result-file.js'
 import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { envelopeShape } from '#core/dsse.js'
-import { canonicalJson, parseJson } from '#core/encoding/json.js'
+import { canonicalJson } from '#core/encoding/json.js'
 import { literal } from '#core/encoding/shape.js'
 import { formatTime } from '#core/time.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
@@ -31,7 +31,7 @@ const result: ResultKind = {
 /** The publisher's act: signs values as the next version of a line. */
 export async function runSign(args: SignArguments, io: Io): Promise<number> {
   await verifyResultPlace(args.out, result)
-  const values = referenceValuesShape(parseJson(await readInput(args.values, 'reference values')), 'referenceValues')
+  const values = await readDocument(args.values, referenceValuesShape, 'reference values')
   const { signingKey } = await loadOwnerKeys(args.keys)
   const issuedAt = io.now()
   const expiresAt = issuedAt + args.days * 86_400

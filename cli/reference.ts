@@ -7,7 +7,7 @@ import {
   verifyReference,
   verifyReferenceSeen,
 } from '#attest/reference/verify.js'
-import { readInput } from '#cli/input.js'
+import { readDocument, readInput } from '#cli/input.js'
 import { lineName } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import {
@@ -20,7 +20,7 @@ import {
 import { describeSign } from '#cli/reference-sign.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { fromUtf8 } from '#core/bytes/bytes.js'
-import { canonicalJson, parseJson } from '#core/encoding/json.js'
+import { canonicalJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
@@ -195,8 +195,7 @@ async function valuesOf(nameOrFile: string, args: DiffArguments, io: Io): Promis
   const input = /^[a-z0-9][a-z0-9._-]*$/.test(nameOrFile)
     ? await loadReference(args.folder ?? referenceFolder(), nameOrFile)
     : null
-  if (input === null)
-    return referenceValuesShape(parseJson(await readInput(nameOrFile, 'reference values')), nameOrFile)
+  if (input === null) return readDocument(nameOrFile, referenceValuesShape, 'reference values')
   if (args.trust === undefined)
     throw new Failure<ReferenceUsageCode>(
       'usage/reference-trust',

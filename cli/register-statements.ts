@@ -1,11 +1,11 @@
 import { join } from 'node:path'
-import { readInput } from '#cli/input.js'
+import { readDocument, readInput } from '#cli/input.js'
 import type { Io } from '#cli/output.js'
 import { type Composed, compose } from '#cli/owner-statements.js'
 import { policyName, policyText } from '#cli/policy-text.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import type { SigningKey } from '#core/crypto/sign.js'
-import { parseCanonicalJson, parseJson } from '#core/encoding/json.js'
+import { parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { manifestDigest, type VerifiedManifest } from '#core/sealed/manifest.js'
 import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
@@ -67,10 +67,7 @@ export async function readSealed(folder: string, owner: SigningKey): Promise<Sea
 
 async function chooseValues(args: RegisterArguments, trust: Trust): Promise<ReferenceValues> {
   if (args.referenceValues !== undefined)
-    return referenceValuesShape(
-      parseJson(await readInput(args.referenceValues, 'reference values')),
-      'reference values',
-    )
+    return readDocument(args.referenceValues, referenceValuesShape, 'reference values')
   const found = trust.runtimes.filter((one) => args.runtime === undefined || one.title === args.runtime)
   if (found.length === 1) return found[0]!.values
   const titles = trust.runtimes.map((one) => JSON.stringify(one.title)).join(', ') || 'none'
@@ -80,7 +77,7 @@ async function chooseValues(args: RegisterArguments, trust: Trust): Promise<Refe
 }
 
 async function readCallers(text: string): Promise<Callers> {
-  return text === 'any' ? 'any' : callersShape(parseJson(await readInput(text, 'callers')), 'callers')
+  return text === 'any' ? 'any' : readDocument(text, callersShape, 'list of callers')
 }
 
 /** The class that was fixed when the broker first saw this owner; null before. */

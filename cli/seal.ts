@@ -103,7 +103,7 @@ export async function run(args: SealArguments, io: Io): Promise<number> {
 
 export function describe(program: Command, io: Io): void {
   const licence = (text: string) => {
-    if (/^[A-Za-z0-9.+() :-]{1,200}$/.test(text)) return text
+    if (/^[A-Za-z0-9(][A-Za-z0-9.+() :-]{0,199}$/.test(text)) return text
     throw new InvalidArgumentError('expected an SPDX expression, such as Apache-2.0')
   }
   const engine = (text: string) => {

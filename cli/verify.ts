@@ -14,9 +14,11 @@ import {
   type UsageCode,
 } from '#cli/client-policy.js'
 import { documentIn, type JudgedFile, readJudgedBytes, receiveJudged, refuseJudged, typeOf } from '#cli/judged-file.js'
+import { isServiceUrl } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import * as receipt from '#cli/receipt.js'
 import { loadTrust } from '#cli/trust-store.js'
+import type { WordsCode } from '#cli/words.js'
 import { isBundleType } from '#client/any-bundle.js'
 import { displayModel, nodeFacts } from '#client/card.js'
 import { fetchNodeDocument } from '#client/node-client.js'
@@ -63,6 +65,10 @@ export async function run(args: VerifyArguments, io: Io): Promise<number> {
   readDemands(args)
   if (/^https?:\/\//.test(args.target)) {
     refuseEvidenceDemands(args)
+    if (!isServiceUrl(args.target))
+      throw new Failure<WordsCode>('usage/address', `${args.target} is no address of a node`, {
+        detail: { hint: 'it has a scheme, a host and perhaps a port, such as http://127.0.0.1:8790' },
+      })
     return runNode(args, io)
   }
   const file = await readJudgedBytes(args.target, 'document')

@@ -92,7 +92,7 @@ async function call(options: NodeAddress, path: string, init: RequestInit): Prom
     const signal = init.signal ? AbortSignal.any([timeout, init.signal]) : timeout
     response = await options.fetch(new URL(path, options.url), { ...init, signal, redirect: 'error' })
   } catch (cause) {
-    throw refuse('client/unreachable', `no answer from ${options.url}`, { cause })
+    throw refuse('client/unreachable', `no answer from ${options.url}`, { cause, hint: 'is a node running there?' })
   }
   // A fetch that is not the platform's may follow all the same.
   if (response.redirected || (response.status >= 300 && response.status < 400))
@@ -104,7 +104,10 @@ async function call(options: NodeAddress, path: string, init: RequestInit): Prom
 export async function fetchNodeDocument(options: NodeAddress, nonce: string | null): Promise<Json> {
   const query = nonce === null ? '' : `?nonce=${nonce}`
   const response = await call(options, `/.well-known/claviger/node${query}`, { method: 'GET' })
-  if (response.status !== 200) throw refuse('client/answer', `node document has status ${response.status}`)
+  if (response.status !== 200)
+    throw refuse('client/answer', `node document has status ${response.status}`, {
+      hint: 'is this the address of a node? a broker has another one',
+    })
   return parseJson(await readBounded(response, jsonSizeMax))
 }
 

@@ -163,7 +163,9 @@ export async function readSecretFile(path: string): Promise<Uint8Array> {
       )
     if ((stat.mode & 0o077) !== 0) {
       const mode = (stat.mode & 0o777).toString(8).padStart(4, '0')
-      throw new Failure<FileCode>('file/permissions', `${path} has mode ${mode}, expected 0600`)
+      throw new Failure<FileCode>('file/permissions', `${path} has mode ${mode}, expected 0600`, {
+        detail: { hint: `nobody else may read it: chmod 600 ${path}` },
+      })
     }
     if (stat.size > secretSizeMax) throw new Failure<FileCode>('file/size', `${path} has ${stat.size} bytes`)
     const bytes = secretBytes(stat.size)

@@ -2,6 +2,7 @@ import { toBase64Url, toHex } from '#core/bytes/bytes.js'
 import type { RecipientKey } from '#core/crypto/hpke.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { formatTime } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
 import type { Budget } from '#core/wire/budget.js'
 import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
@@ -209,7 +210,7 @@ export class Session {
     ports.report({
       kind: 'step',
       step: 'renewal',
-      text: `lease until ${grant.lease.expiresAt}, log entry ${grant.index}`,
+      text: `lease until ${formatTime(grant.lease.expiresAt)}, log entry ${grant.index}`,
     })
   }
 
@@ -221,7 +222,7 @@ export class Session {
     const envelope = await ports.broker.beat(lease.id, nonce)
     const beat = await verifyOwnBeat(envelope, lease, nonce, this.own, ports.now())
     this.#use.hold({ beat, envelope }, askedAtMs)
-    ports.report({ kind: 'step', step: 'beat', text: `beat from ${beat.at}` })
+    ports.report({ kind: 'step', step: 'beat', text: `beat from ${formatTime(beat.at)}` })
   }
 
   /** Evidence for anybody's nonce, that says who we are and nothing that the asker chose. nonce: base64url of 32 bytes */

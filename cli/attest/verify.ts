@@ -6,7 +6,7 @@ import type { AttestationResult } from '#attest/result.js'
 import { dateHint } from '#cli/attest/dates.js'
 import { type ExpectedBinding, envelopeOf, type FoundEvidence, findEvidence } from '#cli/attest/input.js'
 import { renderTrace } from '#cli/attest/render.js'
-import { readInput } from '#cli/input.js'
+import { readDocument, readInput } from '#cli/input.js'
 import { readJudgedBytes, refuseJudged } from '#cli/judged-file.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { runtimeFileShape } from '#cli/reference-values.js'
@@ -136,7 +136,7 @@ async function readValues(args: AttestVerifyArguments, io: Io): Promise<Values> 
 
 /** What evidence of one of our nodes binds, as its node document has it. @throws input/..., json/..., shape/... */
 async function readBinding(path: string | undefined): Promise<Binding | null> {
-  return path === undefined ? null : bindingShape(parseJson(await readInput(path, 'binding')), 'binding')
+  return path === undefined ? null : readDocument(path, bindingShape, 'binding')
 }
 
 async function readAnchors(args: AttestVerifyArguments, values: Values, io: Io): Promise<Anchors> {

@@ -41,7 +41,9 @@ function parseIdentity(file: Uint8Array): string {
     .filter((line) => line !== '' && !line.startsWith('#'))
   const [identity] = lines
   if (identity === undefined || lines.length !== 1 || !identityLine.test(identity)) {
-    throw new Failure<KeysCode>('keys/form', 'not a file with one age X25519 identity')
+    throw new Failure<KeysCode>('keys/form', 'not a file with one age X25519 identity', {
+      detail: { hint: 'recovery-identity.txt is such a file, which ./claviger keys new makes' },
+    })
   }
   return identity
 }

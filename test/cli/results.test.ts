@@ -82,6 +82,11 @@ describe('whatever the command', () => {
     [['no-such'], "unknown command 'no-such'", 'usage/command-unknown'],
     [['keys'], 'a command is missing', 'usage/command-missing'],
     [['model', 'fetch', 'more'], 'too many arguments', 'usage/argument-unknown'],
+    [
+      ['verify', 'http://127.0.0.1:9/x', '--trust', 'x'],
+      'http://127.0.0.1:9/x is no address of a node',
+      'usage/address',
+    ],
     [['bundle', 'x'], 'expected the index of an entry', 'usage/words'],
   ])('%j is refused as typed, in JSON too', async (words, message, code) => {
     const plain = await typed(...words)
@@ -117,6 +122,35 @@ describe('whatever the command', () => {
       const { code, out, err } = await typed(...words)
       expect([code, err.includes('(token/form)')]).toEqual([1, true])
       expect(out + err).not.toContain(secret.slice(0, 16))
+    }
+  })
+
+  test('a document that is none is named', async () => {
+    const none = at('none.json')
+    await writeFile(none, '[1,')
+    const lines = [
+      ['reference', 'diff', none, none],
+      [
+        'reference',
+        'sign',
+        '--keys',
+        at('keys'),
+        '--values',
+        none,
+        '--name',
+        'n',
+        '--set-version',
+        '1',
+        '--title',
+        't',
+        '--out',
+        at('set'),
+      ],
+      ['init', '--broker', away, '--out', at('t.json'), '--runtime', none],
+    ]
+    for (const words of lines) {
+      const { code, err } = await typed(...words)
+      expect([code, err]).toEqual([1, expect.stringMatching(/^error: .*none\.json holds no /)])
     }
   })
 

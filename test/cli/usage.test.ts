@@ -131,6 +131,9 @@ describe('an option that cannot be meant', () => {
   test.each<readonly [string, readonly string[], string]>([
     ['--broker', ['init', '--broker', 'nonsense', '--out', '/nowhere'], 'https://broker.example'],
     ['--broker', ['init', '--broker', 'file:///etc', '--out', '/nowhere'], 'https://broker.example'],
+    ['--broker', ['init', '--broker', 'http://127.0.0.1:9/x', '--out', '/nowhere'], 'https://broker.example'],
+    ['--broker', ['init', '--broker', 'https://me:secret@127.0.0.1', '--out', '/nowhere'], 'https://broker.example'],
+    ['--node', ['proxy', '--node', 'http://127.0.0.1:9/?a', '--trust', '/nowhere'], 'http://127.0.0.1:8790'],
     ['--broker-key', [...init, '--broker-key', 'zz'], '43 characters'],
     ['--owner', [...init, '--owner', 'Acme=keys'], 'acme=./keys'],
     ['--name', [...init, '--name', 'A B'], 'acme-1'],
@@ -180,5 +183,6 @@ describe('an option that cannot be meant', () => {
     expect([code, out]).toEqual([2, ''])
     expect(err).toContain(`option '${option}`)
     expect(err).toContain(example)
+    expect(err).not.toContain('secret')
   })
 })
