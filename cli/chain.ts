@@ -50,6 +50,8 @@ export interface Chain {
   readonly trustPath: string
   readonly sealedPath: string
   readonly model: string
+  /** Another node at this port, in the place of one that ended. */
+  reopenNode(port: number): Promise<RunningNode>
   close(): Promise<void>
 }
 
@@ -287,12 +289,20 @@ async function openParts(options: ChainOptions): Promise<Chain> {
   try {
     await trustAndRegister(options, stack, attester)
     const node = await openNode(options, stack, attester)
+    let latest = Promise.resolve(node)
+    let isClosing = false
+    const reopenNode = async (port: number) => {
+      if (isClosing) throw new Failure<ChainCode>('chain/closing', 'the chain is closing')
+      latest = openNode({ ...options, nodePort: port }, stack, attester)
+      return latest
+    }
     const close = async () => {
-      await node.close()
+      isClosing = true
+      await latest.then((one) => one.close()).catch(() => undefined) // one that did not start has nothing to close
       await stack.close()
     }
     const model = `${ownerAlias}/${options.modelName}`
-    return { stack, node, attester, trustPath: at.trust, sealedPath: at.sealed, model, close }
+    return { stack, node, attester, trustPath: at.trust, sealedPath: at.sealed, model, reopenNode, close }
   } catch (error) {
     await stack.close()
     throw error

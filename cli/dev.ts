@@ -2,9 +2,10 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { openChain } from '#cli/chain.js'
 import { speechPath } from '#cli/demo.js'
+import { keepNode } from '#cli/keep-node.js'
 import { bringModel } from '#cli/model.js'
 import { wholeNumber } from '#cli/option-values.js'
-import { exitCodes, type Io, paint, printable, shellWord } from '#cli/output.js'
+import { exitCodes, type Io, paint, reportError, shellWord } from '#cli/output.js'
 import { stateFolder } from '#cli/places.js'
 import { stopSignal } from '#cli/signals.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
@@ -50,16 +51,16 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
       `node                   ${node.url} (NOT HARDWARE)\n` +
       `witness                ${stack.witnessVkey}\n` +
       `trust file             ${trustPath}\n` +
-      `storage                ${stack.durability}\n\nTry: (in another terminal)\n` +
+      `storage                ${stack.durability}\n\nTry:\n` +
       `  ./claviger verify ${node.url} --trust ${trust} --dangerous-allow-simulated\n` +
       `  ./claviger proxy --node ${node.url} --trust ${trust} --model ${model} --receipts receipts --dangerous-allow-simulated &\n` +
-      `  ${question(node.session.metadata, model)}   # through that proxy\n`,
+      `  ${question(node.session.metadata, model)}   # through that proxy\n` +
+      `in another terminal; this one keeps running until Ctrl-C\n`,
   )
-  const ended = await Promise.race([(stopped ?? stopSignal()).then(() => null), node.ended])
+  const kept = keepNode(node, chain.reopenNode, (next) => void io.stderr(`the node runs again: ${next.url}\n`))
+  const reason = await Promise.race([(stopped ?? stopSignal()).then(() => null), kept])
   await chain.close()
-  if (ended === null) return exitCodes.ok
-  io.stderr(`node ended: ${printable(ended.message)} (${ended.code})\n`)
-  return exitCodes.failure
+  return reason === null ? exitCodes.ok : reportError(io, reason)
 }
 
 export function describe(program: Command, io: Io): void {

@@ -2,7 +2,7 @@ import { Failure } from '#core/failure.js'
 import { runProgram } from '#host/process.js'
 
 /** Failures of putting the chain together. */
-export type ChainCode = 'chain/step'
+export type ChainCode = 'chain/step' | 'chain/closing'
 
 /**
  * A command of the owner has run, as a process that held what only owners hold (weights, model keys, age identities, which

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
 import { readDocument } from '#cli/input.js'
+import { keepNode } from '#cli/keep-node.js'
 import { brokerUrl, listenAddress, modelName, parseListen, thumbprintText, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, printable, reportError } from '#cli/output.js'
 import { stopSignal } from '#cli/signals.js'
@@ -145,11 +146,6 @@ function announce(args: RunArguments, node: RunningNode, io: Io): void {
   io.stdout(`${node.url}\n`)
 }
 
-/** Starts again when keys or engine came to their end, and the broker is asked anew; never after a refusal. */
-const restartable = ['session/keyset-expired', 'session/engine']
-const restartsMax = 3
-const restartWindowMs = 10 * 60_000
-
 /**
  * Runs a node until it is stopped or its key use ends for good. Exit 0 when it was stopped, 3 when the broker denied.
  *
@@ -180,21 +176,13 @@ export async function run(
     isStopping = true
     return node.close()
   })
-  const restarts: number[] = []
-  for (;;) {
-    const reason = await node.ended
-    if (isStopping) return exitCodes.ok
-    const now = performance.now()
-    const recent = restarts.filter((at) => now - at < restartWindowMs)
-    if (!restartable.includes(reason.code) || recent.length >= restartsMax) return reportEnd(io, reason)
-    restarts.push(now)
-    try {
-      node = await startNode({ ...options, listen: { ...options.listen, port: Number(new URL(node.url).port) } })
-    } catch (error) {
-      return reportEnd(io, error)
-    }
-    started(node)
-  }
+  const startAgain = (port: number) => startNode({ ...options, listen: { ...options.listen, port } })
+  const reason = await keepNode(node, startAgain, (next) => {
+    node = next
+    started(next)
+    if (isStopping) void next.close()
+  })
+  return isStopping ? exitCodes.ok : reportEnd(io, reason)
 }
 
 export function describe(program: Command, io: Io): void {

@@ -72,8 +72,15 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const place = `${options.host}:${options.port}`
-      if (error.code === 'EADDRINUSE') reject(new Failure<ListenCode>('listen/in-use', `${place} is in use`))
-      else if (error.code === 'EACCES') reject(new Failure<ListenCode>('listen/denied', `${place} is not allowed`))
+      if (error.code === 'EADDRINUSE') {
+        const hint = 'stop what listens there, or choose another port'
+        reject(new Failure<ListenCode>('listen/in-use', `${place} is in use`, { detail: { hint } }))
+      } else if (error.code === 'EACCES')
+        reject(
+          new Failure<ListenCode>('listen/denied', `${place} is not allowed`, {
+            detail: { hint: 'choose a port from 1024 on' },
+          }),
+        )
       else reject(new Failure<ListenCode>('listen/address', `${place} cannot be listened on`, { cause: error }))
     })
     server.listen(options.port, options.host, () => resolve())

@@ -273,6 +273,20 @@ describe('npm start, killed', () => {
     expect(second.out()).toContain('(chain/in-use)')
     expect(isAlive(first.child.pid!)).toBe(true)
 
+    // Its engine alone: the node starts again, with new keys, at its address.
+    const node = /^node +(\S+)/m.exec(first.out())![1]!
+    const isReady = () =>
+      fetch(new URL('/v2/health/ready', node)).then(
+        (answer) => answer.status === 200,
+        () => false,
+      )
+    process.kill(
+      children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('/engine/child.js'))!,
+      'SIGKILL',
+    )
+    await until(() => first.out().includes('the node runs again'))
+    expect(await isReady()).toBe(true)
+
     first.child.kill('SIGKILL')
     await ended(first.child)
     const third = await start()

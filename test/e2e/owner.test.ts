@@ -97,7 +97,7 @@ describe('an owner of a model that runs', () => {
   test('lists callers, who alone are answered from then on, until they are taken off', async () => {
     const model = { ...args, model: 'matmul' }
     const out = join(one.folder, 'shop.credential')
-    const add = (more: { close?: boolean; dryRun?: boolean } = {}) =>
+    const add = (more: { close?: boolean; dryRun?: boolean; out?: string } = {}) =>
       said((io) => caller.runAdd('shop', { ...model, out, days: 30, ...more }, io))
     expect(await said((io) => caller.runList(model, io))).toEqual({ callers: 'any' })
     expect(await codeOfPromise(add())).toBe('caller/open')
@@ -105,7 +105,8 @@ describe('an owner of a model that runs', () => {
     expect(await stat(out).catch(() => null)).toBeNull()
     expect(await add({ close: true })).toMatchObject({ kind: 'registration', caller: 'shop', credential: out })
     expect((await stat(out)).mode & 0o777).toBe(0o600)
-    expect(await codeOfPromise(add())).toBe('caller/exists')
+    expect(await codeOfPromise(add())).toBe('file/exists')
+    expect(await codeOfPromise(add({ out: join(one.folder, 'shop-again.credential') }))).toBe('caller/exists')
     expect((await said((io) => caller.runList(model, io))).callers).toMatchObject([{ id: 'shop' }])
 
     const credential = (await readFile(out, 'utf8')).trim()
