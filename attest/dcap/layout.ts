@@ -6,6 +6,8 @@
  * source  Intel SGX ECDSA QuoteLibReference DCAP API, "Quote Format"; Intel TDX DCAP Quoting Library API, appendix A,
  *         "Quote Format"; Intel SGX PCK Certificate and CRL Profile, "PCK Certificate"
  */
+import { fromHex } from '#core/bytes/bytes.js'
+import type { OidArc } from '#core/encoding/der.js'
 
 /** Sizes in bytes. */
 export const headerSize = 48
@@ -58,8 +60,9 @@ export type SgxField = keyof typeof sgxField
 /** Bits of the flags of an enclave's attributes. */
 export const sgxFlag = { init: 0, debug: 1, mode64Bit: 2, provisionKey: 4, einitTokenKey: 5, kss: 7 } as const
 
-/** Extensions of a PCK certificate. */
+/** Extensions of a PCK certificate: the identifier that all are below. */
 const sgx = '1.2.840.113741.1.13.1'
+export const sgxArc: OidArc = { contents: fromHex('2a864886f84d010d01'), dotted: sgx }
 export const pckOid = {
   extension: sgx,
   ppid: `${sgx}.1`,
@@ -69,9 +72,9 @@ export const pckOid = {
   pceId: `${sgx}.3`,
   fmspc: `${sgx}.4`,
 } as const
-/** The security version of one component, 1 to 16. */
-export const componentOid = (number: number): string => `${sgx}.2.${number}`
 export const componentCount = 16
+/** The security versions of the components, from 1 to 16. */
+export const componentOids = Array.from({ length: componentCount }, (_, i) => `${sgx}.2.${i + 1}`)
 
 export const certificateNames = {
   pck: ['Intel SGX PCK Certificate'],

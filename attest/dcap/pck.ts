@@ -1,5 +1,5 @@
 import type { DcapCode } from '#attest/dcap/codes.js'
-import { componentCount, componentOid, pckOid } from '#attest/dcap/layout.js'
+import { componentOids, pckOid, sgxArc } from '#attest/dcap/layout.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
 import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
@@ -42,7 +42,7 @@ export function readPck(certificate: Certificate): Pck {
     const svn = (oid: string, max: number) => derInteger(take(tcb, oid, derTag.integer), max, oid)
     return {
       ppid: octets(members, pckOid.ppid, 16),
-      components: Array.from({ length: componentCount }, (_, i) => svn(componentOid(i + 1), 255)),
+      components: componentOids.map((oid) => svn(oid, 255)),
       pceSvn: svn(pckOid.pceSvn, 65_535),
       cpuSvn: octets(tcb, pckOid.cpuSvn, 16),
       pceId: octets(members, pckOid.pceId, 2),
@@ -54,10 +54,10 @@ export function readPck(certificate: Certificate): Pck {
 /** A sequence of (OID, value), none twice. Members that are not read here may be of any type. */
 function readPairs(sequence: Der): ReadonlyMap<string, Der> {
   const out = new Map<string, Der>()
-  const reader = new DerReader(sequence.body)
+  const reader = sequence.reader()
   while (!reader.done) {
-    const pair = new DerReader(reader.next(derTag.sequence, 'SGX extension member').body)
-    const oid = derOid(pair.next(derTag.oid, 'SGX extension id'), 'SGX extension id')
+    const pair = reader.next(derTag.sequence, 'SGX extension member').reader()
+    const oid = derOid(pair.next(derTag.oid, 'SGX extension id'), 'SGX extension id', sgxArc)
     const value = pair.next(pair.tag ?? 0, oid)
     pair.end(oid)
     if (out.has(oid)) throw refuse(`PCK certificate has ${oid} twice`)

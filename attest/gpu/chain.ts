@@ -12,7 +12,7 @@ import {
 import { nvidiaRoots } from '#attest/gpu/roots.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
-import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
+import { type Der, type DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Certificate, commonName, nameText, parseCertificate, withCode } from '#core/x509/certificate.js'
@@ -148,7 +148,7 @@ function readChip(
 
 /** A byte for the kind of device, then its PDI. */
 function readPdi(brom: Certificate, kind: DeviceKind): string {
-  const serial = nameText(brom.subject, '2.5.4.5', 'serial number') ?? ''
+  const serial = nameText(brom.subject, 'serialNumber', 'serial number') ?? ''
   if (!/^[0-9A-F]{18}$/.test(serial) || serial.slice(0, 2) !== serialType[kind])
     throw refuse('gpu/device-name', `serial number of the BROM certificate is not that of a ${kind}`)
   return serial.slice(2).toLowerCase()
@@ -160,7 +160,7 @@ function readFwid(leaf: Certificate, architecture: Architecture): Uint8Array {
   const extension = leaf.extensions.get(oid)
   if (!extension) throw refuse('gpu/certificate', `firmware certificate has no extension ${oid}`)
   return withCode<GpuCode, Uint8Array>('gpu/certificate', 'digest of the firmware', () => {
-    const reader = new DerReader(parseDer(extension.value, derTag.sequence, 'firmware id').body)
+    const reader = parseDer(extension.value, derTag.sequence, 'firmware id').reader()
     return architecture === 'BLACKWELL' ? readTcbInfo(reader) : readCompositeId(reader)
   })
 }
@@ -187,11 +187,11 @@ function readTcbInfo(reader: DerReader): Uint8Array {
     if (member.tag === 0xa6) fwids = member
   }
   if (!fwids) throw refuse('gpu/certificate', 'firmware id holds no digests')
-  return readDigest(new DerReader(fwids.body).next(derTag.sequence, 'FWID'))
+  return readDigest(fwids.reader().next(derTag.sequence, 'FWID'))
 }
 
 function readDigest(sequence: Der): Uint8Array {
-  const reader = new DerReader(sequence.body)
+  const reader = sequence.reader()
   const algorithm = derOid(reader.next(derTag.oid, 'hash'), 'hash')
   const { body } = reader.next(derTag.octetString, 'digest')
   reader.end('FWID')

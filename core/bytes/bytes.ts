@@ -1,4 +1,5 @@
 /** What belongs in core/bytes: reading, writing, spelling and comparing bytes with bounds. Knows no format. */
+import { base64 } from '#base64'
 import { Failure } from '#core/failure.js'
 
 /** Failures of reading and spelling bytes. */
@@ -68,39 +69,29 @@ export function toHex(bytes: Uint8Array): string {
   return decoder.decode(codes)
 }
 
+/** What the character of a code stands for as a digit of lowercase hex; -1 for one that is none. */
+const hexDigits = new Int8Array(128).fill(-1)
+for (let i = 0; i < 16; i++) hexDigits[hexCodes[i]!] = i
+
 /** Bytes of lowercase hex; `size` fixes the length. @throws bytes/hex */
 export function fromHex(text: string, size?: number): Uint8Array {
-  if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) {
-    throw new Failure<BytesCode>('bytes/hex', 'text is not lowercase hex')
+  const out = new Uint8Array(text.length >> 1)
+  let wrong = text.length & 1 ? -1 : 0
+  for (let i = 0; i < out.length; i++) {
+    const [high, low] = [text.charCodeAt(2 * i), text.charCodeAt(2 * i + 1)]
+    const byte = ((hexDigits[high] ?? -1) << 4) | (hexDigits[low] ?? -1)
+    wrong |= byte // a negative number stays one
+    out[i] = byte
   }
-  if (size !== undefined && text.length !== size * 2) {
-    throw new Failure<BytesCode>('bytes/hex', `hex has ${text.length / 2} bytes, expected ${size}`)
-  }
-  const out = new Uint8Array(text.length / 2)
-  for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(text.slice(i * 2, i * 2 + 2), 16)
+  if (wrong < 0) throw new Failure<BytesCode>('bytes/hex', 'text is not lowercase hex')
+  if (size !== undefined && out.length !== size)
+    throw new Failure<BytesCode>('bytes/hex', `hex has ${out.length} bytes, expected ${size}`)
   return out
 }
 
-/** The character codes of base64's alphabet, in the order of what they stand for. */
-const base64Codes = encoder.encode('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
-/** The six bits that a byte of base64 stands for; all bits for one that is none. */
-const base64Bits = new Int32Array(256).fill(-1)
-for (let i = 0; i < 64; i++) base64Bits[base64Codes[i]!] = i
-
 /** Padded standard base64 (RFC 4648, "Base 64 Encoding"). */
 export function toBase64(bytes: Uint8Array): string {
-  const codes = new Uint8Array(Math.ceil(bytes.length / 3) * 4)
-  let to = 0
-  for (let from = 0; from < bytes.length; from += 3) {
-    const [b0, b1, b2] = [bytes[from]!, bytes[from + 1] ?? 0, bytes[from + 2] ?? 0]
-    codes[to++] = base64Codes[b0 >> 2]!
-    codes[to++] = base64Codes[((b0 & 3) << 4) | (b1 >> 4)]!
-    codes[to++] = base64Codes[((b1 & 15) << 2) | (b2 >> 6)]!
-    codes[to++] = base64Codes[b2 & 63]!
-  }
-  const padding = (3 - (bytes.length % 3)) % 3
-  codes.fill(0x3d, codes.length - padding)
-  return decoder.decode(codes)
+  return base64.encode(bytes)
 }
 
 /**
@@ -108,30 +99,11 @@ export function toBase64(bytes: Uint8Array): string {
  * and missing padding. @throws bytes/base64
  */
 export function fromBase64(text: string, size?: number): Uint8Array {
-  const refuse = (message: string) => new Failure<BytesCode>('bytes/base64', message)
-  const bytes = encoder.encode(text) // other characters than those of base64 become bytes that are none of it
-  if (bytes.length % 4 !== 0) throw refuse('base64 is not canonical: its length is no multiple of 4')
-  const padding = bytes.at(-1) !== 0x3d ? 0 : bytes.at(-2) !== 0x3d ? 1 : 2
-  // Padding stands for zero bits.
-  for (let i = 1; i <= padding; i++) bytes[bytes.length - i] = base64Codes[0]!
-  const out = new Uint8Array((bytes.length / 4) * 3 - padding)
-  const table = base64Bits
-  let wrong = 0
-  let word = 0
-  let to = 0
-  for (let from = 0; from < bytes.length; from += 4) {
-    const [first, second] = [table[bytes[from]!]!, table[bytes[from + 1]!]!]
-    word = (first << 18) | (second << 12) | (table[bytes[from + 2]!]! << 6) | table[bytes[from + 3]!]!
-    wrong |= word // a negative number stays one
-    out[to++] = word >> 16
-    out[to++] = word >> 8 // beyond the end, where the padding is: not written
-    out[to++] = word
-  }
-  if (wrong < 0) throw refuse('text is not base64')
-  if ((word & ((1 << (8 * padding)) - 1)) !== 0)
-    throw refuse('base64 is not canonical: bits before the padding are set')
-  if (size !== undefined && out.length !== size) throw refuse(`base64 has ${out.length} bytes, expected ${size}`)
-  return out
+  const bytes = base64.decode(text)
+  if (bytes === null) throw new Failure<BytesCode>('bytes/base64', 'text is not canonical base64')
+  if (size !== undefined && bytes.length !== size)
+    throw new Failure<BytesCode>('bytes/base64', `base64 has ${bytes.length} bytes, expected ${size}`)
+  return bytes
 }
 
 /** Unpadded base64url (RFC 4648, "Base 64 Encoding with URL and Filename Safe Alphabet"). */

@@ -1,5 +1,6 @@
 import { toHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
+import { timeOf, type UnixSeconds } from '#core/time.js'
 
 /** Failures of reading DER. */
 export type DerCode = 'der/truncated' | 'der/trailing' | 'der/tag' | 'der/length' | 'der/value'
@@ -21,7 +22,7 @@ export const derTag = {
   set: 0x31,
 } as const
 
-/** One value: its contents, and all of its bytes as they were signed. Both are views, made when asked for. */
+/** One value: its contents, and all of its bytes as they were signed. Views are made when asked for: they are dear. */
 export class Der {
   readonly tag: number
   readonly #bytes: Uint8Array
@@ -37,12 +38,48 @@ export class Der {
     this.#end = end
   }
 
+  /** How many bytes the contents have. */
+  get size(): number {
+    return this.#end - this.#from
+  }
+
+  /** A byte of the contents; undefined behind their end. */
+  byte(at: number): number | undefined {
+    const index = this.#from + at
+    return index < this.#end ? this.#bytes[index] : undefined
+  }
+
   get body(): Uint8Array {
     return this.#bytes.subarray(this.#from, this.#end)
   }
 
+  /** The contents from this byte on. */
+  bodyFrom(at: number): Uint8Array {
+    return this.#bytes.subarray(this.#from + at, this.#end)
+  }
+
   get whole(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end)
+  }
+
+  /** Whether the contents begin with these bytes. */
+  beginsWith(bytes: Uint8Array): boolean {
+    if (this.size < bytes.length) return false
+    for (let i = 0; i < bytes.length; i++) if (this.#bytes[this.#from + i] !== bytes[i]) return false
+    return true
+  }
+
+  /** Whether it is spelled as the other one, tag and length included. */
+  isSame(other: Der): boolean {
+    const size = this.#end - this.#start
+    if (size !== other.#end - other.#start) return false
+    for (let i = 0; i < size; i++) if (this.#bytes[this.#start + i] !== other.#bytes[other.#start + i]) return false
+    return true
+  }
+
+  /** Reads the values that the contents are made of. */
+  reader(): DerReader {
+    return new DerReader(this.#bytes, this.#from, this.#end)
   }
 }
 
@@ -60,19 +97,27 @@ function refuse(code: DerCode, message: string): Failure<DerCode> {
  */
 export class DerReader {
   readonly #bytes: Uint8Array
-  #at = 0
+  readonly #end: number
+  #at: number
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, from = 0, end = bytes.length) {
     this.#bytes = bytes
+    this.#end = end
+    this.#at = from
   }
 
   get done(): boolean {
-    return this.#at === this.#bytes.length
+    return this.#at === this.#end
   }
 
   /** The tag of the next value, or undefined at the end. */
   get tag(): number | undefined {
-    return this.#bytes[this.#at]
+    return this.#byte(this.#at)
+  }
+
+  /** Invariant: nothing behind the end is looked at, though the bytes go on there. */
+  #byte(at: number): number | undefined {
+    return at < this.#end ? this.#bytes[at] : undefined
   }
 
   next(wanted: number, what: string): Der {
@@ -80,26 +125,26 @@ export class DerReader {
     if (tag === undefined) throw refuse('der/truncated', `${what} is missing`)
     if (tag !== wanted) throw refuse('der/tag', `${what} has tag ${tag}, expected ${wanted}`)
     const start = this.#at
-    const { size, from } = this.#length(what)
-    if (size > this.#bytes.length - from) throw refuse('der/truncated', `${what} is cut off`)
+    const first = this.#byte(start + 1)
+    if (first === undefined) throw refuse('der/truncated', `${what} is cut off`)
+    const count = first < 0x80 ? 0 : first & 0x7f
+    const size = first < 0x80 ? first : this.#longSize(start + 2, count, what)
+    const from = start + 2 + count
+    if (size > this.#end - from) throw refuse('der/truncated', `${what} is cut off`)
     this.#at = from + size
     return new Der(tag, this.#bytes, start, from, this.#at)
   }
 
-  #length(what: string): { size: number; from: number } {
-    const first = this.#bytes[this.#at + 1]
-    if (first === undefined) throw refuse('der/truncated', `${what} is cut off`)
-    if (first < 0x80) return { size: first, from: this.#at + 2 }
-    const count = first & 0x7f
+  #longSize(at: number, count: number, what: string): number {
     if (count === 0 || count > 4) throw refuse('der/length', `${what} has a length of ${count} bytes, expected 1 to 4`)
     let size = 0
     for (let i = 0; i < count; i++) {
-      const byte = this.#bytes[this.#at + 2 + i]
+      const byte = this.#byte(at + i)
       if (byte === undefined) throw refuse('der/truncated', `${what} is cut off`)
       size = size * 256 + byte
     }
     if (size < 0x80 || size < 256 ** (count - 1)) throw refuse('der/length', `${what} has a length that is not minimal`)
-    return { size, from: this.#at + 2 + count }
+    return size
   }
 
   /** The next value when it has this tag; undefined, and nothing read, when not. */
@@ -112,71 +157,102 @@ export class DerReader {
   }
 }
 
-/** The one value that the bytes spell. @throws der/trailing and all of DerReader */
-export function parseDer(bytes: Uint8Array, tag: number, what: string): Der {
-  const reader = new DerReader(bytes)
+/** The one value that the bytes, or the contents of another value, spell. @throws der/trailing and all of DerReader */
+export function parseDer(bytes: Uint8Array | Der, tag: number, what: string): Der {
+  const reader = bytes instanceof Der ? bytes.reader() : new DerReader(bytes)
   const value = reader.next(tag, what)
   reader.end(what)
   return value
 }
 
+/** How many bytes of an INTEGER that is not negative are its sign: none or one. @throws der/value */
+function signSize(value: Der, what: string): 0 | 1 {
+  const first = value.byte(0)
+  if (first === undefined || first & 0x80) throw refuse('der/value', `${what} is negative or empty`)
+  if (first !== 0 || value.size === 1) return 0
+  if (!(value.byte(1)! & 0x80)) throw refuse('der/value', `${what} is an integer with needless zeros`)
+  return 1
+}
+
 /** The magnitude of an INTEGER that is not negative, without sign byte; zero is one zero byte. @throws der/value */
 export function derUnsigned(value: Der, what: string): Uint8Array {
-  const body = value.body
-  const padded = body.length > 1 && body[0] === 0
-  if (body.length === 0 || body[0]! & 0x80) throw refuse('der/value', `${what} is negative or empty`)
-  if (padded && !(body[1]! & 0x80)) throw refuse('der/value', `${what} is an integer with needless zeros`)
-  return padded ? body.subarray(1) : body
+  return value.bodyFrom(signSize(value, what))
 }
 
 /** An INTEGER from 0 to `max` (at most 2^32 - 1). @throws der/value */
 export function derInteger(value: Der, max: number, what: string): number {
-  const magnitude = derUnsigned(value, what)
   let number = 0
-  for (const byte of magnitude.subarray(0, 5)) number = number * 256 + byte
-  if (magnitude.length > 4 || number > max) throw refuse('der/value', `${what} is more than ${max}`)
+  const from = signSize(value, what)
+  for (let i = from; i < value.size && i < from + 5; i++) number = number * 256 + value.byte(i)!
+  if (value.size - from > 4 || number > max) throw refuse('der/value', `${what} is more than ${max}`)
   return number
 }
 
 /** @throws der/value for anything but the two spellings of DER */
 export function derBoolean(value: Der, what: string): boolean {
-  const byte = value.body[0]
-  if (value.body.length !== 1 || (byte !== 0 && byte !== 0xff)) throw refuse('der/value', `${what} is no boolean`)
+  const byte = value.byte(0)
+  if (value.size !== 1 || (byte !== 0 && byte !== 0xff)) throw refuse('der/value', `${what} is no boolean`)
   return byte === 0xff
 }
 
-/** The dotted form of an OBJECT IDENTIFIER of at most 64 bytes. @throws der/value */
-export function derOid(value: Der, what: string): string {
-  const body = value.body
-  if (body.length === 0 || body.length > 64 || body[body.length - 1]! & 0x80)
+/** Hands over the arcs that an OBJECT IDENTIFIER of at most 64 bytes spells from the byte `from` on. */
+function readArcs(value: Der, from: number, what: string, take: (arc: number) => void): void {
+  const { size } = value
+  if (size === 0 || size > 64 || value.byte(size - 1)! & 0x80)
     throw refuse('der/value', `${what} is no object identifier`)
-  let out = ''
   let arc = 0
   let fresh = true
-  for (const byte of body) {
+  for (let i = from; i < size; i++) {
+    const byte = value.byte(i)!
     if (fresh && byte === 0x80) throw refuse('der/value', `${what} has an arc that is not minimal`)
     arc = arc * 128 + (byte & 0x7f)
     if (arc > Number.MAX_SAFE_INTEGER) throw refuse('der/value', `${what} has an arc beyond 2^53`)
     fresh = !(byte & 0x80)
     if (!fresh) continue
-    if (out === '') {
-      const head = Math.min(2, Math.floor(arc / 40))
-      out = `${head}.${arc - head * 40}`
-    } else out += `.${arc}`
+    take(arc)
     arc = 0
   }
+}
+
+/** An identifier below which many are: its contents, and its dotted form. */
+export interface OidArc {
+  readonly contents: Uint8Array
+  readonly dotted: string
+}
+
+/**
+ * The dotted form of an OBJECT IDENTIFIER of at most 64 bytes.
+ *
+ * above   an identifier that this one may be below: its text is not written anew
+ * throws  der/value
+ */
+export function derOid(value: Der, what: string, above?: OidArc): string {
+  const isBelow = above !== undefined && value.beginsWith(above.contents)
+  let out = isBelow ? above.dotted : ''
+  readArcs(value, isBelow ? above.contents.length : 0, what, (arc) => {
+    // The first two arcs are spelled as one number.
+    const head = Math.min(2, Math.floor(arc / 40))
+    out += out === '' ? `${head}.${arc - head * 40}` : `.${arc}`
+  })
   return out
+}
+
+/** Whether an OBJECT IDENTIFIER is the one with these contents; what is none is refused. @throws der/value */
+export function derOidIs(value: Der, contents: Uint8Array, what: string): boolean {
+  if (value.size === contents.length && value.beginsWith(contents)) return true
+  readArcs(value, 0, what, () => undefined)
+  return false
 }
 
 /** The bits of a BIT STRING, and how many of the last byte are none. @throws der/value */
 export function derBits(value: Der, what: string): { readonly bytes: Uint8Array; readonly unused: number } {
-  const unused = value.body[0]
-  const bytes = value.body.subarray(1)
-  if (unused === undefined || unused > 7 || (bytes.length === 0 && unused !== 0))
+  const unused = value.byte(0)
+  const { size } = value
+  if (unused === undefined || unused > 7 || (size === 1 && unused !== 0))
     throw refuse('der/value', `${what} is no bit string`)
-  if (bytes.length > 0 && bytes[bytes.length - 1]! & ((1 << unused) - 1))
+  if (size > 1 && value.byte(size - 1)! & ((1 << unused) - 1))
     throw refuse('der/value', `${what} sets bits that it does not use`)
-  return { bytes, unused }
+  return { bytes: value.bodyFrom(1), unused }
 }
 
 /** The bytes of a BIT STRING of whole bytes. @throws der/value */
@@ -188,11 +264,14 @@ export function derBitBytes(value: Der, what: string): Uint8Array {
 
 /** The text of a string of at most 1,024 bytes that holds printable ASCII only. @throws der/value */
 export function derAscii(value: Der, what: string): string {
-  if (value.body.length > 1024) throw refuse('der/value', `${what} has ${value.body.length} characters, at most 1024`)
-  for (const byte of value.body) {
+  if (value.size > 1024) throw refuse('der/value', `${what} has ${value.size} characters, at most 1024`)
+  let text = ''
+  for (let i = 0; i < value.size; i++) {
+    const byte = value.byte(i)!
     if (byte < 0x20 || byte > 0x7e) throw refuse('der/value', `${what} holds byte ${toHex(new Uint8Array([byte]))}`)
+    text += String.fromCharCode(byte)
   }
-  return String.fromCharCode(...value.body)
+  return text
 }
 
 /**
@@ -202,28 +281,22 @@ export function derAscii(value: Der, what: string): string {
  * throws  der/value
  * source  RFC 5280, "UTCTime", "GeneralizedTime": Zulu, with seconds, without fractions; UTCTime up to 2049
  */
-export function readDerTime(reader: DerReader, what: string, form: 'profile' | 'any' = 'profile'): number {
+export function readDerTime(reader: DerReader, what: string, form: 'profile' | 'any' = 'profile'): UnixSeconds {
   const short = reader.tag === derTag.utcTime
-  const { body } = reader.next(short ? derTag.utcTime : derTag.generalizedTime, what)
+  const time = reader.next(short ? derTag.utcTime : derTag.generalizedTime, what)
   // A CRL has one in every entry, so the digits are read where they stand.
   const from = short ? 2 : 4
-  let wrong = body.length !== from + 11 || body[from + 10] !== 0x5a ? 1 : 0
+  let wrong = time.size !== from + 11 || time.byte(from + 10) !== 0x5a
   const two = (at: number): number => {
-    const [tens, ones] = [body[at]! - 0x30, body[at + 1]! - 0x30]
-    if (!(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9)) wrong = 1
+    const [tens, ones] = [time.byte(at)! - 0x30, time.byte(at + 1)! - 0x30]
+    if (!(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9)) wrong = true
     return tens * 10 + ones
   }
   const head = two(0)
   const year = short ? (head < 50 ? 2000 : 1900) + head : head * 100 + two(2)
-  const [month, day] = [two(from), two(from + 2)]
-  const [hour, minute, second] = [two(from + 4), two(from + 6), two(from + 8)]
-  if (wrong !== 0) throw refuse('der/value', `${what} is no time`)
-  const date = new Date(0)
-  date.setUTCFullYear(year, month - 1, day)
-  date.setUTCHours(hour, minute, second)
-  // Invariant: a day that does not exist is refused, not carried into the next month.
-  const exists = month >= 1 && month <= 12 && day >= 1 && date.getUTCMonth() === month - 1 && date.getUTCDate() === day
-  if (!exists || hour > 23 || minute > 59 || second > 59) throw refuse('der/value', `${what} is no date`)
+  const at = timeOf(year, two(from), two(from + 2), two(from + 4), two(from + 6), two(from + 8))
+  if (wrong) throw refuse('der/value', `${what} is no time`)
+  if (at === undefined) throw refuse('der/value', `${what} is no date`)
   if (!short && form === 'profile' && year < 2050) throw refuse('der/value', `${what} must be a UTCTime before 2050`)
-  return date.getTime() / 1000
+  return at
 }

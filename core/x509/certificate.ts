@@ -2,7 +2,7 @@
  * What belongs in core/x509: certificates, chains and CRLs as bytes and rules (RFC 5280). Which root is trusted, and
  * what a vendor's own extensions mean, belongs to the verifier of that vendor's evidence.
  */
-import { equal } from '#core/bytes/bytes.js'
+import { fromHex } from '#core/bytes/bytes.js'
 import type { SignatureAlgorithm } from '#core/crypto/backend.js'
 import { ecdsaDerToRaw } from '#core/crypto/ecdsa.js'
 import { verifySpkiSignature } from '#core/crypto/sign.js'
@@ -16,6 +16,7 @@ import {
   derBoolean,
   derInteger,
   derOid,
+  derOidIs,
   derTag,
   derUnsigned,
   parseDer,
@@ -80,7 +81,9 @@ export interface CertificateRules {
 
 const context = (number: number) => 0xa0 + number
 const extensionsMax = 64
-const oids = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15', commonName: '2.5.4.3' } as const
+const oids = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15' } as const
+/** Attributes of names, as the contents of their object identifiers. */
+const attributes = { commonName: fromHex('550403'), serialNumber: fromHex('550405') } as const
 
 /** Turns trouble with the encoding into the caller's own code; other failures and bugs pass. */
 export function withCode<Code extends string, T>(code: Code, what: string, read: () => T): T {
@@ -107,7 +110,7 @@ export function parseCertificate(der: Uint8Array, what = 'certificate', rules: C
   if (der.length > certificateSizeMax)
     throw new Failure<X509Code>('x509/size', `${what} has ${der.length} bytes, at most ${certificateSizeMax}`)
   return withCode<X509Code, Certificate>('x509/form', what, () => {
-    const outer = new DerReader(parseDer(der, derTag.sequence, 'certificate').body)
+    const outer = parseDer(der, derTag.sequence, 'certificate').reader()
     const tbs = outer.next(derTag.sequence, 'to-be-signed part')
     const identifier = outer.next(derTag.sequence, 'signature algorithm')
     const signature = derBitBytes(outer.next(derTag.bitString, 'signature'), 'signature')
@@ -122,14 +125,14 @@ function readTbs(
   what: string,
   rules: CertificateRules,
 ): Omit<Certificate, 'der' | 'tbs' | 'signature'> {
-  const reader = new DerReader(tbs.body)
+  const reader = tbs.reader()
   const version = reader.optional(context(0), 'version')
-  if (!version || derInteger(parseDer(version.body, derTag.integer, 'version'), 255, 'version') !== 2)
+  if (!version || derInteger(parseDer(version, derTag.integer, 'version'), 255, 'version') !== 2)
     throw new Failure<X509Code>('x509/version', `${what} is not of version 3`)
   const serial = derUnsigned(reader.next(derTag.integer, 'serial number'), 'serial number')
   const algorithm = sameAlgorithm(reader.next(derTag.sequence, 'signature algorithm'), outerIdentifier, what)
   const issuer = reader.next(derTag.sequence, 'issuer').whole
-  const validity = new DerReader(reader.next(derTag.sequence, 'validity').body)
+  const validity = reader.next(derTag.sequence, 'validity').reader()
   const notBefore = readDerTime(validity, 'not before', rules.times)
   const notAfter = readDerTime(validity, 'not after', rules.times)
   validity.end('validity')
@@ -137,7 +140,7 @@ function readTbs(
   const spki = reader.next(derTag.sequence, 'public key').whole
   const list = reader.optional(context(3), 'extensions')
   reader.end('to-be-signed part')
-  const extensions = list ? readExtensions(parseDer(list.body, derTag.sequence, 'extensions'), what, rules) : new Map()
+  const extensions = list ? readExtensions(parseDer(list, derTag.sequence, 'extensions'), what, rules) : new Map()
   const constraints = readBasicConstraints(extensions.get(oids.basicConstraints))
   const keyUsage = readKeyUsage(extensions.get(oids.keyUsage))
   return { serial, algorithm, issuer, notBefore, notAfter, subject, spki, extensions, keyUsage, ...constraints }
@@ -147,7 +150,7 @@ function readTbs(
 export function sameAlgorithm(inner: Der, outer: Der, what: string): SignatureAlgorithm {
   const algorithm = signatureAlgorithm(outer.whole)
   if (!algorithm) throw new Failure<X509Code>('x509/algorithm', `${what} has an unknown signature algorithm`)
-  if (!equal(inner.whole, outer.whole))
+  if (!inner.isSame(outer))
     throw new Failure<X509Code>('x509/algorithm', `${what} names two different signature algorithms`)
   return algorithm
 }
@@ -155,9 +158,9 @@ export function sameAlgorithm(inner: Der, outer: Der, what: string): SignatureAl
 /** The Extensions of a certificate or CRL, none twice. What a critical one means is the caller's to know. */
 export function readExtensionList(sequence: Der, what: string): ReadonlyMap<string, Extension> {
   const out = new Map<string, Extension>()
-  const reader = new DerReader(sequence.body)
+  const reader = sequence.reader()
   while (!reader.done) {
-    const one = new DerReader(reader.next(derTag.sequence, 'extension').body)
+    const one = reader.next(derTag.sequence, 'extension').reader()
     const oid = derOid(one.next(derTag.oid, 'extension id'), 'extension id')
     const flag = one.optional(derTag.boolean, 'critical')
     const critical = flag ? derBoolean(flag, 'critical') : false
@@ -183,7 +186,7 @@ function readExtensions(sequence: Der, what: string, rules: CertificateRules): R
 /** source: RFC 5280, "Basic Constraints" */
 function readBasicConstraints(extension: Extension | undefined): Pick<Certificate, 'isCa' | 'pathLengthMax'> {
   if (!extension) return { isCa: false, pathLengthMax: undefined }
-  const reader = new DerReader(parseDer(extension.value, derTag.sequence, 'basic constraints').body)
+  const reader = parseDer(extension.value, derTag.sequence, 'basic constraints').reader()
   const ca = reader.optional(derTag.boolean, 'basic constraints')
   const isCa = ca ? derBoolean(ca, 'basic constraints') : false
   const length = reader.optional(derTag.integer, 'path length')
@@ -204,19 +207,19 @@ function readKeyUsage(extension: Extension | undefined): KeyUsage | undefined {
 
 /** The single common name of a Name, or undefined. @throws x509/form */
 export function commonName(name: Uint8Array): string | undefined {
-  return nameText(name, oids.commonName, 'common name')
+  return nameText(name, 'commonName', 'common name')
 }
 
 /** The single value of an attribute of a Name, or undefined. @throws x509/form */
-export function nameText(name: Uint8Array, attribute: string, what: string): string | undefined {
+export function nameText(name: Uint8Array, attribute: keyof typeof attributes, what: string): string | undefined {
   return withCode<X509Code, string | undefined>('x509/form', 'name', () => {
-    const sets = new DerReader(parseDer(name, derTag.sequence, 'name').body)
+    const sets = parseDer(name, derTag.sequence, 'name').reader()
     let found: string | undefined
     while (!sets.done) {
-      const attributes = new DerReader(sets.next(derTag.set, 'name part').body)
-      while (!attributes.done) {
-        const one = new DerReader(attributes.next(derTag.sequence, 'name attribute').body)
-        if (derOid(one.next(derTag.oid, 'name attribute'), 'name attribute') !== attribute) continue
+      const set = sets.next(derTag.set, 'name part').reader()
+      while (!set.done) {
+        const one = set.next(derTag.sequence, 'name attribute').reader()
+        if (!derOidIs(one.next(derTag.oid, 'name attribute'), attributes[attribute], 'name attribute')) continue
         const text = derAscii(one.next(one.tag ?? 0, what), what)
         if (found !== undefined) throw new Failure<X509Code>('x509/form', `name has ${what} twice`)
         found = text

@@ -65,12 +65,12 @@ export function parseCrl(der: Uint8Array, what = 'CRL'): Crl {
   if (der.length > crlSizeMax)
     throw new Failure<CrlCode>('crl/size', `${what} has ${der.length} bytes, at most ${crlSizeMax}`)
   return withCode<CrlCode, Crl>('crl/form', what, () => {
-    const outer = new DerReader(parseDer(der, derTag.sequence, 'CRL').body)
+    const outer = parseDer(der, derTag.sequence, 'CRL').reader()
     const tbs = outer.next(derTag.sequence, 'to-be-signed part')
     const identifier = outer.next(derTag.sequence, 'signature algorithm')
     const signature = derBitBytes(outer.next(derTag.bitString, 'signature'), 'signature')
     outer.end('CRL')
-    const reader = new DerReader(tbs.body)
+    const reader = tbs.reader()
     const version = reader.optional(derTag.integer, 'version')
     if (version && derInteger(version, 255, 'version') !== 1)
       throw new Failure<CrlCode>('crl/form', `${what} is not of version 2`)
@@ -84,20 +84,25 @@ export function parseCrl(der: Uint8Array, what = 'CRL'): Crl {
     const revoked = entries ? readEntries(entries, what) : new Set<string>()
     const extensions = reader.optional(0xa0, 'extensions')
     reader.end('to-be-signed part')
-    const number = extensions ? readNumber(parseDer(extensions.body, derTag.sequence, 'extensions'), what) : null
+    const number = extensions ? readNumber(parseDer(extensions, derTag.sequence, 'extensions'), what) : null
     return { tbs: tbs.whole, algorithm, signature, issuer, thisUpdate, nextUpdate, revoked, number }
   })
 }
 
 function readEntries(sequence: Der, what: string): ReadonlySet<string> {
   const revoked = new Set<string>()
-  const reader = new DerReader(sequence.body)
+  const reader = sequence.reader()
+  // Most entries say no more than the one before: the same bytes are not read again.
+  let known: Der | undefined
   while (!reader.done) {
-    const entry = new DerReader(reader.next(derTag.sequence, 'entry').body)
+    const entry = reader.next(derTag.sequence, 'entry').reader()
     revoked.add(toHex(derUnsigned(entry.next(derTag.integer, 'serial number'), 'serial number')))
     readDerTime(entry, 'revocation date')
     const extensions = entry.optional(derTag.sequence, 'entry extensions')
-    if (extensions) refuseCritical(extensions, what)
+    if (extensions && !known?.isSame(extensions)) {
+      refuseCritical(extensions, what)
+      known = extensions
+    }
     entry.end('entry')
   }
   return revoked

@@ -3,7 +3,7 @@ import type { SignatureAlgorithm } from '#core/crypto/backend.js'
 import { sha256, sha384 } from '#core/crypto/hash.js'
 import {
   type Der,
-  DerReader,
+  type DerReader,
   derBitBytes,
   derOid,
   derTag,
@@ -75,7 +75,7 @@ export function certificateId(certificate: Certificate, issuer: Certificate): st
 }
 
 function issuerId(issuer: Certificate): string {
-  const spki = new DerReader(parseDer(issuer.spki, derTag.sequence, 'public key').body)
+  const spki = parseDer(issuer.spki, derTag.sequence, 'public key').reader()
   spki.next(derTag.sequence, 'algorithm of the key')
   const key = derBitBytes(spki.next(derTag.bitString, 'public key'), 'public key')
   return idOf(sha384(issuer.subject), sha384(key), new Uint8Array())
@@ -93,22 +93,20 @@ function issuerId(issuer: Certificate): string {
 export function parseOcsp(der: Uint8Array, what = 'OCSP answer'): OcspAnswer {
   if (der.length > ocspSizeMax) throw refuse('ocsp/size', `${what} has ${der.length} bytes, at most ${ocspSizeMax}`)
   return withCode<OcspCode, OcspAnswer>('ocsp/form', what, () => {
-    const outer = new DerReader(parseDer(der, derTag.sequence, 'answer').body)
+    const outer = parseDer(der, derTag.sequence, 'answer').reader()
     const status = outer.next(enumerated, 'response status').body
     if (status.length !== 1 || status[0] !== 0)
       throw refuse('ocsp/not-successful', `${what} has response status ${status[0]}, expected 0`)
-    const bytes = new DerReader(parseDer(outer.next(0xa0, 'response bytes').body, derTag.sequence, 'response').body)
+    const bytes = parseDer(outer.next(0xa0, 'response bytes'), derTag.sequence, 'response').reader()
     outer.end('answer')
     if (derOid(bytes.next(derTag.oid, 'response type'), 'response type') !== oids.basic)
       throw refuse('ocsp/form', `${what} is not a basic one`)
-    const basic = new DerReader(
-      parseDer(bytes.next(derTag.octetString, 'basic response').body, derTag.sequence, 'basic response').body,
-    )
+    const basic = parseDer(bytes.next(derTag.octetString, 'basic response'), derTag.sequence, 'basic response').reader()
     bytes.end('response')
     const tbs = basic.next(derTag.sequence, 'response data')
     const identifier = basic.next(derTag.sequence, 'signature algorithm')
     const signature = derBitBytes(basic.next(derTag.bitString, 'signature'), 'signature')
-    const certificates = new DerReader(parseDer(basic.next(0xa0, 'certificates').body, derTag.sequence, 'list').body)
+    const certificates = parseDer(basic.next(0xa0, 'certificates'), derTag.sequence, 'list').reader()
     const responder = certificates.next(derTag.sequence, 'certificate of the responder').whole
     certificates.end('certificates')
     basic.end('basic response')
@@ -130,14 +128,14 @@ function readData(
   tbs: Der,
   what: string,
 ): Omit<OcspAnswer, 'digest' | 'tbs' | 'algorithm' | 'signature' | 'responder'> {
-  const reader = new DerReader(tbs.body)
+  const reader = tbs.reader()
   const byName = reader.optional(0xa1, 'responder name')
   const responderId = byName
-    ? { name: parseDer(byName.body, derTag.sequence, 'responder name').whole }
-    : { key: parseDer(reader.next(0xa2, 'responder id').body, derTag.octetString, 'responder key').body }
+    ? { name: parseDer(byName, derTag.sequence, 'responder name').whole }
+    : { key: parseDer(reader.next(0xa2, 'responder id'), derTag.octetString, 'responder key').body }
   const producedAt = readTime(reader, 'time of the answer')
-  const responses = new DerReader(reader.next(derTag.sequence, 'responses').body)
-  const single = new DerReader(responses.next(derTag.sequence, 'response').body)
+  const responses = reader.next(derTag.sequence, 'responses').reader()
+  const single = responses.next(derTag.sequence, 'response').reader()
   responses.end('responses')
   refuseCritical(reader.optional(0xa1, 'extensions'), what)
   reader.end('response data')
@@ -146,7 +144,7 @@ function readData(
   const thisUpdate = readTime(single, 'this update')
   const next = single.optional(0xa0, 'next update')
   if (!next) throw refuse('ocsp/no-next-update', `${what} does not say when the next one is due`)
-  const time = new DerReader(next.body)
+  const time = next.reader()
   const nextUpdate = readTime(time, 'next update')
   time.end('next update')
   refuseCritical(single.optional(0xa1, 'extensions'), what)
@@ -161,8 +159,8 @@ function readTime(reader: DerReader, what: string): UnixSeconds {
 }
 
 function readId(sequence: Der, what: string): string {
-  const reader = new DerReader(sequence.body)
-  const hash = new DerReader(reader.next(derTag.sequence, 'hash of the id').body)
+  const reader = sequence.reader()
+  const hash = reader.next(derTag.sequence, 'hash of the id').reader()
   const algorithm = derOid(hash.next(derTag.oid, 'hash of the id'), 'hash of the id')
   const parameters = hash.optional(derTag.null, 'parameters')
   hash.end('hash of the id')
@@ -195,20 +193,17 @@ function readStatus(reader: DerReader): OcspAnswer['status'] {
     if (none.body.length > 0) throw refuse('ocsp/form', 'status of the certificate holds more than itself')
     return good ? 'good' : 'unknown'
   }
-  const revoked = new DerReader(reader.next(0xa1, 'certificate status').body)
+  const revoked = reader.next(0xa1, 'certificate status').reader()
   const revokedAt = readTime(revoked, 'revocation time')
   const reason = revoked.optional(0xa0, 'reason')
   revoked.end('certificate status')
-  const number = reason ? parseDer(reason.body, enumerated, 'reason').body[0]! : 0
+  const number = reason ? parseDer(reason, enumerated, 'reason').body[0]! : 0
   return { revokedAt, reason: reasons[number] ?? `reason ${number}` }
 }
 
 function refuseCritical(extensions: Der | undefined, what: string): void {
   if (!extensions) return
-  for (const { oid, critical } of readExtensionList(
-    parseDer(extensions.body, derTag.sequence, 'list'),
-    what,
-  ).values()) {
+  for (const { oid, critical } of readExtensionList(parseDer(extensions, derTag.sequence, 'list'), what).values()) {
     if (critical) throw refuse('ocsp/critical-extension', `${what} has critical extension ${oid}`)
   }
 }

@@ -79,7 +79,7 @@ function purposesOf(certificate: Certificate): readonly string[] {
   const extension = certificate.extensions.get(oids.extendedKeyUsage)
   if (!extension) return []
   return withCode<X509Code, readonly string[]>('x509/form', 'extended key usage', () => {
-    const reader = new DerReader(parseDer(extension.value, derTag.sequence, 'extended key usage').body)
+    const reader = parseDer(extension.value, derTag.sequence, 'extended key usage').reader()
     const purposes: string[] = []
     while (!reader.done) purposes.push(derOid(reader.next(derTag.oid, 'purpose'), 'purpose'))
     return purposes

@@ -104,6 +104,7 @@ function graphOf(entry: string): { readonly files: ReadonlySet<string>; readonly
     files.add(path)
     for (const [, name] of readFileSync(join(root, path), 'utf8').matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
       if (name === '#crypto-backend') walk('dist/core/crypto/backend.browser.js')
+      else if (name === '#base64') walk('dist/core/bytes/base64.browser.js')
       else if (name!.startsWith('#')) walk(`dist/${name!.slice(1)}`)
       else if (name!.startsWith('.')) walk(join(dirname(path), name!))
       else outside.add(name!)

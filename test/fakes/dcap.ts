@@ -2,7 +2,7 @@ import {
   bodySizes,
   bodyTypes,
   certificationType,
-  componentOid,
+  componentOids,
   pckOid,
   qeVendorId,
   sgxField,
@@ -141,7 +141,7 @@ async function crl(fields: MintCrl, signer: MintKey): Promise<Uint8Array> {
 /** Intel's extension, with a machine whose every component stands at 5. */
 export function pckExtension(change: Partial<Record<'fmspc' | 'pceId' | 'ppid', Uint8Array>> = {}): MintExtension {
   const pair = (id: string, value: Uint8Array) => sequence(oid(id), value)
-  const components = Array.from({ length: 16 }, (_, i) => pair(componentOid(i + 1), integer(5)))
+  const components = componentOids.map((oid) => pair(oid, integer(5)))
   const tcb = sequence(
     ...components,
     pair(pckOid.pceSvn, integer(13)),

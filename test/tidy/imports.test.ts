@@ -23,7 +23,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   'core/time.ts': [],
   'core/limits.ts': [],
   'core/bytes': ['core/bytes', 'core/failure', 'core/assert', 'core/limits'],
-  'core/encoding': ['core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits'],
+  'core/encoding': ['core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits', 'core/time'],
   'core/crypto': ['core/crypto', 'core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits'],
   'core/x509': [
     'core/x509',
@@ -203,6 +203,7 @@ function importsOf(file: string): string[] {
 /** `core/bytes/bytes.ts` for `#core/bytes/bytes.js`; undefined for a package. */
 function inRepository(file: string, specifier: string): string | undefined {
   if (specifier === '#crypto-backend') return 'core/crypto/backend.ts'
+  if (specifier === '#base64') return 'core/bytes/base64.ts'
   if (specifier.startsWith('#')) return specifier.slice(1).replace(/\.js$/, '.ts')
   if (specifier.startsWith('.')) return join(dirname(file), specifier).replace(/\.js$/, '.ts')
   return undefined
