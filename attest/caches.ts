@@ -1,6 +1,6 @@
-import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
-import { canonicalJson, canonicalText } from '#core/encoding/json.js'
+import { concat, utf8 } from '#core/bytes/bytes.js'
+import { sha256, sha256Hex } from '#core/crypto/hash.js'
+import { canonicalText } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
 import { LinkCache } from '#core/x509/links.js'
@@ -175,7 +175,7 @@ export function noCaches(): Caches {
 /** A key for exactly these parts, each of them whole. */
 export function keyOf(...parts: readonly (Uint8Array | string)[]): string {
   const digests = parts.map((part) => sha256(typeof part === 'string' ? utf8(part) : part))
-  return toHex(sha256(concat(...digests)))
+  return sha256Hex(concat(...digests))
 }
 
 /** The time in which all of these hold, both ends included. */
@@ -279,7 +279,7 @@ export function written(caches: Caches, texts: Texts): WrittenTexts | undefined 
 
 /** The digest of collateral: of its canonical JSON, as results name it. */
 export function textsDigest(caches: Caches, texts: Texts): string {
-  return written(caches, texts)?.digest ?? toHex(sha256(canonicalJson(texts)))
+  return written(caches, texts)?.digest ?? sha256Hex(canonicalText(texts))
 }
 
 /** Writes verified collateral once, for `written` to find. */
@@ -292,5 +292,5 @@ export function write(caches: Caches, texts: Texts): WrittenTexts {
     const name = Object.keys(members).find((one) => (texts as { readonly [name: string]: Texts })[one] === part)
     return name === undefined ? undefined : members[name]
   })
-  return keep(caches, writtenSlot, texts, { canonical, members, digest: toHex(sha256(utf8(canonical))) })
+  return keep(caches, writtenSlot, texts, { canonical, members, digest: sha256Hex(canonical) })
 }

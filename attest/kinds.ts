@@ -31,9 +31,8 @@ import { appraiseTdx } from '#attest/tdx/appraise.js'
 import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { verifyTdx } from '#attest/tdx/verify.js'
 import { noTrace, type Trace } from '#attest/trace.js'
-import { toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
-import { canonicalJson } from '#core/encoding/json.js'
+import { sha256Hex } from '#core/crypto/hash.js'
+import { canonicalText } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Check } from '#core/wire/ear.js'
 import type { MachineEvidence, PartEvidence } from '#core/wire/evidence.js'
@@ -231,8 +230,8 @@ export function evidenceDigests(
   if (collateral !== null && typeof collateral === 'object')
     for (const [name, part] of Object.entries(collateral)) known.set(part, members[name] ?? '')
   known.delete(null)
-  const text = canonicalJson(evidence, (part) => known.get(part))
-  return { evidenceDigest: toHex(sha256(text)), collateralDigest: digest }
+  const text = canonicalText(evidence, (part) => known.get(part))
+  return { evidenceDigest: sha256Hex(text), collateralDigest: digest }
 }
 
 /** What machine or which devices verified evidence is about. */

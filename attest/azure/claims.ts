@@ -3,7 +3,7 @@ import { type SnpClaims, snpClaims, snpMachine } from '#attest/snp/claims.js'
 import { type Machine, measurementsOf } from '#attest/subject.js'
 import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { sha256Hex } from '#core/crypto/hash.js'
 
 /** What a verified vTPM and its paravisor say, in neutral words. Byte strings are lowercase hex. */
 export interface VtpmClaims {
@@ -66,7 +66,7 @@ function vtpmClaims({ runtime, quote, pcrs }: VerifiedVtpm): VtpmClaims {
   return {
     extraData: toHex(quote.extraData),
     pcrs: Object.fromEntries([...pcrs].map(([index, value]) => [String(index), toHex(value)])),
-    attestationKey: toHex(sha256(runtime.ak)),
+    attestationKey: sha256Hex(runtime.ak),
     clock: { ms: clock.toString(), resetCount, restartCount },
     firmwareVersion: quote.firmwareVersion.toString(16).padStart(16, '0'),
     vm: {

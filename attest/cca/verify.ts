@@ -6,9 +6,9 @@ import { spkiPrefix } from '#attest/cca/layout.js'
 import { type CcaToken, parseToken } from '#attest/cca/parse.js'
 import { platformKeys } from '#attest/cca/roots.js'
 import type { Trace } from '#attest/trace.js'
-import { equal, fromBase64, fromHex, toHex } from '#core/bytes/bytes.js'
+import { equal, fromBase64, fromHex } from '#core/bytes/bytes.js'
 import { type CoseSign1, verifyCoseSign1 } from '#core/cose.js'
-import { sha256, sha384, sha512 } from '#core/crypto/hash.js'
+import { sha256, sha256Hex, sha384, sha512 } from '#core/crypto/hash.js'
 import { isFailure } from '#core/failure.js'
 import type { CcaEvidence } from '#core/wire/evidence.js'
 
@@ -66,7 +66,7 @@ function findPlatformKey(spki: Uint8Array, anchors: Anchors): { platform: 'hardw
     return spki.length === spki[1]! + 2 && spki.length > head.length && equal(spki.subarray(0, head.length), head)
   })
   if (!known) throw refuse('cca/platform-key', 'platform key is no SubjectPublicKeyInfo of a point on P-256 or P-384')
-  const digest = toHex(sha256(spki))
+  const digest = sha256Hex(spki)
   if (platformKeys.has(digest)) return { platform: 'hardware', digest }
   if (anchors.simulatedRoots.includes(digest)) return { platform: 'simulated', digest }
   throw refuse('cca/unknown-key', `platform key ${digest} is none that this caller accepts`)

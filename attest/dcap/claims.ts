@@ -2,8 +2,8 @@ import type { Quote } from '#attest/dcap/quote.js'
 import type { Level, TcbResult, TcbStatus } from '#attest/dcap/tcb.js'
 import type { Collateral, Machine } from '#attest/dcap/verify.js'
 import { toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
+import { certificateDigest } from '#core/x509/digests.js'
 
 /** One part of the TCB. `date` is that of the level which it reaches; null when it reaches none. */
 export interface LevelClaims {
@@ -63,7 +63,7 @@ export function dcapClaims(quote: Quote, machine: Machine, collateral: Collatera
     advisories: tcb.advisories,
     tcbEvaluationDataNumber: Math.min(tcbInfo.tcbEvaluationDataNumber, qeIdentity.tcbEvaluationDataNumber),
     endorsement: {
-      certificate: toHex(sha256(certificate.der)),
+      certificate: certificateDigest(certificate),
       validUntil: certificate.notAfter,
       collateralValidUntil: validUntil,
     },

@@ -2,65 +2,38 @@ import type { DcapCode } from '#attest/dcap/codes.js'
 import { componentCount, type Tee } from '#attest/dcap/layout.js'
 import { fromHex, fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { verifySpkiSignature } from '#core/crypto/sign.js'
-import { type Json, parseJson } from '#core/encoding/json.js'
 import {
-  integer,
-  list,
-  literal,
-  object,
+  items,
+  member,
+  members,
   oneOf,
-  optional,
-  type Shape,
-  type Shaped,
-  string,
-} from '#core/encoding/shape.js'
+  type Read,
+  type ReadBy,
+  readJson,
+  text,
+  whole,
+} from '#core/encoding/json-read.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { formatTime, type UnixSeconds } from '#core/time.js'
+import { formatTime, parseTime, type UnixSeconds } from '#core/time.js'
 import type { Certificate } from '#core/x509/certificate.js'
 
 function refuse(code: DcapCode, message: string, cause?: unknown): Failure<DcapCode> {
   return new Failure<DcapCode>(code, message, { cause })
 }
 
-/** An object of which these members are read. Intel adds members without a new version; all of them are signed. */
-function reading<const M extends { readonly [name: string]: Shape<unknown> }>(members: M) {
-  const strict = object(members)
-  const names = Object.keys(members)
-  return (value: Json | undefined, path: string) => {
-    if (value === null || typeof value !== 'object' || Array.isArray(value)) return strict(value, path)
-    const given = value as { readonly [name: string]: Json }
-    const picked: Record<string, Json> = {}
-    for (const name of names) if (Object.hasOwn(given, name)) picked[name] = given[name]!
-    return strict(picked, path)
-  }
-}
-
 /** Bytes in hex of either case: Intel's files differ. Kept in lower case. */
-function hexOf(size: number): Shape<string> {
-  const text = string({ form: new RegExp(`^[0-9a-fA-F]{${size * 2}}$`) })
-  return (value, path) => text(value, path).toLowerCase()
+function hexOf(size: number): Read<string> {
+  const form = new RegExp(`^[0-9a-fA-F]{${size * 2}}$`)
+  const make = (found: string) => (form.test(found) ? found.toLowerCase() : undefined)
+  return text(2 * size, make, `${size} bytes in hex`)
 }
 
-const timeText = string({ form: /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/ })
-const time: Shape<UnixSeconds> = (value, path) => {
-  const text = timeText(value, path)
-  const at = Date.parse(text) / 1000
-  if (!Number.isInteger(at) || formatTime(at) !== text)
-    throw refuse('dcap/collateral-form', `${path} is no time: ${text}`)
-  return at
-}
-
-const svn = integer({ max: 255 })
-const isvSvn = integer({ max: 65_535 })
-const anyComponents = list(reading({ svn }), { min: componentCount, max: componentCount })
-/** TCB info holds some hundreds of them: good ones are read without building a path for a message that nobody needs. */
-const components: typeof anyComponents = (value, path) => {
-  if (!Array.isArray(value) || value.length !== componentCount) return anyComponents(value, path)
-  const svns = value.map((one: Json) => (one as { readonly svn?: Json } | null)?.svn)
-  const good = svns.every((one) => typeof one === 'number' && Number.isInteger(one) && one >= 0 && one <= 255)
-  return good ? svns.map((one) => ({ svn: one as number })) : anyComponents(value, path)
-}
-const advisoryIDs = optional(list(string({ max: 40 }), { max: 256 }))
+const time: Read<UnixSeconds> = text(20, parseTime, 'a time such as 2026-11-25T09:13:25Z')
+const svn = whole(255)
+const isvSvn = whole(65_535)
+/** The security version of each component, by its place in the list. */
+const components = items(member('svn', svn), { min: componentCount, max: componentCount })
+const advisoryIDs = items(text(40), { max: 256 })
 
 const platformStatuses = [
   'UpToDate',
@@ -76,51 +49,52 @@ export type PlatformStatus = (typeof platformStatuses)[number]
 const enclaveStatuses = ['UpToDate', 'OutOfDate', 'Revoked'] as const
 export type EnclaveStatus = (typeof enclaveStatuses)[number]
 
-const platformLevel = reading({
-  tcb: reading({ sgxtcbcomponents: components, pcesvn: isvSvn, tdxtcbcomponents: optional(components) }),
-  tcbDate: time,
-  tcbStatus: oneOf(...platformStatuses),
-  advisoryIDs,
-})
-type PlatformLevel = Shaped<typeof platformLevel>
+const platformLevel = members(
+  {
+    tcb: members({ sgxtcbcomponents: components, pcesvn: isvSvn }, { tdxtcbcomponents: components }),
+    tcbDate: time,
+    tcbStatus: oneOf(...platformStatuses),
+  },
+  { advisoryIDs },
+)
+type PlatformLevel = ReadBy<typeof platformLevel>
 
-const enclaveLevel = reading({
-  tcb: reading({ isvsvn: isvSvn }),
-  tcbDate: time,
-  tcbStatus: oneOf(...enclaveStatuses),
-  advisoryIDs,
-})
-export type EnclaveLevel = Shaped<typeof enclaveLevel>
+const enclaveLevel = members(
+  { tcb: members({ isvsvn: isvSvn }), tcbDate: time, tcbStatus: oneOf(...enclaveStatuses) },
+  { advisoryIDs },
+)
+export type EnclaveLevel = ReadBy<typeof enclaveLevel>
 
 const moduleMembers = { mrsigner: hexOf(48), attributes: hexOf(8), attributesMask: hexOf(8) }
-const tdxModule = reading(moduleMembers)
-const moduleIdentity = reading({
-  id: string({ max: 40 }),
+const moduleIdentity = members({
+  id: text(40),
   ...moduleMembers,
-  tcbLevels: list(enclaveLevel, { min: 1, max: 100 }),
+  tcbLevels: items(enclaveLevel, { min: 1, max: 100 }),
 })
-export type TdxModuleIdentity = Shaped<typeof moduleIdentity>
+export type TdxModuleIdentity = ReadBy<typeof moduleIdentity>
 
-const validity = { issueDate: time, nextUpdate: time, tcbEvaluationDataNumber: integer({ max: 0xffff_ffff }) }
+const validity = { issueDate: time, nextUpdate: time, tcbEvaluationDataNumber: whole(0xffff_ffff) }
+const only = <const V extends number>(value: V): Read<V> => whole(value, value) as Read<V>
 
 /** source: Intel PCS API version 4, "Get TCB Info", "TCB Info V3" */
-const tcbInfoShape = reading({
-  id: oneOf('SGX', 'TDX'),
-  version: literal(3),
-  ...validity,
-  fmspc: hexOf(6),
-  pceId: hexOf(2),
-  tcbType: literal(0),
-  tdxModule: optional(tdxModule),
-  tdxModuleIdentities: optional(list(moduleIdentity, { max: 100 })),
-  tcbLevels: list(platformLevel, { min: 1, max: 200 }),
-})
-export type TcbInfo = Shaped<typeof tcbInfoShape>
+const tcbInfoShape = members(
+  {
+    id: oneOf('SGX', 'TDX'),
+    version: only(3),
+    ...validity,
+    fmspc: hexOf(6),
+    pceId: hexOf(2),
+    tcbType: only(0),
+    tcbLevels: items(platformLevel, { min: 1, max: 200 }),
+  },
+  { tdxModule: members(moduleMembers), tdxModuleIdentities: items(moduleIdentity, { max: 100 }) },
+)
+export type TcbInfo = ReadBy<typeof tcbInfoShape>
 
 /** source: Intel PCS API version 4, "Get Quoting Enclave Identity", "Enclave Identity V2" */
-const qeIdentityShape = reading({
+const qeIdentityShape = members({
   id: oneOf('QE', 'TD_QE'),
-  version: literal(2),
+  version: only(2),
   ...validity,
   miscselect: hexOf(4),
   miscselectMask: hexOf(4),
@@ -128,13 +102,15 @@ const qeIdentityShape = reading({
   attributesMask: hexOf(16),
   mrsigner: hexOf(32),
   isvprodid: isvSvn,
-  tcbLevels: list(enclaveLevel, { min: 1, max: 100 }),
+  tcbLevels: items(enclaveLevel, { min: 1, max: 100 }),
 })
-export type QeIdentity = Shaped<typeof qeIdentityShape>
+export type QeIdentity = ReadBy<typeof qeIdentityShape>
 
 interface Cut {
   /** the exact bytes of the JSON value: what is signed */
   readonly signed: Uint8Array
+  /** the same as text */
+  readonly text: string
   readonly signature: Uint8Array
 }
 
@@ -143,15 +119,19 @@ interface Cut {
  * is over these bytes, spaces and order included.
  */
 function cut(response: Uint8Array, member: string): Cut {
-  const text = fromUtf8(response)
-  const head = new RegExp(`^\\s*\\{\\s*"${member}"\\s*:\\s*`).exec(text)
-  const comma = text.lastIndexOf(',')
-  const tail = /^,\s*"signature"\s*:\s*"([0-9a-fA-F]{128})"\s*\}\s*$/.exec(text.slice(comma))
+  const whole = fromUtf8(response)
+  const head = new RegExp(`^\\s*\\{\\s*"${member}"\\s*:\\s*`).exec(whole)
+  const comma = whole.lastIndexOf(',')
+  const tail = /^,\s*"signature"\s*:\s*"([0-9a-fA-F]{128})"\s*\}\s*$/.exec(whole.slice(comma))
   if (!head || !tail || comma < head[0].length)
     throw refuse('dcap/collateral-form', `response is not an object of ${member} and a signature`)
-  // Invariant: the slice is parsed as one whole JSON value, so a second member cannot hide in it.
-  const signed = utf8(text.slice(head[0].length, comma).trimEnd())
-  return { signed, signature: fromHex(tail[1]!.toLowerCase()) }
+  // Invariant: the slice is read as one whole JSON value, so a second member cannot hide in it.
+  const from = head[0].length
+  const text = whole.slice(from, comma).trimEnd()
+  // Where every character is one byte, characters and bytes are counted alike.
+  const isAscii = whole.length === response.length
+  const signed = isAscii ? response.subarray(from, from + text.length) : utf8(text)
+  return { signed, text, signature: fromHex(tail[1]!.toLowerCase()) }
 }
 
 /** The value of a response, whose signature is verified before anything of it is read. */
@@ -159,13 +139,13 @@ async function verifySigned<T>(
   what: string,
   member: string,
   response: Uint8Array,
-  shape: Shape<T>,
+  read: Read<T>,
   signer: Certificate,
 ): Promise<T> {
   try {
-    const { signed, signature } = cut(response, member)
+    const { signed, text, signature } = cut(response, member)
     await verifySpkiSignature('ES256', signer.spki, signed, signature, what)
-    return shape(parseJson(signed), member)
+    return readJson(text, read, member)
   } catch (error) {
     if (!isFailure(error) || error.code.startsWith('dcap/')) throw error
     if (error.code === 'crypto/signature')
@@ -193,16 +173,18 @@ function verifyCurrent(
 
 /** Highest first: Intel's library does not trust the order in the file. */
 function sortLevels(levels: readonly PlatformLevel[]): readonly PlatformLevel[] {
-  const svns = (components: readonly { readonly svn: number }[] | undefined) => (components ?? []).map(({ svn }) => svn)
-  const keyed = levels.map((level) => {
-    const { sgxtcbcomponents, pcesvn, tdxtcbcomponents } = level.tcb
-    return { level, key: [...svns(sgxtcbcomponents), pcesvn, ...svns(tdxtcbcomponents)] }
-  })
-  keyed.sort(({ key: left }, { key: right }) => {
-    const at = left.findIndex((svn, i) => svn !== right[i])
-    return at === -1 ? 0 : (right[at] ?? 0) - left[at]!
-  })
-  return keyed.map(({ level }) => level)
+  return levels.toSorted(
+    ({ tcb: a }, { tcb: b }) =>
+      higher(a.sgxtcbcomponents, b.sgxtcbcomponents) ||
+      b.pcesvn - a.pcesvn ||
+      higher(a.tdxtcbcomponents ?? [], b.tdxtcbcomponents ?? []),
+  )
+}
+
+/** Below zero where `a` is the higher one: by the first component that differs. */
+function higher(a: readonly number[], b: readonly number[]): number {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return (b[i] ?? 0) - a[i]!
+  return 0
 }
 
 /**

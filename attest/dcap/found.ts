@@ -2,7 +2,7 @@ import type { Quote } from '#attest/dcap/quote.js'
 import type { TcbResult } from '#attest/dcap/tcb.js'
 import type { Collateral, Machine } from '#attest/dcap/verify.js'
 import { toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { sha256Hex } from '#core/crypto/hash.js'
 import { formatTime } from '#core/time.js'
 import { commonName } from '#core/x509/certificate.js'
 
@@ -27,7 +27,7 @@ export function family({ pck }: Machine): string {
 }
 
 export function attestationKey(quote: Quote): string {
-  return `key with SHA-256 ${toHex(sha256(quote.attestationKey))}`
+  return `key with SHA-256 ${sha256Hex(quote.attestationKey)}`
 }
 
 export function quotingEnclave({ qeIdentity }: Collateral, isvSvn: number): string {

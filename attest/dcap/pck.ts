@@ -1,7 +1,7 @@
 import type { DcapCode } from '#attest/dcap/codes.js'
 import { componentOids, pckOid, sgxArc } from '#attest/dcap/layout.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
-import { type Der, DerReader, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
+import { type Der, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
 import { type Certificate, withCode } from '#core/x509/certificate.js'
 

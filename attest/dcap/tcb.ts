@@ -50,9 +50,9 @@ export function platformLevel(info: TcbInfo, pck: Pck, teeTcbSvn: Uint8Array | n
   const from = teeTcbSvn && teeTcbSvn[1]! > 0 ? 2 : 0
   const reached = info.tcbLevels.find(
     ({ tcb }) =>
-      tcb.sgxtcbcomponents.every(({ svn }, i) => pck.components[i]! >= svn) &&
+      tcb.sgxtcbcomponents.every((svn, i) => pck.components[i]! >= svn) &&
       pck.pceSvn >= tcb.pcesvn &&
-      (teeTcbSvn === null || (tcb.tdxtcbcomponents ?? []).every(({ svn }, i) => i < from || teeTcbSvn[i]! >= svn)),
+      (teeTcbSvn === null || (tcb.tdxtcbcomponents ?? []).every((svn, i) => i < from || teeTcbSvn[i]! >= svn)),
   )
   return reached ? levelOf(reached) : notSupported
 }
@@ -111,7 +111,7 @@ export function relaunchAdvised(
   now: Uint8Array,
 ): 'TDRelaunchAdvised' | 'TDRelaunchAdvisedConfigurationNeeded' | null {
   if (module?.status !== 'OutOfDate' || qe.status !== 'UpToDate') return null
-  const newest = (info.tcbLevels[0]?.tcb.tdxtcbcomponents ?? []).map(({ svn }) => svn)
+  const newest = info.tcbLevels[0]?.tcb.tdxtcbcomponents ?? []
   const [svn, version, component2] = [now[0]!, now[1]!, now[2]!]
   let least = newest[0]!
   if (version > 0) {

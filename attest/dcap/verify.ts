@@ -7,7 +7,6 @@ import { type Pck, readPck } from '#attest/dcap/pck.js'
 import type { Quote } from '#attest/dcap/quote.js'
 import { intelRoot, intelRootCertificate } from '#attest/dcap/roots.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
 import { Failure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
@@ -15,6 +14,7 @@ import type { DcapCollateral } from '#core/wire/evidence.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
 import { type VerifiedLinks, verifyChain } from '#core/x509/chain.js'
 import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
+import { certificateDigest, keyDigest } from '#core/x509/digests.js'
 
 /** The machine behind a quote, once its chain is verified. */
 export interface Machine {
@@ -76,7 +76,7 @@ export async function verifyPckChain(
       verifyName(ca, certificateNames.ca, 'PCK CA certificate')
       verifyName(root, certificateNames.root, 'root certificate')
       const names = ['PCK certificate', 'PCK CA certificate', 'root certificate']
-      const ownSignature = toHex(sha256(root.der)) === intelRootCertificate ? 'verified' : 'verify'
+      const ownSignature = certificateDigest(root) === intelRootCertificate ? 'verified' : 'verify'
       await verifyChain([certificate, ca, root], names, at, caches.links, ownSignature)
       const value = { certificate, ca, root, pck: readPck(certificate) }
       const size = leaf.length + intermediate.length + top.length
@@ -88,7 +88,7 @@ export async function verifyPckChain(
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
 export function findRoot(root: Certificate, anchors: Pick<Anchors, 'simulatedRoots'>): 'hardware' | 'simulated' {
-  const digest = toHex(sha256(root.spki))
+  const digest = keyDigest(root)
   if (digest === intelRoot) return 'hardware'
   if (anchors.simulatedRoots.includes(digest)) return 'simulated'
   throw refuse(
@@ -177,7 +177,7 @@ function verifyFloor(
   at: UnixSeconds,
 ): void {
   if (anchors.collateralFloors === undefined) return
-  const digest = toHex(sha256(issuer.spki))
+  const digest = keyDigest(issuer)
   for (const floor of anchors.collateralFloors) {
     if (floor.kind !== 'crl' || floor.issuer !== digest) continue
     if (floor.issuedAtMin > at || issuedAt >= floor.issuedAtMin) continue
@@ -199,7 +199,7 @@ function verifyEdition(
   { quote, machine, anchors, at }: { quote: Quote; machine: Machine; anchors: Anchors; at: UnixSeconds },
 ): void {
   if (anchors.collateralFloors === undefined) return
-  const root = toHex(sha256(machine.root.spki))
+  const root = keyDigest(machine.root)
   const edition = found.tcbEvaluationDataNumber
   for (const floor of anchors.collateralFloors) {
     if (floor.kind !== 'tcb-info' && floor.kind !== 'qe-identity') continue

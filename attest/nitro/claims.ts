@@ -2,9 +2,9 @@ import { imagePcrs } from '#attest/nitro/layout.js'
 import type { VerifiedNitro } from '#attest/nitro/verify.js'
 import { type Machine, measurementsOf } from '#attest/subject.js'
 import { isZero, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
 import { commonName } from '#core/x509/certificate.js'
+import { certificateDigest } from '#core/x509/digests.js'
 
 /** What a verified document says, in neutral words. Byte strings are lowercase hex. */
 export interface NitroClaims {
@@ -59,7 +59,7 @@ export function nitroClaims({ document, madeAt, signer, root }: VerifiedNitro): 
     debug: imagePcrs.some((index) => isZero(pcr(index))),
     chipId: null,
     endorsement: {
-      certificate: toHex(sha256(signer.der)),
+      certificate: certificateDigest(signer),
       name: commonName(signer.subject) ?? null,
       validUntil: signer.notAfter,
       root: commonName(root.subject) ?? null,

@@ -4,15 +4,15 @@ import type { NitroCode } from '#attest/nitro/codes.js'
 import { type NitroDocument, parseDocument } from '#attest/nitro/parse.js'
 import { awsRoot } from '#attest/nitro/roots.js'
 import type { Trace } from '#attest/trace.js'
-import { fromBase64, toHex } from '#core/bytes/bytes.js'
+import { fromBase64 } from '#core/bytes/bytes.js'
 import { verifyCoseSign1 } from '#core/cose.js'
-import { sha256 } from '#core/crypto/hash.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { NitroEvidence } from '#core/wire/evidence.js'
 import { type Certificate, parseCertificate } from '#core/x509/certificate.js'
 import { verifyChain, verifyCurrent } from '#core/x509/chain.js'
+import { keyDigest } from '#core/x509/digests.js'
 
 declare const verified: unique symbol
 
@@ -103,7 +103,7 @@ function parseChain(document: NitroDocument): Chain {
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
 function findRoot(root: Certificate, anchors: Anchors): 'hardware' | 'simulated' {
-  const digest = toHex(sha256(root.spki))
+  const digest = keyDigest(root)
   if (digest === awsRoot) return 'hardware'
   if (anchors.simulatedRoots.includes(digest)) return 'simulated'
   throw refuse(

@@ -3,8 +3,8 @@ import type { Tcb } from '#attest/snp/tcb.js'
 import type { VerifiedSnp } from '#attest/snp/verify.js'
 import { type Machine, measurementsOf } from '#attest/subject.js'
 import { isZero, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import type { UnixSeconds } from '#core/time.js'
+import { certificateDigest } from '#core/x509/digests.js'
 
 /** What a verified SNP report says, in neutral words. Byte strings are lowercase hex. */
 export interface SnpClaims {
@@ -108,7 +108,7 @@ export function snpClaims(verified: VerifiedSnp): SnpClaims {
     },
     mitigations: report.version >= 5 ? { launch: hex('launchMitVector'), current: hex('currentMitVector') } : null,
     endorsement: {
-      certificate: toHex(sha256(vek.der)),
+      certificate: certificateDigest(vek),
       validUntil: vek.notAfter,
       crlValidUntil: crl ? crl.nextUpdate : null,
     },

@@ -8,7 +8,6 @@ import { vendorRoots } from '#attest/snp/roots.js'
 import { formatTcb, partsBelow, readTcb, type Tcb } from '#attest/snp/tcb.js'
 import type { Trace } from '#attest/trace.js'
 import { equal, fromBase64, isZero, toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
 import { verifySpkiSignature } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
@@ -16,6 +15,7 @@ import type { SnpEvidence } from '#core/wire/evidence.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
 import { verifyChain } from '#core/x509/chain.js'
 import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
+import { keyDigest } from '#core/x509/digests.js'
 
 declare const verified: unique symbol
 
@@ -146,7 +146,7 @@ const crlSlot: Slot<Crl> = { name: 'snp/crl' }
 
 /** Invariant: `hardware` comes from a digest compiled into this program and from nothing else (I6). */
 export function findRoot(ark: Certificate, anchors: Pick<Anchors, 'simulatedRoots'>): Root {
-  const digest = toHex(sha256(ark.spki))
+  const digest = keyDigest(ark)
   const product = vendorRoots.get(digest)
   if (product) return { platform: 'hardware', product, digest }
   if (anchors.simulatedRoots.includes(digest)) return { platform: 'simulated', digest }
@@ -184,7 +184,7 @@ async function verifyRevocation(
  * of a later time than `at` does not count: what was decided before it was decided by the lists of then.
  */
 function verifyCrlFloor(crl: Crl | null, { ask, ark }: Chain, anchors: Anchors, at: UnixSeconds): void {
-  const issuer = toHex(sha256(ark.spki))
+  const issuer = keyDigest(ark)
   const list = commonName(ask.subject)?.startsWith('SEV-VLEK-') ? 'vlek' : 'vcek'
   for (const floor of anchors.collateralFloors ?? []) {
     if (floor.kind !== 'crl' && !(floor.kind === 'amd-crl' && floor.list === list)) continue

@@ -1,5 +1,6 @@
 import { hmac as nobleHmac } from '@noble/hashes/hmac.js'
 import { sha256, sha384, sha512 } from '@noble/hashes/sha2.js'
+import { toHex, utf8 } from '#core/bytes/bytes.js'
 import type { Backend, HashName, PrivateKeyHandle, SignatureAlgorithm } from '#core/crypto/backend.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
 
@@ -36,6 +37,7 @@ export const backend: Backend = {
   name: 'browser',
   segments: null,
   hash: (name: HashName, bytes) => hashes[name](bytes),
+  hashHex: (name, message) => toHex(hashes[name](typeof message === 'string' ? utf8(message) : message)),
   runningHash: (name) => hashes[name].create(),
   hmac: (name, key, message) => nobleHmac(hashes[name], key, message),
   randomBytes(size) {

@@ -89,6 +89,7 @@ export const backend: Backend = {
     const digest = hash(name, bytes, 'buffer')
     return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength)
   },
+  hashHex: (name, message) => hash(name, message, 'hex'),
   runningHash(name) {
     const running = createHash(name)
     return {

@@ -49,6 +49,8 @@ export interface Backend {
   /** null where only promises are on offer */
   readonly segments: SegmentCipher | null
   hash(name: HashName, bytes: Uint8Array): Uint8Array
+  /** the same in lowercase hex; a text stands for its UTF-8 */
+  hashHex(name: HashName, message: Uint8Array | string): string
   runningHash(name: HashName): RunningHash
   hmac(name: HashName, key: Uint8Array, message: Uint8Array): Uint8Array
   randomBytes(size: number): Uint8Array

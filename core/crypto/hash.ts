@@ -3,6 +3,8 @@ import { backend } from '#crypto-backend'
 
 /** Synchronous hashing on both backends. @returns 32, 48 and 64 bytes */
 export const sha256 = (bytes: Uint8Array): Uint8Array => backend.hash('sha256', bytes)
+/** Lowercase hex of the same; a text stands for its UTF-8. Not for what becomes a key: a text cannot be wiped. */
+export const sha256Hex = (message: Uint8Array | string): string => backend.hashHex('sha256', message)
 export const sha384 = (bytes: Uint8Array): Uint8Array => backend.hash('sha384', bytes)
 export const sha512 = (bytes: Uint8Array): Uint8Array => backend.hash('sha512', bytes)
 export const hmacSha256 = (key: Uint8Array, message: Uint8Array): Uint8Array => backend.hmac('sha256', key, message)

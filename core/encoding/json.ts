@@ -26,13 +26,14 @@ const words = [
   ['null', null],
 ] as const
 
-interface Cursor {
+/** Where a reader stands in a text, and how many values it has seen. For readers of JSON in this folder alone. */
+export interface Cursor {
   readonly text: string
   at: number
   items: number
 }
 
-function skipSpace(cursor: Cursor): void {
+export function skipSpace(cursor: Cursor): void {
   const { text } = cursor
   let code = text.charCodeAt(cursor.at)
   while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++cursor.at)
@@ -45,25 +46,38 @@ function match(cursor: Cursor, token: RegExp): string | undefined {
   return found
 }
 
-function syntax(cursor: Cursor, expected: string): Failure<JsonCode> {
+export function syntax(cursor: Cursor, expected: string): Failure<JsonCode> {
   return new Failure<JsonCode>('json/syntax', `expected ${expected} at character ${cursor.at}`)
 }
 
-/** From a quote to the next one, where nothing between them needs a second look; undefined where something does. */
-function readPlainString(cursor: Cursor): string | undefined {
-  const { text, at } = cursor
+/** Where the string at the cursor ends, if nothing in it needs a second look; undefined where something does. */
+function plainStringEnd({ text, at }: Cursor): number | undefined {
   if (text.charCodeAt(at) !== 0x22) return undefined
   let end = at + 1
   for (let code = text.charCodeAt(end); code !== 0x22; code = text.charCodeAt(++end)) {
     // A control character, the end of the text (NaN), a backslash, or half of a pair perhaps.
     if (!(code >= 0x20 && code < 0xd800) || code === 0x5c) return undefined
   }
+  return end
+}
+
+function readPlainString(cursor: Cursor): string | undefined {
+  const { text, at } = cursor
+  const end = plainStringEnd(cursor)
+  if (end === undefined) return undefined
   cursor.at = end + 1
   // A longer slice would hold on to the whole text as long as the value lives.
   return end - at < 12 ? text.slice(at + 1, end) : (JSON.parse(text.slice(at, end + 1)) as string)
 }
 
-function readString(cursor: Cursor): string {
+/** Reads over a value, which is held to the same grammar as one that is read. */
+export function skipValue(cursor: Cursor, depth: number): void {
+  const end = plainStringEnd(cursor)
+  if (end === undefined) readValue(cursor, depth)
+  else cursor.at = end + 1
+}
+
+export function readString(cursor: Cursor): string {
   const plain = readPlainString(cursor)
   if (plain !== undefined) return plain
   const token = match(cursor, stringToken)
@@ -73,13 +87,16 @@ function readString(cursor: Cursor): string {
   return value
 }
 
-function readNumber(cursor: Cursor): number {
+export function readNumber(cursor: Cursor): number {
   const { text, at } = cursor
-  const [first, second] = [text.charCodeAt(at), text.charCodeAt(at + 1)]
-  // One digit before a comma or a bracket: most numbers of most documents.
-  if (first >= 0x30 && first <= 0x39 && (second === 0x2c || second === 0x7d || second === 0x5d)) {
-    cursor.at++
-    return first - 0x30
+  // A few digits before a comma or a bracket: most numbers of most documents.
+  let [end, digits, code] = [at, 0, text.charCodeAt(at)]
+  for (; code >= 0x30 && code <= 0x39 && end - at < 15; code = text.charCodeAt(++end))
+    digits = digits * 10 + code - 0x30
+  const isPlain = end === at + 1 || (end > at && text.charCodeAt(at) !== 0x30)
+  if (isPlain && (code === 0x2c || code === 0x7d || code === 0x5d)) {
+    cursor.at = end
+    return digits
   }
   const token = match(cursor, numberToken)
   if (token === undefined) throw syntax(cursor, 'a value')
@@ -132,7 +149,8 @@ function readObject(cursor: Cursor, depth: number): Json {
   }
 }
 
-function readValue(cursor: Cursor, depth: number): Json {
+/** The value at the cursor, which is left behind the space that follows. */
+export function readValue(cursor: Cursor, depth: number): Json {
   if (depth > jsonDepthMax) throw new Failure<JsonCode>('json/limit', `nested deeper than ${jsonDepthMax}`)
   if (++cursor.items > jsonItemsMax) throw new Failure<JsonCode>('json/limit', `more than ${jsonItemsMax} values`)
   skipSpace(cursor)

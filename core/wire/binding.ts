@@ -1,6 +1,6 @@
-import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
-import { sha256, sha384 } from '#core/crypto/hash.js'
-import { canonicalJson } from '#core/encoding/json.js'
+import { concat, utf8 } from '#core/bytes/bytes.js'
+import { sha256, sha256Hex, sha384 } from '#core/crypto/hash.js'
+import { canonicalJson, canonicalText } from '#core/encoding/json.js'
 import { base64Url, hex, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import { modelIdShape } from '#core/wire/names.js'
@@ -23,7 +23,7 @@ export type Binding = Shaped<typeof bindingShape>
 
 /** Lowercase hex of SHA-256 over the canonical JSON of a document of ours. */
 export function documentDigest(document: unknown): string {
-  return toHex(sha256(canonicalJson(document)))
+  return sha256Hex(canonicalText(document))
 }
 
 /** The digest of "no devices": a node without accelerators says so. */

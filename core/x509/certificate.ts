@@ -9,7 +9,6 @@ import { verifySpkiSignature } from '#core/crypto/sign.js'
 import {
   type Der,
   type DerCode,
-  DerReader,
   derAscii,
   derBitBytes,
   derBits,

@@ -1,5 +1,4 @@
-import { toHex } from '#core/bytes/bytes.js'
-import { sha256 } from '#core/crypto/hash.js'
+import { sha256Hex } from '#core/crypto/hash.js'
 import type { Certificate } from '#core/x509/certificate.js'
 
 /** Digests of certificates that are still held by somebody. What is read is not changed any more, so they stay true. */
@@ -9,7 +8,7 @@ const ofKeys = new WeakMap<Certificate, string>()
 function remembered(known: WeakMap<Certificate, string>, certificate: Certificate, bytes: Uint8Array): string {
   const found = known.get(certificate)
   if (found !== undefined) return found
-  const digest = toHex(sha256(bytes))
+  const digest = sha256Hex(bytes)
   known.set(certificate, digest)
   return digest
 }

@@ -1,6 +1,6 @@
 import { toHex } from '#core/bytes/bytes.js'
 import type { SignatureAlgorithm } from '#core/crypto/backend.js'
-import { sha256, sha384 } from '#core/crypto/hash.js'
+import { sha256Hex, sha384 } from '#core/crypto/hash.js'
 import {
   type Der,
   type DerReader,
@@ -114,7 +114,7 @@ export function parseOcsp(der: Uint8Array, what = 'OCSP answer'): OcspAnswer {
     if (!algorithm) throw refuse('ocsp/algorithm', `${what} has an unknown signature algorithm`)
     const rules = { heeds: [oids.extendedKeyUsage], times: 'any' } as const
     return {
-      digest: toHex(sha256(der)),
+      digest: sha256Hex(der),
       tbs: tbs.whole,
       algorithm,
       signature,

@@ -1,5 +1,5 @@
 import { equal } from '#core/bytes/bytes.js'
-import { DerReader, derOid, derTag, parseDer } from '#core/encoding/der.js'
+import { derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import { type Certificate, verifyX509Signature, withCode, type X509Code } from '#core/x509/certificate.js'

@@ -72,6 +72,37 @@ describe('structure', () => {
   })
 })
 
+test('what is read in place is what is read of a copy, and nothing behind the end of a value is looked at', () => {
+  const size = fc.nat(20)
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 60 }), size, size, fc.nat(60), (bytes, before, after, seed) => {
+      const [inner, around] = [mint.der(derTag.sequence, bytes), new Uint8Array(bytes.length + 60).fill(seed)]
+      const held = mint.der(derTag.sequence, around.subarray(0, before), inner, around.subarray(0, after))
+      const outer = parseDer(held, derTag.sequence, 'value').reader()
+      const read = (reader: DerReader) => {
+        const out: unknown[] = []
+        out.push(
+          code(() => {
+            while (!reader.done) {
+              const one = reader.next(reader.tag!, 'value')
+              out.push(one.tag, one.size, toHex(one.body), toHex(one.whole))
+              for (const value of [derOid, derUnsigned, derBits, derAscii, derBoolean])
+                out.push(code(() => (value as (v: typeof one, w: string) => unknown)(one, 'value')))
+              out.push(code(() => readDerTime(new DerReader(one.whole), 'time', 'any')))
+            }
+          }),
+        )
+        return out
+      }
+      // What stands before the value may be anything, so it is found by its place.
+      const at = held.length - after - inner.length
+      const placed = new DerReader(held, at, at + inner.length).next(derTag.sequence, 'value')
+      expect(read(placed.reader())).toEqual(read(new DerReader(bytes)))
+      expect(outer.done).toBe(before + inner.length + after === 0)
+    }),
+  )
+})
+
 describe('values', () => {
   test.each([
     ['zero', '020100', '00'],
