@@ -21,7 +21,7 @@ function refuse(code: DcapCode, message: string, cause?: unknown): Failure<DcapC
   return new Failure<DcapCode>(code, message, { cause })
 }
 
-/** Bytes in hex of either case: Intel's files differ. Kept in lower case. */
+/** Bytes in hex of either case: Intel's files differ. Kept in lower case, and the text of the document with it. */
 function hexOf(size: number): Read<string> {
   const form = new RegExp(`^[0-9a-fA-F]{${size * 2}}$`)
   const make = (found: string) => (form.test(found) ? found.toLowerCase() : undefined)

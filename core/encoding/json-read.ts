@@ -2,6 +2,7 @@ import {
   type Cursor,
   type JsonCode,
   readNumber,
+  readShortly,
   readString,
   skipSpace,
   skipValue,
@@ -63,7 +64,18 @@ export function members<const R extends Readers, const O extends Readers = Recor
 /** What an object has under one name. */
 export function member<T>(name: string, read: Read<T>): Read<T> {
   const [names, readers] = [[name], [read]]
+  const only = `{"${name}":`
   return (place) => {
+    // Long lists are made of objects that have this member alone: those are read without a second look.
+    const from = place.at
+    if (place.text.startsWith(only, from) && place.text.charCodeAt(from + only.length) > 0x20) {
+      place.at += only.length
+      place.path.push(name)
+      const alone = read(place)
+      place.path.pop()
+      if (place.text[place.at++] === '}') return alone
+      place.at = from
+    }
     const [value] = readMembers(place, names, readers)
     if (value === undefined) throw refuse(place, 'shape/missing', `member ${name} is missing`)
     return value as T
@@ -150,13 +162,16 @@ export function items<T>(read: Read<T>, { min = 0, max }: { min?: number; max: n
   }
 }
 
-/** A string of at most `max` characters, or what `make` makes of it; undefined from it: not of this form. */
+/**
+ * A string of at most `max` characters, or what `make` makes of it: undefined when it is not of this form. What it is given
+ * is a piece of the document, which it would hold on to if it gave it back.
+ */
 export function text(max?: number): Read<string>
 export function text<T>(max: number, make: (text: string) => T | undefined, form: string): Read<T>
 export function text<T>(max = nameLengthMax, make?: (text: string) => T | undefined, form?: string): Read<T | string> {
   return (place) => {
     if (place.text[place.at] !== '"') throw refuse(place, 'shape/type', 'expected a string')
-    const found = readString(place)
+    const found = make ? readShortly(place) : readString(place)
     if (found.length > max) throw refuse(place, 'shape/range', `longer than ${max} characters`)
     if (!make) return found
     const made = make(found)

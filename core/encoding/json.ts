@@ -77,6 +77,15 @@ export function skipValue(cursor: Cursor, depth: number): void {
   else cursor.at = end + 1
 }
 
+/** A string for a caller who does not keep it: a piece of the whole text where that is possible. */
+export function readShortly(cursor: Cursor): string {
+  const { text, at } = cursor
+  const end = plainStringEnd(cursor)
+  if (end === undefined) return readString(cursor)
+  cursor.at = end + 1
+  return text.slice(at + 1, end)
+}
+
 export function readString(cursor: Cursor): string {
   const plain = readPlainString(cursor)
   if (plain !== undefined) return plain
