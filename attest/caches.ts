@@ -1,6 +1,6 @@
 import { concat, utf8 } from '#core/bytes/bytes.js'
 import { sha256, sha256Hex } from '#core/crypto/hash.js'
-import { canonicalText } from '#core/encoding/json.js'
+import { canonicalMembers, canonicalText } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
 import { LinkCache } from '#core/x509/links.js'
@@ -288,9 +288,6 @@ export function write(caches: Caches, texts: Texts): WrittenTexts {
   const members = Object.fromEntries(
     Object.entries(isObject ? texts : {}).map(([name, one]) => [name, canonicalText(one)] as const),
   )
-  const canonical = canonicalText(texts, (part) => {
-    const name = Object.keys(members).find((one) => (texts as { readonly [name: string]: Texts })[one] === part)
-    return name === undefined ? undefined : members[name]
-  })
+  const canonical = isObject ? canonicalMembers(members) : canonicalText(texts)
   return keep(caches, writtenSlot, texts, { canonical, members, digest: sha256Hex(canonical) })
 }

@@ -32,7 +32,7 @@ import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { verifyTdx } from '#attest/tdx/verify.js'
 import { noTrace, type Trace } from '#attest/trace.js'
 import { sha256Hex } from '#core/crypto/hash.js'
-import { canonicalText } from '#core/encoding/json.js'
+import { canonicalMembers, canonicalText } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Check } from '#core/wire/ear.js'
 import type { MachineEvidence, PartEvidence } from '#core/wire/evidence.js'
@@ -226,12 +226,13 @@ export function evidenceDigests(
   const collateral = kinds[evidence.kind].collateral(evidence)
   const { canonical, members, digest } = written(caches, collateral) ?? write(caches, collateral)
   // Collateral is a member of the evidence, or made of some of its members: those are not spelled again.
-  const known = new Map<unknown, string>([[collateral, canonical]])
-  if (collateral !== null && typeof collateral === 'object')
-    for (const [name, part] of Object.entries(collateral)) known.set(part, members[name] ?? '')
-  known.delete(null)
-  const text = canonicalText(evidence, (part) => known.get(part))
-  return { evidenceDigest: sha256Hex(text), collateralDigest: digest }
+  const parts: Readonly<Record<string, unknown>> = { ...(collateral as object | null) }
+  const textOf = (name: string, part: unknown): string => {
+    if (part === collateral) return canonical
+    return Object.hasOwn(members, name) && part === parts[name] ? members[name]! : canonicalText(part)
+  }
+  const texts = Object.entries(evidence).map(([name, part]) => [name, textOf(name, part)] as const)
+  return { evidenceDigest: sha256Hex(canonicalMembers(Object.fromEntries(texts))), collateralDigest: digest }
 }
 
 /** What machine or which devices verified evidence is about. */

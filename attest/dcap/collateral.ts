@@ -145,7 +145,7 @@ async function verifySigned<T>(
   try {
     const { signed, text, signature } = cut(response, member)
     await verifySpkiSignature('ES256', signer.spki, signed, signature, what)
-    return readJson(text, read, member)
+    return readJson(text, read)
   } catch (error) {
     if (!isFailure(error) || error.code.startsWith('dcap/')) throw error
     if (error.code === 'crypto/signature')

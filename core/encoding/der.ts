@@ -62,10 +62,11 @@ export class Der {
     return this.#bytes.subarray(this.#start, this.#end)
   }
 
-  /** Whether the contents begin with these bytes. */
-  beginsWith(bytes: Uint8Array): boolean {
-    if (this.size < bytes.length) return false
-    for (let i = 0; i < bytes.length; i++) if (this.#bytes[this.#from + i] !== bytes[i]) return false
+  /** Whether these bytes stand in the contents, at their beginning or behind the first `at`. */
+  beginsWith(bytes: Uint8Array, at = 0): boolean {
+    if (this.size < at + bytes.length) return false
+    const from = this.#from + at
+    for (let i = 0; i < bytes.length; i++) if (this.#bytes[from + i] !== bytes[i]) return false
     return true
   }
 
@@ -166,7 +167,7 @@ export function parseDer(bytes: Uint8Array | Der, tag: number, what: string): De
 }
 
 /** How many bytes of an INTEGER that is not negative are its sign: none or one. @throws der/value */
-function signSize(value: Der, what: string): 0 | 1 {
+export function derSignSize(value: Der, what: string): 0 | 1 {
   const first = value.byte(0)
   if (first === undefined || first & 0x80) throw refuse('der/value', `${what} is negative or empty`)
   if (first !== 0 || value.size === 1) return 0
@@ -176,13 +177,13 @@ function signSize(value: Der, what: string): 0 | 1 {
 
 /** The magnitude of an INTEGER that is not negative, without sign byte; zero is one zero byte. @throws der/value */
 export function derUnsigned(value: Der, what: string): Uint8Array {
-  return value.bodyFrom(signSize(value, what))
+  return value.bodyFrom(derSignSize(value, what))
 }
 
 /** An INTEGER from 0 to `max` (at most 2^32 - 1). @throws der/value */
 export function derInteger(value: Der, max: number, what: string): number {
   let number = 0
-  const from = signSize(value, what)
+  const from = derSignSize(value, what)
   for (let i = from; i < value.size && i < from + 5; i++) number = number * 256 + value.byte(i)!
   if (value.size - from > 4 || number > max) throw refuse('der/value', `${what} is more than ${max}`)
   return number

@@ -1,5 +1,6 @@
 import {
   type Cursor,
+  countValue,
   type JsonCode,
   readNumber,
   readShortly,
@@ -13,27 +14,45 @@ import { Failure } from '#core/failure.js'
 import { jsonSizeMax, nameLengthMax } from '#core/limits.js'
 
 /**
- * Reading a JSON text by the shape of what is wanted of it, in one pass: the grammar of parseJson, the rules of shape.ts,
- * and nothing is built of what nobody asks for. For long documents of vendors, who add members without a new version.
+ * Reading a JSON text by the shape of what is wanted of it, in one pass: the grammar and the bounds of parseJson, the rules
+ * of shape.ts, and nothing is built of what nobody asks for. For long documents of vendors, who add members without a new
+ * version.
  */
 
-/** Reads the value at the cursor and leaves the cursor right behind it. */
-export type Read<T> = (at: Place) => T
+/**
+ * Reads the value at the cursor, which stands in `depth` others, and leaves the cursor right behind it. Never undefined:
+ * that is a member which is not there.
+ */
+export type Read<T> = (cursor: Cursor, depth: number) => T
 /** The type that a reader yields. */
 export type ReadBy<R> = R extends Read<infer T> ? T : never
 
-interface Place extends Cursor {
-  /** the names and numbers that lead here, for messages */
-  readonly path: (string | number)[]
+function refuse(cursor: Cursor, code: ShapeCode, message: string): Failure<ShapeCode> {
+  const path = pathOf(cursor)
+  return new Failure<ShapeCode>(code, `${path || 'value'}: ${message}`, { detail: { path } })
 }
 
-function refuse({ path }: Place, code: ShapeCode, message: string): Failure<ShapeCode> {
-  const where = path.map((step) => (typeof step === 'number' ? `[${step}]` : `.${step}`)).join('')
-  return new Failure<ShapeCode>(code, `${where.slice(1) || 'value'}: ${message}`, { detail: { path: where.slice(1) } })
-}
+const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
 
-/** Members that an object may have beside those that are read: what vendors add over the years. */
-const othersMax = 64
+/**
+ * The names and numbers that lead to the cursor. They are found in the text once something is refused, so that who refuses
+ * nothing does not pay for them; up to the cursor the text is known to be JSON.
+ */
+function pathOf({ text, at }: Cursor): string {
+  const steps: (string | number)[] = []
+  let name = ''
+  for (const [found] of text.slice(0, at).matchAll(token)) {
+    const last = steps.at(-1)
+    if (found === '{') steps.push('')
+    else if (found === '[') steps.push(0)
+    else if (found === '}' || found === ']') steps.pop()
+    else if (found === ',') steps[steps.length - 1] = typeof last === 'number' ? last + 1 : ''
+    else if (found === ':') steps[steps.length - 1] = name
+    else name = JSON.parse(found) as string
+  }
+  const path = steps.map((step) => (typeof step === 'number' ? `[${step}]` : step && `.${step}`)).join('')
+  return path.startsWith('.') ? path.slice(1) : path
+}
 
 type Readers = { readonly [name: string]: Read<unknown> }
 type ReadOf<R extends Readers> = { readonly [K in keyof R]: ReadBy<R[K]> }
@@ -50,12 +69,12 @@ export function members<const R extends Readers, const O extends Readers = Recor
   const wanted = { ...required, ...optional }
   const [names, readers] = [Object.keys(wanted), Object.values(wanted)]
   const requiredCount = Object.keys(required).length
-  return (place) => {
-    const values = readMembers(place, names, readers)
+  return (cursor, depth) => {
+    const values = readMembers(cursor, depth, names, readers)
     const out: Record<string, unknown> = {}
     for (let i = 0; i < names.length; i++) {
       if (values[i] !== undefined) out[names[i]!] = values[i]
-      else if (i < requiredCount) throw refuse(place, 'shape/missing', `member ${names[i]} is missing`)
+      else if (i < requiredCount) throw refuse(cursor, 'shape/missing', `member ${names[i]} is missing`)
     }
     return out as ReadOf<R> & Partial<ReadOf<O>>
   }
@@ -65,54 +84,58 @@ export function members<const R extends Readers, const O extends Readers = Recor
 export function member<T>(name: string, read: Read<T>): Read<T> {
   const [names, readers] = [[name], [read]]
   const only = `{"${name}":`
-  return (place) => {
+  return (cursor, depth) => {
     // Long lists are made of objects that have this member alone: those are read without a second look.
-    const from = place.at
-    if (place.text.startsWith(only, from) && place.text.charCodeAt(from + only.length) > 0x20) {
-      place.at += only.length
-      place.path.push(name)
-      const alone = read(place)
-      place.path.pop()
-      if (place.text[place.at++] === '}') return alone
-      place.at = from
+    const { at, items } = cursor
+    if (cursor.text.startsWith(only, at) && cursor.text.charCodeAt(at + only.length) > 0x20) {
+      cursor.at += only.length
+      countValue(cursor)
+      const alone = read(cursor, depth + 1)
+      if (cursor.text[cursor.at++] === '}') return alone
+      cursor.at = at
+      cursor.items = items
     }
-    const [value] = readMembers(place, names, readers)
-    if (value === undefined) throw refuse(place, 'shape/missing', `member ${name} is missing`)
+    const [value] = readMembers(cursor, depth, names, readers)
+    if (value === undefined) throw refuse(cursor, 'shape/missing', `member ${name} is missing`)
     return value as T
   }
 }
 
 /** The values of an object's members in the order of `names`; undefined for one that is not there. */
-function readMembers(place: Place, names: readonly string[], readers: readonly Read<unknown>[]): readonly unknown[] {
+function readMembers(
+  cursor: Cursor,
+  depth: number,
+  names: readonly string[],
+  readers: readonly Read<unknown>[],
+): readonly unknown[] {
   const values = new Array<unknown>(names.length)
-  let others: string[] | undefined
+  let others: Set<string> | undefined
   let next = 0
-  if (place.text[place.at] !== '{') throw refuse(place, 'shape/type', 'expected an object')
-  place.at++
-  skipSpace(place)
-  if (place.text[place.at] === '}') {
-    place.at++
+  if (cursor.text[cursor.at] !== '{') throw refuse(cursor, 'shape/type', 'expected an object')
+  cursor.at++
+  skipSpace(cursor)
+  if (cursor.text[cursor.at] === '}') {
+    cursor.at++
     return values
   }
   for (;;) {
-    const index = readName(place, names, next)
+    const index = readName(cursor, names, next)
     if (typeof index === 'string') {
-      others ??= []
-      if (others.includes(index)) throw twice(index)
-      if (others.push(index) > othersMax) throw refuse(place, 'shape/range', `more than ${othersMax} unknown members`)
-      skipValue(place, place.path.length)
+      others ??= new Set()
+      if (others.has(index)) throw twice(index)
+      others.add(index)
+      skipValue(cursor, depth + 1)
     } else {
       if (values[index] !== undefined) throw twice(names[index]!)
-      place.path.push(names[index]!)
-      values[index] = readers[index]!(place)
-      place.path.pop()
+      countValue(cursor)
+      values[index] = readers[index]!(cursor, depth + 1)
       next = index + 1
     }
-    skipSpace(place)
-    const mark = place.text[place.at++]
+    skipSpace(cursor)
+    const mark = cursor.text[cursor.at++]
     if (mark === '}') return values
-    if (mark !== ',') throw syntax(place, 'a comma or the end of the object')
-    skipSpace(place)
+    if (mark !== ',') throw syntax(cursor, 'a comma or the end of the object')
+    skipSpace(cursor)
   }
 }
 
@@ -121,43 +144,42 @@ function twice(name: string): Failure<JsonCode> {
 }
 
 /** Reads a name and its colon: the index of one that is wanted, most often the next one, or the name of any other. */
-function readName(place: Place, names: readonly string[], next: number): number | string {
+function readName(cursor: Cursor, names: readonly string[], next: number): number | string {
   const likely = names[next]
   let index: number
   let name = ''
-  if (likely !== undefined && place.text.startsWith(`"${likely}"`, place.at)) {
-    place.at += likely.length + 2
+  if (likely !== undefined && cursor.text.startsWith(`"${likely}"`, cursor.at)) {
+    cursor.at += likely.length + 2
     index = next
   } else {
-    name = readString(place)
+    name = readString(cursor)
     index = names.indexOf(name)
   }
-  skipSpace(place)
-  if (place.text[place.at++] !== ':') throw syntax(place, 'a colon')
-  skipSpace(place)
+  skipSpace(cursor)
+  if (cursor.text[cursor.at++] !== ':') throw syntax(cursor, 'a colon')
+  skipSpace(cursor)
   return index < 0 ? name : index
 }
 
 /** A list of `min` (0) to `max` values. */
 export function items<T>(read: Read<T>, { min = 0, max }: { min?: number; max: number }): Read<readonly T[]> {
-  return (place) => {
+  return (cursor, depth) => {
     const out: T[] = []
-    if (place.text[place.at] !== '[') throw refuse(place, 'shape/type', 'expected a list')
-    place.at++
-    skipSpace(place)
+    if (cursor.text[cursor.at] !== '[') throw refuse(cursor, 'shape/type', 'expected a list')
+    cursor.at++
+    skipSpace(cursor)
     let mark: string | undefined = ','
-    if (place.text[place.at] === ']') mark = place.text[place.at++]
+    if (cursor.text[cursor.at] === ']') mark = cursor.text[cursor.at++]
     while (mark === ',') {
-      if (out.length === max) throw refuse(place, 'shape/range', `more than ${max} items`)
-      skipSpace(place)
-      place.path.push(out.length)
-      out.push(read(place))
-      place.path.pop()
-      skipSpace(place)
-      mark = place.text[place.at++]
+      if (out.length === max) throw refuse(cursor, 'shape/range', `more than ${max} items`)
+      skipSpace(cursor)
+      countValue(cursor)
+      out.push(read(cursor, depth + 1))
+      skipSpace(cursor)
+      mark = cursor.text[cursor.at++]
     }
-    if (mark !== ']') throw syntax(place, 'a comma or the end of the array')
-    if (out.length < min) throw refuse(place, 'shape/range', `expected ${min} to ${max} items`)
+    if (mark !== ']') throw syntax(cursor, 'a comma or the end of the array')
+    if (out.length < min) throw refuse(cursor, 'shape/range', `expected ${min} to ${max} items`)
     return out
   }
 }
@@ -169,13 +191,13 @@ export function items<T>(read: Read<T>, { min = 0, max }: { min?: number; max: n
 export function text(max?: number): Read<string>
 export function text<T>(max: number, make: (text: string) => T | undefined, form: string): Read<T>
 export function text<T>(max = nameLengthMax, make?: (text: string) => T | undefined, form?: string): Read<T | string> {
-  return (place) => {
-    if (place.text[place.at] !== '"') throw refuse(place, 'shape/type', 'expected a string')
-    const found = make ? readShortly(place) : readString(place)
-    if (found.length > max) throw refuse(place, 'shape/range', `longer than ${max} characters`)
+  return (cursor) => {
+    if (cursor.text[cursor.at] !== '"') throw refuse(cursor, 'shape/type', 'expected a string')
+    const found = make ? readShortly(cursor) : readString(cursor)
+    if (found.length > max) throw refuse(cursor, 'shape/range', `longer than ${max} characters`)
     if (!make) return found
     const made = make(found)
-    if (made === undefined) throw refuse(place, 'shape/form', `expected ${form}`)
+    if (made === undefined) throw refuse(cursor, 'shape/form', `expected ${form}`)
     return made
   }
 }
@@ -183,24 +205,24 @@ export function text<T>(max = nameLengthMax, make?: (text: string) => T | undefi
 /** One of these strings, of printable ASCII without quotation marks and backslashes. */
 export function oneOf<const T extends readonly string[]>(...names: T): Read<T[number]> {
   const spelled = names.map((name) => `"${name}"`)
-  return (place) => {
-    let index = spelled.findIndex((name) => place.text.startsWith(name, place.at))
-    if (index >= 0) place.at += spelled[index]!.length
-    else if (place.text[place.at] === '"') index = names.indexOf(readString(place)) // spelled with escapes, perhaps
-    if (index < 0) throw refuse(place, 'shape/form', `expected one of ${names.join(', ')}`)
+  return (cursor) => {
+    let index = spelled.findIndex((name) => cursor.text.startsWith(name, cursor.at))
+    if (index >= 0) cursor.at += spelled[index]!.length
+    else if (cursor.text[cursor.at] === '"') index = names.indexOf(readString(cursor)) // spelled with escapes, perhaps
+    if (index < 0) throw refuse(cursor, 'shape/form', `expected one of ${names.join(', ')}`)
     return names[index]!
   }
 }
 
 /** A whole number from `min` (0) to `max`. */
 export function whole(max: number, min = 0): Read<number> {
-  return (place) => {
-    const first = place.text.charCodeAt(place.at)
+  return (cursor) => {
+    const first = cursor.text.charCodeAt(cursor.at)
     if (first !== 0x2d && !(first >= 0x30 && first <= 0x39))
-      throw refuse(place, 'shape/type', 'expected a whole number')
-    const number = readNumber(place)
-    if (!Number.isInteger(number)) throw refuse(place, 'shape/type', 'expected a whole number')
-    if (number < min || number > max) throw refuse(place, 'shape/range', `expected ${min} to ${max}`)
+      throw refuse(cursor, 'shape/type', 'expected a whole number')
+    const number = readNumber(cursor)
+    if (!Number.isInteger(number)) throw refuse(cursor, 'shape/type', 'expected a whole number')
+    if (number < min || number > max) throw refuse(cursor, 'shape/range', `expected ${min} to ${max}`)
     return number
   }
 }
@@ -212,13 +234,13 @@ export function whole(max: number, min = 0): Read<number> {
  * throws  json/syntax, json/duplicate, json/number, json/surrogate, json/limit, shape/...
  * source  RFC 8259; RFC 7493 (I-JSON), "Object Constraints"
  */
-export function readJson<T>(text: string, read: Read<T>, name: string): T {
+export function readJson<T>(text: string, read: Read<T>): T {
   if (text.length > jsonSizeMax)
     throw new Failure<JsonCode>('json/limit', `${text.length} characters, at most ${jsonSizeMax}`)
-  const place: Place = { text, at: 0, items: 0, path: [name] }
-  skipSpace(place)
-  const value = read(place)
-  skipSpace(place)
-  if (place.at !== text.length) throw syntax(place, 'the end')
+  const cursor: Cursor = { text, at: 0, items: 1 }
+  skipSpace(cursor)
+  const value = read(cursor, 0)
+  skipSpace(cursor)
+  if (cursor.at !== text.length) throw syntax(cursor, 'the end')
   return value
 }

@@ -70,11 +70,20 @@ function readPlainString(cursor: Cursor): string | undefined {
   return end - at < 12 ? text.slice(at + 1, end) : (JSON.parse(text.slice(at, end + 1)) as string)
 }
 
-/** Reads over a value, which is held to the same grammar as one that is read. */
+/** Counts a value that is read. @throws json/limit */
+export function countValue(cursor: Cursor): void {
+  if (++cursor.items > jsonItemsMax) throw new Failure<JsonCode>('json/limit', `more than ${jsonItemsMax} values`)
+}
+
+/** Reads over a value, which is held to the same grammar and bounds as one that is read. */
 export function skipValue(cursor: Cursor, depth: number): void {
   const end = plainStringEnd(cursor)
-  if (end === undefined) readValue(cursor, depth)
-  else cursor.at = end + 1
+  if (end === undefined || depth > jsonDepthMax) {
+    readValue(cursor, depth)
+    return
+  }
+  countValue(cursor)
+  cursor.at = end + 1
 }
 
 /** A string for a caller who does not keep it: a piece of the whole text where that is possible. */
@@ -159,9 +168,9 @@ function readObject(cursor: Cursor, depth: number): Json {
 }
 
 /** The value at the cursor, which is left behind the space that follows. */
-export function readValue(cursor: Cursor, depth: number): Json {
+function readValue(cursor: Cursor, depth: number): Json {
   if (depth > jsonDepthMax) throw new Failure<JsonCode>('json/limit', `nested deeper than ${jsonDepthMax}`)
-  if (++cursor.items > jsonItemsMax) throw new Failure<JsonCode>('json/limit', `more than ${jsonItemsMax} values`)
+  countValue(cursor)
   skipSpace(cursor)
   const value = readBare(cursor, depth)
   skipSpace(cursor)
@@ -197,14 +206,23 @@ export function parseJson(bytes: Uint8Array, sizeMax = jsonSizeMax): Json {
   return value
 }
 
-function canonical(value: Json, known: KnownText | undefined): string {
+/**
+ * The one canonical form of a value. Members that are `undefined` are left out.
+ *
+ * source  RFC 8785, "Serialization of Primitive Data Types", "Sorting of Object Properties"
+ */
+export function canonicalJson(value: unknown): Uint8Array {
+  return utf8(canonicalText(value))
+}
+
+/** The same as text. */
+export function canonicalText(given: unknown): string {
+  const value = given as Json
+  if (Array.isArray(value)) return `[${value.map(canonicalText).join(',')}]`
   if (value !== null && typeof value === 'object') {
-    const text = known?.(value)
-    if (text !== undefined) return text
-    if (Array.isArray(value)) return `[${value.map((one: Json) => canonical(one, known)).join(',')}]`
-    const members = Object.entries(value).filter(([, member]) => member !== undefined)
-    members.sort(([a], [b]) => (a < b ? -1 : 1)) // UTF-16 code units, as RFC 8785 wants
-    return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member, known)}`).join(',')}}`
+    const members: Record<string, string> = Object.create(null)
+    for (const [name, member] of Object.entries(value)) members[name] = canonicalText(member)
+    return canonicalMembers(members)
   }
   if (typeof value === 'number' && !Number.isFinite(value))
     throw new Failure<JsonCode>('json/number', 'number is not finite')
@@ -212,22 +230,13 @@ function canonical(value: Json, known: KnownText | undefined): string {
   return typeof value === 'string' && plain.test(value) ? `"${value}"` : JSON.stringify(value)
 }
 
-/** The canonical text of an object or array, where it was written before; undefined where it was not. */
-type KnownText = (value: object) => string | undefined
-
-/**
- * The one canonical form of a value. Members that are `undefined` are left out.
- *
- * known   asked for each object and array first; trusts that what it answers is the canonical text of that one
- * source  RFC 8785, "Serialization of Primitive Data Types", "Sorting of Object Properties"
- */
-export function canonicalJson(value: unknown, known?: KnownText): Uint8Array {
-  return utf8(canonical(value as Json, known))
-}
-
-/** The same as text. */
-export function canonicalText(value: unknown, known?: KnownText): string {
-  return canonical(value as Json, known)
+/** The canonical text of an object, made of the canonical texts of its members; none is the text of `undefined`. */
+export function canonicalMembers(members: Readonly<Record<string, string | undefined>>): string {
+  let text = ''
+  // UTF-16 code units, as RFC 8785 wants
+  for (const name of Object.keys(members).sort())
+    if (members[name] !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(name)}:${members[name]}`
+  return `{${text}}`
 }
 
 /** The value of a JSON text that must already be in canonical form. @throws json/canonical and all of parseJson */

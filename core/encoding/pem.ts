@@ -4,7 +4,8 @@ import { Failure } from '#core/failure.js'
 /** Failures of reading PEM. */
 export type PemCode = 'pem/form' | 'pem/label' | 'pem/count'
 
-const block = /-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END \1-----(?:\r?\n|$)/y
+const head = /-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n/y
+const bodyForm = /^[A-Za-z0-9+/=\r\n]+$/
 
 /**
  * The DER of each block of a PEM text, in order. All blocks carry `label`; between them only white space may stand.
@@ -19,16 +20,53 @@ export function parsePem(text: string, label: string, max: number): readonly Uin
   for (;;) {
     while (at < text.length && /\s/.test(text[at]!)) at++
     if (at === text.length) break
-    block.lastIndex = at
-    const found = block.exec(text)
-    if (!found) throw new Failure<PemCode>('pem/form', `no PEM block at character ${at}`)
-    if (found[1] !== label) throw new Failure<PemCode>('pem/label', `PEM block is ${found[1]}, expected ${label}`)
-    if (out.length === max) throw new Failure<PemCode>('pem/count', `more than ${max} PEM blocks`)
-    out.push(fromBase64(found[2]!.replace(/[\r\n]/g, '')))
-    at = block.lastIndex
+    const block = readBlock(text, at)
+    const refusal =
+      block.label !== label
+        ? new Failure<PemCode>('pem/label', `PEM block is ${block.label}, expected ${label}`)
+        : out.length === max && new Failure<PemCode>('pem/count', `more than ${max} PEM blocks`)
+    if (refusal) throw bodyForm.test(block.body) ? refusal : noBlock(at)
+    out.push(readBody(block.body, at))
+    at = block.end
   }
   if (out.length === 0) throw new Failure<PemCode>('pem/count', 'no PEM block')
   return out
+}
+
+function noBlock(at: number, cause?: unknown): Failure<PemCode> {
+  return new Failure<PemCode>('pem/form', `no PEM block at character ${at}`, { cause })
+}
+
+interface Block {
+  readonly label: string
+  readonly body: string
+  /** where the text goes on */
+  readonly end: number
+}
+
+/** A block as its lines say; whether its body is base64 is not looked at. */
+function readBlock(text: string, at: number): Block {
+  head.lastIndex = at
+  const label = head.exec(text)?.[1]
+  if (label === undefined) throw noBlock(at)
+  const from = head.lastIndex
+  // Base64 has no dash: the first one begins the last line.
+  const to = text.indexOf('-', from)
+  const foot = `-----END ${label}-----`
+  if (to <= from || !text.startsWith(foot, to)) throw noBlock(at)
+  const end = to + foot.length
+  const newline = text.startsWith('\n', end) ? 1 : text.startsWith('\r\n', end) ? 2 : 0
+  if (newline === 0 && end !== text.length) throw noBlock(at)
+  return { label, body: text.slice(from, to), end: end + newline }
+}
+
+/** The body is read first: what stands in it that is no base64 is asked for when that fails. */
+function readBody(body: string, at: number): Uint8Array {
+  try {
+    return fromBase64(body.replaceAll('\n', '').replaceAll('\r', ''))
+  } catch (cause) {
+    throw bodyForm.test(body) ? cause : noBlock(at, cause)
+  }
 }
 
 /** One PEM block, in lines of 64 characters. source: RFC 7468, "Encapsulation Boundaries" */

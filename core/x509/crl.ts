@@ -12,6 +12,7 @@ import {
   verifyX509Signature,
   withCode,
 } from '#core/x509/certificate.js'
+import { RevokedSerials } from '#core/x509/revoked.js'
 
 /** Failures of reading and verifying a certificate revocation list. */
 export type CrlCode =
@@ -33,8 +34,7 @@ export interface Crl {
   readonly issuer: Uint8Array
   readonly thisUpdate: UnixSeconds
   readonly nextUpdate: UnixSeconds
-  /** lowercase hex of the serial numbers' magnitudes */
-  readonly revoked: ReadonlySet<string>
+  readonly revoked: Pick<RevokedSerials, 'size' | 'has' | typeof Symbol.iterator>
   /** the CRL number, which only grows for one issuer; null when the list carries none */
   readonly number: bigint | null
 }
@@ -72,7 +72,7 @@ export function parseCrl(der: Uint8Array, what = 'CRL'): Crl {
       throw new Failure<CrlCode>('crl/no-next-update', `${what} does not say when the next one is due`)
     const nextUpdate = readDerTime(reader, 'next update')
     const entries = reader.optional(derTag.sequence, 'revoked certificates')
-    const revoked = entries ? readEntries(entries, what) : new Set<string>()
+    const revoked = entries ? readEntries(entries, what) : new RevokedSerials()
     const extensions = reader.optional(0xa0, 'extensions')
     reader.end('to-be-signed part')
     const number = extensions ? readNumber(parseDer(extensions, derTag.sequence, 'extensions'), what) : null
@@ -80,14 +80,14 @@ export function parseCrl(der: Uint8Array, what = 'CRL'): Crl {
   })
 }
 
-function readEntries(sequence: Der, what: string): ReadonlySet<string> {
-  const revoked = new Set<string>()
+function readEntries(sequence: Der, what: string): RevokedSerials {
+  const revoked = new RevokedSerials()
   const reader = sequence.reader()
   // Most entries say no more than the one before: the same bytes are not read again.
   let known: Der | undefined
   while (!reader.done) {
     const entry = reader.next(derTag.sequence, 'entry').reader()
-    revoked.add(toHex(derUnsigned(entry.next(derTag.integer, 'serial number'), 'serial number')))
+    revoked.add(entry.next(derTag.integer, 'serial number'))
     readDerTime(entry, 'revocation date')
     const extensions = entry.optional(derTag.sequence, 'entry extensions')
     if (extensions && !known?.isSame(extensions)) {
@@ -147,6 +147,6 @@ export async function verifyCrl(crl: Crl, issuer: Certificate, at: UnixSeconds, 
 
 /** Returns only when the CRL does not list the certificate. @throws crl/revoked */
 export function verifyNotRevoked(certificate: Certificate, crl: Crl, name: string): void {
-  if (crl.revoked.has(toHex(certificate.serial)))
+  if (crl.revoked.has(certificate.serial))
     throw new Failure<CrlCode>('crl/revoked', `${name}, serial number ${toHex(certificate.serial)}, is revoked`)
 }

@@ -8,6 +8,7 @@ import {
   derBoolean,
   derInteger,
   derOid,
+  derOidIs,
   derTag,
   derUnsigned,
   parseDer,
@@ -126,6 +127,26 @@ describe('values', () => {
       expect(derOid(parseDer(mint.oid(dotted), derTag.oid, 'id'), 'id')).toBe(dotted)
     },
   )
+  test('an identifier is the same below one whose text is known, and compared by its contents, as read by itself', () => {
+    const above = { contents: fromHex('2a864886f84d010d01'), dotted: '1.2.840.113741.1.13.1' }
+    const tail = fc.oneof(
+      fc.constant(new Uint8Array()),
+      fc.uint8Array({ maxLength: 4 }),
+      fc.constant(new Uint8Array(56)),
+    )
+    fc.assert(
+      fc.property(fc.nat(above.contents.length), tail, (count, more) => {
+        const id = parseDer(mint.der(derTag.oid, above.contents.subarray(0, count), more), derTag.oid, 'id')
+        const alone = code(() => derOid(id, 'id'))
+        expect(code(() => derOid(id, 'id', above))).toBe(alone)
+        expect(code(() => derOidIs(id, above.contents, 'id'))).toBe(alone)
+        if (alone !== 'ok') return
+        expect(derOid(id, 'id', above)).toBe(derOid(id, 'id'))
+        expect(derOidIs(id, above.contents, 'id')).toBe(derOid(id, 'id') === above.dotted)
+      }),
+      { numRuns: 3000 },
+    )
+  })
   test.each(['0600', '060180', '06028001', '060181', `0641${'01'.repeat(65)}`, `060a${'ff'.repeat(9)}7f`])(
     'refuses object identifier %s',
     (hex) => {

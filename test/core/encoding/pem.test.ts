@@ -50,3 +50,64 @@ describe('PEM', () => {
     )
   })
 })
+
+/** The grammar in one expression: what the reader has to take, and how it has to refuse. */
+function byGrammar(text: string, label: string, max: number): string {
+  const block = /-----BEGIN ([A-Z0-9 ]{1,40})-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END \1-----(?:\r?\n|$)/y
+  const out: string[] = []
+  let at = 0
+  for (;;) {
+    while (at < text.length && /\s/.test(text[at]!)) at++
+    if (at === text.length) return out.length === 0 ? 'pem/count' : out.join()
+    block.lastIndex = at
+    const [, name, body] = block.exec(text) ?? []
+    if (name === undefined) return 'pem/form'
+    if (name !== label) return 'pem/label'
+    if (out.length === max) return 'pem/count'
+    const spelled = body!.replace(/[\r\n]/g, '')
+    if (Buffer.from(spelled, 'base64').toString('base64') !== spelled) return 'bytes/base64'
+    out.push(spelled)
+    at = block.lastIndex
+  }
+}
+
+test('takes and refuses what the grammar takes and refuses, wherever texts are changed, cut or put together', () => {
+  const piece = fc.constantFrom(
+    ...['-----BEGIN A-----\n', '-----BEGIN B-----\r\n', '-----END A-----', '-----END A-----\n', '-----END B-----\r\n'],
+    ...[
+      'AAAA',
+      'AAAA\r\n',
+      'AAA=\n',
+      'AB==',
+      'AA==',
+      'A',
+      '\n',
+      '\r',
+      '\r\n',
+      ' ',
+      '-',
+      '_',
+      '=',
+      '\u00e9',
+      '\ud800',
+      '-----',
+    ],
+    ...['-----BEGIN A-----\nAAAA\n-----END A-----\n', '-----BEGIN B-----\nAA*A\n-----END B-----\n'],
+  )
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 8 }), fc.nat(400), (pieces, cut) => {
+      const text = pieces.join('').slice(0, cut)
+      let found: string
+      try {
+        found = parsePem(text, 'A', 2)
+          .map((one) => Buffer.from(one).toString('base64'))
+          .join()
+      } catch (error) {
+        if (!isFailure(error)) throw error
+        found = error.code
+      }
+      expect(found).toBe(byGrammar(text, 'A', 2))
+    }),
+    { numRuns: 20_000 },
+  )
+})
