@@ -57,8 +57,13 @@ function subjectOf(
   cpu: AttestationResult<MachineEvidence>,
   parts: readonly AttestationResult<DeviceEvidence>[],
 ): Subject {
-  const devices = parts.flatMap((part) => part.subject?.devices ?? [])
-  return { machine: cpu.subject?.machine ?? null, devices }
+  const of = (name: 'devices' | 'drivers' | 'vbioses') => parts.flatMap((part) => part.subject?.[name] ?? [])
+  return {
+    machine: cpu.subject?.machine ?? null,
+    devices: of('devices'),
+    drivers: of('drivers'),
+    vbioses: of('vbioses'),
+  }
 }
 
 /** I6: one simulated part makes the whole simulated, and one that did not verify says nothing of the whole. */

@@ -14,7 +14,7 @@ import { appraiseCca } from '#attest/cca/appraise.js'
 import { type CcaClaims, ccaClaims, ccaMachine } from '#attest/cca/claims.js'
 import { verifyCca } from '#attest/cca/verify.js'
 import { appraiseGpu } from '#attest/gpu/appraise.js'
-import { type GpuClaims, gpuClaims } from '#attest/gpu/claims.js'
+import { type GpuClaims, gpuClaims, gpuDevices } from '#attest/gpu/claims.js'
 import { verifyGpu } from '#attest/gpu/verify.js'
 import { appraiseNitro } from '#attest/nitro/appraise.js'
 import { type NitroClaims, nitroClaims, nitroMachine } from '#attest/nitro/claims.js'
@@ -26,7 +26,7 @@ import { verifySgx } from '#attest/sgx/verify.js'
 import { appraiseSnp, type SnpAppraisal } from '#attest/snp/appraise.js'
 import { type SnpClaims, snpClaims, snpMachine } from '#attest/snp/claims.js'
 import { verifySnp } from '#attest/snp/verify.js'
-import type { Subject } from '#attest/subject.js'
+import { noDevices, type Subject } from '#attest/subject.js'
 import { appraiseTdx } from '#attest/tdx/appraise.js'
 import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { verifyTdx } from '#attest/tdx/verify.js'
@@ -116,7 +116,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: snp.platform, claims: snpClaims(snp) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
-    subject: (claims) => ({ machine: snpMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: snpMachine(claims), ...noDevices }),
     appraise: appraiseSnp,
   }),
   tdx: kind<'tdx', TdxClaims>('tdx', {
@@ -125,7 +125,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: tdx.platform, claims: tdxClaims(tdx) }
     },
     collateral: ({ collateral }) => collateral,
-    subject: (claims) => ({ machine: tdxMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: tdxMachine(claims), ...noDevices }),
     appraise: appraiseTdx,
   }),
   sgx: kind<'sgx', SgxClaims>('sgx', {
@@ -134,7 +134,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: sgx.platform, claims: sgxClaims(sgx) }
     },
     collateral: ({ collateral }) => collateral,
-    subject: (claims) => ({ machine: sgxMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: sgxMachine(claims), ...noDevices }),
     appraise: appraiseSgx,
   }),
   gpu: kind<'gpu', GpuClaims>('gpu', {
@@ -143,7 +143,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: gpu.platform, claims: gpuClaims(gpu) }
     },
     collateral: ({ rims, ocsp }) => ({ rims, ocsp }),
-    subject: ({ devices }) => ({ machine: null, devices: devices.map((one) => one.deviceId) }),
+    subject: (claims) => ({ machine: null, ...gpuDevices(claims) }),
     appraise: appraiseGpu,
   }),
   nitro: kind<'nitro', NitroClaims>('nitro', {
@@ -153,7 +153,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
     },
     // The certificates are part of the document: nothing comes apart from it.
     collateral: () => null,
-    subject: (claims) => ({ machine: nitroMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: nitroMachine(claims), ...noDevices }),
     appraise: appraiseNitro,
   }),
   'azure-snp': kind<'azure-snp', AzureSnpClaims>('azure-snp', {
@@ -162,7 +162,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: azure.hardware.platform, claims: azureSnpClaims(azure) }
     },
     collateral: ({ ask, ark, crl }) => ({ ask, ark, crl }),
-    subject: (claims) => ({ machine: azureSnpMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: azureSnpMachine(claims), ...noDevices }),
     appraise: appraiseAzureSnp,
   }),
   'azure-tdx': kind<'azure-tdx', AzureTdxClaims>('azure-tdx', {
@@ -171,7 +171,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: azure.hardware.platform, claims: azureTdxClaims(azure) }
     },
     collateral: ({ collateral }) => collateral,
-    subject: (claims) => ({ machine: azureTdxMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: azureTdxMachine(claims), ...noDevices }),
     appraise: appraiseAzureTdx,
   }),
   cca: kind<'cca', CcaClaims>('cca', {
@@ -181,7 +181,7 @@ const kinds: Readonly<Record<PartEvidence['kind'], Kind>> = {
       return { platform: cca.platform, claims: ccaClaims(cca) }
     },
     collateral: ({ platformKey }) => ({ platformKey }),
-    subject: (claims) => ({ machine: ccaMachine(claims), devices: [] }),
+    subject: (claims) => ({ machine: ccaMachine(claims), ...noDevices }),
     appraise: appraiseCca,
   }),
 }

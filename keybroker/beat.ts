@@ -6,11 +6,9 @@ import type { Lease } from '#core/wire/lease.js'
 import type { Statement } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { callersOf, makeBeat, verifyTerms } from '#keybroker/lease.js'
-import type { StoredLease } from '#keybroker/ports.js'
+import { callersOf, makeBeat, revocableOf, verifyTerms } from '#keybroker/lease.js'
 import { readStanding, verifyTenantRow } from '#keybroker/standing.js'
-import type { Revocable } from '#policies/release/request.js'
-import { revocationRefusals } from '#policies/release/request.js'
+import { revocationRefusals } from '#policies/release/revocation.js'
 import { verifyOwnerStatements } from '#policies/release/statements.js'
 
 /**
@@ -33,8 +31,9 @@ export async function beat(
   if (row.endedAt !== null || row.expiresAt <= at) throw new Failure<BrokerCode>('broker/lease-over', 'lease is over')
   const statements = await verifyOwnerStatements(standing.statements, row.model)
   verifyTenantRow(standing.tenant, statements.tenant)
-  const { lease } = verifyTerms(row, broker.callerSecret)
-  const [refusal] = revocationRefusals(statements.revocation, revocableOf(row, broker.callerSecret))
+  const terms = verifyTerms(row, broker.callerSecret)
+  const { lease } = terms
+  const [refusal] = revocationRefusals(statements.revocation, revocableOf(terms))
   if (refusal) throw new Failure<BrokerCode>('broker/lease-revoked', `lease is revoked (${refusal.policyId})`)
   verifyCallers(lease, statements.registration.value, broker.callerSecret)
   return makeBeat(lease, asked.nonce, at, broker.signer)
@@ -50,11 +49,4 @@ function verifyCallers(lease: Lease, registration: Statement<'registration'>, ca
   const now = canonicalJson(callersOf(registration, callerSecret))
   if (equal(canonicalJson(lease.callers), now)) return
   throw new Failure<BrokerCode>('broker/lease-stale', 'the owner changed who may call: ask for a renewal')
-}
-
-/** What an owner may revoke a stored lease by. @throws broker/record */
-export function revocableOf(row: StoredLease, secret: Uint8Array): Revocable {
-  const { lease, measurements, platformId, devices } = verifyTerms(row, secret)
-  const { keysetDigest, version, id } = lease
-  return { measurements, platformId, devices, keysetDigest, version, leaseId: id }
 }

@@ -8,6 +8,7 @@ import { statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { parsePolicy } from '#core/tlog/policy.js'
 import type { Accepted } from '#core/wire/owner-query.js'
+import { verifyRevoked } from '#core/wire/revoked.js'
 import {
   ownerKeysDigest,
   type Signed,
@@ -16,16 +17,16 @@ import {
   verifySuccession,
   verifyTenantStatement,
 } from '#core/wire/statements.js'
-import { revocableOf } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
 import { newOpening, type StatedChange, writeState } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
+import { revocableOf, verifyTerms } from '#keybroker/lease.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publishPending } from '#keybroker/outbox.js'
 import type { StoredLease, StoredTenant, StoreTransaction } from '#keybroker/ports.js'
 import { readTenant } from '#keybroker/standing.js'
 import { validatePolicy } from '#policies/language/validate.js'
-import { revocationRefusals } from '#policies/release/request.js'
+import { revocationRefusals } from '#policies/release/revocation.js'
 import { verifyBrokerTrusted, verifyOne } from '#policies/release/statements.js'
 
 export type AcceptedChanges = Accepted['accepted']
@@ -78,7 +79,7 @@ export async function createTenant(broker: Broker, envelope: Envelope): Promise<
  *
  * A registration may change terms of the registered version here; a new version comes with its key, by registerModel.
  * throws  broker/unknown-tenant, broker/record, broker/tenant-statement, broker/version, broker/key,
- *         judge/statement-false, judge/broker-not-trusted, policy/..., statement/chain, log/..., database/...
+ *         judge/statement-false, judge/broker-not-trusted, policy/..., revoked/..., statement/chain, log/..., database/...
  */
 export async function acceptStatement(
   broker: Broker,
@@ -115,6 +116,7 @@ export async function verifyChange<K extends StatementKind>(
   const { value } = signed as Signed<Statement>
   // What cannot be read later would deny everyone: it is refused now, while its author is there.
   if (value.type === 'claviger/statement/policy/v1') validatePolicy(value.text)
+  if (value.type === 'claviger/statement/revocation/v1') verifyRevoked(value.revoked, value.model)
   if (value.type === 'claviger/statement/trust/v1') {
     verifyBrokerTrusted(signed as Signed<Statement<'trust'>>, broker.signer.id)
     verifyWitnessable(value)
@@ -231,7 +233,7 @@ async function endRevoked(
 
 function isRevoked(row: StoredLease, revocation: Signed<Statement<'revocation'>>, secret: Uint8Array): boolean {
   try {
-    return revocationRefusals(revocation, revocableOf(row, secret)).length > 0
+    return revocationRefusals(revocation, revocableOf(verifyTerms(row, secret))).length > 0
   } catch (error) {
     if (isFailure(error) && error.code === ('broker/record' satisfies BrokerCode)) return true
     throw error

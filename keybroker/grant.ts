@@ -3,6 +3,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { Lease } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import type { NamedMachine } from '#core/wire/revoked.js'
 import type { Broker } from '#keybroker/broker.js'
 import { newId, type WrittenEntry, writeDecision } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -132,7 +133,7 @@ async function storeGrant(
 ): Promise<void> {
   const { id, model, version, keysetDigest, expiresAt } = lease
   const tenant = standing.tenant.id
-  const terms = encodeTerms(lease, verdict.node, secret)
+  const terms = encodeTerms(lease, machineOf(verdict.node), secret)
   if (place.held === null) {
     const platform = verdict.node.platformId ?? ''
     await tx.storeLease({ id, tenant, model, version, platform, keysetDigest, entry, grantedAt: at, expiresAt, terms })
@@ -169,4 +170,10 @@ export async function giveBack(
       await tx.renewLease({ id, entry: before.entry, expiresAt, terms, keysetDigest }, at)
     }
   })
+}
+
+/** The part of what names a node that its evidence says. */
+function machineOf(node: Decided<Appraised>['node']): NamedMachine {
+  const { measurements, platformId, devices, drivers, vbioses, advisories, advisoriesTold } = node
+  return { measurements, platformId, devices, drivers, vbioses, advisories, advisoriesTold }
 }

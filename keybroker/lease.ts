@@ -4,28 +4,25 @@ import { labelled } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { hex, list, nullable, object, type Shaped, string } from '#core/encoding/shape.js'
+import { hex, object, type Shaped } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { beatSecondsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { callerPseudonym } from '#core/wire/inner.js'
 import { type Lease, leaseShape, signBeat } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import { type NamedMachine, namedMachineShape } from '#core/wire/revoked.js'
 import type { Statement } from '#core/wire/statements.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { StoredLease } from '#keybroker/ports.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { Decided } from '#policies/release/judge.js'
-import type { Revocable } from '#policies/release/request.js'
+import type { Revocable } from '#policies/release/revocation.js'
 
 /** What is kept of a lease: its terms, and what an owner may later revoke it by. */
 const termsShape = object({
   lease: leaseShape,
-  /** id of the machine, lowercase hex; null where its kind has none or the host hides it */
-  platformId: nullable(string({ max: 128 })),
-  /** every value that names software on the machine, what was launched first */
-  measurements: list(string({ max: 128 }), { min: 1, max: 64 }),
-  devices: list(string({ max: 128 }), { max: 64 }),
+  machine: namedMachineShape,
   /** HMAC-SHA-256 over the canonical JSON of the others, with a secret that no database holds */
   seal: hex(32),
 })
@@ -36,9 +33,8 @@ function sealOf(terms: Terms, secret: Uint8Array): string {
 }
 
 /** secret: the broker's, 32 bytes (`callerSecret`) */
-export function encodeTerms(lease: Lease, node: Revocable, secret: Uint8Array): Uint8Array {
-  const { platformId, measurements, devices } = node
-  const terms: Terms = { lease, platformId, measurements, devices }
+export function encodeTerms(lease: Lease, machine: NamedMachine, secret: Uint8Array): Uint8Array {
+  const terms: Terms = { lease, machine }
   return canonicalJson({ ...terms, seal: sealOf(terms, secret) })
 }
 
@@ -51,7 +47,7 @@ export function encodeTerms(lease: Lease, node: Revocable, secret: Uint8Array): 
  */
 export function verifyTerms(row: StoredLease, secret: Uint8Array): Terms {
   const { seal, ...terms } = readTerms(row)
-  const { lease, platformId } = terms
+  const { lease, machine } = terms
   const same =
     lease.id === row.id &&
     lease.tenant === row.tenant &&
@@ -59,7 +55,7 @@ export function verifyTerms(row: StoredLease, secret: Uint8Array): Terms {
     lease.version === row.version &&
     lease.keysetDigest === row.keysetDigest &&
     lease.expiresAt === row.expiresAt &&
-    (platformId ?? '') === row.platform
+    (machine.platformId ?? '') === row.platform
   if (!same || !equal(fromHex(seal, 32), fromHex(sealOf(terms, secret), 32)))
     throw new Failure<BrokerCode>('broker/record', 'a stored lease is not the one that was granted')
   return terms
@@ -150,4 +146,10 @@ export async function makeBeat(
 ): Promise<Envelope> {
   const expiresAt = Math.min(at + beatSecondsMax, lease.expiresAt)
   return signBeat({ type: 'claviger/beat/v1', lease: lease.id, nonce, at, expiresAt }, key)
+}
+
+/** What an owner may take a lease back by. */
+export function revocableOf({ lease, machine }: Terms): Revocable {
+  const { model, declared, keysetDigest, version, id } = lease
+  return { ...machine, model, declared, keysetDigest, version, leaseId: id }
 }

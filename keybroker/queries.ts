@@ -62,16 +62,21 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
   })
   return {
     version: apiVersion,
-    leases: rows.map(({ row, index }) => ({
-      id: row.id,
-      model: row.model,
-      version: row.version,
-      keysetDigest: row.keysetDigest,
-      grantedAt: row.grantedAt,
-      expiresAt: row.expiresAt,
-      entry: index,
-      measurement: verifyTerms(row, broker.callerSecret).measurements[0]!,
-    })),
+    leases: rows.map(({ row, index }) => {
+      const { lease, machine } = verifyTerms(row, broker.callerSecret)
+      return {
+        id: row.id,
+        model: row.model,
+        version: row.version,
+        keysetDigest: row.keysetDigest,
+        grantedAt: row.grantedAt,
+        expiresAt: row.expiresAt,
+        entry: index,
+        measurement: machine.measurements[0]!,
+        machine,
+        declared: lease.declared,
+      }
+    }),
   }
 }
 

@@ -13,6 +13,7 @@ import {
   releaseAad,
   releaseInfo,
 } from '#core/wire/release.js'
+import type { NamedMachine } from '#core/wire/revoked.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import { renewalToken } from '#keybroker/challenge.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -25,7 +26,6 @@ import type { StoredModelKey } from '#keybroker/ports.js'
 import { keyContextOf, readStanding, verifyTenantRow } from '#keybroker/standing.js'
 import { type Appraised, reasonsForHost } from '#policies/release/appraised.js'
 import { type Decided, judgeRelease } from '#policies/release/judge.js'
-import type { Revocable } from '#policies/release/request.js'
 
 /** What became of a request. */
 export type Outcome =
@@ -79,7 +79,7 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
  * Whom to count a request to. A node chooses its keys, so they are no name: those that hide their machine are counted
  * together, by what they run, and take no place of others.
  */
-function machineOf({ platformId, measurements }: Revocable): string {
+function machineOf({ platformId, measurements }: NamedMachine): string {
   return platformId ?? `hidden ${measurements[0]}`
 }
 

@@ -1,6 +1,6 @@
 import type { LifecycleState } from '#attest/cca/layout.js'
 import type { VerifiedCca } from '#attest/cca/verify.js'
-import { type Machine, measurementsOf, named } from '#attest/subject.js'
+import { armAdvisories, type Machine, measurementsOf, named } from '#attest/subject.js'
 import { toHex } from '#core/bytes/bytes.js'
 
 /** What a verified token says, in neutral words. Byte strings are lowercase hex. */
@@ -44,7 +44,7 @@ export interface CcaClaims {
 /** The machine is named by its instance id. */
 export function ccaMachine({ measurement, extensibleMeasurements, chipId, debug, product }: CcaClaims): Machine {
   const software = measurementsOf(measurement, ...extensibleMeasurements)
-  return { ...software, platformId: named(chipId), debug, product, tcbStatus: null, svns: {} }
+  return { ...software, platformId: named(chipId), debug, product, tcbStatus: null, ...armAdvisories, svns: {} }
 }
 
 const debugStates: readonly LifecycleState[] = ['non-platform-rot-debug', 'recoverable-platform-rot-debug']

@@ -2,6 +2,7 @@ import type { Golden, VerifiedAnswers } from '#attest/gpu/collateral.js'
 import type { Architecture, DeviceKind, Feature } from '#attest/gpu/layout.js'
 import { topologyProblem } from '#attest/gpu/topology.js'
 import type { VerifiedDevice, VerifiedGpu } from '#attest/gpu/verify.js'
+import type { Subject } from '#attest/subject.js'
 import { toHex } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import { certificateDigest } from '#core/x509/digests.js'
@@ -66,6 +67,16 @@ export function gpuClaims({ nonce, devices, ocsp }: VerifiedGpu): GpuClaims {
     devices: devices.map(deviceClaims),
     ocsp,
     topologyProblem: topologyProblem(devices),
+  }
+}
+
+/** What names the devices, and what runs on them. */
+export function gpuDevices({ devices }: GpuClaims): Omit<Subject, 'machine'> {
+  const once = (values: readonly (string | null)[]) => [...new Set(values.filter((one) => one !== null))]
+  return {
+    devices: devices.map((one) => one.deviceId),
+    drivers: once(devices.map((one) => one.driverVersion)),
+    vbioses: once(devices.map((one) => one.vbiosVersion)),
   }
 }
 

@@ -1,6 +1,6 @@
 import { imagePcrs } from '#attest/nitro/layout.js'
 import type { VerifiedNitro } from '#attest/nitro/verify.js'
-import { type Machine, measurementsOf } from '#attest/subject.js'
+import { type Machine, measurementsOf, noAdvisories } from '#attest/subject.js'
 import { isZero, toHex } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import { commonName } from '#core/x509/certificate.js'
@@ -39,7 +39,7 @@ export interface NitroClaims {
 /** A module id names an enclave on an instance, which moves between machines: it is no name of one. */
 export function nitroMachine({ measurement, pcrs, debug, product }: NitroClaims): Machine {
   const software = measurementsOf(measurement, ...Object.values(pcrs))
-  return { ...software, platformId: null, debug, product, tcbStatus: null, svns: {} }
+  return { ...software, platformId: null, debug, product, tcbStatus: null, ...noAdvisories, svns: {} }
 }
 
 /** The claims of a verified document. */

@@ -1,7 +1,7 @@
 import { type DcapClaims, dcapClaims } from '#attest/dcap/claims.js'
 import { sgxFlag } from '#attest/dcap/layout.js'
 import type { VerifiedSgx } from '#attest/sgx/verify.js'
-import { type Machine, measurementsOf, named } from '#attest/subject.js'
+import { intelAdvisories, type Machine, measurementsOf, named } from '#attest/subject.js'
 import { toHex } from '#core/bytes/bytes.js'
 
 /** What a verified report of an enclave says, in neutral words. Byte strings are lowercase hex. */
@@ -26,8 +26,16 @@ export interface SgxClaims extends DcapClaims {
 }
 
 /** The machine is named by its PPID. */
-export function sgxMachine({ measurement, chipId, debug, product, tcbStatus }: SgxClaims): Machine {
-  return { ...measurementsOf(measurement), platformId: named(chipId), debug, product, tcbStatus, svns: {} }
+export function sgxMachine({ measurement, chipId, debug, product, tcbStatus, advisories }: SgxClaims): Machine {
+  return {
+    ...measurementsOf(measurement),
+    platformId: named(chipId),
+    debug,
+    product,
+    tcbStatus,
+    ...intelAdvisories(advisories),
+    svns: {},
+  }
 }
 
 /** The claims of a verified quote of an enclave. */

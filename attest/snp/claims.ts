@@ -1,7 +1,7 @@
 import { type Field, type Product, platformBit, policyBit } from '#attest/snp/layout.js'
 import type { Tcb } from '#attest/snp/tcb.js'
 import type { VerifiedSnp } from '#attest/snp/verify.js'
-import { type Machine, measurementsOf } from '#attest/subject.js'
+import { amdAdvisories, type Machine, measurementsOf } from '#attest/subject.js'
 import { isZero, toHex } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import { certificateDigest } from '#core/x509/digests.js'
@@ -64,7 +64,7 @@ export interface SnpClaims {
 }
 
 /** A masked chip id names no machine, and neither does a key that a cloud has for all of its own. */
-export function snpMachine({ measurement, chipId, debug, product, tcb }: SnpClaims): Machine {
+export function snpMachine({ measurement, chipId, debug, product, tcb, platformInfo }: SnpClaims): Machine {
   const { fmc, ...reported } = tcb.reported
   return {
     ...measurementsOf(measurement),
@@ -72,6 +72,7 @@ export function snpMachine({ measurement, chipId, debug, product, tcb }: SnpClai
     debug,
     product,
     tcbStatus: null,
+    ...amdAdvisories(platformInfo.aliasCheckComplete),
     svns: { ...reported, ...(fmc === null ? {} : { fmc }) },
   }
 }

@@ -1,5 +1,5 @@
 import { type DcapClaims, dcapClaims } from '#attest/dcap/claims.js'
-import { type Machine, measurementsOf, named } from '#attest/subject.js'
+import { intelAdvisories, type Machine, measurementsOf, named } from '#attest/subject.js'
 import type { VerifiedEventLog } from '#attest/tdx/event-log.js'
 import { attributeBit, type Field, untrustedAttributes } from '#attest/tdx/layout.js'
 import type { VerifiedTdx } from '#attest/tdx/verify.js'
@@ -41,9 +41,9 @@ export interface TdxClaims extends DcapClaims {
 }
 
 /** The machine is named by its PPID. */
-export function tdxMachine({ measurement, rtmrs, chipId, debug, product, tcbStatus }: TdxClaims): Machine {
+export function tdxMachine({ measurement, rtmrs, chipId, debug, product, tcbStatus, advisories }: TdxClaims): Machine {
   const software = measurementsOf(measurement, ...rtmrs)
-  return { ...software, platformId: named(chipId), debug, product, tcbStatus, svns: {} }
+  return { ...software, platformId: named(chipId), debug, product, tcbStatus, ...intelAdvisories(advisories), svns: {} }
 }
 
 /** The claims of a verified quote of a TD. */

@@ -6,8 +6,10 @@ import { hex, integer, list, literal, nullable, object, oneOf, type Shaped, stri
 import { Failure } from '#core/failure.js'
 import { clockSkewSeconds, statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
+import { declaredShape } from '#core/wire/lease.js'
 import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
 import { apiVersion } from '#core/wire/release.js'
+import { namedMachineShape } from '#core/wire/revoked.js'
 import { type Signed, type Statement, statementKindShape } from '#core/wire/statements.js'
 
 /** Failures of an owner's question to its broker. */
@@ -121,6 +123,10 @@ export const leasesAnswerShape = object({
       /** index of the release or of the last renewal; null while the log has not confirmed it */
       entry: nullable(integer()),
       measurement: string(),
+      /** what the owner may take it back by, beside those above */
+      machine: namedMachineShape,
+      /** place and operator as the host signed them; null for none */
+      declared: nullable(declaredShape),
     }),
     { max: 100_000 },
   ),

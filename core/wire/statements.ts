@@ -22,6 +22,7 @@ import { policySizeMax } from '#core/limits.js'
 import { budgetShape } from '#core/wire/budget.js'
 import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
+import { revokedKinds } from '#core/wire/revoked.js'
 
 /** Failures of a signed statement. */
 export type StatementCode = 'statement/chain' | 'statement/tenant' | 'statement/model'
@@ -52,11 +53,7 @@ const callerShape = object({
 export const callersShape = either(literal('any'), list(callerShape, { max: 1000 }))
 export type Callers = Shaped<typeof callersShape>
 
-const revokedShape = object({
-  kind: oneOf('measurement', 'platform', 'device', 'keyset', 'version', 'lease'),
-  /** measurement, id of a machine and id of a device in hex, keyset digest, version number, lease id */
-  value: string(),
-})
+const revokedShape = object({ kind: oneOf(...revokedKinds), value: string({ max: 200 }) })
 
 /** One shape for each kind of statement that an owner signs. */
 export const statementShapes = {

@@ -7,6 +7,7 @@ import type { ShapeCode } from '#core/encoding/shape.js'
 import type { SealedCode } from '#core/sealed/failures.js'
 import type { EntryCode } from '#core/wire/entries.js'
 import type { OwnerQueryCode } from '#core/wire/owner-query.js'
+import type { RevokedCode } from '#core/wire/revoked.js'
 import type { StatementCode } from '#core/wire/statements.js'
 import type { DatabaseCode } from '#host/database-failures.js'
 import { databaseStatuses, inputStatuses } from '#host/http-failures.js'
@@ -27,6 +28,7 @@ export type BrokerServiceCode =
   | StoreCode
   | KekCode
   | StatementCode
+  | RevokedCode
   | OwnerQueryCode
   | PolicyCode
   | SealedCode
@@ -90,6 +92,8 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'statement/chain': 409,
   'statement/tenant': 422,
   'statement/model': 422,
+  'revoked/value': 422,
+  'revoked/model': 422,
   'store/tenant-exists': 409,
   'store/tenant-unknown': 404,
   'store/model-key-exists': 409,

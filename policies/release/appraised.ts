@@ -14,6 +14,8 @@ import type { AttestedClaims } from '#policies/facts.js'
  * measurements  every value that names software on it, `measurement` first
  * platformId    names one machine; null where its kind has no such id or the host hides it
  * tcbStatus     the vendor's word for the state of its firmware, if it has one
+ * advisories    vendors' advisories that stand against it; `advisoriesTold` of which ids, or prefixes that end with a
+ *               hyphen, it would name them: of any other the evidence says nothing
  * svns          reported security versions; what the kind does not count is left out
  */
 export interface AppraisedMachine {
@@ -23,7 +25,16 @@ export interface AppraisedMachine {
   readonly debug: boolean
   readonly product: string
   readonly tcbStatus: string | null
+  readonly advisories: readonly string[]
+  readonly advisoriesTold: readonly string[]
   readonly svns: AttestedClaims['svns']
+}
+
+/** `devices` names each device; `drivers` and `vbioses` what runs on them. A node without devices has none of the three. */
+export interface AppraisedDevices {
+  readonly devices: readonly string[]
+  readonly drivers: readonly string[]
+  readonly vbioses: readonly string[]
 }
 
 /** What is used of an attestation result, whatever kind of evidence it is about. */
@@ -36,9 +47,9 @@ export interface Appraised {
   readonly failure: string | null
   /**
    * null when the evidence did not verify; `machine` null for evidence of devices alone, which says nothing of the machine
-   * that asked them; `devices` names each device
+   * that asked them
    */
-  readonly subject: { readonly machine: AppraisedMachine | null; readonly devices: readonly string[] } | null
+  readonly subject: (AppraisedDevices & { readonly machine: AppraisedMachine | null }) | null
   /** of composite evidence its parts, the machine first */
   readonly parts?: readonly { readonly kind: string }[]
   readonly at: UnixSeconds
@@ -58,7 +69,7 @@ const checkPrefix = 'attest/'
 
 /** A result on evidence that verified, of a machine. */
 export type AppraisedNode<R extends Appraised> = R & {
-  readonly subject: { readonly machine: AppraisedMachine; readonly devices: readonly string[] }
+  readonly subject: AppraisedDevices & { readonly machine: AppraisedMachine }
   readonly platform: 'hardware' | 'simulated'
 }
 

@@ -41,11 +41,22 @@ export type DenialCode =
   | 'judge/manifest'
   | 'judge/version'
   | 'judge/version-floor'
+  | 'judge/revoked-model'
   | 'judge/revoked-measurement'
   | 'judge/revoked-platform'
   /** a platform is revoked, and the node names none: it may be that one */
   | 'judge/hidden-platform'
   | 'judge/revoked-device'
+  | 'judge/revoked-driver'
+  | 'judge/revoked-vbios'
+  | 'judge/revoked-advisory'
+  /** an advisory is revoked, and evidence of this kind does not say whether it stands */
+  | 'judge/hidden-advisory'
+  | 'judge/revoked-host'
+  /** a host, or an operator, is revoked, and the node names none */
+  | 'judge/hidden-host'
+  | 'judge/revoked-operator'
+  | 'judge/hidden-operator'
   | 'judge/revoked-keyset'
   | 'judge/revoked-version'
   | 'judge/revoked-lease'

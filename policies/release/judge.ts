@@ -19,12 +19,10 @@ import {
   keysetRefusals,
   modelRefusals,
   type ReleasePurpose,
-  type Revocable,
   readHost,
-  revocableMachine,
-  revocationRefusals,
   verifyBinding,
 } from '#policies/release/request.js'
+import { type Revocable, revocableMachine, revocationRefusals } from '#policies/release/revocation.js'
 import {
   type OwnerStatements,
   type VerifiedStatements,
@@ -123,6 +121,8 @@ export async function judgeRelease<R extends Appraised>(
   const verified = result as AppraisedNode<R> // Invariant: `unverified` passed it
   const node: Revocable = {
     ...revocableMachine(verified),
+    model,
+    declared: host.declared,
     keysetDigest: keysetDigest(request.keyset),
     version: registration.value.version,
     leaseId: request.lease,

@@ -3,7 +3,8 @@ import type { Evidence } from '#core/wire/evidence.js'
 import { buildFacts } from '#policies/facts.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { type AppraiseEvidence, anchorsFor, type Decided, decideBy, unverified } from '#policies/release/judge.js'
-import { denial, revocableMachine, revocationRefusals } from '#policies/release/request.js'
+import { denial } from '#policies/release/request.js'
+import { revocableMachine, revocationRefusals } from '#policies/release/revocation.js'
 import { type OwnerStatements, verifyBrokerTrusted, verifyOwnerStatements } from '#policies/release/statements.js'
 
 /** SHA-384 */
@@ -63,6 +64,8 @@ export async function judgeKbs<R extends Appraised>(
   const verified = result as AppraisedNode<R> // Invariant: `unverified` passed it
   const node = {
     ...revocableMachine(verified),
+    model,
+    declared: null,
     keysetDigest: keyDigest,
     version,
     leaseId: null,

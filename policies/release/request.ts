@@ -7,7 +7,6 @@ import type { Declared } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
 import { verifyHostStatement } from '#core/wire/statements.js'
 import { codeReason, type Reason } from '#policies/explain.js'
-import type { Appraised, AppraisedNode } from '#policies/release/appraised.js'
 import type { DenialCode, RefusalCode } from '#policies/release/failures.js'
 import type { VerifiedStatements } from '#policies/release/statements.js'
 
@@ -156,66 +155,6 @@ export function modelRefusals(request: ReleaseRequest, statements: VerifiedState
   if (!delivery.includes('v1'))
     refuse('judge/delivery', 'The owner does not deliver this key on this route.', 'ask the owner', 'v1', delivery)
   return reasons
-}
-
-/** What names a node and its lease where an owner takes something back. */
-export interface Revocable {
-  /** every value that names software on it, lowercase hex */
-  readonly measurements: readonly string[]
-  /** lowercase hex; null where its kind has none or the host hides it */
-  readonly platformId: string | null
-  readonly devices: readonly string[]
-  readonly keysetDigest: string
-  readonly version: number
-  readonly leaseId: string | null
-}
-
-/** What names the machine and its devices. */
-export function revocableMachine({
-  subject: { machine, devices },
-}: AppraisedNode<Appraised>): Pick<Revocable, 'measurements' | 'platformId' | 'devices'> {
-  return { measurements: machine.measurements, platformId: machine.platformId, devices }
-}
-
-type Revoked = NonNullable<VerifiedStatements['revocation']>['value']['revoked'][number]['kind']
-
-/** What a node is named by, for each kind of thing that an owner can take back. */
-const revocable: Readonly<Record<Revoked, readonly [DenialCode, (node: Revocable) => readonly string[], string]>> = {
-  measurement: [
-    'judge/revoked-measurement',
-    (node) => node.measurements,
-    'run the runtime build that the owner approves',
-  ],
-  platform: ['judge/revoked-platform', (node) => named(node.platformId), 'run on another machine'],
-  device: ['judge/revoked-device', (node) => node.devices, 'run with other devices'],
-  keyset: ['judge/revoked-keyset', (node) => [node.keysetDigest], 'start the node again'],
-  version: ['judge/revoked-version', (node) => [String(node.version)], 'run another version of the model'],
-  lease: ['judge/revoked-lease', (node) => named(node.leaseId), 'ask the owner'],
-}
-
-const named = (id: string | null): readonly string[] => (id === null ? [] : [id])
-
-/**
- * What the owner has taken back of this node.
- *
- * Invariant: a node that hides which machine it runs on is none of those that the owner did not take back. While one
- * machine is taken back, whoever has no id is refused.
- */
-export function revocationRefusals(revocation: VerifiedStatements['revocation'], node: Revocable): readonly Reason[] {
-  if (revocation === null) return []
-  const { reason, revoked } = revocation.value
-  const kinds = Object.keys(revocable) as readonly Revoked[]
-  const refusals = kinds.flatMap((kind) => {
-    const [code, valuesOf, remedy] = revocable[kind]
-    const hit = valuesOf(node).find((value) => revoked.some((one) => one.kind === kind && one.value === value))
-    return hit === undefined
-      ? []
-      : [denial(code, `The owner revoked this ${kind}: ${reason}`, remedy, 'not revoked', hit)]
-  })
-  if (node.platformId !== null || !revoked.some((one) => one.kind === 'platform')) return refusals
-  const why = 'The owner revoked a platform, and this node does not say on which one it runs.'
-  const remedy = 'run where the evidence names the machine, or ask the owner'
-  return [...refusals, denial('judge/hidden-platform', why, remedy, 'the id of a platform', 'none')]
 }
 
 /**

@@ -9,6 +9,7 @@ import * as lease from '#cli/lease.js'
 import type { OwnerArguments } from '#cli/owner.js'
 import { runSet } from '#cli/policy-set.js'
 import { runShow } from '#cli/policy-show.js'
+import * as revocation from '#cli/revoke.js'
 import * as tenant from '#cli/tenant.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
@@ -128,8 +129,8 @@ describe('an owner of a model that runs', () => {
   test('takes a lease back: the node unloads, and its engine is gone', async () => {
     const { node } = one.chain
     const { id } = node.session.grant.lease
-    const revoke = (value: string, more: Partial<lease.RevokeArguments> = {}) =>
-      lease.runRevoke(value, { ...args, kind: 'lease', reason: 'left the project', ...more }, testIo())
+    const revoke = (value: string, more: Partial<revocation.RevokeArguments> = {}) =>
+      revocation.runRevoke(value, { ...args, kind: 'lease', reason: 'left the project', ...more }, testIo())
     expect(await codeOfPromise(revoke('0'.repeat(32)))).toBe('lease/unknown')
     expect(await codeOfPromise(revoke('x'))).toBe('lease/value')
     expect(await codeOfPromise(revoke('00'.repeat(48), { kind: 'measurement' }))).toBe('lease/model')
