@@ -54,6 +54,19 @@ function pathOf({ text, at }: Cursor): string {
   return path.startsWith('.') ? path.slice(1) : path
 }
 
+/** The members that are read, in the order in which they most often come. */
+interface Wanted {
+  readonly names: readonly string[]
+  /** each name as it most often stands in a text: in quotation marks, a colon behind */
+  readonly spelled: readonly string[]
+  readonly readers: readonly Read<unknown>[]
+}
+
+function wantedOf(members: Readers): Wanted {
+  const names = Object.keys(members)
+  return { names, spelled: names.map((name) => `"${name}":`), readers: Object.values(members) }
+}
+
 type Readers = { readonly [name: string]: Read<unknown> }
 type ReadOf<R extends Readers> = { readonly [K in keyof R]: ReadBy<R[K]> }
 
@@ -66,11 +79,11 @@ export function members<const R extends Readers, const O extends Readers = Recor
   required: R,
   optional: O = {} as O,
 ): Read<ReadOf<R> & Partial<ReadOf<O>>> {
-  const wanted = { ...required, ...optional }
-  const [names, readers] = [Object.keys(wanted), Object.values(wanted)]
+  const wanted = wantedOf({ ...required, ...optional })
+  const { names } = wanted
   const requiredCount = Object.keys(required).length
   return (cursor, depth) => {
-    const values = readMembers(cursor, depth, names, readers)
+    const values = readMembers(cursor, depth, wanted)
     const out: Record<string, unknown> = {}
     for (let i = 0; i < names.length; i++) {
       if (values[i] !== undefined) out[names[i]!] = values[i]
@@ -82,7 +95,7 @@ export function members<const R extends Readers, const O extends Readers = Recor
 
 /** What an object has under one name. */
 export function member<T>(name: string, read: Read<T>): Read<T> {
-  const [names, readers] = [[name], [read]]
+  const wanted = wantedOf({ [name]: read })
   const only = `{"${name}":`
   return (cursor, depth) => {
     // Long lists are made of objects that have this member alone: those are read without a second look.
@@ -95,19 +108,15 @@ export function member<T>(name: string, read: Read<T>): Read<T> {
       cursor.at = at
       cursor.items = items
     }
-    const [value] = readMembers(cursor, depth, names, readers)
+    const [value] = readMembers(cursor, depth, wanted)
     if (value === undefined) throw refuse(cursor, 'shape/missing', `member ${name} is missing`)
     return value as T
   }
 }
 
 /** The values of an object's members in the order of `names`; undefined for one that is not there. */
-function readMembers(
-  cursor: Cursor,
-  depth: number,
-  names: readonly string[],
-  readers: readonly Read<unknown>[],
-): readonly unknown[] {
+function readMembers(cursor: Cursor, depth: number, wanted: Wanted): readonly unknown[] {
+  const { names, readers } = wanted
   const values = new Array<unknown>(names.length)
   let others: Set<string> | undefined
   let next = 0
@@ -119,7 +128,7 @@ function readMembers(
     return values
   }
   for (;;) {
-    const index = readName(cursor, names, next)
+    const index = readName(cursor, wanted, next)
     if (typeof index === 'string') {
       others ??= new Set()
       if (others.has(index)) throw twice(index)
@@ -144,17 +153,15 @@ function twice(name: string): Failure<JsonCode> {
 }
 
 /** Reads a name and its colon: the index of one that is wanted, most often the next one, or the name of any other. */
-function readName(cursor: Cursor, names: readonly string[], next: number): number | string {
-  const likely = names[next]
-  let index: number
-  let name = ''
-  if (likely !== undefined && cursor.text.startsWith(`"${likely}"`, cursor.at)) {
-    cursor.at += likely.length + 2
-    index = next
-  } else {
-    name = readString(cursor)
-    index = names.indexOf(name)
+function readName(cursor: Cursor, { names, spelled }: Wanted, next: number): number | string {
+  const likely = spelled[next]
+  if (likely !== undefined && cursor.text.startsWith(likely, cursor.at)) {
+    cursor.at += likely.length
+    skipSpace(cursor)
+    return next
   }
+  const name = readString(cursor)
+  const index = names.indexOf(name)
   skipSpace(cursor)
   if (cursor.text[cursor.at++] !== ':') throw syntax(cursor, 'a colon')
   skipSpace(cursor)
