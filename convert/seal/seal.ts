@@ -164,6 +164,7 @@ async function makeManifest(
     size: results.reduce((sum, { entry }) => sum + entry.plaintextLength, 0),
     files: results.map(({ entry }) => entry),
     secret: await sealDigests(dek, model, randomBytes(12), digests),
+    quorum: undefined, // who holds the key is decided when it is registered
   })
 }
 

@@ -25,3 +25,7 @@ export type SealedCode =
   | 'sealed/owner'
   /** a decrypted file is not the one that was sealed */
   | 'sealed/plaintext-digest'
+  /** the brokers of a split key contradict each other, or one of them is not among them */
+  | 'sealed/quorum'
+  /** a share is not the one that the owner committed to */
+  | 'sealed/share'

@@ -22,6 +22,7 @@ import type { SealedCode } from '#core/sealed/failures.js'
 import { encodeParameters, headerSize } from '#core/sealed/floe.js'
 import { ciphertextLength, segmentCount, segmentLength } from '#core/sealed/layout.js'
 import { merkleRoot } from '#core/sealed/merkle.js'
+import { quorumShape, verifyQuorum } from '#core/sealed/quorum.js'
 
 export const sealedFormat = 'claviger/sealed-model/v1'
 
@@ -64,6 +65,8 @@ const manifestShape = object({
   files: list(fileShape, { min: 1, max: filesPerModelMax }),
   /** plaintext digests, AES-256-GCM under a key of the DEK: docs/spec/sealed-model.md, "Encrypted part" */
   secret: object({ iv: base64(12), ciphertext: base64(undefined, 8 * 1024 * 1024) }),
+  /** the brokers among whom the key is split: docs/spec/quorum.md. Absent: the key is whole, at one broker each */
+  quorum: optional(quorumShape),
 })
 /** A manifest that is well formed and agrees with itself. Nobody is known to have signed it. */
 export type SealedManifest = Shaped<typeof manifestShape>
@@ -133,6 +136,7 @@ export function parseManifest(bytes: Uint8Array): SealedManifest {
     size += file.plaintextLength
   }
   verifyLayout(manifest.files.map((file) => file.path))
+  if (manifest.quorum !== undefined) verifyQuorum(manifest.quorum)
   if (size !== manifest.size) throw refuse(`files add up to ${size} bytes, the manifest says ${manifest.size}`)
   return manifest
 }

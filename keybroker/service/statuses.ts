@@ -111,6 +111,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'crypto/aead-tag': 422,
   'crypto/key': 422,
   'crypto/hpke-open': 422,
+  'crypto/shares': 422,
   'policy/syntax': 422,
   'policy/invalid': 422,
   'policy/limit': 422,
@@ -167,4 +168,6 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'sealed/statement': 422,
   'sealed/owner': 422,
   'sealed/plaintext-digest': 422,
+  'sealed/quorum': 422,
+  'sealed/share': 422,
 }

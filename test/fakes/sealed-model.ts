@@ -110,6 +110,7 @@ export async function sealFixture(
     size: files.reduce((sum, file) => sum + file.plaintextLength, 0),
     files,
     secret: await sealDigests(dek, model, randomBytes(12), digests),
+    quorum: undefined,
   })
   writeFileSync(join(to, 'manifest.json'), manifestBytes)
   if (as !== null) {

@@ -180,6 +180,7 @@ export async function sealTiny(
       },
     ],
     secret: await sealDigests(dek, model, randomBytes(12), [{ path: 'model.onnx', sha256: toHex(sha256(dek)) }]),
+    quorum: undefined,
   })
   const manifestSignature = await signFolder(key, name, [
     { name: manifestName, digest: manifestDigest(manifest) },
