@@ -1,5 +1,4 @@
-import { concat, utf8 } from '#core/bytes/bytes.js'
-import { sha256, sha256Hex } from '#core/crypto/hash.js'
+import { sha256Hex } from '#core/crypto/hash.js'
 import { canonicalMembers, canonicalText } from '#core/encoding/json.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
@@ -172,10 +171,10 @@ export function noCaches(): Caches {
   return new Caches(new Shelf(0, 0), undefined, [newCounter()])
 }
 
-/** A key for exactly these parts, each of them whole. */
+/** A key for exactly these parts, each of them whole: texts stand behind their length, bytes are named by their digest. */
 export function keyOf(...parts: readonly (Uint8Array | string)[]): string {
-  const digests = parts.map((part) => sha256(typeof part === 'string' ? utf8(part) : part))
-  return sha256Hex(concat(...digests))
+  const spelled = parts.map((part) => (typeof part === 'string' ? `${part.length}:${part}` : `=${sha256Hex(part)}`))
+  return sha256Hex(spelled.join(''))
 }
 
 /** The time in which all of these hold, both ends included. */

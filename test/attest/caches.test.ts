@@ -11,6 +11,7 @@ import { parseCase } from '#attest/vectors/case.js'
 import { evidenceOf } from '#attest/vectors/gpu.js'
 import { inputOf } from '#attest/vectors/run.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
+import { sha256Hex } from '#core/crypto/hash.js'
 import { isFailure } from '#core/failure.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { PartEvidence, SgxEvidence, TdxEvidence } from '#core/wire/evidence.js'
@@ -351,7 +352,22 @@ describe('caches', () => {
 
   test('have keys for parts as they are divided', () => {
     expect(keyOf('ab', 'c')).not.toBe(keyOf('a', 'bc'))
-    expect(keyOf('a')).toBe(keyOf(new Uint8Array([0x61])))
+    expect(keyOf('a')).not.toBe(keyOf(new Uint8Array([0x61])))
+    expect(keyOf('a', 'b')).not.toBe(keyOf('a1:b'))
+    expect(keyOf('a', new Uint8Array([0x61]))).not.toBe(keyOf(`a=${sha256Hex(new Uint8Array([0x61]))}`))
+    const part = fc.oneof(
+      fc.string({ unit: fc.constantFrom(...'0123:=a'), maxLength: 6 }),
+      fc.uint8Array({ maxLength: 2 }),
+    )
+    const parts = fc.array(part, { maxLength: 4 })
+    const spelled = (list: readonly (string | Uint8Array)[]) =>
+      JSON.stringify(list.map((one) => (typeof one === 'string' ? one : [...one])))
+    fc.assert(
+      fc.property(parts, parts, (a, b) => {
+        expect(keyOf(...a) === keyOf(...b)).toBe(spelled(a) === spelled(b))
+      }),
+      { numRuns: 2000 },
+    )
     expect(keyOf('a', '')).not.toBe(keyOf('a'))
     expect(
       whileAll([
