@@ -19,8 +19,8 @@ import {
   derTag,
   derUnsigned,
   parseDer,
-  readDerTime,
 } from '#core/encoding/der.js'
+import { readDerTime } from '#core/encoding/der-time.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { certificateSizeMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'

@@ -1,6 +1,7 @@
 import { equal, toHex } from '#core/bytes/bytes.js'
 import type { SignatureAlgorithm } from '#core/crypto/backend.js'
-import { type Der, derBitBytes, derInteger, derTag, derUnsigned, parseDer, readDerTime } from '#core/encoding/der.js'
+import { type Der, derBitBytes, derInteger, derTag, derUnsigned, parseDer } from '#core/encoding/der.js'
+import { readDerTime } from '#core/encoding/der-time.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { crlSizeMax } from '#core/limits.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'

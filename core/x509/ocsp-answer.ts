@@ -1,16 +1,8 @@
 import { toHex } from '#core/bytes/bytes.js'
 import type { SignatureAlgorithm } from '#core/crypto/backend.js'
 import { sha256Hex, sha384 } from '#core/crypto/hash.js'
-import {
-  type Der,
-  type DerReader,
-  derBitBytes,
-  derOid,
-  derTag,
-  derUnsigned,
-  parseDer,
-  readDerTime,
-} from '#core/encoding/der.js'
+import { type Der, type DerReader, derBitBytes, derOid, derTag, derUnsigned, parseDer } from '#core/encoding/der.js'
+import { readDerTime } from '#core/encoding/der-time.js'
 import { Failure } from '#core/failure.js'
 import { ocspSizeMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'

@@ -12,8 +12,8 @@ import {
   derTag,
   derUnsigned,
   parseDer,
-  readDerTime,
 } from '#core/encoding/der.js'
+import { readDerTime } from '#core/encoding/der-time.js'
 import { isFailure } from '#core/failure.js'
 import * as mint from '#runtime/attester/simulated/der.js'
 
