@@ -74,9 +74,14 @@ function explainWholeQuote(bytes: Uint8Array): readonly ExplainedPart[] {
   return [...parts, ...(pem ? explainFile({ name: 'PCK chain', bytes: pem }) : [])]
 }
 
+/** A board of devices has some 250. */
+const leavesMax = 1000
+
 /** Plain members first, then a part for each member that is bytes of a known form. */
 function explainEnvelope(bytes: Uint8Array): readonly ExplainedPart[] {
-  const leaves = leavesOf(parseJson(bytes, 16 * MiB), '')
+  const all = leavesOf(parseJson(bytes, 16 * MiB), '')
+  const leaves = all.slice(0, leavesMax)
+  const more = all.length > leavesMax ? [field('(more)', `only the first ${leavesMax} members are shown`)] : []
   const fields = leaves.map(({ path, value }) => {
     const inner = typeof value === 'string' ? attempt(() => fromBase64(value)) : null
     if (inner === null || path === 'kind') return field(path, String(value))
@@ -86,7 +91,7 @@ function explainEnvelope(bytes: Uint8Array): readonly ExplainedPart[] {
     const inner = typeof value === 'string' && value.length > 64 ? attempt(() => fromBase64(value)) : null
     return inner === null ? [] : explainFile({ name: path, bytes: inner })
   })
-  return [{ title: 'Evidence envelope', document: envelopeDocument, fields }, ...parts]
+  return [{ title: 'Evidence envelope', document: envelopeDocument, fields: [...fields, ...more] }, ...parts]
 }
 
 const shownOf = (bytes: Uint8Array) =>

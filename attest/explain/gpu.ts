@@ -1,5 +1,5 @@
 import { type ExplainedField, type ExplainedPart, field, number } from '#attest/explain/part.js'
-import { block, opaque, request, response } from '#attest/gpu/layout.js'
+import { block, opaque, reportSizeMax, request, response } from '#attest/gpu/layout.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { Reader } from '#core/bytes/reader.js'
 import { isFailure } from '#core/failure.js'
@@ -51,11 +51,14 @@ const textTypes: readonly number[] = [
   opaque.chipInfo,
 ]
 
-/** Bytes of a device report: request, response, every block, every opaque field, as far as lengths add up. */
+/**
+ * Bytes of a device report: request, response, every block, every opaque field, as far as lengths add up. What is longer
+ * than any report is cut off, since its lengths are a stranger's to write.
+ */
 export function explainGpu(bytes: Uint8Array): readonly ExplainedPart[] {
   const [asked, answered, blocks, data]: ExplainedField[][] = [[], [], [], []]
   try {
-    const reader = new Reader(bytes)
+    const reader = new Reader(bytes.subarray(0, reportSizeMax))
     const take = (to: ExplainedField[], name: string, size: number, show: (one: Uint8Array) => string = toHex) => {
       const offset = reader.at
       const value = reader.bytes(size)

@@ -53,7 +53,7 @@ export async function run(args: AttestExplainArguments, io: Io): Promise<number>
 function render({ title, notes, parts }: Explained, io: Io): string {
   const head = `${paint(io, 'bold', title)}: ${paint(io, 'yellow', 'decoded, not verified')}\n`
   const lines = parts.map((part) => {
-    const width = Math.min(44, Math.max(0, ...part.fields.map(({ name }) => name.length)))
+    const width = part.fields.reduce((most, { name }) => Math.min(44, Math.max(most, name.length)), 0)
     return `\n${paint(io, 'bold', printable(part.title))}  (${part.document})\n${part.fields.map((one) => row(one, width)).join('')}`
   })
   return `${head}${notes.map((note) => `  ${printable(note)}\n`).join('')}${lines.join('')}`

@@ -159,11 +159,11 @@ function envelope(args: AttestVerifyArguments, found: FoundEvidence) {
   }
 }
 
-/** What is no evidence, or an envelope or message that cannot be read, is judged like evidence that is wrong. */
+/** What is no evidence, or cannot be read as the evidence that it begins like, is judged like evidence that is wrong. */
 function isAgainst(error: unknown, found: FoundEvidence | null): error is Failure {
   if (!isFailure(error)) return false
   if (['evidence/unrecognised', 'evidence/size'].includes(error.code) || error.code.startsWith('kbs/')) return true
-  return found?.recognised.form === 'envelope' && /^(json|bytes|shape)\//.test(error.code)
+  return found !== null && /^(json|bytes|shape)\//.test(error.code)
 }
 
 /** Verifies a piece of evidence in a file. Exit 0 only when every step passed on hardware. */

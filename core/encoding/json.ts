@@ -14,7 +14,8 @@ export type JsonCode =
   | 'json/canonical'
   | 'json/surrogate'
 
-const stringToken = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y
+/** Part by part: what one match may go back over lies on a stack, and a text of 16 MiB would overflow it. */
+const stringPart = /(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})){1,4096}/y
 const numberToken = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const loneSurrogate = /\p{Surrogate}/u
 
@@ -95,12 +96,21 @@ export function readShortly(cursor: Cursor): string {
   return text.slice(at + 1, end)
 }
 
+/** Where what a string may hold ends, from the character behind the cursor on. */
+function stringEnd({ text, at }: Cursor): number {
+  let end = at + 1
+  for (stringPart.lastIndex = end; stringPart.test(text); end = stringPart.lastIndex);
+  return end
+}
+
 export function readString(cursor: Cursor): string {
   const plain = readPlainString(cursor)
   if (plain !== undefined) return plain
-  const token = match(cursor, stringToken)
-  if (token === undefined) throw syntax(cursor, 'a string')
-  const value = JSON.parse(token) as string
+  const { text, at } = cursor
+  const end = stringEnd(cursor)
+  if (text.charCodeAt(at) !== 0x22 || text.charCodeAt(end) !== 0x22) throw syntax(cursor, 'a string')
+  cursor.at = end + 1
+  const value = JSON.parse(text.slice(at, end + 1)) as string
   if (loneSurrogate.test(value)) throw new Failure<JsonCode>('json/surrogate', 'string holds half a surrogate pair')
   return value
 }

@@ -122,6 +122,18 @@ describe('explain', () => {
     )
   })
 
+  test('what is longer than any evidence is shown as far as evidence goes', () => {
+    const report = new Uint8Array(2 ** 22).fill(0xa1)
+    report.set([0x11, 0xe0, 0x01, 0xff])
+    const ofDevice = explain({ form: 'gpu-report', title: '', bytes: report, notes: [] })
+    expect(ofDevice.flatMap(({ fields }) => fields).length).toBeLessThan(1000)
+    expect(ofDevice.flatMap(({ fields }) => fields).some(({ name }) => name === '(cut off)')).toBe(true)
+    const members = Array.from({ length: 150_000 }, (_, i) => `"m${i}":"QUJD"`).join(',')
+    const [envelope] = explain(recognise(utf8(`{"kind":"snp",${members}}`)))
+    expect(envelope!.fields).toHaveLength(1001)
+    expect(envelope!.fields.at(-1)!.name).toBe('(more)')
+  })
+
   test('says where a quote was cut off', () => {
     const fields = fieldsIn(concat(samples[1]!.subarray(0, 700)))
     expect(fields.at(-1)!.name).toBe('(cut off)')

@@ -291,6 +291,23 @@ describe('claviger attest verify', () => {
     expect(await typed(paths.report, { collateral: empty })).toMatchObject({ code: 1 })
   })
 
+  test('raw evidence that is larger than any of its kind is a verdict against, whatever its form', async () => {
+    const folder = join(work, 'nothing-beside')
+    mkdirSync(folder)
+    const large = (head: string) => {
+      const bytes = new Uint8Array(100_000).fill(0x81)
+      bytes.set(Buffer.from(head, 'hex'))
+      return write(`large-${head}`, bytes)
+    }
+    const chain = encodePem(fromBase64(evidence.ark), 'CERTIFICATE')
+    writeFileSync(join(folder, 'chain.pem'), chain)
+    for (const head of ['8444a1013822', '11e001ff']) {
+      const { code, out, err } = await typed(large(head), { collateral: folder })
+      expect({ head, code, out }).toEqual({ head, code: 3, out: 'NOT VERIFIED\n' })
+      expect(err).toContain('shape/range')
+    }
+  })
+
   test('a quote takes Intel’s documents from the folder, and an event log that did not come is a skip', async () => {
     const tdx = await mintDcapEvidence()
     const folder = join(work, 'intel')
