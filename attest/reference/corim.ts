@@ -9,8 +9,11 @@ import type { UnixSeconds } from '#core/time.js'
 /** Code points. source: draft-ietf-rats-corim-10, "Signed CoRIM", "CoRIM Map", "CoMID", "Reference Values Triple" */
 const header = { contentType: 3, keyId: 4, meta: 8 } as const
 const contentType = 'application/rim+cbor'
-const tags = { corim: 501, comid: 506, bytes: 560, uuid: 37, time: 1, svn: 552, minSvn: 553 } as const
+const tags = { corim: 501, comid: 506, bytes: 560, uuid: 37, uri: 32, time: 1, svn: 552, minSvn: 553 } as const
 const corim = { id: 0, tags: 1, profile: 3, validity: 4, entities: 5 } as const
+const meta = { signer: 0, validity: 1 } as const
+/** source: draft-deeglaze-amd-sev-snp-corim-profile, "AMD SEV-SNP CoRIM Profile" */
+const snpProfile = 'tag:amd.com,2025:snp-corim-profile'
 const comid = { language: 0, identity: 1, entities: 2, triples: 4 } as const
 /** SHA-384. source: IANA Named Information Hash Algorithm Registry */
 const sha384Id = 7
@@ -31,10 +34,13 @@ export interface CorimValues {
   readonly authorKeyDigests: readonly string[]
   readonly guestSvnMin: number | null
 }
-export interface Corim {
-  readonly title: string
+/** From when until when, both included; null where the signer does not say. */
+export interface Validity {
   readonly notBefore: UnixSeconds | null
   readonly notAfter: UnixSeconds | null
+}
+export interface Corim extends Validity {
+  readonly title: string
   readonly snp: CorimValues
 }
 
@@ -46,22 +52,30 @@ function malformed(what: string, cause?: unknown): Failure<ReferenceCode> {
 }
 
 /**
- * The payload of a signed CoRIM, and who signed it.
+ * The payload of a signed CoRIM, who signed it, and for what time.
  *
- * throws  reference/form, reference/publisher
- * source  draft-ietf-rats-corim-10, "Signed CoRIM"; RFC 9052, "Signing with One Signer"
+ * throws  reference/form, reference/publisher, reference/unsupported
+ * source  draft-ietf-rats-corim-10, "Signed CoRIM", "CoRIM Metadata"; RFC 9052, "Signing with One Signer"
  */
 export async function verifySignedCorim(
   bytes: Uint8Array,
   publishers: readonly Publisher[],
-): Promise<{ readonly payload: Uint8Array; readonly publisher: Publisher }> {
+): Promise<{ readonly payload: Uint8Array; readonly publisher: Publisher; readonly signedFor: Validity }> {
   const message = readMessage(bytes)
   if (message.protectedHeader.get(header.contentType) !== contentType)
     throw malformed(`content type is not ${contentType}`)
   for (const publisher of publishers) {
-    if (await isSignedBy(message, publisher)) return { payload: message.payload, publisher }
+    if (await isSignedBy(message, publisher))
+      return { payload: message.payload, publisher, signedFor: metaValidity(message.protectedHeader.get(header.meta)) }
   }
   throw new Failure<ReferenceCode>('reference/publisher', 'manifest is signed by no publisher that is trusted')
+}
+
+/** Who the signer calls itself is not read: a publisher is known by its key. */
+function metaValidity(one: Cbor | undefined): Validity {
+  if (one === undefined) return validityOf(undefined)
+  if (!(one instanceof Uint8Array)) throw malformed('what its signer says of it is no byte string')
+  return validityOf(mapOf(decode(one), 'what its signer says of it', Object.values(meta)).get(meta.validity))
 }
 
 function readMessage(bytes: Uint8Array): CoseSign1 {
@@ -94,6 +108,7 @@ async function isSignedBy(message: CoseSign1, { key }: Publisher): Promise<boole
  */
 export function readCorim(payload: Uint8Array): Corim {
   const map = mapOf(tagged(decode(payload), tags.corim), 'the manifest', Object.values(corim))
+  verifyProfile(map.get(corim.profile))
   const id = map.get(corim.id)
   const { notBefore, notAfter } = validityOf(map.get(corim.validity))
   const found: Found = {
@@ -118,6 +133,13 @@ export function readCorim(payload: Uint8Array): Corim {
   if (title === null) throw malformed('it has no id')
   const { triples: _, ...snp } = found
   return { title: title.slice(0, 200).replaceAll(/\p{Cc}/gu, '?'), notBefore, notAfter, snp }
+}
+
+/** A profile that is not known changes what is allowed in the manifest, and perhaps what it asks of its reader. */
+function verifyProfile(one: Cbor | undefined): void {
+  if (one === undefined) return
+  const only = isCborArray(one) && one.length === 1 ? one[0] : one
+  if (!isTagged(only, tags.uri) || only.value !== snpProfile) throw unsupported(`its profile is not ${snpProfile}`)
 }
 
 /** What is being read together; `triples` counts the reference values that it comes from. */
@@ -168,7 +190,14 @@ function timeOf(one: Cbor | undefined): UnixSeconds | null {
   return at
 }
 
-function validityOf(one: Cbor | undefined): Pick<Corim, 'notBefore' | 'notAfter'> {
+/** A list of exactly two: a third member would say what nobody here reads. */
+function pairOf(one: Cbor | undefined, what: string): readonly [Cbor, Cbor] {
+  const [first, second, ...more] = arrayOf(one, what)
+  if (first === undefined || second === undefined || more.length > 0) throw malformed(`${what} is no list of two`)
+  return [first, second]
+}
+
+function validityOf(one: Cbor | undefined): Validity {
   if (one === undefined) return { notBefore: null, notAfter: null }
   const map = mapOf(one, 'validity', [0, 1])
   return { notBefore: timeOf(map.get(0)), notAfter: timeOf(map.get(1)) }
@@ -179,7 +208,7 @@ function readComid(one: Cbor, found: Found): void {
   const triples = mapOf(map.get(comid.triples), 'triples', [0])
   for (const record of arrayOf(triples.get(0), 'reference values')) {
     found.triples++
-    const [environment, measurements] = arrayOf(record, 'a reference value')
+    const [environment, measurements] = pairOf(record, 'a reference value')
     verifySnp(environment)
     for (const measurement of arrayOf(measurements, 'measurements')) readMeasurement(measurement, found)
   }
@@ -222,7 +251,7 @@ function rawValue(measurement: CborMap, size: number): string {
 
 function readGuest(values: CborMap, found: Found): void {
   for (const digest of arrayOf(values.get(value.digests), 'digests')) {
-    const [algorithm, bytes] = arrayOf(digest, 'a digest')
+    const [algorithm, bytes] = pairOf(digest, 'a digest')
     if (algorithm !== sha384Id) throw unsupported('a digest is not SHA-384')
     if (!(bytes instanceof Uint8Array) || bytes.length !== 48) throw malformed('a digest does not have 48 bytes')
     found.measurements.push(toHex(bytes))

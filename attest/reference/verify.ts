@@ -1,4 +1,4 @@
-import { type Corim, readCorim, verifySignedCorim } from '#attest/reference/corim.js'
+import { type Corim, readCorim, type Validity, verifySignedCorim } from '#attest/reference/corim.js'
 import { verifyPublished } from '#attest/reference/envelope.js'
 import type { Provenance, Publisher, ReferenceCode, VerifiedReference } from '#attest/reference/provenance.js'
 import { readReferenceSet, setPayloadType } from '#attest/reference/set.js'
@@ -127,19 +127,32 @@ async function verifyCorim(
   publishers: readonly Publisher[],
   at: UnixSeconds | null,
 ): Promise<VerifiedReference> {
-  const { payload, publisher } = await verifySignedCorim(signed, publishers)
+  const { payload, publisher, signedFor } = await verifySignedCorim(signed, publishers)
   const manifest = readCorim(payload)
-  if (at !== null) verifyInTime(manifest, at)
+  const validity = within(manifest, signedFor)
+  if (at !== null) verifyInTime(validity, at)
   if (beside === null)
     throw refuse('reference/values', 'a manifest lists measurements alone: give the values around them beside it')
   const values = referenceValuesShape(parseJson(beside), 'referenceValues')
   if (!values.snp) throw refuse('reference/values', 'the values beside the manifest have none of SEV-SNP')
   const around = { ...values, snp: withLists(values.snp, manifest) }
-  const { notBefore: signedAt, notAfter: expiresAt } = manifest
+  const { notBefore: signedAt, notAfter: expiresAt } = validity
   return vouched(manifest.title, around, payload, publisher, { source: 'corim', signedAt, expiresAt })
 }
 
-function verifyInTime({ notBefore, notAfter }: Corim, at: UnixSeconds): void {
+/** The manifest holds while its values do and while its signature does. */
+function within(one: Validity, other: Validity): Validity {
+  const of = (pick: (...times: number[]) => number, ...times: readonly (UnixSeconds | null)[]) => {
+    const said = times.filter((time) => time !== null)
+    return said.length === 0 ? null : pick(...said)
+  }
+  return {
+    notBefore: of(Math.max, one.notBefore, other.notBefore),
+    notAfter: of(Math.min, one.notAfter, other.notAfter),
+  }
+}
+
+function verifyInTime({ notBefore, notAfter }: Validity, at: UnixSeconds): void {
   if (notBefore !== null && notBefore > at + clockSkewSeconds)
     throw refuse('reference/not-yet-valid', `manifest holds from ${formatTime(notBefore)}`)
   if (notAfter !== null && at > notAfter)

@@ -74,9 +74,16 @@ export const environmentOf = (classId: string = byChip): Cbor =>
 /** A CoRIM payload; each list of `triples` is the measurements of one environment. */
 export function corimPayload(
   triples: readonly (readonly Cbor[])[],
-  options: { environment?: Cbor; validity?: Cbor; more?: readonly (readonly [number, Cbor])[] } = {},
+  options: {
+    environment?: Cbor
+    validity?: Cbor
+    more?: readonly (readonly [number, Cbor])[]
+    beside?: readonly Cbor[]
+  } = {},
 ): Uint8Array {
-  const records = triples.map((measurements): Cbor => [options.environment ?? environmentOf(), measurements])
+  const records = triples.map(
+    (measurements): Cbor => [options.environment ?? environmentOf(), measurements, ...(options.beside ?? [])],
+  )
   const comid = new Map<number, Cbor>([
     [1, new Map<number, Cbor>([[0, 'tag']])],
     [4, new Map<number, Cbor>([[0, records]])],
@@ -97,12 +104,13 @@ export async function signedCorim(
   payload: Uint8Array,
   contentType = 'application/rim+cbor',
   algorithm = -8,
+  meta: Cbor = new Uint8Array([0xa0]),
 ) {
   const header = encodeCbor(
     new Map<number, Cbor>([
       [1, key.algorithm === 'ES256' ? -7 : algorithm],
       [3, contentType],
-      [8, new Uint8Array([0xa0])],
+      [8, meta],
     ]),
   )
   const signature = await sign(key, coseSignedBytes(header, payload))

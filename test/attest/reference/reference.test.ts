@@ -5,6 +5,7 @@ import { verifyNotRolledBack, verifyReference, verifyReferenceSeen } from '#atte
 import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { signEnvelope } from '#core/dsse.js'
+import { type Cbor, encodeCbor } from '#core/encoding/cbor.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
@@ -191,6 +192,31 @@ describe('a signed CoRIM', () => {
     })
   })
 
+  const signedFor = (meta: Cbor, validity?: Cbor) =>
+    signedCorim(
+      acme.signingKey,
+      corimPayload([[measurementOf(m1)]], validity === undefined ? {} : { validity }),
+      undefined,
+      undefined,
+      meta,
+    )
+  const meta = (validity: Cbor, ...more: readonly (readonly [number, Cbor])[]) =>
+    encodeCbor(new Map<number, Cbor>([[0, new Map<number, Cbor>([[0, 'acme']])], [1, validity], ...more]))
+
+  test('holds while its values do and while its signature does', async () => {
+    const validity = validityOf(testTime - 50, testTime + 50)
+    const found = await judge(await signedFor(meta(validityOf(testTime - 10, testTime + 90)), validity), values)
+    expect(found.provenance).toMatchObject({ signedAt: testTime - 10, expiresAt: testTime + 50 })
+    const alone = await judge(await signedFor(meta(validityOf(null, testTime))), values)
+    expect(alone.provenance).toMatchObject({ signedAt: null, expiresAt: testTime })
+  })
+
+  test('its own profile may be named', async () => {
+    const profile = { tag: 32, value: 'tag:amd.com,2025:snp-corim-profile' }
+    for (const one of [profile, [profile]])
+      expect((await judge(await corim([[measurementOf(m1)]], { more: [[3, one]] }), values)).title).toBe('image 1.0')
+  })
+
   test('never lowers what the reader demands', async () => {
     const strict = canonicalJson({ snp: { ...testReferenceValues().snp, guestSvnMin: 9 } })
     expect((await judge(await corim([[measurementOf(m1, [minSvn(4)])]]), strict)).values.snp!.guestSvnMin).toBe(9)
@@ -216,6 +242,37 @@ describe('a signed CoRIM', () => {
       'reference/not-yet-valid',
       'of tomorrow',
       () => corim([[measurementOf(m1)]], { validity: validityOf(testTime + 86_400, testTime + 90_000) }),
+    ],
+    [
+      'reference/expired',
+      'whose signature is over',
+      () => signedFor(meta(validityOf(null, testTime - 1)), validityOf(null, testTime + 99)),
+    ],
+    [
+      'reference/not-yet-valid',
+      'whose signature holds from tomorrow on',
+      () => signedFor(meta(validityOf(testTime + 86_400, testTime + 90_000))),
+    ],
+    ['reference/form', 'whose signer says what is no byte string', () => signedFor(new Map())],
+    [
+      'reference/unsupported',
+      'whose signer says what is not known',
+      () => signedFor(meta(validityOf(null, testTime), [2, 1])),
+    ],
+    [
+      'reference/unsupported',
+      'of a profile that is not known',
+      () => corim([[measurementOf(m1)]], { more: [[3, { tag: 32, value: 'tag:example.org,2025:other' }]] }),
+    ],
+    [
+      'reference/unsupported',
+      'of a profile that is no URI',
+      () => corim([[measurementOf(m1)]], { more: [[3, 'tag:amd.com,2025:snp-corim-profile']] }),
+    ],
+    [
+      'reference/form',
+      'whose reference value has a third member',
+      () => corim([[measurementOf(m1)]], { beside: [new Map()] }),
     ],
     [
       'reference/unsupported',

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Publisher } from '#attest/reference/provenance.js'
 import { verifyReference } from '#attest/reference/verify.js'
 import { fromBase64, toBase64, utf8 } from '#core/bytes/bytes.js'
+import { type Cbor, encodeCbor } from '#core/encoding/cbor.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
@@ -103,6 +104,24 @@ async function mint(): Promise<readonly Vector[]> {
       'manifest-over',
       'reference/expired',
       await corim([[measurementOf(m)]], { validity: validityOf(null, 1) }),
+      values,
+    ),
+    one(
+      'manifest-whose-signature-is-over',
+      'reference/expired',
+      await signedCorim(
+        key,
+        corimPayload([[measurementOf(m)]]),
+        undefined,
+        undefined,
+        encodeCbor(new Map<number, Cbor>([[1, validityOf(null, 1)]])),
+      ),
+      values,
+    ),
+    one(
+      'manifest-of-an-unknown-profile',
+      'reference/unsupported',
+      await corim([[measurementOf(m)]], { more: [[3, { tag: 32, value: 'tag:example.org,2025:other' }]] }),
       values,
     ),
     one('manifest-of-more', 'reference/unsupported', await corim([[measurementOf(m), rawOf(2, '00')]]), values),
