@@ -171,10 +171,20 @@ function matching(bytes: Uint8Array, note?: string): Recognised | null {
   return null
 }
 
+/** A JSON member of this name, somewhere near the beginning: Intel's documents begin with it. */
+const names = (bytes: Uint8Array, member: string) => indexOf(bytes.subarray(0, 64), utf8(`"${member}"`)) >= 0
+
 /** What the likeliest mistakes are, in words. */
 function describeBytes(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'the file is empty'
   if (begins(bytes, '2d2d2d2d2d424547494e')) return 'PEM text of certificates or keys'
-  if (isObject(bytes)) return 'a JSON object without a kind'
+  if (isObject(bytes)) {
+    if (names(bytes, 'tcbInfo')) return 'TCB info of Intel, which comes beside a quote'
+    if (names(bytes, 'enclaveIdentity')) return 'the identity of a quoting enclave, which comes beside a quote'
+    return 'a JSON object without a kind'
+  }
+  // A SEQUENCE with a length of one to three bytes.
+  if (begins(bytes, '3081', '3082', '3083')) return 'DER of a certificate, a list or a key, which comes beside evidence'
+  if (firstOf(bytes) === 0x3c) return 'XML, as a RIM of a device, which comes beside its report'
   return `${bytes.length} bytes that begin with ${toHex(bytes.subarray(0, 8))}`
 }

@@ -39,7 +39,7 @@ export function describe(program: Command, io: Io): void {
     .option('--at <time>', 'judge at this time, such as 2026-03-01T00:00:00Z (default: now)')
     .option(
       '--collateral <dir>',
-      'folder of certificates, CRLs and other documents of the vendor, or an offline bundle',
+      'folder of certificates, CRLs and other documents of the vendor, one such file, or an offline bundle',
     )
     .option('--nonce <hex>', 'the nonce that the evidence has to answer, where its form has one')
     .option('--report-data <hex>', 'the 64 bytes that the evidence has to carry')

@@ -65,6 +65,17 @@ export function encodeBundle(bundle: CollateralBundle): Uint8Array {
   return canonicalJson({ format, items })
 }
 
+/** Whether the bytes are a document that says it is a bundle, good or not: vendors' own documents have no list of items. */
+export function isBundle(bytes: Uint8Array): boolean {
+  if (bytes.find((byte) => byte > 0x20) !== 0x7b) return false
+  try {
+    return Object.hasOwn(parseJson(bytes, bundleSizeMax) as object, 'items')
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return false
+  }
+}
+
 /** @throws collateral/bundle-form, collateral/name, collateral/size */
 export function parseBundle(bytes: Uint8Array): CollateralBundle {
   try {

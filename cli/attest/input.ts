@@ -3,9 +3,9 @@
  * worth is decided in attest/ and nowhere here.
  */
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { assemble } from '#attest/assemble.js'
-import { filesOfBundle, parseBundle } from '#attest/endorsements/bundle.js'
+import { filesOfBundle, isBundle, parseBundle } from '#attest/endorsements/bundle.js'
 import type { Examination } from '#attest/examine.js'
 import { type NamedFile, type Pool, poolOf } from '#attest/pool.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
@@ -62,12 +62,13 @@ async function filesBelow(folder: string): Promise<readonly NamedFile[]> {
   return out
 }
 
-/** A folder of files, or an offline bundle of `claviger collateral export` in one. @throws input/..., collateral/... */
+/** A folder of files, an offline bundle of `claviger collateral export`, or one document. @throws input/..., collateral/... */
 async function filesAt(path: string): Promise<readonly NamedFile[]> {
   const isFile = (await stat(path).catch(() => undefined))?.isFile() === true
   if (!isFile) return filesBelow(path)
-  const bundle = parseBundle(await readInput(path, 'collateral'))
-  return [...filesOfBundle(bundle)].map(([name, bytes]) => ({ name, bytes }))
+  const bytes = await readInput(path, 'collateral')
+  if (!isBundle(bytes)) return [{ name: basename(path), bytes }]
+  return [...filesOfBundle(parseBundle(bytes))].map(([name, body]) => ({ name, bytes: body }))
 }
 
 /** What bytes hold, with the folder of collateral beside them. @throws input/..., evidence/..., kbs/... */

@@ -77,6 +77,14 @@ describe('recognise', () => {
       }),
     ]
     for (const bytes of none) expect(codeOf(() => recognise(bytes))).toBe('evidence/unrecognised')
+    const beside: readonly (readonly [string, Uint8Array])[] = [
+      ['TCB info of Intel', utf8('{"tcbInfo":{},"signature":""}')],
+      ['the identity of a quoting enclave', utf8(' {"enclaveIdentity":{},"signature":""}')],
+      ['DER of a certificate, a list or a key', fromHex('3082010a0282')],
+      ['XML, as a RIM of a device', utf8('<?xml version="1.0"?><a/>')],
+      ['PEM text of certificates', utf8('-----BEGIN CERTIFICATE-----')],
+    ]
+    for (const [words, bytes] of beside) expect(() => recognise(bytes)).toThrow(words)
   })
 
   test('takes no file beyond its bound, and makes no envelope of what another place takes apart', () => {

@@ -410,6 +410,17 @@ describe('claviger attest verify', () => {
     expect(await typed(paths.report, { ...full, collateral: write('bundle.json', bundle) })).toMatchObject({ code: 0 })
   })
 
+  test('one file stands in for the folder, and a bundle that is none says why', async () => {
+    const all = ['no-crl/all.pem', 'collateral/below/c'].map((name) => join(work, name))
+    expect(await typed(paths.report, { ...full, collateral: all[0] })).toMatchObject({ code: 3 })
+    expect((await typed(paths.report, { ...full, collateral: all[0] })).out).toContain('current CRL of the vendor root')
+    const lacking = await typed(paths.report, { ...full, collateral: all[1] })
+    expect(lacking).toMatchObject({ code: 1 })
+    expect(lacking.err).toContain('comes without the certificate of the key that signed it')
+    const broken = await typed(paths.report, { ...full, collateral: write('no-bundle.json', '{"items":[]}') })
+    expect(broken.err).toContain('collateral/bundle-form')
+  })
+
   test('claviger verify takes evidence too, and refuses demands on it for anything else', async () => {
     const run = async (target: string, args: Partial<verify.VerifyArguments>) => {
       const io = new TestIo()
