@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
 import { readInput } from '#cli/input.js'
+import { mergeWitnessPolicies } from '#cli/merge-policies.js'
 import {
   brokerUrl,
   keyName,
@@ -34,6 +35,8 @@ import { writeFileDurably } from '#host/files.js'
 export type InitCode =
   /** nobody confirmed the broker's key, and none was given */
   | 'init/unconfirmed'
+  /** brokers, names and keys that do not belong together */
+  | 'init/brokers'
   | 'init/owner'
   | 'init/runtime'
   /** not `SHA256=TIME` */
@@ -62,6 +65,40 @@ export interface InitArguments {
 }
 
 const daySeconds = 86_400
+
+/** `URL`, or `NAME=URL` to call it by a name. */
+function namedBroker(text: string): { readonly name: string | null; readonly url: string } {
+  const [, name, url] = /^([a-z0-9][a-z0-9._-]{0,99})=(.*)$/.exec(text) ?? []
+  return { name: name ?? null, url: url ?? text }
+}
+
+const brokerText = (text: string) => {
+  for (const one of text.split(',')) brokerUrl(namedBroker(one).url)
+  return text
+}
+const keysText = (text: string) => {
+  for (const one of text.split(',')) thumbprintText(one)
+  return text
+}
+
+/** The brokers that were named, each with the name that it is to have. @throws init/brokers, init/unconfirmed, broker/key */
+async function confirmBrokers(args: InitArguments, io: Io) {
+  const brokers = args.broker.split(',').map(namedBroker)
+  const pins = args.brokerKey?.split(',')
+  if (pins !== undefined && pins.length !== brokers.length)
+    throw new Failure<InitCode>('init/brokers', `${pins.length} keys for ${brokers.length} brokers`, {
+      detail: { hint: 'one for each, in the same order' },
+    })
+  const confirmed = []
+  for (const [at, { name, url }] of brokers.entries()) {
+    const alias = name ?? (at === 0 ? 'broker' : `broker-${at + 1}`)
+    confirmed.push({ alias, document: await confirmBroker({ ...args, broker: url, brokerKey: pins?.[at] }, io) })
+  }
+  const distinct = (values: readonly string[]) => new Set(values).size === values.length
+  if (!distinct(confirmed.map((one) => one.alias)) || !distinct(confirmed.map((one) => thumbprint(one.document.key))))
+    throw new Failure<InitCode>('init/brokers', 'one broker, or one name, stands there twice')
+  return confirmed
+}
 
 /** The broker's key is the pinned one, or a person has looked at it. @throws init/unconfirmed, broker/key */
 async function confirmBroker(args: InitArguments, io: Io): Promise<BrokerDocument> {
@@ -161,11 +198,16 @@ async function readNamed(args: InitArguments) {
   }
 }
 
+function distinctKeys(keys: readonly SignatureJwk[]): readonly SignatureJwk[] {
+  return [...new Map(keys.map((key) => [thumbprint(key), key])).values()]
+}
+
 /** Makes the reader's trust file: whom they believe, signed by themselves. */
 export async function run(args: InitArguments, io: Io): Promise<number> {
   const standing = await readStanding(args.out)
   const named = await readNamed(args)
-  const document = await confirmBroker(args, io)
+  const brokers = await confirmBrokers(args, io)
+  const documents = brokers.map(({ document }) => document)
   const keyPath = args.key ?? `${args.out}.key`
   const dryRun = args.dryRun === true
   const found = dryRun
@@ -179,10 +221,15 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
     ...(await lineOf(args, standing, key)),
     issuedAt: at,
     expiresAt: at + args.days * daySeconds,
-    brokers: [{ alias: 'broker', key: document.key }],
-    verifiers: document.verifiers.map((one, i) => ({ alias: `verifier-${i + 1}`, key: one })),
-    logs: document.logs,
-    witnessPolicy: document.witnessPolicy,
+    brokers: brokers.map(({ alias, document }) => ({ alias, key: document.key })),
+    verifiers: distinctKeys(documents.flatMap(({ verifiers }) => verifiers)).map((one, i) => ({
+      alias: `verifier-${i + 1}`,
+      key: one,
+    })),
+    logs: [...new Set(documents.flatMap(({ logs }) => logs))],
+    witnessPolicy: mergeWitnessPolicies(
+      brokers.map(({ alias, document }) => ({ alias, text: document.witnessPolicy })),
+    ),
     independentWitnesses: args.independentWitness,
     ...named,
   }
@@ -224,11 +271,15 @@ export function describe(program: Command, io: Io): void {
   program
     .command('init')
     .description('makes your trust file: whom you believe, signed by yourself')
-    .requiredOption('--broker <url>', 'the broker, whose key you pin', brokerUrl)
+    .requiredOption(
+      '--broker <url>',
+      'the broker, whose key you pin: URL or NAME=URL, several with commas between them',
+      brokerText,
+    )
     .option(
       '--broker-key <thumbprint>',
-      'the key that its operator told you; without it you are asked on the terminal',
-      thumbprintText,
+      'the key that its operator told you, of several brokers in the same order; without it you are asked on the terminal',
+      keysText,
     )
     .option(
       '--owner <name=path>',

@@ -21,6 +21,10 @@ export type RegisterCode =
   | 'register/reference-values'
   /** the broker does not know this owner yet, and no admin token was given */
   | 'register/token'
+  /** the brokers that are to hold a key together contradict each other, or those of a key that is split already */
+  | 'register/quorum'
+  /** not exactly one of --broker and --brokers */
+  | 'usage/brokers'
 
 export interface RegisterArguments {
   readonly sealed: string
@@ -123,6 +127,7 @@ export async function composeAll(
       delivery: args.delivery ?? ['v1'],
       lease: { seconds: args.leaseSeconds, budget, nodes: args.nodes },
       callers: await readCallers(args.callers),
+      quorum: sealed.manifest.quorum,
     }),
     await say('policy', { model, name, language: 'cedar', text }),
     await say('reference-values', { model, values: await chooseValues(args, trust) }),

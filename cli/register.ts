@@ -3,7 +3,8 @@ import { brokerUrl, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
-import { type Composed, compose } from '#cli/owner-statements.js'
+import type { Composed } from '#cli/owner-statements.js'
+import { runQuorum } from '#cli/register-quorum.js'
 import {
   composeAll,
   type RegisterArguments,
@@ -11,18 +12,18 @@ import {
   readSealed,
   type Sealed,
 } from '#cli/register-statements.js'
-import { readToken } from '#cli/token-file.js'
+import { ensureTenant } from '#cli/register-tenant.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { thumbprint } from '#core/crypto/jwk.js'
-import type { SigningKey } from '#core/crypto/sign.js'
+import { sharesMax } from '#core/crypto/shamir.js'
 import { Failure } from '#core/failure.js'
 import { modelName } from '#core/sealed/manifest.js'
 import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
-import type { Accepted, Head } from '#core/wire/owner-query.js'
+import type { Accepted } from '#core/wire/owner-query.js'
 import { apiVersion, registerInfo } from '#core/wire/release.js'
 
 async function wrapDek(args: RegisterArguments, sealed: Sealed, document: BrokerDocument): Promise<string> {
@@ -34,39 +35,15 @@ async function wrapDek(args: RegisterArguments, sealed: Sealed, document: Broker
   }
 }
 
-/** The owner is a tenant of the broker. @throws register/token, and the broker's refusal */
-async function ensureTenant(
-  args: RegisterArguments,
-  client: OwnerClient,
-  owner: SigningKey,
-  heads: readonly Head[] | null,
-  io: Io,
-): Promise<readonly Head[]> {
-  if (heads !== null) return heads
-  const tenant = await compose(
-    'tenant',
-    { name: 'owner', class: args.class, keys: [owner.publicKey] },
-    owner,
-    [],
-    io.now(),
-  )
-  if (args.dryRun) return []
-  if (args.token === undefined) {
-    throw new Failure<RegisterCode>('register/token', 'the broker does not know you yet', {
-      detail: { hint: "give the operator's admin token in a file: --token FILE" },
-    })
-  }
-  const token = await readToken(args.token, 'the admin token')
-  await client.createTenant(tenant.envelope, token)
-  io.stderr(`tenant ${owner.id} made, class ${args.class} for ever\n`)
-  return []
-}
-
 /** Registers a sealed model: signs what the owner decides about it, and wraps its key to the pinned broker. */
 export async function run(args: RegisterArguments, io: Io): Promise<number> {
   const { trust } = await loadTrust(args.trust, io.now())
   const { signingKey: owner } = await loadOwnerKeys(args.keys)
   const sealed = await readSealed(args.sealed, owner)
+  if (sealed.manifest.quorum !== undefined)
+    throw new Failure<RegisterCode>('register/quorum', 'the key of this model is split among several brokers', {
+      detail: { hint: 'name all of them: --brokers URL,URL,… --threshold N' },
+    })
   const client = new OwnerClient(args.broker)
   const document = await pinnedBroker(client, trust)
   io.stderr(
@@ -132,6 +109,30 @@ function delivery(text: string): readonly ('v1' | 'kbs')[] {
   throw new InvalidArgumentError('expected v1, kbs or both, such as v1,kbs')
 }
 
+/** Several of one option, with commas between them. */
+const listOf =
+  (parse: (text: string) => string) =>
+  (text: string): readonly string[] =>
+    text.split(',').map((one) => parse(one.trim()))
+
+/** What was typed: one broker, or several. */
+type Typed = Omit<RegisterArguments, 'sealed' | 'broker'> & {
+  readonly broker?: string
+  readonly brokers?: readonly string[]
+  readonly threshold: number
+  readonly controllers?: readonly string[]
+}
+
+function runTyped(args: Typed & { readonly sealed: string }, io: Io): Promise<number> {
+  const { broker, brokers, token } = args
+  if ((broker === undefined) === (brokers === undefined))
+    throw new Failure<RegisterCode>('usage/brokers', 'expected --broker or --brokers, and not both', {
+      detail: { hint: 'a whole key goes to one --broker; among several --brokers it is split' },
+    })
+  if (brokers !== undefined) return runQuorum({ ...args, brokers, token: token?.split(',') }, io)
+  return run({ ...args, broker: broker! }, io)
+}
+
 /** As many as JSON's numbers count without a gap. */
 const countMax = 999_999_999_999_999
 
@@ -140,11 +141,22 @@ export function describe(program: Command, io: Io): void {
     .command('register')
     .argument('<sealed>', 'the sealed folder')
     .description('registers a sealed model at a broker: policy, reference values, terms, and its key')
-    .requiredOption('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
+    .option('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
+    .option(
+      '--brokers <urls>',
+      'several brokers, URL,URL,…, among whom the key is split on this machine',
+      listOf(brokerUrl),
+    )
+    .option('--threshold <n>', 'how many of them have to agree', wholeNumber(2, sharesMax, 2), 2)
+    .option(
+      '--controllers <names>',
+      'who controls each of them, NAME,NAME,…: each holds one share',
+      listOf((name) => name),
+    )
     .requiredOption('--policy <file>', 'Cedar policy, or the name of one of the library')
     .requiredOption('--trust <file>', 'your trust file')
     .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
-    .option('--token <file>', "the operator's admin token, needed the first time only")
+    .option('--token <file>', "the operator's admin token, needed the first time only; FILE,FILE,… for several brokers")
     .addOption(
       new Option('--class <class>', 'fixed for ever when the broker first sees you')
         .choices(['production', 'development'])
@@ -192,9 +204,10 @@ export function describe(program: Command, io: Io): void {
     .option('--json', 'print what was registered as JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-only.cedar --trust trust.json --keys ./keys',
+      '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-only.cedar --trust trust.json --keys ./keys' +
+        '\n  ./claviger register ./sealed --brokers https://a.example,https://b.example,https://c.example --threshold 2 --controllers "Alpha GmbH,Beta SAS,Gamma Oy" --policy eu-only.cedar --trust trust.json --keys ./keys',
     )
-    .action(async (sealed: string, options: Omit<RegisterArguments, 'sealed'>) => {
-      io.exit(await run({ ...options, sealed }, io))
+    .action(async (sealed: string, options: Typed) => {
+      io.exit(await runTyped({ ...options, sealed }, io))
     })
 }

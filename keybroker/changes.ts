@@ -21,9 +21,10 @@ import type { Broker } from '#keybroker/broker.js'
 import { newOpening, type StatedChange, writeState } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { revocableOf, verifyTerms } from '#keybroker/lease.js'
-import { modelKeyAad } from '#keybroker/model-key.js'
+import { modelKeyAad, shareContextOf } from '#keybroker/model-key.js'
 import { publishPending } from '#keybroker/outbox.js'
 import type { StoredLease, StoredTenant, StoreTransaction } from '#keybroker/ports.js'
+import { verifyGrantable } from '#keybroker/shares.js'
 import { readTenant } from '#keybroker/standing.js'
 import { validatePolicy } from '#policies/language/validate.js'
 import { revocationRefusals } from '#policies/release/revocation.js'
@@ -93,7 +94,8 @@ export async function acceptStatement(
   const change = await verifyChange(broker, kind, envelope, made)
   await broker.store.transaction(async (tx) => {
     await tx.claimTenant(tenantId)
-    if (change.kind === 'registration') await verifySameVersion(tx, change.signed as Signed<Statement<'registration'>>)
+    if (change.kind === 'registration')
+      await verifySameVersion(tx, broker, change.signed as Signed<Statement<'registration'>>)
     await applyChanges(tx, broker, stored, made, [change])
   })
   return published(broker, tenantId, [change])
@@ -206,8 +208,8 @@ async function rewrapKeys(
 ): Promise<void> {
   const { tenant, class: tenantClass, keys } = made.value
   for (const row of await tx.listModelKeys(tenant)) {
-    const { model, version, manifestDigest } = row
-    const of = { tenant, tenantClass, model, version, manifestDigest, ownerKeysDigest: ownerKeysDigest(keys) }
+    const { model, version, manifestDigest, share } = row
+    const of = { tenant, tenantClass, model, version, manifestDigest, share, ownerKeysDigest: ownerKeysDigest(keys) }
     const dek = await broker.kek.unwrapDek(row.wrapped, modelKeyAad({ ...of, trustDigest: row.trustDigest }), row.keyId)
     try {
       const wrapped = await broker.kek.wrapDek(dek, modelKeyAad({ ...of, trustDigest }))
@@ -240,11 +242,22 @@ function isRevoked(row: StoredLease, revocation: Signed<Statement<'revocation'>>
   }
 }
 
-/** Only registerModel, which brings the key, may name another version or manifest. */
-async function verifySameVersion(tx: StoreTransaction, { value }: Signed<Statement<'registration'>>): Promise<void> {
+/** Only registerModel, which brings the key, may name another version, manifest or quorum. */
+async function verifySameVersion(
+  tx: StoreTransaction,
+  broker: Pick<Broker, 'signer'>,
+  { value }: Signed<Statement<'registration'>>,
+): Promise<void> {
   const key = await tx.loadModelKey(value.tenant, value.model, value.version)
   if (key === null || key.manifestDigest !== value.manifestDigest)
     throw new Failure<BrokerCode>('broker/version', 'no key is registered for this version and manifest')
+  const share = shareContextOf(value.quorum, broker.signer.id)
+  if ((share?.quorumDigest ?? null) !== (key.share?.quorumDigest ?? null))
+    throw new Failure<BrokerCode>(
+      'broker/version',
+      'the key is split among other brokers: seal it again, as a new version',
+    )
+  verifyGrantable(value)
 }
 
 /** What was accepted, with the entries that made it public: returned only when the log has them all. */

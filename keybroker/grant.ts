@@ -1,4 +1,5 @@
 import { Failure } from '#core/failure.js'
+import { grantableLimit } from '#core/sealed/quorum.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import type { Lease } from '#core/wire/lease.js'
@@ -95,7 +96,8 @@ async function placeFor(
 ): Promise<Place | { readonly refusal: Reason }> {
   const { request, standing, verdict, at } = judged
   const tenant = standing.tenant.id
-  const { nodes } = verdict.statements.registration.value.lease
+  const terms = verdict.statements.registration.value
+  const nodes = grantableLimit(terms.lease.nodes, terms.quorum)
   const before = await tx.loadGranted(tenant, request.requestId, retryDigest(request))
   const wanted = before ?? request.lease
   const of = { tenant, model: request.binding.model }

@@ -164,7 +164,7 @@ async function release(
     await verifyLogged(broker, proof, recorded.entry.leaf, verdict.statements.trust.value)
     return await broker.kek.unwrapDek(
       recorded.key.wrapped,
-      modelKeyAad(keyContextOf(verdict.statements)),
+      modelKeyAad(keyContextOf(verdict.statements, broker.signer.id)),
       recorded.key.keyId,
     )
   }

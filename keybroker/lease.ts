@@ -7,6 +7,7 @@ import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { hex, object, type Shaped } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { beatSecondsMax } from '#core/limits.js'
+import { grantableLimit } from '#core/sealed/quorum.js'
 import type { UnixSeconds } from '#core/time.js'
 import { callerPseudonym } from '#core/wire/inner.js'
 import { type Lease, leaseShape, signBeat } from '#core/wire/lease.js'
@@ -75,8 +76,14 @@ export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'budget'>
 
 /** A fresh term by the owner's registration. */
 export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
-  const { seconds, budget } = verdict.statements.registration.value.lease
-  return { issuedAt: at, expiresAt: at + seconds, budget }
+  const { lease, quorum } = verdict.statements.registration.value
+  const { requests, inputBytes, workUnits } = lease.budget
+  const budget = {
+    requests: grantableLimit(requests, quorum),
+    inputBytes: grantableLimit(inputBytes, quorum),
+    workUnits: grantableLimit(workUnits, quorum),
+  }
+  return { issuedAt: at, expiresAt: at + lease.seconds, budget }
 }
 
 /**
@@ -122,6 +129,7 @@ export function makeLease(
     time: 'host-influenced',
     platform: verdict.result.platform,
     standing: 'UNATTESTED BROKER',
+    quorum: registration.value.quorum,
   }
 }
 

@@ -6,6 +6,7 @@
 import type { Envelope } from '#core/dsse.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { StatementKind } from '#core/wire/statements.js'
+import type { StoredShare } from '#keybroker/model-key.js'
 
 /** A statement as it is stored; `model` is empty for a statement on the whole tenant. */
 export interface StoredStatement {
@@ -28,6 +29,8 @@ export interface StoredModelKey {
   readonly trustDigest: string
   readonly keyId: string
   readonly wrapped: Uint8Array
+  /** of a share: what it is bound to, and the opening of its commitment, base64url; null for a whole key */
+  readonly share: StoredShare | null
 }
 
 export interface StoredTenant {

@@ -8,13 +8,14 @@ import { manifestDigest, type VerifiedManifest } from '#core/sealed/manifest.js'
 import { openDigests } from '#core/sealed/secret.js'
 import { verifyManifest } from '#core/sealed/signature.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
-import { registerInfo } from '#core/wire/release.js'
+import { registerInfo, registerShareInfo } from '#core/wire/release.js'
 import { ownerKeysDigest, type Signed, type Statement, statementShapes } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import { type AcceptedChanges, applyChanges, type Change, published, verifyChange } from '#keybroker/changes.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { modelKeyAad } from '#keybroker/model-key.js'
+import { modelKeyAad, type StoredShare, shareContextOf } from '#keybroker/model-key.js'
 import type { StoreTransaction } from '#keybroker/ports.js'
+import { openRecord, verifyQuorumHere } from '#keybroker/shares.js'
 import { readTenant } from '#keybroker/standing.js'
 
 function contradiction(message: string): Failure<BrokerCode> {
@@ -43,10 +44,13 @@ export async function registerModel(broker: Broker, request: RegisterRequest): P
   if (policy.signed.value.model !== model || referenceValues.signed.value.model !== model)
     throw contradiction('registration, policy and reference values are about different models')
   const manifest = await readManifest(request, registration.signed, made) // 3 the sealed model
-  const dek = request.wrapped === null ? null : await openKey(broker, fromBase64(request.wrapped), digest, manifest) // 4
+  verifyQuorumHere(manifest, registration.signed.value, broker.signer.id)
+  const sealed = request.wrapped === null ? null : fromBase64(request.wrapped)
+  const key = sealed && (await openKey(broker, sealed, digest, manifest)) // 4
   try {
     const wrapFor = (trustDigest: string) => {
-      const of = { tenant: stored.id, tenantClass: made.value.class, model, version, manifestDigest: digest }
+      const share = shareContextOf(manifest.quorum, broker.signer.id)
+      const of = { tenant: stored.id, tenantClass: made.value.class, model, version, manifestDigest: digest, share }
       return modelKeyAad({ ...of, ownerKeysDigest: ownerKeysDigest(made.value.keys), trustDigest })
     }
     const changes: readonly Change[] = [trust, registration, policy, referenceValues]
@@ -56,7 +60,7 @@ export async function registerModel(broker: Broker, request: RegisterRequest): P
       await storeKey(
         tx,
         broker,
-        dek,
+        key,
         { tenant: stored.id, model, version, manifestDigest: digest },
         {
           trustDigest: trust.signed.digest,
@@ -66,7 +70,7 @@ export async function registerModel(broker: Broker, request: RegisterRequest): P
     })
     return await published(broker, stored.id, changes) // 7 in the log
   } finally {
-    if (dek !== null) wipe(dek)
+    if (key !== null) wipe(key.dek)
   }
 }
 
@@ -85,20 +89,33 @@ async function readManifest(
   return manifest
 }
 
-/** The model key, for the caller to wipe. It opens the manifest's encrypted part, so it is this model's and no other's. */
+/** What is to be stored of a model key: all of it, or the share of this broker. */
+interface OpenedKey {
+  /** 32 bytes, for the caller to wipe */
+  readonly dek: Uint8Array
+  readonly share: StoredShare | null
+}
+
+/**
+ * The model key. A whole one opens the manifest's encrypted part, so it is this model's and no other's; a share is the one
+ * that the owner committed to for this broker.
+ */
 async function openKey(
   broker: Broker,
   sealed: Uint8Array,
   digest: string,
   manifest: VerifiedManifest,
-): Promise<Uint8Array> {
-  const dek = await hpkeOpen(broker.wrapping, registerInfo(digest), new Uint8Array(0), sealed)
+): Promise<OpenedKey> {
+  const { quorum } = manifest
+  const info = quorum === undefined ? registerInfo(digest) : registerShareInfo(digest)
+  const opened = await hpkeOpen(broker.wrapping, info, new Uint8Array(0), sealed)
   try {
-    if (dek.length !== dekSize) throw new Failure<BrokerCode>('broker/model-key', `a model key has ${dekSize} bytes`)
-    await openDigests(dek, manifest)
-    return dek
+    if (quorum !== undefined) return openRecord(manifest, quorum, broker.signer.id, opened)
+    if (opened.length !== dekSize) throw new Failure<BrokerCode>('broker/model-key', `a model key has ${dekSize} bytes`)
+    await openDigests(opened, manifest)
+    return { dek: opened, share: null }
   } catch (error) {
-    wipe(dek)
+    wipe(opened)
     throw error
   }
 }
@@ -106,18 +123,19 @@ async function openKey(
 async function storeKey(
   tx: StoreTransaction,
   broker: Broker,
-  dek: Uint8Array | null,
+  key: OpenedKey | null,
   of: { readonly tenant: string; readonly model: string; readonly version: number; readonly manifestDigest: string },
   bound: { readonly trustDigest: string; readonly aad: Uint8Array },
 ): Promise<void> {
   const known = await tx.loadModelKey(of.tenant, of.model, of.version)
   if (known !== null && known.manifestDigest !== of.manifestDigest)
     throw new Failure<BrokerCode>('broker/version', `version ${of.version} is registered with another manifest`)
-  if (dek === null) {
+  if (key === null) {
     if (known === null)
       throw new Failure<BrokerCode>('broker/version', `no key of version ${of.version} is here, and none was sent`)
     return
   }
-  const wrapped = await broker.kek.wrapDek(dek, bound.aad)
-  await tx.storeModelKey({ ...of, trustDigest: bound.trustDigest, keyId: broker.kek.keyId, wrapped }, broker.clock())
+  const wrapped = await broker.kek.wrapDek(key.dek, bound.aad)
+  const row = { ...of, trustDigest: bound.trustDigest, keyId: broker.kek.keyId, wrapped, share: key.share }
+  await tx.storeModelKey(row, broker.clock())
 }

@@ -23,6 +23,7 @@ import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
 import type { StoredModelKey } from '#keybroker/ports.js'
+import { recordOf } from '#keybroker/shares.js'
 import { keyContextOf, readStanding, verifyTenantRow } from '#keybroker/standing.js'
 import { type Appraised, reasonsForHost } from '#policies/release/appraised.js'
 import { type Decided, judgeRelease } from '#policies/release/judge.js'
@@ -162,8 +163,10 @@ async function wrapKey(
   leaf: Uint8Array,
   stored: StoredModelKey,
 ): Promise<string> {
-  const aad = modelKeyAad(keyContextOf(verdict.statements))
-  const dek = await unwrap(broker, stored, aad)
+  const { registration } = verdict.statements
+  const aad = modelKeyAad(keyContextOf(verdict.statements, broker.signer.id))
+  const key = await unwrap(broker, stored, aad)
+  const dek = registration.value.quorum === undefined ? key : recordOf(registration.value, broker, stored, key)
   try {
     const sealed = await hpkeSeal(
       request.keyset.release,

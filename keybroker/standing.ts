@@ -11,6 +11,7 @@ import {
 } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
+import { type ModelKeyContext, shareContextOf } from '#keybroker/model-key.js'
 import type { StateMark, StoredStatement, StoredTenant, StoreReader } from '#keybroker/ports.js'
 import { type OwnerStatements, type VerifiedStatements, verifyTenant } from '#policies/release/statements.js'
 
@@ -119,7 +120,7 @@ export async function readTenant(
 }
 
 /** What the key of the registered version is bound to, by the owner's statements alone. */
-export function keyContextOf(statements: VerifiedStatements) {
+export function keyContextOf(statements: VerifiedStatements, broker: string): ModelKeyContext {
   const { tenant, trust, registration } = statements
   return {
     tenant: tenant.value.tenant,
@@ -129,5 +130,6 @@ export function keyContextOf(statements: VerifiedStatements) {
     manifestDigest: registration.value.manifestDigest,
     ownerKeysDigest: ownerKeysDigest(tenant.value.keys),
     trustDigest: trust.digest,
+    share: shareContextOf(registration.value.quorum, broker),
   }
 }

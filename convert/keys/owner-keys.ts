@@ -23,6 +23,7 @@ import { createSecretFile, makeFolder, readBounded, readSecretFile, writeFileDur
  *   recovery-recipient.txt  seals to it; stays
  *   store-identity.txt      opens deks/ (0600); stays
  *   deks/DIGEST.age         key of the sealed model with that manifest digest, until it is registered and after
+ *   deks/DIGEST.shares.age  the same of a key that is split: what each broker gets, so that registering can be taken up again
  */
 export const ownerKeyFiles = {
   signing: 'owner.key.pem',
@@ -153,9 +154,9 @@ async function storeRecipient(folder: string): Promise<string> {
 
 const digestForm = /^[0-9a-f]{64}$/
 
-function dekPath(folder: string, manifestDigest: string): string {
+function dekPath(folder: string, manifestDigest: string, what = 'age'): string {
   if (!digestForm.test(manifestDigest)) throw new Failure<KeysCode>('keys/form', 'manifest digest is not 64 hex digits')
-  return join(folder, ownerKeyFiles.deks, `${manifestDigest}.age`)
+  return join(folder, ownerKeyFiles.deks, `${manifestDigest}.${what}`)
 }
 
 /** The model's key is in the owner's store, durably, under its manifest digest. @throws keys/form, file/exists */
@@ -164,11 +165,26 @@ export async function storeModelKey(folder: string, manifestDigest: string, dek:
 }
 
 /** The key of the sealed model with that manifest digest: 32 bytes for the caller to wipe. @throws file/absent, keys/age, keys/form */
-export async function loadModelKey(folder: string, manifestDigest: string): Promise<Uint8Array> {
-  const sealed = await readSecretFile(dekPath(folder, manifestDigest))
+export function loadModelKey(folder: string, manifestDigest: string): Promise<Uint8Array> {
+  return openStored(folder, dekPath(folder, manifestDigest), dekSize)
+}
+
+/** What each broker of a split key gets, one record behind the other, is in the owner's store. @throws keys/form, file/exists */
+export async function storeShares(folder: string, manifestDigest: string, records: Uint8Array): Promise<void> {
+  const path = dekPath(folder, manifestDigest, 'shares.age')
+  await createSecretFile(path, await ageSeal(await storeRecipient(folder), records))
+}
+
+/** The same, for the caller to wipe. @throws file/absent, keys/age, keys/form */
+export function loadShares(folder: string, manifestDigest: string, size: number): Promise<Uint8Array> {
+  return openStored(folder, dekPath(folder, manifestDigest, 'shares.age'), size)
+}
+
+async function openStored(folder: string, path: string, size: number): Promise<Uint8Array> {
+  const sealed = await readSecretFile(path)
   const identity = await readSecretFile(join(folder, ownerKeyFiles.storeIdentity))
   try {
-    return await ageOpen(identity, sealed, dekSize)
+    return await ageOpen(identity, sealed, size)
   } finally {
     wipe(identity)
   }

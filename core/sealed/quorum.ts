@@ -133,3 +133,13 @@ export function verifyShare(
   }
   return { index: of.index, value: record.subarray(openingSize) }
 }
+
+/**
+ * What one broker of a quorum may grant of what an owner allows in all: floor(limit * t / n), so that all of them together
+ * never grant more, whichever t of them a node asks (TRUST 13). The whole limit where the key is not split.
+ */
+export function grantableLimit(limit: number, quorum: Quorum | undefined): number {
+  return quorum === undefined
+    ? limit
+    : Number((BigInt(limit) * BigInt(quorum.threshold)) / BigInt(quorum.shares.length))
+}

@@ -12,8 +12,10 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   type Shaped,
 } from '#core/encoding/shape.js'
+import { quorumShape } from '#core/sealed/quorum.js'
 import { budgetShape } from '#core/wire/budget.js'
 import {
   countryShape,
@@ -69,6 +71,8 @@ export const leaseShape = object({
   time: oneOf('host-influenced', 'attested-counter'),
   platform: platformShape,
   standing: literal('UNATTESTED BROKER'),
+  /** the brokers among whom the key is split: this lease alone opens nothing. Absent: this broker holds the whole key */
+  quorum: optional(quorumShape),
 })
 export type Lease = Shaped<typeof leaseShape>
 

@@ -135,3 +135,8 @@ export function releaseAad(manifestDigest: string): Uint8Array {
 export function registerInfo(manifestDigest: string): Uint8Array {
   return labelled('claviger/register/v1', utf8(manifestDigest))
 }
+
+/** The same of a share of a model key: neither stands in for the other. */
+export function registerShareInfo(manifestDigest: string): Uint8Array {
+  return labelled('claviger/register-share/v1', utf8(manifestDigest))
+}

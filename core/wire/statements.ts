@@ -13,12 +13,14 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   type Shape,
   type Shaped,
   string,
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import { policySizeMax } from '#core/limits.js'
+import { quorumShape } from '#core/sealed/quorum.js'
 import { budgetShape } from '#core/wire/budget.js'
 import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
@@ -98,6 +100,8 @@ export const statementShapes = {
       nodes: integer({ min: 1, max: 100_000 }),
     }),
     callers: callersShape,
+    /** the brokers among whom the key is split, as the manifest has it. Absent: this broker holds the whole key */
+    quorum: optional(quorumShape),
   }),
   policy: object({
     type: literal('claviger/statement/policy/v1'),

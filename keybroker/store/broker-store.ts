@@ -6,6 +6,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { statementKindShape } from '#core/wire/statements.js'
 import { type Connection, type Database, rowsOf, verifyDurable } from '#host/database.js'
 import type { BrokerCode } from '#keybroker/failures.js'
+import { encodeShare, readShare } from '#keybroker/model-key.js'
 import type {
   StateMark,
   Store,
@@ -103,9 +104,13 @@ function readerOf(db: Connection): StoreReader {
     },
     listStatements: async (tenant) => (await listNewestStatements(db, tenant)).map(toStatement),
     loadStateMark: (tenant) => loadStateMark(db, tenant),
-    loadModelKey: (tenant, model, version) =>
-      orNull('store/model-key-unknown', loadModelKey(db, { tenant, model, version })),
-    listModelKeys: (tenant) => listModelKeys(db, tenant),
+    async loadModelKey(tenant, model, version) {
+      const row = await orNull('store/model-key-unknown', loadModelKey(db, { tenant, model, version }))
+      return row && { ...row, share: readShare(row.share) }
+    },
+    async listModelKeys(tenant) {
+      return (await listModelKeys(db, tenant)).map((row) => ({ ...row, share: readShare(row.share) }))
+    },
     loadLease: (id) => orNull('store/lease-unknown', loadLease(db, id)),
     listLiveLeases: (tenant, model, at) => listLiveLeases(db, model === null ? { tenant } : { tenant, model }, at),
     countLiveLeases: (of, at, before) => countLiveLeases(db, of, at, before),
@@ -141,7 +146,11 @@ function transactionOf(tx: Connection): StoreTransaction {
     appendEntry: (entry) => appendEntry(tx, entry),
     async storeModelKey(key, at) {
       const known = await reader.loadModelKey(key.tenant, key.model, key.version)
-      await (known === null ? storeModelKey : replaceModelKey)(tx, { ...key, createdAt: at })
+      await (known === null ? storeModelKey : replaceModelKey)(tx, {
+        ...key,
+        share: encodeShare(key.share),
+        createdAt: at,
+      })
     },
     storeLease: (lease) => storeLease(tx, lease),
     renewLease: (lease, at) => renewLease(tx, lease, at),

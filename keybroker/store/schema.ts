@@ -66,6 +66,8 @@ export const modelKeys = schema.table(
     /** the key-encryption key that wrapped it */
     keyId: text('key_id').notNull(),
     wrapped: bytes().notNull(),
+    /** canonical JSON of what a share is bound to, and of its opening; null for a whole key */
+    share: bytes(),
     createdAt: unixSeconds('created_at').notNull(),
   },
   (table) => [primaryKey({ columns: [table.tenant, table.model, table.version] })],

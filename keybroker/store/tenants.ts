@@ -115,7 +115,7 @@ export async function storeModelKey(db: Connection, row: ModelKeyRow): Promise<v
 export async function replaceModelKey(db: Connection, row: ModelKeyRow): Promise<void> {
   const done = await db
     .update(modelKeys)
-    .set({ wrapped: row.wrapped, keyId: row.keyId, trustDigest: row.trustDigest })
+    .set({ wrapped: row.wrapped, keyId: row.keyId, trustDigest: row.trustDigest, share: row.share })
     .where(ofVersion(row))
     .returning({ model: modelKeys.model })
   if (done.length === 0) throw unknownKey(row)

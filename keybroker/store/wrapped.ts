@@ -1,6 +1,6 @@
 import { and, eq, sql } from 'drizzle-orm'
 import { type Connection, type Database, rowsOf } from '#host/database.js'
-import { modelKeyAad } from '#keybroker/model-key.js'
+import { modelKeyAad, readShare } from '#keybroker/model-key.js'
 import { resourceAad } from '#keybroker/store/kbs-store.js'
 import { modelKeys, resources, tenants } from '#keybroker/store/schema.js'
 
@@ -51,7 +51,11 @@ export async function loadWrapped(db: Connection, name: WrappedName): Promise<Wr
     .where(ofVersion(name))
   if (!row) return null
   const { key, tenantClass, ownerKeysDigest } = row
-  return { keyId: key.keyId, wrapped: key.wrapped, aad: modelKeyAad({ ...key, tenantClass, ownerKeysDigest }) }
+  return {
+    keyId: key.keyId,
+    wrapped: key.wrapped,
+    aad: modelKeyAad({ ...key, share: readShare(key.share), tenantClass, ownerKeysDigest }),
+  }
 }
 
 function ofVersion({ tenant, model, version }: Extract<WrappedName, { kind: 'model' }>) {

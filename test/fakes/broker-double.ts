@@ -116,6 +116,8 @@ export class BrokerDouble {
   readonly calls: string[] = []
   readonly requests: ReleaseRequest[] = []
   tampering: Tampering = {}
+  /** the brokers among whom the key is split */
+  quorum: Lease['quorum']
   lease = { seconds: 600, budget: budgetOf(100) }
   beatSeconds = 60
   callers: Lease['callers'] = 'any'
@@ -231,6 +233,7 @@ export class BrokerDouble {
       time: 'host-influenced',
       platform: this.platform,
       standing: 'UNATTESTED BROKER',
+      quorum: this.quorum,
     }
     return this.tampering.lease?.(lease) ?? lease
   }

@@ -258,6 +258,7 @@ export function registrationBody(
     delivery: ['v1'],
     lease: { seconds: 300, budget: budgetOf(100), nodes: 2 },
     callers: 'any',
+    quorum: undefined,
     ...overrides,
   }
 }

@@ -22,6 +22,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const context: ModelKeyContext = {
+  share: null,
   tenant: 'acme',
   tenantClass: 'development',
   model: 'whisper',
@@ -123,6 +124,7 @@ describe.each(databasesUnderTest())('wrapped keys in a database that somebody el
     for (const model of ['a', 'b'] as const) {
       await storeModelKey(database.db, {
         ...contextOf(model),
+        share: null,
         keyId: kek.keyId,
         wrapped: await kek.wrapDek(deks[model], modelKeyAad(contextOf(model))),
         createdAt: 1,

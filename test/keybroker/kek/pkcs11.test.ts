@@ -19,6 +19,7 @@ import { type SoftHsm, startSoftHsm } from '#test/fakes/softhsm.js'
 const modulePath = outside('softhsm2')
 
 const context: ModelKeyContext = {
+  share: null,
   tenant: 'acme',
   tenantClass: 'production',
   model: 'whisper',

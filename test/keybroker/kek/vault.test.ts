@@ -15,6 +15,7 @@ import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 import { mintTls, startVault, type Trouble, token, type Vault } from '#test/fakes/vault.js'
 
 const context: ModelKeyContext = {
+  share: null,
   tenant: 'acme',
   tenantClass: 'production',
   model: 'whisper',

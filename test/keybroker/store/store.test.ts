@@ -82,6 +82,7 @@ const key = (model: string, version: number) => ({
   trustDigest: 't0',
   keyId: 'k0',
   wrapped: utf8(`wrapped ${model} ${version}`),
+  share: null,
   createdAt: now,
 })
 

@@ -1,0 +1,1 @@
+ALTER TABLE keybroker.model_keys ADD COLUMN share bytea;
