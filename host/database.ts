@@ -3,7 +3,6 @@
  * Imported by edges only. Nothing in it knows a key, a policy or a kind of evidence.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -19,6 +18,7 @@ import { assert } from '#core/assert.js'
 import { Failure } from '#core/failure.js'
 import { type DatabaseCode, databaseFailure, isConflict } from '#host/database-failures.js'
 import { lockFolder } from '#host/folder-lock.js'
+import { advisoryKey, ownTurns, postgresTurns, type Turns } from '#host/turns.js'
 
 /** Where statements run: outside a transaction, or inside one. The same code runs on both drivers. */
 export type Connection = PgDatabase<PgQueryResultHKT>
@@ -48,6 +48,8 @@ export interface Database {
    * throws  what `work` throws; database/conflict when every try was given up; other database/... codes
    */
   transaction<T>(work: (tx: Connection) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Turns of this name among the processes that have this database open; the caller closes them. */
+  turns(name: string): Turns
   /** Ends all connections and gives the folder free. */
   close(): Promise<void>
 }
@@ -108,7 +110,7 @@ async function runTransaction<T>(
 function makeDatabase(
   dialect: Database['dialect'],
   db: Connection,
-  rest: Pick<Inside, 'exclusively' | 'place'> & { close(): Promise<void> },
+  rest: Pick<Inside, 'exclusively' | 'place' | 'turns'> & { close(): Promise<void> },
 ): Database {
   const inside = new AsyncLocalStorage<true>()
   let closing: Promise<void> | undefined
@@ -117,6 +119,7 @@ function makeDatabase(
     inside,
     place: rest.place,
     exclusively: rest.exclusively,
+    turns: rest.turns,
     get db() {
       assert(inside.getStore() === undefined, 'inside a transaction only its own connection is used')
       return db
@@ -151,6 +154,7 @@ async function openPglite(folder: string | undefined): Promise<Database> {
   let last: Promise<void> = Promise.resolve()
   return makeDatabase('pglite', db, {
     place: folder ?? 'memory',
+    turns: () => ownTurns(),
     // One process and one connection: a queue is the whole lock.
     exclusively(_key, work) {
       const mine = last.then(() => work(db, (config) => migratePglite(drizzled, config)))
@@ -162,11 +166,6 @@ async function openPglite(folder: string | undefined): Promise<Database> {
       lock?.release()
     },
   })
-}
-
-/** The key of an advisory lock: 63 bits of a name. */
-function advisoryKey(name: string): bigint {
-  return createHash('sha256').update(name).digest().readBigUInt64BE(0) >> 1n
 }
 
 async function openPostgres(url: string): Promise<Database> {
@@ -189,6 +188,7 @@ async function openPostgres(url: string): Promise<Database> {
   }
   return makeDatabase('postgres', db, {
     place: 'postgres',
+    turns: (name) => postgresTurns(url, name),
     async exclusively(key, work) {
       const client = await pool.connect()
       // Invariant: one connection of its own, since a session's advisory lock is the connection's.
@@ -196,9 +196,9 @@ async function openPostgres(url: string): Promise<Database> {
       let broken = true
       try {
         await client.query(`set statement_timeout = 0`)
-        await client.query('select pg_advisory_lock($1)', [advisoryKey(key).toString()])
+        await client.query('select pg_advisory_lock($1)', [advisoryKey(key)])
         await work(own as unknown as Connection, (config) => migrateNodePostgres(own, config))
-        await client.query('select pg_advisory_unlock($1)', [advisoryKey(key).toString()])
+        await client.query('select pg_advisory_unlock($1)', [advisoryKey(key)])
         await client.query(`set statement_timeout = ${statementTimeoutMs}`)
         broken = false
       } finally {

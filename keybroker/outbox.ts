@@ -42,15 +42,19 @@ export async function publishPending(broker: Broker, tenant: string | null): Pro
   }
 }
 
+/** Longer than any request takes: whoever stored an entry and has not logged it by then has died, or lost the log. */
+const abandonedSeconds = 90
+
 /**
- * Entries about no tenant, which other processes of the operator stored, have reached the log. Those of tenants are left to
- * the requests that made them, and to the next start.
+ * Entries that nobody is about to log have reached the log: those about no tenant, which other processes of the operator stored,
+ * and those of a broker that died beside this one.
  *
  * throws  broker/record, log/..., database/...
  */
-export async function publishOperators(broker: Broker): Promise<void> {
+export async function publishAbandoned(broker: Broker): Promise<void> {
+  const before = broker.clock() - abandonedSeconds
   for (const entry of await broker.store.loadPending(null, batchMax)) {
-    if (entry.tenant !== null) continue
+    if (entry.tenant !== null && entry.recordedAt > before) continue
     verifyPending(entry, broker.callerSecret)
     await publish(broker, entry)
   }

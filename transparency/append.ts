@@ -8,7 +8,7 @@ import { planInclusion, proveInclusion } from '#core/tlog/prove.js'
 import { type Deferred, defer } from '#transparency/deferred.js'
 import type { LogCode } from '#transparency/failures.js'
 import type { Appended, SequencerLimits, SequencerPorts } from '#transparency/ports.js'
-import { loadTree, type NewEntry, type Published } from '#transparency/store.js'
+import { catchUp, loadTree, type NewEntry, type Published } from '#transparency/store.js'
 import type { Tree } from '#transparency/tree.js'
 
 const triesMax = 5
@@ -156,11 +156,14 @@ export class Sequencer {
     return this.#pending.splice(0, count)
   }
 
-  /** Another writer of the same storage may have been first: then the batch goes behind what it stored. */
+  /**
+   * Writers of one storage take turns, and each begins with what the others stored. One that has lost its turn without knowing
+   * finds that another was first: then the batch goes behind what it stored.
+   */
   async #attempt(batch: readonly Pending[], refresh: boolean): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.#round(batch, refresh)
+        return await this.#inTurn(() => this.#round(batch, refresh))
       } catch (error) {
         const mayBeBehind = isFailure(error) && (error.code === 'log/writer' || error.code === 'log/rollback')
         if (!mayBeBehind || tries >= triesMax) throw error
@@ -169,6 +172,7 @@ export class Sequencer {
   }
 
   async #round(batch: readonly Pending[], refresh: boolean): Promise<void> {
+    await this.#catchUp()
     let tree = await this.tree()
     if (!this.#confirmed) tree = await this.#publish()
     const indexes = await this.#storage(() => this.#ports.store.indexesOf(batch.map((one) => one.leafHash)))
@@ -181,6 +185,24 @@ export class Sequencer {
     if (refresh || this.#published?.size !== tree.size) {
       await this.#publish()
       await this.#answer(batch, indexes)
+    }
+  }
+
+  /** The tree is that of storage, to which other writers may have added; so is what was published of it. */
+  async #catchUp(): Promise<void> {
+    const known = this.#tree
+    if (known === undefined) return
+    try {
+      const caught = await this.#storage(() => catchUp(this.#ports.store, known))
+      if (caught === null) return this.#forget()
+      const { published } = caught
+      if (published === undefined || published.size <= (this.#published?.size ?? 0) || published.size > known.size)
+        return
+      this.#published = published
+      this.#ports.witnesses.expect(published.size)
+    } catch (error) {
+      this.#forget()
+      throw error
     }
   }
 
@@ -265,6 +287,16 @@ export class Sequencer {
     }
     this.#published = published ?? last
     return tree
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#ports.store.inTurn(work)
+    } catch (cause) {
+      if (isFailure(cause) && !cause.code.startsWith('database/')) throw cause
+      if (!isFailure(cause)) throw cause
+      throw new Failure<LogCode>('log/storage', 'the turn to write did not come', { cause })
+    }
   }
 
   /** A storage step: what it throws has one of our codes. */

@@ -41,6 +41,11 @@ export interface Published {
  * What was never stored is absent, and absence is an error of the caller's wherever the size says it must be there.
  */
 export interface LogStore {
+  /**
+   * Runs `work` while no other writer of this log does, as far as that can be said: writers that take turns do not find each
+   * other's batches in their way. Nothing rests on it; `integrate` compares.
+   */
+  inTurn<T>(work: () => Promise<T>): Promise<T>
   /** undefined when no log was ever created here */
   head(): Promise<LogHead | undefined>
   /**
@@ -61,6 +66,34 @@ export interface LogStore {
   publish(published: Published): Promise<void>
   /** The largest cosigned checkpoint. */
   published(): Promise<Published | undefined>
+}
+
+const caughtUpMax = 4096
+
+/**
+ * The tree has grown by what other writers stored since: its own hashes with the new ones have the stored root.
+ *
+ * returns  what was published of it since, if anything; null when the difference is large or negative: it is loaded anew
+ * throws   log/forked when the stored entries do not continue this tree: somebody changed what was stored
+ */
+export async function catchUp(
+  store: LogStore,
+  tree: Tree,
+): Promise<{ readonly published: Published | undefined } | null> {
+  const head = await loadHead(store)
+  if (head.size < tree.size || head.size - tree.size > caughtUpMax) return null
+  const hasGrown = head.size > tree.size
+  while (tree.size < head.size) {
+    const fresh = await store.entries(tree.size, head.size)
+    if (fresh.length === 0) throw new Failure<LogCode>('log/state', `entry ${tree.size} is missing`)
+    tree.append(fresh.map((one) => one.leafHash))
+  }
+  if (!equal(tree.root(), head.rootHash))
+    throw new Failure<LogCode>('log/forked', `stored entries do not continue the tree that was known at ${head.size}`)
+  if (!hasGrown) return { published: undefined }
+  const published = await store.published()
+  if (published !== undefined && published.size <= head.size) await verifyContinues(published, head, tree)
+  return { published }
 }
 
 /** The head of the log that must be here. @throws log/absent */

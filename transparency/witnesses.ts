@@ -92,6 +92,11 @@ export class Witnesses {
     }
   }
 
+  /** Another writer of this log had a tree of this size cosigned: where a witness has not seen it, it says so. */
+  expect(size: number): void {
+    for (const session of this.#sessions) session.seen = Math.max(session.seen, size)
+  }
+
   /**
    * The checkpoint with the cosignatures of a quorum, as soon as there is one.
    *

@@ -2,7 +2,7 @@ import { isFailure } from '#core/failure.js'
 import type { Database } from '#host/database.js'
 import { describeError, type Log } from '#host/log.js'
 import type { Broker } from '#keybroker/broker.js'
-import { publishOperators } from '#keybroker/outbox.js'
+import { publishAbandoned } from '#keybroker/outbox.js'
 import { summariseRefusals } from '#keybroker/refusals.js'
 import { forgetExpiredNonces } from '#keybroker/store/nonces.js'
 import { forgetExpiredSessions } from '#keybroker/store/sessions.js'
@@ -41,7 +41,7 @@ async function tidy({ broker, database, log }: HousekeepingOptions): Promise<voi
   const at = broker.clock()
   const tasks = [
     () => summariseRefusals(broker),
-    () => publishOperators(broker),
+    () => publishAbandoned(broker),
     () => database.read((db) => forgetExpiredNonces(db, at)),
     () => database.read((db) => forgetExpiredSessions(db, at)),
   ]

@@ -104,7 +104,8 @@ export async function openLog(options: OpenLogOptions): Promise<Log> {
   verifyPolicy(policy, signer)
   const witnesses = new Witnesses(options.witnesses, policy)
   await migrateLog(database)
-  const store = databaseLogStore(database)
+  const turns = database.turns('claviger/log')
+  const store = databaseLogStore(database, turns)
   const head = await loadHead(store)
   if (head.origin !== origin || parseVkey(head.vkey).publicKey.x !== signer.verifier.publicKey.x) {
     throw new Failure<LogCode>(
@@ -119,6 +120,7 @@ export async function openLog(options: OpenLogOptions): Promise<Log> {
   } catch (error) {
     if (!isFailure(error) || error.code !== 'log/witness-unavailable') {
       await sequencer.close()
+      await turns.close()
       throw error
     }
   }
@@ -128,7 +130,10 @@ export async function openLog(options: OpenLogOptions): Promise<Log> {
     append: async (leaf) => sequencer.append(leaf),
     size: () => sequencer.published?.size ?? 0,
     refresh: async () => sequencer.refresh(),
-    close: () => sequencer.close(),
+    async close() {
+      await sequencer.close()
+      await turns.close()
+    },
   }
 }
 

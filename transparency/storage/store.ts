@@ -2,6 +2,7 @@ import { and, asc, desc, eq, gte, lt, type SQL, sql } from 'drizzle-orm'
 import { equal, toHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import type { Connection, Database } from '#host/database.js'
+import { ownTurns, type Turns } from '#host/turns.js'
 import type { LogCode } from '#transparency/failures.js'
 import { checkpoints, entries, logs, tiles } from '#transparency/storage/schema.js'
 import type { Batch, LogStore, Published } from '#transparency/store.js'
@@ -45,8 +46,9 @@ async function storeCheckpoint(db: Connection, { size, rootHash, checkpoint }: P
 }
 
 /** The log that is kept in a database. Its tables exist: `migrateLog`. */
-export function databaseLogStore(database: Database): LogStore {
+export function databaseLogStore(database: Database, turns: Turns = ownTurns()): LogStore {
   return {
+    inTurn: (work) => turns.take(work),
     async head() {
       const [row] = await database.read((db) => db.select().from(logs).where(eq(logs.id, 1)))
       return row

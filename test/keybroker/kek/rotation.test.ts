@@ -14,7 +14,7 @@ import { parseResourcePath } from '#keybroker/kbs/resource.js'
 import { createKek, openKek } from '#keybroker/kek/open.js'
 import { type KekRing, kekRing } from '#keybroker/kek/ring.js'
 import type { KekSetting } from '#keybroker/kek/setting.js'
-import { publishOperators } from '#keybroker/outbox.js'
+import { publishAbandoned } from '#keybroker/outbox.js'
 import { registerModel } from '#keybroker/register.js'
 import { type RotationOptions, rotateKeks } from '#keybroker/service/rotate.js'
 import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
@@ -129,14 +129,14 @@ describe.each(databasesUnderTest())('rotation of the key-encryption key: $name',
 
     const entry = { kind: 'kek-rotation', from: [old.keyId], to: target.keyId, provider: 'file', holder: 'operator' }
     expect(await entriesOf(database)).toMatchObject([entry])
-    await publishOperators(chain.test.broker)
+    await publishAbandoned(chain.test.broker)
     expect(await rowsOf(database.db, sql`select 1 from keybroker.entries where entry_index is null`)).toEqual([])
     expect(await rotateKeks(optionsOf(database, alone))).toEqual({ total: 3, rewrapped: 0, bad: [], finished: true })
     expect(await entriesOf(database)).toHaveLength(1)
     // What somebody else puts among the entries that wait never reaches the log (I18).
     await database.db.execute(sql`insert into keybroker.entries (id, kind, is_state, leaf, bundle, recorded_at)
       select repeat('0', 32), kind, is_state, leaf, bundle, recorded_at from keybroker.entries where kind = 'kek-rotation'`)
-    expect(await codeOfPromise(publishOperators(chain.test.broker))).toBe('broker/record')
+    expect(await codeOfPromise(publishAbandoned(chain.test.broker))).toBe('broker/record')
     await chain.test.close()
   })
 
