@@ -110,7 +110,7 @@ async function killAtRandom(seconds: number): Promise<void> {
   let kills = 0
   const restarts: Record<number, Promise<void>> = {}
   while (performance.now() < end) {
-    await pause(300 + Math.random() * 1500)
+    await pause(1000 + Math.random() * 2500)
     const which = Math.floor(Math.random() * brokersCount)
     // Those that are being started are left alone; it may well be that none answers for a while.
     if (restarts[which] !== undefined) continue
