@@ -25,6 +25,8 @@ export async function runList(args: LeaseListArguments, io: Io): Promise<number>
   for (const one of leases) {
     const entry = one.entry === null ? 'not yet in the log' : `log entry #${one.entry}`
     io.stdout(`${one.id}  ${one.model.slice(44)} v${one.version}, until ${formatTime(one.expiresAt)}, ${entry}\n`)
+    const { debited, used } = one.inferences
+    io.stdout(`  ${used} inferences used of ${debited} given out to it\n`)
     io.stdout(`  measurement ${printable(one.measurement)}\n  keyset ${one.keysetDigest}\n`)
     for (const [what, value] of namesOf(one)) io.stdout(`  ${what} ${printable(value)}\n`)
   }

@@ -17,6 +17,8 @@ import {
   leasesAnswerShape,
   type OwnerQuery,
   signOwnerQuery,
+  type UsageAnswer,
+  usageAnswerShape,
 } from '#core/wire/owner-query.js'
 import { apiVersion } from '#core/wire/release.js'
 import type { StatementKind } from '#core/wire/statements.js'
@@ -55,6 +57,11 @@ export class OwnerClient {
   /** The leases of the owner that run now. */
   async leases(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<LeasesAnswer['leases']> {
     return (await this.#query({ ...query, ask: 'leases', entry: null }, key, leasesAnswerShape)).leases
+  }
+
+  /** Inferences of the owner's versions. */
+  async usage(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<UsageAnswer['usage']> {
+    return (await this.#query({ ...query, ask: 'usage', entry: null }, key, usageAnswerShape)).usage
   }
 
   registerModel(request: RegisterRequest): Promise<Accepted> {

@@ -10,7 +10,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
-import type { Head, LeasesAnswer } from '#core/wire/owner-query.js'
+import type { Head, LeasesAnswer, UsageAnswer } from '#core/wire/owner-query.js'
 import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -53,6 +53,7 @@ export interface Owner {
   readonly document: BrokerDocument
   readonly heads: readonly Head[]
   leases(): Promise<LeasesAnswer['leases']>
+  usage(): Promise<UsageAnswer['usage']>
   /** the full id: of a name, of alias and name, or of a full id of this owner's. @throws owner/model, usage/model */
   modelId(text: string): string
   /** what was said last, verified; null when nothing */
@@ -78,6 +79,7 @@ export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
     document,
     heads,
     leases: () => client.leases(query(), key),
+    usage: () => client.usage(query(), key),
     modelId(text) {
       const id = text.includes('/') ? resolveModel(text, trust) : `${key.id}/${text}`
       if (id.startsWith(`${key.id}/`)) return id

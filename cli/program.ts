@@ -24,6 +24,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   receipt: () => import('#cli/receipt.js'),
   bundle: () => import('#cli/bundle.js'),
   policy: () => import('#cli/policy.js'),
+  usage: () => import('#cli/usage.js'),
   lease: () => import('#cli/lease.js'),
   caller: () => import('#cli/caller.js'),
   tenant: () => import('#cli/tenant.js'),

@@ -11,7 +11,7 @@ import { manifestDigest, type VerifiedManifest } from '#core/sealed/manifest.js'
 import { manifestName, signatureName, verifyManifest } from '#core/sealed/signature.js'
 import type { Head } from '#core/wire/owner-query.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
-import { type Callers, callersShape, statementShapes } from '#core/wire/statements.js'
+import { type Callers, callersShape, type Statement, statementShapes } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { validatePolicy } from '#policies/index.js'
 
@@ -44,6 +44,10 @@ export interface RegisterArguments {
   readonly leaseBytes: number
   readonly leaseUnits: number
   readonly nodes: number
+  /** inferences over all nodes of this version; absent: any number */
+  readonly maxInferences?: number | undefined
+  /** when the licence of this version ends; absent: never */
+  readonly licenceUntil?: number | undefined
   readonly versionFloor?: number | undefined
   readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
@@ -91,6 +95,12 @@ function classOf(heads: readonly Head[]): RegisterArguments['class'] | null {
   return statementShapes.tenant(parseCanonicalJson(fromBase64(made.statement.payload)), 'tenant').class
 }
 
+/** Absent when nothing is bounded: the statement then says what it said before there were allowances. */
+function allowanceOf({ maxInferences, licenceUntil }: RegisterArguments): Statement<'registration'>['allowance'] {
+  if (maxInferences === undefined && licenceUntil === undefined) return undefined
+  return { inferences: maxInferences ?? null, expiresAt: licenceUntil ?? null }
+}
+
 /** What the owner says about this model, each statement after the one before it. */
 export async function composeAll(
   args: RegisterArguments,
@@ -126,6 +136,7 @@ export async function composeAll(
       versionFloor: args.versionFloor ?? version,
       delivery: args.delivery ?? ['v1'],
       lease: { seconds: args.leaseSeconds, budget, nodes: args.nodes },
+      allowance: allowanceOf(args),
       callers: await readCallers(args.callers),
       quorum: sealed.manifest.quorum,
     }),

@@ -22,6 +22,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import { sharesMax } from '#core/crypto/shamir.js'
 import { Failure } from '#core/failure.js'
 import { modelName } from '#core/sealed/manifest.js'
+import { parseTime } from '#core/time.js'
 import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
 import type { Accepted } from '#core/wire/owner-query.js'
 import { apiVersion, registerInfo } from '#core/wire/release.js'
@@ -133,6 +134,13 @@ function runTyped(args: Typed & { readonly sealed: string }, io: Io): Promise<nu
   return run({ ...args, broker: broker! }, io)
 }
 
+/** A day in UTC, at whose beginning it ends, or a time. */
+function endOf(text: string): number {
+  const at = parseTime(text.includes('T') ? text : `${text}T00:00:00Z`)
+  if (at !== undefined) return at
+  throw new InvalidArgumentError('expected a day or a time in UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z')
+}
+
 /** As many as JSON's numbers count without a gap. */
 const countMax = 999_999_999_999_999
 
@@ -195,6 +203,12 @@ export function describe(program: Command, io: Io): void {
       1_000_000_000_000,
     )
     .option('--nodes <n>', 'how many nodes may hold the key at a time', wholeNumber(1, 100_000, 10), 10)
+    .option(
+      '--max-inferences <n>',
+      'how many inferences all nodes together may do with this version (default: any number)',
+      wholeNumber(1, countMax, 1_000_000),
+    )
+    .option('--licence-until <date>', 'when the licence of this version ends (default: never)', endOf)
     .option(
       '--version-floor <n>',
       'versions below it are never released (default: this version)',

@@ -179,6 +179,7 @@ export async function startNode(options: StartNodeOptions): Promise<RunningNode>
     async close() {
       await session.end(stopped())
       await ended
+      await session.finished
     },
   }
 }

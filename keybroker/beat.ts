@@ -36,6 +36,7 @@ export async function beat(
   const [refusal] = revocationRefusals(statements.revocation, revocableOf(terms))
   if (refusal) throw new Failure<BrokerCode>('broker/lease-revoked', `lease is revoked (${refusal.policyId})`)
   verifyCallers(lease, statements.registration.value, broker.callerSecret)
+  verifyLicence(lease, statements.registration.value)
   return makeBeat(lease, asked.nonce, at, broker.signer)
 }
 
@@ -49,4 +50,10 @@ function verifyCallers(lease: Lease, registration: Statement<'registration'>, ca
   const now = canonicalJson(callersOf(registration, callerSecret))
   if (equal(canonicalJson(lease.callers), now)) return
   throw new Failure<BrokerCode>('broker/lease-stale', 'the owner changed who may call: ask for a renewal')
+}
+
+/** The lease ends with the licence that the owner gives now. @throws broker/lease-stale */
+function verifyLicence(lease: Lease, { allowance }: Statement<'registration'>): void {
+  if (lease.expiresAt <= (allowance?.expiresAt ?? Number.MAX_SAFE_INTEGER)) return
+  throw new Failure<BrokerCode>('broker/lease-stale', 'the owner ended the licence earlier: ask for a renewal')
 }

@@ -10,7 +10,7 @@ import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, loggedReasonsMax, type StateEntry } from '#core/wire/entries.js'
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import type { Openings, ReleaseRequest } from '#core/wire/release.js'
-import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
+import { payloadDigest, type Signed, type Statement, type StatementKind } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { NewEntry, Random, StoredTenant } from '#keybroker/ports.js'
@@ -43,6 +43,8 @@ export interface Granted {
   readonly leaseId: string
   readonly expiresAt: UnixSeconds
   readonly ear: string
+  /** the account of inferences that it changes; null for none */
+  readonly account: string | null
 }
 
 /** An entry with what the node or the owner needs to recognise itself in it. */
@@ -120,7 +122,8 @@ export function writeDecision(
     leaf: toBase64(leaf),
   }
   const kind = granted === null ? 'denial' : request.lease === null ? 'release' : 'renewal'
-  return { entry: pendingEntry(tenant.id, kind, false, leaf, bundle, at, writer), openings, decision }
+  const account = granted?.account ?? null
+  return { entry: pendingEntry(tenant.id, kind, false, leaf, bundle, at, writer, account), openings, decision }
 }
 
 /** A statement with what shows that it is its owner's next. */
@@ -183,15 +186,16 @@ export function pendingEntry(
   bundle: unknown,
   at: UnixSeconds,
   { callerSecret }: Pick<EntryWriter, 'callerSecret'>,
+  account: string | null = null,
 ): NewEntry {
-  const entry = { tenant, kind, isState, leaf }
+  const entry = { tenant, kind, isState, leaf, account }
   return { ...entry, id: sealOf(entry, callerSecret), bundle: canonicalJson(bundle), recordedAt: at }
 }
 
-type SealedParts = Pick<NewEntry, 'tenant' | 'kind' | 'isState' | 'leaf'>
+type SealedParts = Pick<NewEntry, 'tenant' | 'kind' | 'isState' | 'leaf' | 'account'>
 
-function sealOf({ tenant, kind, isState, leaf }: SealedParts, secret: Uint8Array): string {
-  const parts = canonicalJson({ tenant, kind, isState, leaf: toBase64(leaf) })
+function sealOf({ tenant, kind, isState, leaf, account }: SealedParts, secret: Uint8Array): string {
+  const parts = canonicalJson({ tenant, kind, isState, leaf: toBase64(leaf), account })
   return toHex(hmacSha256(secret, labelled('claviger/outbox/v1', parts)).subarray(0, 16))
 }
 
@@ -199,4 +203,26 @@ function sealOf({ tenant, kind, isState, leaf }: SealedParts, secret: Uint8Array
 export function verifyPending(entry: SealedParts & Pick<NewEntry, 'id'>, secret: Uint8Array): void {
   if (equal(utf8(entry.id), utf8(sealOf(entry, secret)))) return
   throw new Failure<BrokerCode>('broker/record', 'an entry that waits for the log was made by nobody here')
+}
+
+/** The entry of a node's last word on a lease. What came back stands in it as a commitment: it is the owner's alone (I10). */
+export function writeUsage(
+  lease: { readonly id: string; readonly model: string },
+  counter: Envelope,
+  tenant: StoredTenant,
+  at: UnixSeconds,
+  account: string | null,
+  writer: EntryWriter,
+): NewEntry {
+  const openings = { tenant: tenant.opening, model: newOpening(writer.random), counter: newOpening(writer.random) }
+  const leaf = encodeEntry({
+    kind: 'usage',
+    type: 'claviger/entry/v1',
+    at,
+    tenant: commit('tenant', tenant.id, openings.tenant),
+    model: commit('model', lease.model, openings.model),
+    lease_id: lease.id,
+    counter: commit('counter', payloadDigest(counter), openings.counter),
+  })
+  return pendingEntry(tenant.id, 'usage', false, leaf, { counter, openings }, at, writer, account)
 }

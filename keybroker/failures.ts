@@ -39,4 +39,9 @@ export type BrokerCode =
   | 'broker/lease-revoked'
   /** the owner changed who may call since the lease was granted or last renewed: a renewal brings the list of now */
   | 'broker/lease-stale'
+  /** no word on what the lease used can come any more: it counts as used */
+  | 'broker/lease-closed'
+  /** a last word that says less than one before it, or more than the lease was granted */
+  | 'broker/counter-lowered'
+  | 'broker/counter-beyond'
   | 'broker/unknown-entry'

@@ -9,6 +9,7 @@ const chainsMax = 200_000
  * by a restored backup or a stale replica, is found at the next decision (TRUST 8).
  */
 export class HeadMemory {
+  readonly #accounts = new Map<string, { readonly sequence: number; readonly tick: number }>()
   readonly #seen = new Map<string, { readonly sequence: number; readonly digest: string; readonly tick: number }>()
   #tick = 0
 
@@ -32,5 +33,18 @@ export class HeadMemory {
       this.#seen.set(chain, { sequence, digest, tick: ++this.#tick })
     }
     while (this.#seen.size > chainsMax) this.#seen.delete(this.#seen.keys().next().value!)
+  }
+
+  /** The same of an account of inferences. @throws broker/record */
+  observeAccount(id: string, sequence: number, since: number): void {
+    const seen = this.#accounts.get(id)
+    if (seen && sequence < seen.sequence && seen.tick <= since) {
+      const message = `a stored account of inferences has sequence ${sequence}, this broker has seen ${seen.sequence}`
+      throw new Failure<BrokerCode>('broker/record', message)
+    }
+    if (seen && seen.sequence >= sequence) return
+    this.#accounts.delete(id)
+    this.#accounts.set(id, { sequence, tick: ++this.#tick })
+    while (this.#accounts.size > chainsMax) this.#accounts.delete(this.#accounts.keys().next().value!)
   }
 }

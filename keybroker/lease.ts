@@ -12,10 +12,11 @@ import type { UnixSeconds } from '#core/time.js'
 import { callerPseudonym } from '#core/wire/inner.js'
 import { type Lease, leaseShape, signBeat } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
-import { type NamedMachine, namedMachineShape } from '#core/wire/revoked.js'
+import { namedMachineShape } from '#core/wire/revoked.js'
 import type { Statement } from '#core/wire/statements.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { StoredLease } from '#keybroker/ports.js'
+import { leaseUsageShape } from '#keybroker/usage.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { Decided } from '#policies/release/judge.js'
 import type { Revocable } from '#policies/release/revocation.js'
@@ -24,18 +25,18 @@ import type { Revocable } from '#policies/release/revocation.js'
 const termsShape = object({
   lease: leaseShape,
   machine: namedMachineShape,
+  usage: leaseUsageShape,
   /** HMAC-SHA-256 over the canonical JSON of the others, with a secret that no database holds */
   seal: hex(32),
 })
-type Terms = Omit<Shaped<typeof termsShape>, 'seal'>
+export type Terms = Omit<Shaped<typeof termsShape>, 'seal'>
 
 function sealOf(terms: Terms, secret: Uint8Array): string {
   return toHex(hmacSha256(secret, labelled('claviger/lease-record/v1', canonicalJson(terms))))
 }
 
 /** secret: the broker's, 32 bytes (`callerSecret`) */
-export function encodeTerms(lease: Lease, machine: NamedMachine, secret: Uint8Array): Uint8Array {
-  const terms: Terms = { lease, machine }
+export function encodeTerms(terms: Terms, secret: Uint8Array): Uint8Array {
   return canonicalJson({ ...terms, seal: sealOf(terms, secret) })
 }
 
@@ -74,16 +75,20 @@ function readTerms(row: StoredLease): Shaped<typeof termsShape> {
 /** A lease's own times and work: fixed when it is granted or renewed, and not touched by a retry of the same request. */
 export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'budget'>
 
-/** A fresh term by the owner's registration. */
+/** A fresh term by the owner's registration: it ends no later than the licence. */
 export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
-  const { lease, quorum } = verdict.statements.registration.value
+  const { lease, quorum, allowance } = verdict.statements.registration.value
   const { requests, inputBytes, workUnits } = lease.budget
   const budget = {
     requests: grantableLimit(requests, quorum),
     inputBytes: grantableLimit(inputBytes, quorum),
     workUnits: grantableLimit(workUnits, quorum),
   }
-  return { issuedAt: at, expiresAt: at + lease.seconds, budget }
+  return {
+    issuedAt: at,
+    expiresAt: Math.min(at + lease.seconds, allowance?.expiresAt ?? Number.MAX_SAFE_INTEGER),
+    budget,
+  }
 }
 
 /**

@@ -70,6 +70,8 @@ export interface StoredEntry {
   readonly bundle: Uint8Array
   readonly recordedAt: UnixSeconds
   readonly index: number | null
+  /** the account of inferences that changed with it (`accountId`); null for none */
+  readonly account: string | null
 }
 export type NewEntry = Omit<StoredEntry, 'index'>
 
@@ -102,6 +104,16 @@ export interface StoreReader {
     at: UnixSeconds,
     before?: Pick<StoredLease, 'id' | 'grantedAt'>,
   ): Promise<number>
+  /** the leases of one version, live or not; of all of the tenant with null. The newest first, at most `limit` */
+  listLeases(
+    tenant: string,
+    of: { readonly model: string; readonly version: number } | null,
+    limit: number,
+  ): Promise<readonly StoredLease[]>
+  /** the account of inferences of a version as it is stored, and the id of the last entry made with it; null for none */
+  loadAccount(id: string): Promise<{ readonly state: Uint8Array | null; readonly entry: string | null }>
+  /** ids of leases that live, of whatever tenant, in which one of these devices is */
+  listLeasesWith(devices: readonly string[], at: UnixSeconds): Promise<readonly string[]>
   loadEntry(id: string): Promise<StoredEntry>
   loadEntryAt(index: number): Promise<StoredEntry | null>
 }
@@ -128,6 +140,11 @@ export interface StoreTransaction extends StoreReader {
     at: UnixSeconds,
   ): Promise<void>
   endLease(id: string, at: UnixSeconds): Promise<void>
+  /** What is kept of a lease that may have ended: nothing of how long it lasts changes. @throws store/lease-unknown */
+  storeTerms(id: string, terms: Uint8Array): Promise<void>
+  /** These devices are in the lease, and no others. */
+  storeDevices(lease: string, devices: readonly string[]): Promise<void>
+  storeAccount(id: string, state: Uint8Array): Promise<void>
   /** The lease that a request of this id was granted before, or null. @throws store/request-reused */
   loadGranted(tenant: string, requestId: string, digest: string): Promise<string | null>
   recordGranted(

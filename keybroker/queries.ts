@@ -16,6 +16,7 @@ import type { BrokerCode } from '#keybroker/failures.js'
 import { verifyTerms } from '#keybroker/lease.js'
 import type { StoredEntry } from '#keybroker/ports.js'
 import { readTenant } from '#keybroker/standing.js'
+import { usageOf } from '#keybroker/usage-query.js'
 
 /**
  * The question of an owner, and the answer to it.
@@ -33,6 +34,7 @@ export async function answerOwner(broker: Broker, envelope: Envelope): Promise<u
 const answers: Readonly<Record<OwnerQuery['ask'], (broker: Broker, query: OwnerQuery) => Promise<unknown>>> = {
   heads: (broker, { tenant }) => heads(broker, tenant),
   leases: (broker, { tenant }) => leases(broker, tenant),
+  usage: (broker, { tenant }) => usageOf(broker, tenant),
   bundle: (broker, { tenant, entry }) => bundleAt(broker, entry ?? -1, tenant),
 }
 
@@ -63,7 +65,7 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
   return {
     version: apiVersion,
     leases: rows.map(({ row, index }) => {
-      const { lease, machine } = verifyTerms(row, broker.callerSecret)
+      const { lease, machine, usage } = verifyTerms(row, broker.callerSecret)
       return {
         id: row.id,
         model: row.model,
@@ -75,10 +77,14 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
         measurement: machine.measurements[0]!,
         machine,
         declared: lease.declared,
+        inferences: usage,
       }
     }),
   }
 }
+
+/** Kinds of entries that nobody replays. */
+const withoutBundle: ReadonlySet<string> = new Set(['refusals', 'kek-rotation', 'usage'])
 
 /**
  * The bundle of an entry with its proof of now: it holds the openings, so it is for the tenant and the operator only.
@@ -89,7 +95,7 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
 export async function bundleAt(broker: Broker, index: number, tenant: string | null): Promise<AnyBundle> {
   const entry: StoredEntry | null = index < 0 ? null : await broker.store.read((reader) => reader.loadEntryAt(index))
   // Another tenant's entry is not told apart from one that does not exist.
-  const hasBundle = entry !== null && entry.kind !== 'refusals' && entry.kind !== 'kek-rotation'
+  const hasBundle = entry !== null && !withoutBundle.has(entry.kind)
   if (!hasBundle || (tenant !== null && entry.tenant !== tenant))
     throw new Failure<BrokerCode>('broker/unknown-entry', `entry ${index} has no bundle here for you`)
   const stored = parseCanonicalJson(entry.bundle) as { readonly [name: string]: Json }

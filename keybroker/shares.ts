@@ -43,12 +43,12 @@ export function verifyQuorumHere(
 }
 
 /** @throws broker/registration */
-export function verifyGrantable({ quorum, lease, delivery }: Statement<'registration'>): void {
+export function verifyGrantable({ quorum, lease, delivery, allowance }: Statement<'registration'>): void {
   if (quorum === undefined) return
   if (delivery.some((route) => route !== 'v1'))
     throw contradiction('a share of a split key leaves by /v1 alone', 'leave out --delivery')
   const { nodes, budget } = lease
-  for (const [name, limit] of Object.entries({ nodes, ...budget })) {
+  for (const [name, limit] of Object.entries({ nodes, ...budget, inferences: allowance?.inferences ?? nodes })) {
     if (grantableLimit(limit, quorum) > 0) continue
     const least = Math.ceil(quorum.shares.length / quorum.threshold)
     throw contradiction(

@@ -1,7 +1,11 @@
+import type { SigningKey } from '#core/crypto/sign.js'
+import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
+import { signCounter } from '#core/wire/counter.js'
+import { keysetDigest } from '#core/wire/keyset.js'
 import { apiVersion, type Challenge, type ReleaseRequest, type Renewal } from '#core/wire/release.js'
 import { bindingOf } from '#runtime/own-values.js'
 import type { SessionCode, SessionPorts } from '#runtime/ports.js'
@@ -22,15 +26,32 @@ function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds):
   }
 }
 
+/** What a node renews, and what it has used of it. */
+export interface OwnRenewal extends Renewal {
+  readonly inferences: number
+  readonly receipt: SigningKey
+}
+
+/** The node's signed count. nonce: of the challenge; null for the last word on the lease */
+export function countFor(
+  { lease, inferences, receipt }: Omit<OwnRenewal, 'token'>,
+  own: OwnValues,
+  nonce: string | null,
+): Promise<Envelope> {
+  const about = { broker: own.config.broker, lease, keysetDigest: keysetDigest(own.keyset) }
+  return signCounter({ type: 'claviger/counter/v1', ...about, inferences, nonce }, receipt)
+}
+
 /** Takes a challenge, makes evidence that answers it, and composes the request. renewal: null for a first release */
 export async function ask(
   ports: SessionPorts,
   own: OwnValues,
   requestId: string,
-  renewal: Renewal | null,
+  renewal: OwnRenewal | null,
 ): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
   const leaseId = renewal?.lease ?? null
-  const challenge = await ports.broker.challenge(own.model, renewal)
+  const named = renewal && { lease: renewal.lease, token: renewal.token }
+  const challenge = await ports.broker.challenge(own.model, named)
   verifyChallenge(challenge, own, ports.now())
   const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
   const binding = bindingOf(own, purpose, own.config.broker, challenge.nonce)
@@ -47,6 +68,7 @@ export async function ask(
     manifestDigest: own.manifestDigest,
     host: own.host?.declaration ?? null,
     lease: leaseId,
+    counter: renewal === null ? undefined : await countFor(renewal, own, challenge.nonce),
   } as const
   return { asked, request }
 }

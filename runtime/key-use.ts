@@ -41,6 +41,7 @@ export class KeyUse {
   #beat: HeldBeat
   #beatUntil: Until
   #left: Budget
+  #inferences = 0
 
   /** askedAtMs: the monotonic clock before the grant was asked for, so that the way there and back counts as used */
   constructor(clocks: Clocks, grant: Grant, askedAtMs: number) {
@@ -62,11 +63,22 @@ export class KeyUse {
     return this.#left
   }
 
-  /** A renewed lease in place of the one before: what was left of that is given up (silence counts as used). */
-  renew(grant: Grant, askedAtMs: number): void {
+  /** inferences that were paid for since the lease was granted: it only grows, over all renewals */
+  get inferences(): number {
+    return this.#inferences
+  }
+
+  /**
+   * A renewed lease in place of the one before. Its requests count from the number that the renewal told, so what was paid
+   * for since is paid; of bytes and units what was left of the one before is given up.
+   *
+   * told  `inferences` as the renewal's counter said
+   */
+  renew(grant: Grant, askedAtMs: number, told: number): void {
+    const { budget } = grant.lease
     this.#grant = grant
     this.#leaseUntil = until(grant.lease.issuedAt, grant.lease.expiresAt, askedAtMs)
-    this.#left = grant.lease.budget
+    this.#left = { ...budget, requests: Math.max(0, budget.requests - (this.#inferences - told)) }
     this.hold({ beat: grant.beat, envelope: grant.answer.beat }, askedAtMs)
   }
 
@@ -116,6 +128,7 @@ export class KeyUse {
     this.#verifyLeft('inputBytes', inputBytes)
     const { requests, inputBytes: bytes } = this.#left
     this.#left = { ...this.#left, requests: requests - 1, inputBytes: bytes - inputBytes }
+    this.#inferences++
   }
 
   /** Pays for work whose size is known before it is done. @throws lease/expired, lease/beat-missed, lease/budget */

@@ -6,6 +6,7 @@ import type { X25519Jwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import type { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { FinalAnswer, FinalRequest } from '#core/wire/counter.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { Challenge, ReleaseAnswer, ReleaseRequest, Renewal } from '#core/wire/release.js'
 import type { InferenceEngine, ModelMetadata } from '#runtime/api/engine.js'
@@ -43,6 +44,8 @@ export interface Broker {
   challenge(model: string, renewal: Renewal | null): Promise<Challenge>
   release(request: ReleaseRequest): Promise<ReleaseAnswer>
   renew(request: ReleaseRequest): Promise<ReleaseAnswer>
+  /** The last word on a lease: what it left unused is the owner's again. */
+  finish(request: Omit<FinalRequest, 'version'>): Promise<FinalAnswer>
   /** nonce: base64url of 32 bytes, the node's own */
   beat(lease: string, nonce: string): Promise<Envelope>
 }
@@ -103,3 +106,4 @@ export type SessionStep =
   | 'load'
   | 'renewal'
   | 'beat'
+  | 'final'

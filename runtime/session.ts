@@ -8,7 +8,7 @@ import type { Budget } from '#core/wire/budget.js'
 import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
-import { ask } from '#runtime/ask.js'
+import { ask, countFor } from '#runtime/ask.js'
 import { KeyUse } from '#runtime/key-use.js'
 import { createMeter, type Meter } from '#runtime/meter.js'
 import { bindingOf } from '#runtime/own-values.js'
@@ -48,6 +48,8 @@ export class Session {
   readonly weakenings: readonly string[]
   /** Resolves with the reason once the engine's process has exited. */
   readonly ended: Promise<Failure>
+  /** Resolves when the last word on the lease was said, or could not be. */
+  finished: Promise<void> = Promise.resolve()
   readonly #ports: SessionPorts
   readonly #use: KeyUse
   readonly #keysetEndMs: number
@@ -56,7 +58,7 @@ export class Session {
   #busy = false
   readonly #retryAtMs = { renewal: 0, beat: 0 }
   /** A renewal whose answer did not come: asked again under the same id, so that it is debited once. */
-  #pending: { readonly requestId: string; readonly askedAtMs: number } | undefined
+  #pending: { readonly requestId: string; readonly askedAtMs: number; readonly inferences: number } | undefined
 
   constructor(fixed: Fixed, grant: Grant, askedAtMs: number) {
     this.own = fixed.own
@@ -83,6 +85,10 @@ export class Session {
   /** what is left of the lease's budget */
   get left(): Budget {
     return this.#use.left
+  }
+  /** inferences that were paid for since the lease was granted */
+  get inferences(): number {
+    return this.#use.inferences
   }
   /** Whether a request could be paid for now. */
   get isServing(): boolean {
@@ -129,6 +135,25 @@ export class Session {
     this.#ports.report({ kind: 'ended', failure: reason })
     await this.engine.unload()
     this.#resolveEnded(reason)
+    this.finished = this.#sayFinal()
+  }
+
+  /**
+   * The last word: nothing is paid for any more, so what is left of the lease is the owner's again. A broker that does not
+   * hear it counts all as used (TRUST 16); nothing waits for it but an orderly stop.
+   */
+  async #sayFinal(): Promise<void> {
+    const { lease } = this.#use.grant
+    const { inferences } = this.#use
+    try {
+      const counter = await countFor({ lease: lease.id, inferences, receipt: this.receiptKey }, this.own, null)
+      const { returned } = await this.#ports.broker.finish({ keyset: this.own.keyset, counter })
+      const text = `${inferences} inferences used, ${returned} given back`
+      this.#ports.report({ kind: 'step', step: 'final', text })
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      this.#ports.report({ kind: 'trouble', failure: error })
+    }
   }
 
   /** Does what is due: ends what is over, asks for the next beat, renews the lease. Call it about once a second. */
@@ -194,19 +219,20 @@ export class Session {
 
   async #renew(): Promise<void> {
     const ports = this.#ports
-    const { requestId, askedAtMs } = (this.#pending ??= {
+    const { requestId, askedAtMs, inferences } = (this.#pending ??= {
       requestId: toHex(ports.random(16)),
       askedAtMs: ports.elapsedMs(),
+      inferences: this.#use.inferences,
     })
     const { lease, answer: before } = this.#use.grant
-    const renewal = { lease: lease.id, token: before.renewalToken }
+    const renewal = { lease: lease.id, token: before.renewalToken, inferences, receipt: this.receiptKey }
     const { asked, request } = await ask(ports, this.own, requestId, renewal)
     const answer = await ports.broker.renew(request)
     this.#pending = undefined
     if (answer.wrapped !== null) throw new Failure<SessionCode>('session/key', 'a renewal carries a key')
     // A renewal that does not verify changes nothing: the lease before it runs out in its time.
     const grant = await verifyGrant(answer, this.own, asked, ports.now())
-    this.#use.renew(grant, askedAtMs)
+    this.#use.renew(grant, askedAtMs, inferences)
     ports.report({
       kind: 'step',
       step: 'renewal',

@@ -12,6 +12,7 @@ export type CommitmentLabel =
   | 'evidence'
   | 'decision'
   | 'statement'
+  | 'counter'
   | 'request'
   | 'response'
   | 'caller'

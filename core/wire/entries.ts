@@ -87,6 +87,16 @@ const stateShape = object({
   /** commitment to the signed statement's digest */
   statement: hex(32),
 })
+/** A node's last word on a lease: how much came back is the owner's alone to know. */
+const usageShape = object({
+  kind: literal('usage'),
+  ...head,
+  /** commitment to the model id */
+  model: hex(32),
+  lease_id: idShape,
+  /** commitment to the digest of the counter that the node's TEE signed */
+  counter: hex(32),
+})
 /**
  * A decision about a resource of the KBS route, or a model key whose owner delivers it there. Its client proves nothing
  * beyond its evidence and holds no lease, so it is counted among none.
@@ -136,16 +146,18 @@ const rotationShape = object({
 export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalShape>
 export type DenialEntry = Shaped<typeof denialShape>
 export type StateEntry = Shaped<typeof stateShape>
+export type UsageEntry = Shaped<typeof usageShape>
 export type RefusalsEntry = Shaped<typeof summaryShape>
 export type KbsEntry = Shaped<typeof kbsShape>
 export type RotationEntry = Shaped<typeof rotationShape>
-export type Entry = ReleaseEntry | DenialEntry | StateEntry | RefusalsEntry | KbsEntry | RotationEntry
+export type Entry = ReleaseEntry | DenialEntry | StateEntry | UsageEntry | RefusalsEntry | KbsEntry | RotationEntry
 
 const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   release: releaseShape,
   renewal: renewalShape,
   denial: denialShape,
   state: stateShape,
+  usage: usageShape,
   refusals: summaryShape,
   kbs: kbsShape,
   'kek-rotation': rotationShape,

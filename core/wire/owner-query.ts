@@ -24,7 +24,7 @@ export const ownerQueryShape = object({
   /** thumbprint of the broker that may answer */
   broker: thumbprintShape,
   tenant: thumbprintShape,
-  ask: oneOf('heads', 'leases', 'bundle'),
+  ask: oneOf('heads', 'leases', 'usage', 'bundle'),
   /** index in the log of the wanted bundle; null for the other questions */
   entry: nullable(integer()),
   at: timeShape,
@@ -109,6 +109,47 @@ export const acceptedShape = object({
 })
 export type Accepted = Shaped<typeof acceptedShape>
 
+/**
+ * Inferences of a lease or of all. `debited` is the most that may have been used, `used` what TEEs signed, `returned` what
+ * last words gave back; what is left of `debited` counts as used until somebody says otherwise.
+ */
+const inferencesShape = object({ debited: integer(), used: integer(), returned: nullable(integer()) })
+
+/** Answer to `usage`: each version that was ever leased or has an allowance, and its newest leases. */
+export const usageAnswerShape = object({
+  version: literal(apiVersion),
+  usage: list(
+    object({
+      model: modelIdShape,
+      version: integer({ min: 1 }),
+      /** this broker's part of what the owner signed; null for a version that is not the registered one, or has none */
+      allowance: nullable(object({ inferences: nullable(integer()), expiresAt: nullable(timeShape) })),
+      /** what the allowance has paid for: debited less returned */
+      counted: integer(),
+      /** what TEEs signed that they used */
+      used: integer(),
+      /** debited to leases that run, beyond what they said that they used */
+      outstanding: integer(),
+      /** debited to leases that are over without a last word, beyond what they said: it counts as used */
+      silent: integer(),
+      leases: list(
+        object({
+          id: idShape,
+          state: oneOf('runs', 'over'),
+          grantedAt: timeShape,
+          expiresAt: timeShape,
+          inferences: inferencesShape,
+        }),
+        { max: 1000 },
+      ),
+      /** how many there are beside those */
+      more: integer(),
+    }),
+    { max: statementChainsMax * 16 },
+  ),
+})
+export type UsageAnswer = Shaped<typeof usageAnswerShape>
+
 /** Answer to `leases`: what runs now. */
 export const leasesAnswerShape = object({
   version: literal(apiVersion),
@@ -127,6 +168,7 @@ export const leasesAnswerShape = object({
       machine: namedMachineShape,
       /** place and operator as the host signed them; null for none */
       declared: nullable(declaredShape),
+      inferences: inferencesShape,
     }),
     { max: 100_000 },
   ),

@@ -13,6 +13,7 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   type Shaped,
   string,
 } from '#core/encoding/shape.js'
@@ -67,6 +68,8 @@ export const releaseRequestShape = object({
   host: nullable(hostDeclarationShape),
   /** the lease to renew; null for a first release */
   lease: nullable(idShape),
+  /** what the node has used of the lease, as its TEE counts it (`verifyCounter`); absent in a first release alone */
+  counter: optional(envelopeShape),
 })
 export type ReleaseRequest = Shaped<typeof releaseRequestShape>
 

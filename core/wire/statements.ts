@@ -55,6 +55,12 @@ const callerShape = object({
 export const callersShape = either(literal('any'), list(callerShape, { max: 1000 }))
 export type Callers = Shaped<typeof callersShape>
 
+/** `inferences` over all leases of the version, null for any number; `expiresAt`: when the licence ends, null for never. */
+const allowanceShape = object({
+  inferences: nullable(integer({ min: 1 })),
+  expiresAt: nullable(timeShape),
+})
+
 const revokedShape = object({ kind: oneOf(...revokedKinds), value: string({ max: 200 }) })
 
 /** One shape for each kind of statement that an owner signs. */
@@ -99,6 +105,8 @@ export const statementShapes = {
       budget: budgetShape,
       nodes: integer({ min: 1, max: 100_000 }),
     }),
+    /** how much and how long all nodes together may use this version; absent: only leases bound it */
+    allowance: optional(allowanceShape),
     callers: callersShape,
     /** the brokers among whom the key is split, as the manifest has it. Absent: this broker holds the whole key */
     quorum: optional(quorumShape),

@@ -7,6 +7,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { KiB, MiB } from '#core/limits.js'
 import { parseDecimal } from '#core/tlog/checkpoint.js'
 import { registerRequestShape } from '#core/wire/broker-document.js'
+import { finalRequestShape } from '#core/wire/counter.js'
 import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
 import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
 import { type Env, limitBody, problemResponse, readBody } from '#host/http.js'
@@ -15,6 +16,7 @@ import { beat } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
 import { challenge } from '#keybroker/challenge.js'
 import { acceptStatement, createTenant } from '#keybroker/changes.js'
+import { acceptFinal } from '#keybroker/final.js'
 import { answerOwner, bundleAt, leases, trustStatementOf } from '#keybroker/queries.js'
 import { countRefusal } from '#keybroker/refusals.js'
 import { registerModel } from '#keybroker/register.js'
@@ -56,6 +58,8 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   routes.post('/v1/releases', (c) => decide(broker, c, (request) => request.lease === null))
   routes.post('/v1/renewals', (c) => decide(broker, c, (request) => request.lease !== null))
   routes.post('/v1/beats', async (c) => json(c, await beat(broker, await readRequest(c, beatRequestShape))))
+
+  routes.post('/v1/finals', async (c) => json(c, await acceptFinal(broker, await readRequest(c, finalRequestShape))))
 
   routes.post('/v1/tenants', async (c) => {
     admin(c)

@@ -5,6 +5,7 @@ import type { JsonCode } from '#core/encoding/json.js'
 import type { PathCode } from '#core/encoding/path.js'
 import type { ShapeCode } from '#core/encoding/shape.js'
 import type { SealedCode } from '#core/sealed/failures.js'
+import type { CounterCode } from '#core/wire/counter.js'
 import type { EntryCode } from '#core/wire/entries.js'
 import type { OwnerQueryCode } from '#core/wire/owner-query.js'
 import type { RevokedCode } from '#core/wire/revoked.js'
@@ -28,6 +29,7 @@ export type BrokerServiceCode =
   | StoreCode
   | KekCode
   | StatementCode
+  | CounterCode
   | RevokedCode
   | OwnerQueryCode
   | PolicyCode
@@ -75,6 +77,15 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'broker/lease-over': 403,
   'broker/lease-revoked': 403,
   'broker/lease-stale': 409,
+  'broker/lease-closed': 409,
+  'broker/counter-lowered': 422,
+  'broker/counter-beyond': 422,
+  'counter/signature': 422,
+  'counter/broker': 422,
+  'counter/lease': 422,
+  'counter/keyset': 422,
+  'counter/replayed': 422,
+  'counter/not-final': 422,
   'judge/broker-not-trusted': 422,
   'judge/purpose': 422,
   'judge/audience': 422,

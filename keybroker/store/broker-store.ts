@@ -16,6 +16,7 @@ import type {
   StoreReader,
   StoreTransaction,
 } from '#keybroker/ports.js'
+import { loadAccount, storeAccount } from '#keybroker/store/accounts.js'
 import {
   appendEntry,
   countRefusal,
@@ -32,10 +33,14 @@ import {
 import {
   countLiveLeases,
   endLease,
+  listLeases,
+  listLeasesWith,
   listLiveLeases,
   loadLease,
   renewLease,
+  storeDevices,
   storeLease,
+  storeTerms,
 } from '#keybroker/store/leases.js'
 import { consumeNonce, countNonces, storeNonce } from '#keybroker/store/nonces.js'
 import { entries, pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
@@ -114,6 +119,9 @@ function readerOf(db: Connection): StoreReader {
     loadLease: (id) => orNull('store/lease-unknown', loadLease(db, id)),
     listLiveLeases: (tenant, model, at) => listLiveLeases(db, model === null ? { tenant } : { tenant, model }, at),
     countLiveLeases: (of, at, before) => countLiveLeases(db, of, at, before),
+    listLeases: (tenant, of, limit) => listLeases(db, tenant, of, limit),
+    loadAccount: (id) => loadAccount(db, id),
+    listLeasesWith: (devices, at) => listLeasesWith(db, devices, at),
     loadEntry: async (id) => toEntry(await loadEntry(db, id)),
     async loadEntryAt(index) {
       const found = await orNull('store/entry-unknown', loadEntryAt(db, index))
@@ -155,6 +163,9 @@ function transactionOf(tx: Connection): StoreTransaction {
     storeLease: (lease) => storeLease(tx, lease),
     renewLease: (lease, at) => renewLease(tx, lease, at),
     endLease: (id, at) => endLease(tx, id, at),
+    storeTerms: (id, terms) => storeTerms(tx, id, terms),
+    storeDevices: (lease, devices) => storeDevices(tx, lease, devices),
+    storeAccount: (id, state) => storeAccount(tx, id, state),
     loadGranted: async (tenant, id, digest) => (await loadRequest(tx, { tenant, id, digest }))?.lease ?? null,
     async recordGranted(request, at) {
       await recordRequest(tx, { ...request, decidedAt: at })

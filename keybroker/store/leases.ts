@@ -1,9 +1,9 @@
-import { and, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Connection } from '#host/database.js'
 import type { StoreCode } from '#keybroker/store/open.js'
-import { leases } from '#keybroker/store/schema.js'
+import { leaseDevices, leases } from '#keybroker/store/schema.js'
 
 export type LeaseRow = typeof leases.$inferSelect
 
@@ -74,4 +74,48 @@ export async function endLease(db: Connection, id: string, at: UnixSeconds): Pro
     .where(and(eq(leases.id, id), isNull(leases.endedAt)))
     .returning({ id: leases.id })
   if (done.length === 0) await loadLease(db, id)
+}
+
+/** The leases of one version of a model, or with `of` null of all that the tenant has, live or not: the newest first. */
+export async function listLeases(
+  db: Connection,
+  tenant: string,
+  of: { readonly model: string; readonly version: number } | null,
+  limit: number,
+): Promise<readonly LeaseRow[]> {
+  const wanted = of === null ? undefined : and(eq(leases.model, of.model), eq(leases.version, of.version))
+  return db
+    .select()
+    .from(leases)
+    .where(and(eq(leases.tenant, tenant), wanted))
+    .orderBy(desc(leases.grantedAt), leases.id)
+    .limit(limit)
+}
+
+/** What is kept of a lease, live or not. @throws store/lease-unknown */
+export async function storeTerms(db: Connection, id: string, terms: Uint8Array): Promise<void> {
+  const done = await db.update(leases).set({ terms }).where(eq(leases.id, id)).returning({ id: leases.id })
+  if (done.length === 0) throw new Failure<StoreCode>('store/lease-unknown', `there is no lease ${id}`)
+}
+
+/** These devices are in the lease, and no others. */
+export async function storeDevices(db: Connection, lease: string, devices: readonly string[]): Promise<void> {
+  await db.delete(leaseDevices).where(eq(leaseDevices.lease, lease))
+  const rows = [...new Set(devices)].map((device) => ({ lease, device }))
+  if (rows.length > 0) await db.insert(leaseDevices).values(rows)
+}
+
+/** Leases that live, of whatever tenant, in which one of these devices is. */
+export async function listLeasesWith(
+  db: Connection,
+  devices: readonly string[],
+  at: UnixSeconds,
+): Promise<readonly string[]> {
+  if (devices.length === 0) return []
+  const found = await db
+    .selectDistinct({ id: leases.id })
+    .from(leaseDevices)
+    .innerJoin(leases, eq(leases.id, leaseDevices.lease))
+    .where(and(inArray(leaseDevices.device, [...devices]), live(at)))
+  return found.map((one) => one.id)
 }

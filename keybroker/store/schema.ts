@@ -112,6 +112,21 @@ export const leases = schema.table('leases', {
   terms: bytes().notNull(),
 })
 
+/** Devices of leases, so that one device in two leases is found, of whatever tenants. */
+export const leaseDevices = schema.table(
+  'lease_devices',
+  {
+    lease: text()
+      .notNull()
+      .references(() => leases.id),
+    device: text().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.device, table.lease] })],
+)
+
+/** Where allowances of inferences stand, by the digest of tenant, model and version: sealed, canonical JSON. */
+export const accounts = schema.table('accounts', { id: text().primaryKey(), state: bytes().notNull() })
+
 /** Outbox of the log: written with the change that it reports, given to the log afterwards, in this order. */
 export const entries = schema.table('entries', {
   id: text().primaryKey(),
@@ -126,6 +141,8 @@ export const entries = schema.table('entries', {
   recordedAt: unixSeconds('recorded_at').notNull(),
   /** its index in the log; null until the log has it */
   entryIndex: bigint('entry_index', { mode: 'number' }),
+  /** the account of inferences that changed with it; null for none */
+  account: text(),
 })
 
 /** Requests that were decided, so that a retry is known as one. */

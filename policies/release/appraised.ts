@@ -66,6 +66,8 @@ const ownersLists = new Set([
   ...['rem0', 'rem1', 'rem2', 'rem3', 'personalization-value', 'realm-hash', 'platform-config', 'platform-software'],
 ])
 const checkPrefix = 'attest/'
+/** Refusals whose numbers are the owner's business with other hosts: a host reads that, not how much. */
+const ownersCounts: ReadonlySet<string> = new Set(['broker/allowance-spent'])
 
 /** A result on evidence that verified, of a machine. */
 export type AppraisedNode<R extends Appraised> = R & {
@@ -102,8 +104,10 @@ export function appraisalReasons(result: Appraised): readonly Reason[] {
 /** The reasons of a denial as the host may read them: what refused and what would satisfy it, but no list of the owner's. */
 export function reasonsForHost(decision: Decision): readonly WireReason[] {
   return explainFor('host', decision).reasons.map((reason) =>
-    ownersLists.has(reason.id.slice(checkPrefix.length)) && reason.id.startsWith(checkPrefix)
-      ? { ...reason, expected: 'a value that the owner approves (not shown)' }
-      : reason,
+    ownersCounts.has(reason.id)
+      ? { ...reason, expected: null, actual: null }
+      : ownersLists.has(reason.id.slice(checkPrefix.length)) && reason.id.startsWith(checkPrefix)
+        ? { ...reason, expected: 'a value that the owner approves (not shown)' }
+        : reason,
   )
 }

@@ -1,3 +1,5 @@
+import type { CounterCode } from '#core/wire/counter.js'
+
 /**
  * What belongs in policies/release: the one function that turns a request, the owner's statements and a time into a
  * verdict, for the broker that decides and for whoever repeats the decision offline (I7). No store, no log, no key.
@@ -60,6 +62,13 @@ export type DenialCode =
   | 'judge/revoked-keyset'
   | 'judge/revoked-version'
   | 'judge/revoked-lease'
+  /** the owner's licence for this version has ended */
+  | 'judge/licence-ended'
+  /** the owner counts inferences, which nothing does on this route */
+  | 'judge/uncounted'
+  /** a renewal without the node's count; one that its TEE did not sign for this lease and challenge has the count's own code */
+  | 'judge/counter-missing'
+  | CounterCode
   | 'judge/host-missing'
   | 'judge/host-statement'
   | 'judge/facts'

@@ -19,6 +19,7 @@ import {
   keysetRefusals,
   modelRefusals,
   type ReleasePurpose,
+  readCounter,
   readHost,
   verifyBinding,
 } from '#policies/release/request.js'
@@ -78,6 +79,8 @@ export interface Decided<R extends Appraised> {
   /** null when the host states nothing */
   readonly declared: Declared | null
   readonly node: Revocable
+  /** used since the lease was granted, as the node's TEE signed it; 0 in a first release */
+  readonly inferences: number
 }
 
 /**
@@ -105,9 +108,10 @@ export async function judgeRelease<R extends Appraised>(
   const refusals: Reason[] = [
     ...keysetRefusals(request, at), // 4 keys of the node
     ...configRefusals(request, broker, tenantClass), // 5 settings of the host
-    ...modelRefusals(request, statements), // 6 model, version, manifest
+    ...modelRefusals(request, statements, at), // 6 model, version, manifest
   ]
   const host = await readHost(request) // 7 what the host says of itself
+  const counter = await readCounter(request) // and the node of what it used
   const expectedReportData = reportDataOf(request.binding)
   const result = await ports.appraise(request.evidence, anchorsFor(statements), {
     expectedReportData,
@@ -127,7 +131,12 @@ export async function judgeRelease<R extends Appraised>(
     version: registration.value.version,
     leaseId: request.lease,
   }
-  refusals.push(...host.reasons, ...revocationRefusals(revocation, node), ...appraisalReasons(result)) // 9 taken back
+  refusals.push(
+    ...host.reasons,
+    ...counter.reasons,
+    ...revocationRefusals(revocation, node),
+    ...appraisalReasons(result),
+  ) // 9 taken back
   const action: Action = request.lease === null ? 'release' : 'renew'
   const decision = decideBy(policy.value.text, action, refusals, () =>
     buildFacts({
@@ -148,6 +157,7 @@ export async function judgeRelease<R extends Appraised>(
     result: verified,
     declared: host.declared && { ...host.declared },
     node,
+    inferences: counter.inferences,
   }
 }
 

@@ -3,7 +3,7 @@ import type { Evidence } from '#core/wire/evidence.js'
 import { buildFacts } from '#policies/facts.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { type AppraiseEvidence, anchorsFor, type Decided, decideBy, unverified } from '#policies/release/judge.js'
-import { denial } from '#policies/release/request.js'
+import { denial, licenceRefusals } from '#policies/release/request.js'
 import { revocableMachine, revocationRefusals } from '#policies/release/revocation.js'
 import { type OwnerStatements, verifyBrokerTrusted, verifyOwnerStatements } from '#policies/release/statements.js'
 
@@ -28,7 +28,7 @@ export interface KbsJudgeInput {
 /** As a release is judged, but for what a client of this route cannot have: keyset, settings, a host's statement, a lease. */
 export type KbsVerdict<R extends Appraised> =
   | { readonly stage: 'refused'; readonly code: string; readonly message: string; readonly fix: string | null }
-  | Omit<Decided<R>, 'declared'>
+  | Omit<Decided<R>, 'declared' | 'inferences'>
 
 /**
  * Whether the owner's statements allow this model key to leave by the KBS route, at this time.
@@ -51,6 +51,9 @@ export async function judgeKbs<R extends Appraised>(
     refusals.push(denial('judge/delivery', 'The owner does not deliver it by this route.', deliver)) // 3 route (SETTLED 9)
   if (version !== registered.version || version < registered.versionFloor)
     refusals.push(denial('judge/version', 'Another version of the model is registered.', 'ask for that one'))
+  refusals.push(...licenceRefusals(statements, at))
+  if ((registered.allowance?.inferences ?? null) !== null)
+    refusals.push(denial('judge/uncounted', 'The owner counts inferences, and nothing counts them here.', deliver))
   const result = await ports.appraise(input.evidence, anchorsFor(statements), {
     expectedReportData: reportData,
     // A vTPM takes the digest alone, without the zeros that fill up report data.

@@ -11,8 +11,22 @@ import type { Decided } from '#policies/release/judge.js'
  * Refusals that come from what the broker counts and not from the request: no reader of a bundle can repeat the count,
  * and a broker that invents one only refuses.
  */
-export type BrokerDenial = 'broker/node-limit' | 'broker/lease-ended' | 'broker/lease-keyset'
+export type BrokerDenial =
+  | 'broker/node-limit'
+  | 'broker/lease-ended'
+  | 'broker/lease-keyset'
+  /** the owner's allowance of inferences is spent */
+  | 'broker/allowance-spent'
+  /** the node says that it used less than it said before, or more than it was ever granted */
+  | 'broker/counter-lowered'
+  | 'broker/counter-beyond'
+  /** one of its devices is in another lease that runs: an alarm, since a device is in one machine */
+  | 'broker/device-leased'
 const brokerDenials: ReadonlySet<string> = new Set<BrokerDenial>([
+  'broker/allowance-spent',
+  'broker/counter-lowered',
+  'broker/counter-beyond',
+  'broker/device-leased',
   'broker/node-limit',
   'broker/lease-ended',
   'broker/lease-keyset',

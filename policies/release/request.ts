@@ -2,6 +2,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { devicesDigestOf, documentDigest } from '#core/wire/binding.js'
+import { type CounterCode, verifyCounter } from '#core/wire/counter.js'
 import { keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
 import type { Declared } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
@@ -133,7 +134,11 @@ export function configRefusals(
 }
 
 /** What is wrong with the model that is asked for: not the registered one, too old, or not for this route. */
-export function modelRefusals(request: ReleaseRequest, statements: VerifiedStatements): readonly Reason[] {
+export function modelRefusals(
+  request: ReleaseRequest,
+  statements: VerifiedStatements,
+  at: UnixSeconds,
+): readonly Reason[] {
   const { manifestDigest, version, versionFloor, delivery } = statements.registration.value
   const reasons: Reason[] = []
   const refuse = (...reason: Parameters<typeof denial>) => void reasons.push(denial(...reason))
@@ -154,7 +159,41 @@ export function modelRefusals(request: ReleaseRequest, statements: VerifiedState
     )
   if (!delivery.includes('v1'))
     refuse('judge/delivery', 'The owner does not deliver this key on this route.', 'ask the owner', 'v1', delivery)
-  return reasons
+  return [...reasons, ...licenceRefusals(statements, at)]
+}
+
+/** Whether the owner's licence for the version is over. */
+export function licenceRefusals({ registration }: VerifiedStatements, at: UnixSeconds): readonly Reason[] {
+  const ends = registration.value.allowance?.expiresAt ?? null
+  if (ends === null || at < ends) return []
+  return [denial('judge/licence-ended', 'The licence for this version of the model has ended.', 'ask the owner')]
+}
+
+/**
+ * The node's own count of what it used, when it renews: what its TEE signed for this challenge and no other, or a reason.
+ * A first release has used nothing.
+ */
+export async function readCounter(
+  request: ReleaseRequest,
+): Promise<{ readonly inferences: number; readonly reasons: readonly Reason[] }> {
+  const { lease, counter, keyset, binding } = request
+  const refused = (code: DenialCode, why: string) => ({
+    inferences: 0,
+    reasons: [denial(code, why, 'renew with the count that this node signs for this challenge')],
+  })
+  if (lease === null) {
+    if (counter === undefined) return { inferences: 0, reasons: [] }
+    return refused('counter/lease', 'A first release has nothing to count.')
+  }
+  if (counter === undefined) return refused('judge/counter-missing', 'A renewal says how much was used.')
+  try {
+    const expected = { broker: binding.audience, lease, nonce: binding.nonce }
+    const { inferences } = await verifyCounter(counter, keyset, expected)
+    return { inferences, reasons: [] }
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return refused(error.code as CounterCode, `The count is refused: ${error.message}.`)
+  }
 }
 
 /**

@@ -8,12 +8,15 @@ import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
+import { finalAnswerShape } from '#core/wire/counter.js'
 import { apiVersion, challengeShape, releaseAnswerShape } from '#core/wire/release.js'
 import type { Broker, BrokerCode } from '#runtime/ports.js'
 
 /** An answer of a broker: a release with its bundle of evidence, EAR and proof stays far below. */
 const answerSizeMax = 4 * MiB
 const timeoutMs = 60_000
+/** Nothing waits long for what only gives something back. */
+const finalTimeoutMs = 5_000
 
 export interface BrokerClientOptions {
   readonly url: string
@@ -77,6 +80,7 @@ async function exchange(
   method: string,
   path: string,
   body: unknown,
+  waitMs: number,
 ): Promise<Uint8Array> {
   let response: Response
   let bytes: Uint8Array
@@ -84,7 +88,7 @@ async function exchange(
     response = await (options.fetch ?? fetch)(new URL(path, options.url), {
       method,
       redirect: 'error',
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(waitMs),
       ...(body === undefined
         ? {}
         : { headers: { 'content-type': 'application/json' }, body: Buffer.from(canonicalJson(body)) }),
@@ -98,8 +102,14 @@ async function exchange(
   throw refusalOf(bytes, response.status)
 }
 
-async function call<T>(options: BrokerClientOptions, path: string, body: unknown, shape: Shape<T>): Promise<T> {
-  const bytes = await exchange(options, body === undefined ? 'GET' : 'POST', path, body)
+async function call<T>(
+  options: BrokerClientOptions,
+  path: string,
+  body: unknown,
+  shape: Shape<T>,
+  waitMs = timeoutMs,
+): Promise<T> {
+  const bytes = await exchange(options, body === undefined ? 'GET' : 'POST', path, body, waitMs)
   try {
     return shape(parseJson(bytes), 'answer')
   } catch (cause) {
@@ -115,6 +125,7 @@ export function createBrokerClient(options: BrokerClientOptions): Broker {
       call(options, '/v1/challenges', { version: apiVersion, model, renewal }, challengeShape),
     release: (request) => call(options, '/v1/releases', request, releaseAnswerShape),
     renew: (request) => call(options, '/v1/renewals', request, releaseAnswerShape),
+    finish: (final) => call(options, '/v1/finals', { version: apiVersion, ...final }, finalAnswerShape, finalTimeoutMs),
     beat: (lease, nonce) => call(options, '/v1/beats', { version: apiVersion, lease, nonce }, envelopeShape),
   }
 }

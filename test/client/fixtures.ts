@@ -149,6 +149,7 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
     manifestDigest: broker.manifestDigest,
     host,
     lease: null,
+    counter: undefined,
   }
   const answer = await broker.answer(options.request?.(asked) ?? asked)
   const { leaf, openings, decision, proof, lease, beat, ear } = answer

@@ -1,6 +1,6 @@
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
-import { toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
+import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { type Ed25519Jwk, thumbprint } from '#core/crypto/jwk.js'
@@ -17,6 +17,7 @@ import { encodeVkey, makeNoteSigner, type NoteSigner } from '#core/tlog/vkey.js'
 import { documentDigest, reportDataOf } from '#core/wire/binding.js'
 import type { Budget } from '#core/wire/budget.js'
 import { commit } from '#core/wire/commitment.js'
+import { claimedCounter } from '#core/wire/counter.js'
 import { encodeEntry, type ReleaseEntry } from '#core/wire/entries.js'
 import { releaseKeyThumbprint } from '#core/wire/keyset.js'
 import { earDigest, evidenceDigest, nonceDigest } from '#core/wire/leaf.js'
@@ -115,6 +116,8 @@ export class BrokerDouble {
   readonly tenantOpening = toBase64Url(randomBytes(32))
   readonly calls: string[] = []
   readonly requests: ReleaseRequest[] = []
+  /** last words that were heard */
+  readonly finals: number[] = []
   tampering: Tampering = {}
   /** the brokers among whom the key is split */
   quorum: Lease['quorum']
@@ -326,6 +329,12 @@ export class BrokerDouble {
       },
       release: (request) => granted('release', request),
       renew: (request) => granted('renew', request),
+      finish: async ({ counter }) => {
+        called('finish')
+        const { lease, inferences } = claimedCounter(fromBase64(counter.payload))
+        this.finals.push(inferences)
+        return { version: apiVersion, lease, used: inferences, returned: 0 }
+      },
       beat: async (lease, nonce) => {
         called('beat')
         return this.#beat({ id: lease, expiresAt: this.now() + this.lease.seconds }, nonce)

@@ -105,6 +105,7 @@ export async function askingAt(
         manifestDigest: digest,
         host,
         lease: null,
+        counter: undefined,
       }
     },
     release: (request) => post(stack.url, '/v1/releases', request),

@@ -199,10 +199,13 @@ describe('the database is not an authority (I18)', () => {
       const { id } = leaseOf(answer)
       const nonce = toBase64Url(randomBytes(32))
       const [row] = await rows(chain, sql`select platform, terms from keybroker.leases`)
-      const terms = JSON.parse(Buffer.from(row!.terms as Uint8Array).toString()) as { measurements: string[] }
-      const value = taken === 'platform' ? String(row!.platform) : terms.measurements[0]!
+      const terms = JSON.parse(Buffer.from(row!.terms as Uint8Array).toString()) as {
+        machine: { measurements: string[] }
+      }
+      const value = taken === 'platform' ? String(row!.platform) : terms.machine.measurements[0]!
       await change(chain, 'revocation', { revoked: [{ kind: taken, value }], reason: 'lost' })
-      const renamed = taken === 'platform' ? terms : { ...terms, measurements: ['ee'.repeat(48)] }
+      const renamed =
+        taken === 'platform' ? terms : { ...terms, machine: { ...terms.machine, measurements: ['ee'.repeat(48)] } }
       await write(
         chain,
         sql`update keybroker.leases set ended_at = null, platform = ${'ee'.repeat(64)}, terms = ${asBytes(renamed)}`,

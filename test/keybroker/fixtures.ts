@@ -18,6 +18,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
+import { signCounter } from '#core/wire/counter.js'
 import type { DeviceEvidence, Evidence, MachineEvidence } from '#core/wire/evidence.js'
 import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
@@ -259,6 +260,7 @@ export function registrationBody(
     lease: { seconds: 300, budget: budgetOf(100), nodes: 2 },
     callers: 'any',
     quorum: undefined,
+    allowance: undefined,
     ...overrides,
   }
 }
@@ -337,6 +339,7 @@ export interface TestMachine {
 /** A node, as far as a broker sees it: its keys, its settings, its machine. */
 export interface TestNode {
   readonly releaseKey: RecipientKey
+  readonly receiptKey: SigningKey
   readonly keyset: Keyset
   readonly config: RuntimeConfig
   readonly platform: TestMachine
@@ -373,7 +376,7 @@ export async function testNode(
     requestSizeMax: 1_000_000,
     ...options.config,
   }
-  return { releaseKey, keyset, config, platform: options.platform ?? platform, host }
+  return { releaseKey, receiptKey: receipt, keyset, config, platform: options.platform ?? platform, host }
 }
 
 async function hostDeclaration(country: string): Promise<{ statement: Envelope; key: SignatureJwk }> {
@@ -398,7 +401,15 @@ export interface Ask {
   readonly binding?: Partial<Binding>
   /** evidence of devices that answer the binding without them */
   readonly devices?: (binding: Binding) => Promise<readonly DeviceEvidence[]>
+  /** what the node says that it used, in a renewal */
+  readonly inferences?: number
   readonly change?: (request: ReleaseRequest) => ReleaseRequest
+}
+
+/** What a node says that it used of a lease. nonce: of a renewal's challenge; null for its last word */
+export function countOf(node: TestNode, broker: string, lease: string, inferences: number, nonce: string | null) {
+  const about = { broker, lease, keysetDigest: keysetDigest(node.keyset), inferences, nonce }
+  return signCounter({ type: 'claviger/counter/v1', ...about }, node.receiptKey)
 }
 
 /** The request that a node makes for a challenge, with evidence that binds it. */
@@ -431,6 +442,7 @@ export async function request({ test, owner }: Registered, node: TestNode, ask: 
     manifestDigest: owner.manifestDigest,
     host: node.host,
     lease: ask.lease ?? null,
+    counter: ask.lease ? await countOf(node, asked.audience, ask.lease, ask.inferences ?? 0, nonce) : undefined,
   }
   return ask.change ? ask.change(made) : made
 }

@@ -71,6 +71,7 @@ const entry = (id: string, isState = false) => ({
   kind: isState ? 'policy' : 'release',
   isState,
   leaf: utf8(`leaf ${id}`),
+  account: null,
   bundle: utf8(`bundle ${id}`),
   recordedAt: now,
 })
