@@ -158,8 +158,10 @@ function nonceOf(claims: AnyClaims): string | null {
 
 function bareNonce(claims: AnyClaims, expected: Uint8Array): Check {
   const [wanted, found] = [toHex(expected), nonceOf(claims)]
-  return check('report-data', 'configuration', found === wanted ? trust.approved : trust.verificationFailed, {
-    expected: `nonce ${wanted}`,
+  // Absence is never success: evidence without a nonce does not answer an empty one.
+  const good = wanted !== '' && found === wanted
+  return check('report-data', 'configuration', good ? trust.approved : trust.verificationFailed, {
+    expected: wanted === '' ? 'a nonce, and none was given' : `nonce ${wanted}`,
     found: found === null || found === '' ? 'no nonce' : `nonce ${found}`,
     fix: 'send evidence that answers this nonce',
   })

@@ -102,6 +102,7 @@ function expectedOf({ binding, keyset, reportData, nonce }: VerifyRequest) {
   if ((binding === undefined) !== (keyset === undefined)) throw refuse('binding and keyset go together')
   if ([binding, reportData, nonce].filter((one) => one !== undefined).length > 1)
     throw refuse('binding, reportData and nonce are ways to say one thing: expected at most one of them')
+  if (nonce === '') throw refuse('nonce is empty: leave it out where nothing is asked for')
   if (binding !== undefined) verifyKeyset(binding, keyset!)
   const bytes = binding ? reportDataOf(binding) : reportData === undefined ? null : fromHex(reportData, 64)
   return { expectedReportData: bytes, expectedNonce: nonce === undefined ? null : fromHex(nonce), binding }

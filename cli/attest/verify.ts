@@ -59,6 +59,7 @@ function timeOf(text: string): UnixSeconds {
 
 /** Hex of either case, `size` bytes where it is fixed. @throws usage/hex */
 function hexOf(name: string, text: string, size?: number): Uint8Array {
+  if (text === '') throw refuse('usage/hex', `--${name} is empty`)
   try {
     return fromHex(text.toLowerCase().replace(/^0x/, ''), size)
   } catch (error) {

@@ -5,6 +5,7 @@ import {
   literal,
   nullable,
   object,
+  oneOf,
   optional,
   type Shape,
   type Shaped,
@@ -216,11 +217,16 @@ const kindOf = (value: Json | undefined): unknown =>
 
 /** Evidence of a machine or of devices. For a verifier that is asked what evidence says, never for a release. */
 export const anyEvidenceShape: Shape<AnyEvidence> = (value, path) =>
-  kindOf(value) === 'gpu' ? gpuEvidenceShape(value, path) : evidenceShape(value, path)
+  kindOf(value) === 'gpu' ? gpuEvidenceShape(value, path) : ofKind(value, path, ['composite', 'gpu'])
 
 /** Evidence of what a node runs on, alone or with its devices. */
-export const evidenceShape: Shape<Evidence> = (value, path) =>
-  kindOf(value) === 'composite' ? compositeEvidenceShape(value, path) : machineEvidenceShape(value, path)
+export const evidenceShape: Shape<Evidence> = (value, path) => ofKind(value, path, ['composite'])
+
+/** `others`: kinds that are taken here beside those of machines, for the message. */
+function ofKind(value: Json | undefined, path: string, others: readonly string[]): Evidence {
+  if (kindOf(value) === 'composite') return compositeEvidenceShape(value, path)
+  return machineOf(value, path, others)
+}
 
 const machineShapes: {
   readonly [K in MachineEvidence['kind']]: Shape<Extract<MachineEvidence, { readonly kind: K }>>
@@ -238,7 +244,13 @@ const isMachine = (kind: unknown): kind is MachineEvidence['kind'] =>
   typeof kind === 'string' && Object.hasOwn(machineShapes, kind)
 
 /** Decides by `kind`, never by trying one shape and then the other: what no kind is has a wrong `kind`. */
-export const machineEvidenceShape: Shape<MachineEvidence> = (value, path) => {
+export const machineEvidenceShape: Shape<MachineEvidence> = (value, path) => machineOf(value, path, [])
+
+function machineOf(value: Json | undefined, path: string, others: readonly string[]): MachineEvidence {
   const kind = kindOf(value)
-  return machineShapes[isMachine(kind) ? kind : 'snp'](value, path)
+  if (isMachine(kind)) return machineShapes[kind](value, path)
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return machineShapes.snp(value, path)
+  // Invariant: it is none of them, so this says so and never returns.
+  const named = oneOf(...Object.keys(machineShapes), ...others)
+  return named(kind as Json | undefined, path === '' ? 'kind' : `${path}.kind`) as never
 }

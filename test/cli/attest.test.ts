@@ -267,6 +267,7 @@ describe('claviger attest verify', () => {
       { at: '2026-02-30T00:00:00Z' },
       { reportData: '00' },
       { reportData: 'zz'.repeat(64) },
+      { nonce: '' },
       { nonce: '00', reportData: '00'.repeat(64) },
       { nonce: '00'.repeat(32) },
       { simulatedRoot: ['00'] },

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
+import { examineEvidence } from '#attest/examine.js'
 import { nitroSteps } from '#attest/nitro/steps.js'
 import type { AttestationResult } from '#attest/result.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
@@ -32,6 +33,20 @@ describe('a result', () => {
     expect(found.vector).toMatchObject({ 'runtime-opaque': 0, executables: 3, configuration: 2, hardware: 32 })
     const passed = found.steps.filter((one) => one.id.includes('/') && one.verdict === 'pass')
     expect(passed.map((one) => one.id)).toEqual(nitroSteps.map((one) => one.id))
+  })
+
+  test('an empty nonce is none: that the document says nothing either answers nobody', async () => {
+    const evidence = await mintNitroEvidence({ members: (members) => void members.set('nonce', new Uint8Array()) })
+    const examined = async (expectedNonce: Uint8Array) => {
+      const { steps } = await examineEvidence(
+        evidence,
+        { simulatedRoots: [nitroRootDigest] },
+        { expectedReportData: null, expectedNonce, referenceValues: null, tenantClass: 'development', at },
+      )
+      return steps.find(({ id }) => id === 'report-data')
+    }
+    expect(await examined(new Uint8Array())).toMatchObject({ verdict: 'fail', found: 'no nonce' })
+    expect(await examined(new Uint8Array(1))).toMatchObject({ verdict: 'fail', found: 'no nonce' })
   })
 
   test('counts the age of a document from its own time', async () => {

@@ -173,6 +173,12 @@ describe('POST /v1/verify', () => {
     const data = await answer({ ...base(), reportData: toHex(reportDataOf(binding)) })
     expect(data).toMatchObject({ complete: true, ear: null })
     expect(data.earWithheld).toContain('send binding and keyset')
+    const empty = await post('/v1/verify', { ...base(), nonce: '' })
+    expect(empty.status).toBe(422)
+    expect(await empty.json()).toMatchObject({
+      code: 'attest/request',
+      detail: expect.stringContaining('nonce is empty'),
+    })
     const nonce = await answer({ ...base(), nonce: '00'.repeat(32) })
     expect(nonce.steps.find((step: { id: string }) => step.id === 'report-data')).toMatchObject({ verdict: 'fail' })
   })

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { isFailure } from '#core/failure.js'
-import { evidenceShape } from '#core/wire/evidence.js'
+import { anyEvidenceShape, evidenceShape, machineEvidenceShape } from '#core/wire/evidence.js'
 import { referenceValuesShape, snpReferenceValuesShape } from '#core/wire/reference-values.js'
 
 interface Table {
@@ -66,9 +66,36 @@ describe('envelopes of TDX and SGX', () => {
     ['members of another kind', { ...tdx, vek: bytes }, 'shape/unknown'],
     ['base64 that is not canonical', { ...sgx, quote: 'AAB=' }, 'shape/form'],
     ['a quote beyond its bound', { ...sgx, quote: 'AAAA'.repeat(6000) }, 'shape/range'],
-    ['a kind that nobody knows', { ...sgx, kind: 'SGX' }, 'shape/unknown'],
+    ['a kind that nobody knows', { ...sgx, kind: 'SGX' }, 'shape/form'],
+    ['no kind', { quote: bytes, collateral }, 'shape/missing'],
+    ['a list', [sgx], 'shape/type'],
   ])('%s', (_, value, expected) => {
     expect(outcome(evidenceShape as Shape<unknown>, value)).toBe(expected)
+  })
+})
+
+describe('a kind that is not taken', () => {
+  const messageOf = (shape: Shape<unknown>, value: Json) => {
+    try {
+      shape(value, 'evidence')
+    } catch (error) {
+      return (error as Error).message
+    }
+    return 'ok'
+  }
+  const machines = 'snp, tdx, sgx, nitro, cca, azure-snp, azure-tdx'
+
+  test.each([{ kind: 'SNP' }, { kind: 'constructor' }, { kind: ['snp'] }, { kind: null }])('%j', (value) => {
+    const expected = `evidence.kind: expected one of ${machines}`
+    expect(messageOf(anyEvidenceShape, value)).toBe(`${expected}, composite, gpu`)
+    expect(messageOf(evidenceShape, value)).toBe(`${expected}, composite`)
+    expect(messageOf(machineEvidenceShape, value)).toBe(expected)
+  })
+
+  test('is named where another place would take it', () => {
+    expect(messageOf(evidenceShape, { kind: 'gpu' })).toContain('evidence.kind: expected one of')
+    const inside = { kind: 'composite', cpu: { kind: 'gpu', devices: [] }, devices: [] }
+    expect(messageOf(anyEvidenceShape, inside)).toBe(`evidence.cpu.kind: expected one of ${machines}`)
   })
 })
 
