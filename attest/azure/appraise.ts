@@ -52,8 +52,10 @@ function extraData(
 ): readonly Check[] {
   if (expectedReportData === null) return []
   const wanted = toHex(expectedExtraData ?? tpmExtraDataOf(expectedReportData))
+  // Absence is never success: a quote without extra data does not answer who asks for none.
+  const good = wanted !== '' && vtpm.extraData === wanted
   return [
-    check('report-data', 'configuration', vtpm.extraData === wanted ? trust.approved : trust.verificationFailed, {
+    check('report-data', 'configuration', good ? trust.approved : trust.verificationFailed, {
       expected: `extra data ${wanted} in the TPM quote`,
       found: vtpm.extraData === '' ? 'none' : vtpm.extraData,
       fix: 'quote with the qualifying data of this challenge: docs/spec/evidence-azure.md says how it is made',

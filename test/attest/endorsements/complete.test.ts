@@ -160,6 +160,11 @@ describe('a report', () => {
     expect(await codeOfPromise(completeEvidence(evidence, await among([]), context))).toBe('collateral/absent')
   })
 
+  test('under a provider’s key, whose authority is not held, says so', async () => {
+    const evidence = { ...(await mintEvidence({ cspId: 'CN=cc' })), ask: null, ark: null, crl: null }
+    expect(await codeOfPromise(completeEvidence(evidence, await among([]), context))).toBe('collateral/absent')
+  })
+
   test.each([['x'], [null], [[]], [{}], [{ kind: 'snp' }], [{ kind: 'tdx', quote: 1 }], [{ kind: 'other' }]])(
     '%j is no evidence',
     async (document) => {

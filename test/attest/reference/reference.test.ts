@@ -304,6 +304,76 @@ describe('a signed CoRIM', () => {
     expect(await codeOfPromise(judge(await mint(), values))).toBe(code)
   })
 
+  /** A manifest with this list of tags; one CoMID with this list of reference values. */
+  const ofTags = (...list: readonly Cbor[]) =>
+    signedCorim(
+      acme.signingKey,
+      encodeCbor({
+        tag: 501,
+        value: new Map<number, Cbor>([
+          [0, 'image'],
+          [1, list],
+        ]),
+      }),
+    )
+  const ofRecords = (...records: readonly Cbor[]) =>
+    ofTags({ tag: 506, value: encodeCbor(new Map<number, Cbor>([[4, new Map<number, Cbor>([[0, records]])]])) })
+  const ofGuest = (...values: readonly (readonly [number, Cbor])[]) =>
+    ofRecords([
+      environmentOf(),
+      [
+        new Map<number, Cbor>([
+          [0, 0],
+          [1, new Map<number, Cbor>(values)],
+        ]),
+      ],
+    ])
+  const digest = new Uint8Array(48)
+  const classOf = (one: Cbor): Cbor => new Map<number, Cbor>([[0, new Map<number, Cbor>([[0, one]])]])
+
+  test.each<[string, string, () => Promise<Uint8Array>]>([
+    ['ok', 'with one digest', () => ofGuest([2, [[7, digest]]])],
+    ['reference/form', 'without a tag', () => ofTags()],
+    ['reference/form', 'whose tag is another', () => ofTags({ tag: 505, value: new Uint8Array() })],
+    ['reference/form', 'whose CoMID is no byte string', () => ofTags({ tag: 506, value: 'text' })],
+    ['reference/form', 'whose CoMID is no CBOR', () => ofTags({ tag: 506, value: new Uint8Array([0xff]) })],
+    ['reference/form', 'without a reference value', () => ofRecords()],
+    ['reference/form', 'whose reference value is no list', () => ofRecords(environmentOf())],
+    ['reference/form', 'whose reference value has one member', () => ofRecords([environmentOf()])],
+    ['reference/form', 'without a measurement of its guest', () => ofRecords([environmentOf(), []])],
+    ['reference/form', 'without a digest', () => ofGuest([2, []])],
+    ['reference/unsupported', 'with a digest of SHA-256', () => ofGuest([2, [[1, digest]]])],
+    ['reference/form', 'with a digest of three members', () => ofGuest([2, [[7, digest, 1]]])],
+    ['reference/form', 'with a digest that is text', () => ofGuest([2, [[7, 'a'.repeat(48)]]])],
+    ['reference/form', 'with an exact SVN', () => ofGuest([2, [[7, digest]]], [1, { tag: 552, value: 4 }])],
+    ['reference/form', 'with a least SVN of 33 bits', () => ofGuest([2, [[7, digest]]], minSvn(2 ** 32))],
+    ['reference/form', 'with a negative least SVN', () => ofGuest([2, [[7, digest]]], minSvn(-1))],
+    [
+      'reference/form',
+      'with a least SVN that is text',
+      () => ofGuest([2, [[7, digest]]], [1, { tag: 553, value: '4' }]),
+    ],
+    [
+      'reference/unsupported',
+      'whose class is text',
+      () => corim([[measurementOf(m1)]], { environment: classOf('d05e6d1b9f464ae2a610ce3e6ee7e153') }),
+    ],
+    [
+      'reference/form',
+      'whose class is a UUID of 15 bytes',
+      () => corim([[measurementOf(m1)]], { environment: classOf({ tag: 37, value: new Uint8Array(15) }) }),
+    ],
+    ['reference/form', 'whose time is text', () => corim([[measurementOf(m1)]], { validity: new Map([[1, '2030']]) })],
+    ['reference/form', 'whose time is negative', () => corim([[measurementOf(m1)]], { validity: new Map([[1, -1]]) })],
+    [
+      'reference/form',
+      'whose time is beyond the year 9999',
+      () => corim([[measurementOf(m1)]], { validity: new Map([[1, 253_402_300_800]]) }),
+    ],
+  ])('%s: one %s', async (code, _what, mint) => {
+    expect(await codeOfPromise(judge(await mint(), values))).toBe(code)
+  })
+
   test('does not stand alone', async () => {
     const signed = await corim([[measurementOf(m1)]])
     expect(await codeOfPromise(judge(signed))).toBe('reference/values')
