@@ -7,7 +7,8 @@ const collect = (value: string, all: readonly string[] = []) => [...all, value]
 
 const verifyHelp = `
 Recognised: our evidence envelope, a KBS attestation message, SEV-SNP reports (bare or as the device replies), TDX and SGX
-quotes, Nitro documents, Azure HCL reports, NVIDIA device reports and Arm CCA tokens, each also as hex or base64.
+quotes, Nitro documents, Azure HCL reports, NVIDIA device reports and Arm CCA tokens, each also as hex or base64, or as a block of
+a PEM text with certificates and lists beside it.
 
 What a raw report lacks comes from the folder of --collateral: certificates and CRLs (PEM or DER), TCB info and QE identity
 (JSON), an event log, RIMs, the quote of a vTPM. Files are told apart by content; their names do not matter, but that a

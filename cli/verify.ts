@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
+import { readPemBundle } from '#attest/pem-bundle.js'
 import { recognise } from '#attest/recognise.js'
 import * as attest from '#cli/attest/verify.js'
 import * as bundle from '#cli/bundle-verify.js'
@@ -97,7 +98,7 @@ export async function run(args: VerifyArguments, io: Io): Promise<number> {
 function isEvidence(bytes: Uint8Array, read: JudgedFile): boolean {
   if ('document' in read && typeOf(read.document) !== '') return false
   try {
-    recognise(bytes)
+    if (readPemBundle(bytes) === null) recognise(bytes)
     return true
   } catch (error) {
     if (!isFailure(error)) throw error

@@ -3,6 +3,7 @@ import { assemble } from '#attest/assemble.js'
 import type { Caches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { everyStepPassed, examineEvidence } from '#attest/examine.js'
+import { readPemBundle } from '#attest/pem-bundle.js'
 import { type Pool, poolOf } from '#attest/pool.js'
 import { type Form, type RecogniseCode, type Recognised, recognise } from '#attest/recognise.js'
 import type { AttestationResult } from '#attest/result.js'
@@ -73,9 +74,11 @@ interface Found {
 async function evidenceOf({ evidence, raw }: VerifyRequest, hasStore: boolean): Promise<Found> {
   if ((evidence === undefined) === (raw === undefined)) throw refuse('expected evidence or raw, one of them')
   if (evidence !== undefined) return { form: 'envelope', document: evidence, notes: [] }
-  const recognised = recognise(fromBase64(raw!.evidence))
+  const bytes = fromBase64(raw!.evidence)
+  const bundle = readPemBundle(bytes)
+  const recognised = bundle?.recognised ?? recognise(bytes)
   const files = raw!.collateral.map(({ name, content }) => ({ name, bytes: fromBase64(content) }))
-  const pool = poolOf([...files, ...(await loadShippedCertificates())])
+  const pool = poolOf([...(bundle?.files ?? []), ...files, ...(await loadShippedCertificates())])
   return { form: recognised.form, document: assembled(recognised, pool, hasStore), notes: recognised.notes }
 }
 

@@ -1,5 +1,6 @@
 import { explain, explainFile } from '#attest/explain/explain.js'
 import { type ExplainedField, type ExplainedPart, field } from '#attest/explain/part.js'
+import { readPemBundle } from '#attest/pem-bundle.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
 import { takeKbsApart } from '#cli/attest/kbs.js'
 import { readInput } from '#cli/input.js'
@@ -33,8 +34,10 @@ function explainKbs(message: Recognised): readonly ExplainedPart[] {
 function explainBytes(file: string, bytes: Uint8Array): Explained {
   const beside = explainFile({ name: file === '-' ? 'standard input' : file, bytes })
   try {
-    const found = recognise(bytes)
-    const parts = found.form === 'kbs-attestation' ? explainKbs(found) : explain(found)
+    const bundle = readPemBundle(bytes)
+    const found = bundle?.recognised ?? recognise(bytes)
+    const own = found.form === 'kbs-attestation' ? explainKbs(found) : explain(found)
+    const parts = [...own, ...(bundle?.files ?? []).flatMap(explainFile)]
     return { title: found.title, notes: found.notes, parts }
   } catch (error) {
     if (!isFailure(error) || error.code !== 'evidence/unrecognised' || beside.length === 0) throw error

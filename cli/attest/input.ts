@@ -7,6 +7,7 @@ import { basename, join } from 'node:path'
 import { assemble } from '#attest/assemble.js'
 import { filesOfBundle, isBundle, parseBundle } from '#attest/endorsements/bundle.js'
 import type { Examination } from '#attest/examine.js'
+import { readPemBundle } from '#attest/pem-bundle.js'
 import { type NamedFile, type Pool, poolOf } from '#attest/pool.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
 import { loadShippedCertificates } from '#attest/service/shipped.js'
@@ -73,11 +74,13 @@ async function filesAt(path: string): Promise<readonly NamedFile[]> {
 
 /** What bytes hold, with the folder of collateral beside them. @throws input/..., evidence/..., kbs/... */
 export async function findEvidence(bytes: Uint8Array, collateral: string | undefined): Promise<FoundEvidence> {
-  const recognised = recognise(bytes)
+  const bundle = readPemBundle(bytes)
+  const recognised = bundle?.recognised ?? recognise(bytes)
   const given = collateral === undefined ? [] : await filesAt(collateral)
   const shipped = await loadShippedCertificates()
   if (recognised.form !== 'kbs-attestation') {
-    return { recognised, pool: poolOf([...given, ...shipped]), notes: recognised.notes, bindingOf: null }
+    const pool = poolOf([...(bundle?.files ?? []), ...given, ...shipped])
+    return { recognised, pool, notes: recognised.notes, bindingOf: null }
   }
   const inner = takeKbsApart(recognised.bytes)
   return {

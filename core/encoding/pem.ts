@@ -33,6 +33,33 @@ export function parsePem(text: string, label: string, max: number): readonly Uin
   return out
 }
 
+/** A block of any label. */
+export interface PemBlock {
+  readonly label: string
+  readonly der: Uint8Array
+}
+
+/**
+ * Every block of a PEM text, in order and whatever its label; between them only white space may stand.
+ *
+ * throws  pem/form, pem/count, bytes/base64
+ * source  RFC 7468, "Textual Encoding of ..."
+ */
+export function parsePemBlocks(text: string, max: number): readonly PemBlock[] {
+  const out: PemBlock[] = []
+  let at = 0
+  for (;;) {
+    while (at < text.length && /\s/.test(text[at]!)) at++
+    if (at === text.length) break
+    if (out.length === max) throw new Failure<PemCode>('pem/count', `more than ${max} PEM blocks`)
+    const { label, body, end } = readBlock(text, at)
+    out.push({ label, der: readBody(body, at) })
+    at = end
+  }
+  if (out.length === 0) throw new Failure<PemCode>('pem/count', 'no PEM block')
+  return out
+}
+
 function noBlock(at: number, cause?: unknown): Failure<PemCode> {
   return new Failure<PemCode>('pem/form', `no PEM block at character ${at}`, { cause })
 }

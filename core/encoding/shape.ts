@@ -153,7 +153,11 @@ function spelled(read: (text: string, size?: number) => Uint8Array, name: string
         read(text, size)
       } catch (error) {
         if (!isFailure(error)) throw error
-        throw refuse('shape/form', path, `expected ${size === undefined ? '' : `${size} `}bytes as ${name}: ${error.message}`)
+        throw refuse(
+          'shape/form',
+          path,
+          `expected ${size === undefined ? '' : `${size} `}bytes as ${name}: ${error.message}`,
+        )
       }
       return text
     }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encodeBundle } from '#attest/endorsements/bundle.js'
 import { parseName } from '#attest/endorsements/names.js'
 import { field } from '#attest/tdx/layout.js'
+import * as explainCommand from '#cli/attest/explain.js'
 import { renderTrace } from '#cli/attest/render.js'
 import * as attest from '#cli/attest/verify.js'
 import { type Io, reportError } from '#cli/output.js'
@@ -409,6 +410,35 @@ describe('claviger attest verify', () => {
       },
     ])
     expect(await typed(paths.report, { ...full, collateral: write('bundle.json', bundle) })).toMatchObject({ code: 0 })
+  })
+
+  test('a PEM text with the report, its certificates and the list is all there is to it', async () => {
+    const { report, vek, ask, ark, crl } = evidence
+    const block = (text: string, label: string) => encodePem(fromBase64(text), label)
+    const chain = [vek, ask, ark].map((one) => block(one, 'CERTIFICATE')).join('')
+    const own = `${block(report, 'SNP REPORT')}${chain}`
+    const whole = await typed(write('bundle.pem', `${own}${block(crl!, 'X509 CRL')}`), {
+      ...full,
+      collateral: undefined,
+    })
+    expect(whole).toMatchObject({ code: 0 })
+    expect(whole.out).toContain('taken out of a PEM bundle')
+    const { dangerousAllowSimulated, ...same } = { ...full, collateral: undefined }
+    const io = new TestIo()
+    const target = join(work, 'bundle.pem')
+    expect(await verify.run({ target, ...same, dangerousAllowSimulated: dangerousAllowSimulated! }, io)).toBe(0)
+    const noList = await typed(write('no-list.pem', own), { ...full, collateral: undefined })
+    expect(noList).toMatchObject({ code: 3 })
+    const shown = new TestIo()
+    expect(await explainCommand.run({ file: join(work, 'bundle.pem') }, shown)).toBe(0)
+    expect(shown.out).toContain('REPORT_DATA')
+    expect(shown.out).toContain('Certificate revocation list')
+    // Two pieces of evidence, or none: nobody knows what is asked.
+    for (const text of [`${own}${block(report, 'REPORT')}`, chain]) {
+      const none = await typed(write('none.pem', text), { ...full, collateral: undefined })
+      expect(none).toMatchObject({ code: 3, out: 'NOT VERIFIED\n' })
+      expect(none.err).toContain('evidence/unrecognised')
+    }
   })
 
   test('one file stands in for the folder, and a bundle that is none says why', async () => {

@@ -6,6 +6,7 @@ import { catalogue } from '#attest/steps.js'
 import { fromBase64, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
+import { encodePem } from '#core/encoding/pem.js'
 import { type Binding, reportDataOf } from '#core/wire/binding.js'
 import { verifyEar } from '#core/wire/ear.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
@@ -155,6 +156,13 @@ describe('POST /v1/verify', () => {
     expect((await verifyEar(found.ear, [signer.publicKey], { audience: binding.audience, at: testTime })).status).toBe(
       'warning',
     )
+    const { report, vek, ask, ark, crl } = evidence
+    const blocks = [report, vek, ask, ark, crl!].map((one, i) =>
+      encodePem(fromBase64(one), i === 0 ? 'REPORT' : i < 4 ? 'CERTIFICATE' : 'X509 CRL'),
+    )
+    const pem = { evidence: toBase64(utf8(blocks.join(''))), collateral: [] }
+    const bundled = await answer({ ...rest, raw: pem })
+    expect(bundled).toMatchObject({ complete: true, form: 'snp-report', notes: ['taken out of a PEM bundle'] })
     const lone = await post('/v1/verify', { ...rest, raw: { evidence: evidence.report, collateral: [] } })
     expect(lone.status).toBe(422)
     expect(await lone.json()).toMatchObject({ code: 'evidence/incomplete' })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { encodePem, parsePem } from '#core/encoding/pem.js'
+import { encodePem, parsePem, parsePemBlocks } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
 
 const bytes = new Uint8Array(100).fill(0x5a)
@@ -17,6 +17,30 @@ describe('PEM', () => {
         },
       ),
     )
+  })
+
+  test('reads blocks of any label, each with its own', () => {
+    const labels = fc.constantFrom('CERTIFICATE', 'X509 CRL', 'REPORT 2')
+    const blocks = fc.array(fc.record({ label: labels, der: fc.uint8Array({ minLength: 1, maxLength: 200 }) }), {
+      minLength: 1,
+      maxLength: 5,
+    })
+    fc.assert(
+      fc.property(blocks, (all) => {
+        const text = all.map(({ der, label }) => encodePem(der, label)).join('\n')
+        expect(parsePemBlocks(text, 5)).toEqual(all)
+      }),
+    )
+  })
+
+  test.each([
+    ['more blocks than allowed', one + one, 'pem/count'],
+    ['no block', ' \n', 'pem/count'],
+    ['text before a block', `x${one}`, 'pem/form'],
+    ['an end of another label', one.replace('END CERTIFICATE', 'END X509 CRL'), 'pem/form'],
+    ['broken base64', one.replace('W', ''), 'bytes/base64'],
+  ])('refuses %s among blocks of any label', (_, text, code) => {
+    expect(() => parsePemBlocks(text, 1)).toThrowError(expect.objectContaining({ code }))
   })
 
   test.each([
