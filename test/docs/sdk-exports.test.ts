@@ -82,6 +82,7 @@ describe('the package by its name', () => {
       'isFailure',
       'makeCaches',
       'poolOf',
+      'readPemBundle',
       'recognise',
       'referenceValuesShape',
       'verifyEar',
