@@ -65,6 +65,10 @@ export const challengesMax = 100_000
 export const challengesPerLeaseMax = 8
 /** Chains of statements (one a kind and model) that one owner keeps at a broker. */
 export const statementChainsMax = 5000
+/** Proposals of one owner that wait for approvals. */
+export const proposalsMax = 100
+/** How long a proposal may wait for approvals, in seconds. */
+export const approvalExpirySecondsMax = 90 * 86_400
 /** An XML document, how deep it nests, its elements, the attributes of one, and the namespaces in scope of one. */
 export const xmlSizeMax = 256 * KiB
 export const xmlDepthMax = 16

@@ -7,7 +7,8 @@ import { Failure, isFailure } from '#core/failure.js'
 import { statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { parsePolicy } from '#core/tlog/policy.js'
-import type { Accepted } from '#core/wire/owner-query.js'
+import type { Accepted } from '#core/wire/approvals.js'
+import type { Accepted as AcceptedAnswer } from '#core/wire/owner-query.js'
 import { verifyRevoked } from '#core/wire/revoked.js'
 import {
   ownerKeysDigest,
@@ -17,6 +18,8 @@ import {
   verifySuccession,
   verifyTenantStatement,
 } from '#core/wire/statements.js'
+import { admit } from '#keybroker/approvals/admit.js'
+import { approvedWith, needed, propose } from '#keybroker/approvals/propose.js'
 import type { Broker } from '#keybroker/broker.js'
 import { newOpening, type StatedChange, writeState } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -30,7 +33,7 @@ import { validatePolicy } from '#policies/language/validate.js'
 import { revocationRefusals } from '#policies/release/revocation.js'
 import { verifyBrokerTrusted, verifyOne } from '#policies/release/statements.js'
 
-export type AcceptedChanges = Accepted['accepted']
+export type AcceptedChanges = AcceptedAnswer['accepted']
 
 /** A statement that one of the tenant's keys signed, and that may or may not be the next of its chain. */
 export interface Change<K extends StatementKind = StatementKind> {
@@ -69,7 +72,7 @@ export async function createTenant(broker: Broker, envelope: Envelope): Promise<
       opening: newOpening(broker.random),
     }
     await tx.createTenant(tenant, canonicalJson(keys), at)
-    await storeChange(tx, broker, tenant, { kind: 'tenant', signed, made: signed, previous: null }, at)
+    await storeChange(tx, broker, tenant, { kind: 'tenant', signed, made: signed, previous: null, accepted: null }, at)
   })
   return published(broker, id, [{ kind: 'tenant', signed }])
 }
@@ -96,7 +99,7 @@ export async function acceptStatement(
     await tx.claimTenant(tenantId)
     if (change.kind === 'registration')
       await verifySameVersion(tx, broker, change.signed as Signed<Statement<'registration'>>)
-    await applyChanges(tx, broker, stored, made, [change])
+    await applyChanges(tx, broker, stored, made, [change], 'propose')
   })
   return published(broker, tenantId, [change])
 }
@@ -138,8 +141,9 @@ function verifyWitnessable(trust: Statement<'trust'>): void {
 /**
  * The changes follow what the owner said before, in order; one that is the newest of its chain already is passed over.
  *
- * trusts  that each was verified with the tenant's keys, and that the transaction holds the tenant
- * throws  statement/chain, broker/version, broker/key
+ * waiting  what becomes of a change that needs approvals which are not there: it is proposed, or refused
+ * trusts   that each was verified with the tenant's keys, and that the transaction holds the tenant
+ * throws   statement/chain, broker/version, broker/key, approvals/..., approvers/...
  */
 export async function applyChanges(
   tx: StoreTransaction,
@@ -147,6 +151,7 @@ export async function applyChanges(
   tenant: StoredTenant,
   made: Signed<Statement<'tenant'>>,
   changes: readonly Change[],
+  waiting: 'propose' | 'refuse' = 'refuse',
 ): Promise<void> {
   const at = broker.clock()
   for (const change of changes) {
@@ -159,7 +164,14 @@ export async function applyChanges(
     verifySuccession(head ? { value: head, digest: head.digest } : null, signed.value)
     if (head && kind === 'registration')
       await verifyRises(head.envelope, signed as Signed<Statement<'registration'>>, made)
-    await storeChange(tx, broker, tenant, { kind, signed, made, previous: head?.envelope ?? null }, at)
+    const admission = await admit(tx, broker, { kind, signed, made, head }, at)
+    if (admission.kind === 'waits') {
+      if (waiting === 'refuse') throw needed(kind, admission.rule)
+      await propose(tx, broker, tenant, { kind, signed, made }, at)
+      continue
+    }
+    const { accepted } = admission
+    await storeChange(tx, broker, tenant, { kind, signed, made, previous: head?.envelope ?? null, accepted }, at)
     if (kind === 'trust') await rewrapKeys(tx, broker, made, signed.digest, at)
     if (kind === 'revocation') await endRevoked(tx, broker, signed as Signed<Statement<'revocation'>>, at)
   }
@@ -186,16 +198,17 @@ async function storeChange(
   tx: StoreTransaction,
   broker: Broker,
   tenant: StoredTenant,
-  change: StatedChange & { readonly kind: StatementKind },
+  change: StatedChange & { readonly kind: StatementKind; readonly accepted: Accepted | null },
   at: UnixSeconds,
 ): Promise<void> {
-  const { kind, signed } = change
-  const entry = writeState(kind, change, tenant, at, broker)
+  const { kind, signed, accepted } = change
+  const approved = await approvedWith(tx, change, accepted)
+  const entry = writeState(kind, { ...change, approved }, tenant, at, broker)
   const { value, digest, envelope } = signed
   await tx.appendEntry(entry)
   const model = 'model' in value ? value.model : ''
   const chain = { sequence: value.sequence, predecessor: value.previous }
-  await tx.appendStatement(tenant.id, { kind, model, ...chain, digest, envelope, entry: entry.id }, at)
+  await tx.appendStatement(tenant.id, { kind, model, ...chain, digest, envelope, entry: entry.id, accepted }, at)
 }
 
 /** The stored keys are bound to the new trust statement, and no longer to the one before. */
@@ -265,13 +278,20 @@ export async function published(broker: Broker, tenant: string, changes: readonl
   await publishPending(broker, tenant)
   return broker.store.read(async (reader) => {
     const rows = await reader.listStatements(tenant)
-    const out = []
+    const out: AcceptedChanges[number][] = []
     for (const { kind, signed } of changes) {
       const row = rows.find((one) => one.kind === kind && one.digest === signed.digest)
+      const proposal = row ? null : await reader.loadProposal(tenant, signed.digest)
+      if (proposal !== null) {
+        const { index } = await reader.loadEntry(proposal.entry)
+        const { sequence } = signed.value
+        if (index !== null) out.push({ kind, sequence, digest: signed.digest, entry: index, pending: true })
+      }
       // A later statement may have taken its place in the meantime: then it was accepted and is not the newest.
       if (!row) continue
       const { index } = await reader.loadEntry(row.entry)
-      if (index !== null) out.push({ kind, sequence: row.sequence, digest: row.digest, entry: index })
+      if (index !== null)
+        out.push({ kind, sequence: row.sequence, digest: row.digest, entry: index, pending: undefined })
     }
     return out
   })

@@ -133,12 +133,14 @@ export interface StatedChange<K extends StatementKind = StatementKind> {
   readonly made: Signed<Statement<'tenant'>>
   /** what it replaces; null for the first of its chain */
   readonly previous: Envelope | null
+  /** how it came to stand, where its owner has approvers, with the set that it did under */
+  readonly approved?: StateBundle['approved']
 }
 
 /** The entry of a change that the owner made, and the bundle with which the owner recognises it. */
 export function writeState<K extends StatementKind>(
   kind: K,
-  { signed, made, previous }: StatedChange<K>,
+  { signed, made, previous, approved }: StatedChange<K>,
   tenant: StoredTenant,
   at: UnixSeconds,
   writer: EntryWriter,
@@ -168,6 +170,7 @@ export function writeState<K extends StatementKind>(
     tenant: made.envelope,
     statement: signed.envelope,
     previous,
+    approved,
     openings,
     leaf: toBase64(leaf),
   }

@@ -8,6 +8,8 @@ export type BrokerCode =
   | 'broker/record'
   /** the stored key does not unwrap for what the owner signed */
   | 'broker/key'
+  /** the stored key is wrapped under a key-encryption key that the owner does not name */
+  | 'broker/kek'
   /** the owner's statements kept changing while the request was decided */
   | 'broker/changing'
   /** more decisions for this tenant, or this machine, than are taken in a minute */

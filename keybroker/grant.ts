@@ -6,6 +6,7 @@ import type { Lease } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
 import type { NamedMachine } from '#core/wire/revoked.js'
 import { readAccount, storeAccount } from '#keybroker/accounts.js'
+import { verifyKek } from '#keybroker/approvals/kek.js'
 import type { Broker } from '#keybroker/broker.js'
 import { newId, type WrittenEntry, writeDecision } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -93,6 +94,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     }
     const key = await tx.loadModelKey(tenant, model, request.modelVersion)
     if (key === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
+    verifyKek(verdict.statements.kek, key)
     const id = place.held?.id ?? newId(broker.random)
     const lease = makeLease(verdict, request, { ...broker, id, broker: broker.signer.id, term: place.term })
     const account = place.account && accountId(place.account)

@@ -7,6 +7,7 @@ import type { KbsBundle } from '#core/wire/bundle.js'
 import { commit } from '#core/wire/commitment.js'
 import { encodeEntry, type KbsEntry, loggedReasonsMax } from '#core/wire/entries.js'
 import type { Evidence } from '#core/wire/evidence.js'
+import { verifyKek } from '#keybroker/approvals/kek.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import { type EntryWriter, newOpening, pendingEntry } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -109,7 +110,7 @@ export function kbsModels(broker: Broker, kept: EvidenceStore): ModelKeyRoute {
     async loadDelivery({ model, version }) {
       try {
         const standing = await readNow(broker, model)
-        const { registration } = await verifyOwnerStatements(standing.statements, model)
+        const { registration } = await verifyOwnerStatements(standing.statements, model, broker.signer.id)
         return registration.value.version === version ? registration.value.delivery : null
       } catch (error) {
         const nothing = ['broker/unknown-model', 'judge/statement-missing']
@@ -196,7 +197,8 @@ async function recordModel(
     if (stateIndex === null) throw new Failure<BrokerCode>('broker/record', 'no change of the tenant is in the log')
     const stored = await tx.loadModelKey(id, key.model, key.version)
     if (stored === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
-    const { registration } = verdict.statements
+    const { registration, kek } = verdict.statements
+    verifyKek(kek, stored)
     const entry = writeKbsEntry(
       {
         at,

@@ -5,6 +5,7 @@
  */
 import type { Envelope } from '#core/dsse.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { Accepted } from '#core/wire/approvals.js'
 import type { StatementKind } from '#core/wire/statements.js'
 import type { StoredShare } from '#keybroker/model-key.js'
 
@@ -18,6 +19,23 @@ export interface StoredStatement {
   readonly envelope: Envelope
   /** the entry that made it public */
   readonly entry: string
+  /** how it came to stand; null where its owner had no approvers */
+  readonly accepted: Accepted | null
+}
+
+/** A statement that waits for approvals, as it is stored. What it says of itself is verified each time (I18). */
+export interface StoredProposal {
+  /** of the statement */
+  readonly digest: string
+  readonly kind: StatementKind
+  /** empty for a statement on the whole tenant */
+  readonly model: string
+  readonly envelope: Envelope
+  /** the entry that made it public, and the one that called it off */
+  readonly entry: string
+  readonly cancelledEntry: string | null
+  readonly cancellation: Envelope | null
+  readonly approvals: readonly Envelope[]
 }
 
 /** A model key as it is stored. Nothing in it is believed: the associated data is built from owners' statements. */
@@ -81,7 +99,7 @@ export interface StateMark {
   readonly index: number | null
   /** whether one still waits for the log */
   readonly pending: boolean
-  /** stored state entries, and stored statements that name one of them: equal unless somebody took one away */
+  /** stored state entries, and stored statements, proposals and cancellations that name one of them: equal unless somebody took one away */
   readonly entries: number
   readonly statements: number
 }
@@ -93,7 +111,16 @@ export interface StoreReader {
   loadStatements(tenant: string, model: string): Promise<readonly StoredStatement[]>
   /** the newest statement of every chain of a tenant */
   listStatements(tenant: string): Promise<readonly StoredStatement[]>
+  /** the statement of this digest, whether or not it is the newest of its chain */
+  loadStatementOf(tenant: string, digest: string): Promise<StoredStatement | null>
   loadStateMark(tenant: string): Promise<StateMark>
+  loadProposal(tenant: string, digest: string): Promise<StoredProposal | null>
+  /** those that were not called off and do not stand */
+  listOpenProposals(tenant: string, limit: number): Promise<readonly StoredProposal[]>
+  /** all, the newest first, at most `limit` */
+  listProposals(tenant: string, limit: number): Promise<readonly StoredProposal[]>
+  /** tenants with proposals of since then that were not called off and do not stand */
+  listProposing(since: UnixSeconds): Promise<readonly string[]>
   loadModelKey(tenant: string, model: string, version: number): Promise<StoredModelKey | null>
   listModelKeys(tenant: string): Promise<readonly StoredModelKey[]>
   loadLease(id: string): Promise<StoredLease | null>
@@ -130,6 +157,16 @@ export interface StoreTransaction extends StoreReader {
   createTenant(tenant: StoredTenant, ownerKeys: Uint8Array, at: UnixSeconds): Promise<void>
   /** @throws store/statement-chain */
   appendStatement(tenant: string, statement: StoredStatement, at: UnixSeconds): Promise<void>
+  /** how a statement that stands came to stand */
+  recordAccepted(tenant: string, digest: string, accepted: Accepted): Promise<void>
+  storeProposal(
+    tenant: string,
+    proposal: Pick<StoredProposal, 'digest' | 'kind' | 'model' | 'envelope' | 'entry'>,
+    at: UnixSeconds,
+  ): Promise<void>
+  cancelProposal(tenant: string, digest: string, entry: string, cancellation: Envelope): Promise<void>
+  /** `signer` agrees; what the same signer said before is forgotten */
+  storeApproval(tenant: string, proposal: string, signer: string, approval: Envelope, at: UnixSeconds): Promise<void>
   appendEntry(entry: NewEntry): Promise<void>
   /** in place of a key of the same version, when there is one */
   storeModelKey(key: StoredModelKey, at: UnixSeconds): Promise<void>

@@ -11,6 +11,8 @@ import {
   verifyOwnerQuery,
 } from '#core/wire/owner-query.js'
 import { apiVersion } from '#core/wire/release.js'
+import { standingSet } from '#keybroker/approvals/admit.js'
+import { listApprovals } from '#keybroker/approvals/list.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { verifyTerms } from '#keybroker/lease.js'
@@ -26,8 +28,13 @@ import { usageOf } from '#keybroker/usage-query.js'
  */
 export async function answerOwner(broker: Broker, envelope: Envelope): Promise<unknown> {
   const claimed = claimedQuery(fromBase64(envelope.payload))
-  const { made } = await broker.store.read((reader) => readTenant(reader, claimed.tenant))
-  const query = await verifyOwnerQuery(envelope, made, broker.signer.id, broker.clock())
+  const { made, others } = await broker.store.read(async (reader) => {
+    const tenant = await readTenant(reader, claimed.tenant)
+    // Whoever has to agree has to see to what.
+    const set = claimed.ask === 'approvals' ? await standingSet(reader, broker, tenant.made) : null
+    return { ...tenant, others: set?.value.approvers.map((one) => one.key) ?? [] }
+  })
+  const query = await verifyOwnerQuery(envelope, made, broker.signer.id, broker.clock(), others)
   return answers[query.ask](broker, query)
 }
 
@@ -35,6 +42,7 @@ const answers: Readonly<Record<OwnerQuery['ask'], (broker: Broker, query: OwnerQ
   heads: (broker, { tenant }) => heads(broker, tenant),
   leases: (broker, { tenant }) => leases(broker, tenant),
   usage: (broker, { tenant }) => usageOf(broker, tenant),
+  approvals: (broker, { tenant }) => listApprovals(broker, tenant),
   bundle: (broker, { tenant, entry }) => bundleAt(broker, entry ?? -1, tenant),
 }
 

@@ -1,6 +1,7 @@
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { type Accepted, approvedActions } from '#core/wire/approvals.js'
 import { ownerOf } from '#core/wire/names.js'
 import {
   ownerKeysDigest,
@@ -13,6 +14,7 @@ import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { type ModelKeyContext, shareContextOf } from '#keybroker/model-key.js'
 import type { StateMark, StoredStatement, StoredTenant, StoreReader } from '#keybroker/ports.js'
+import type { ApprovedStatements } from '#policies/approvals/approved.js'
 import { type OwnerStatements, type VerifiedStatements, verifyTenant } from '#policies/release/statements.js'
 
 /** What an owner's decisions about a model are now, as they are stored. They are verified by whoever decides by them. */
@@ -63,14 +65,60 @@ export async function readStanding(
       policy: of('policy'),
       referenceValues: of('reference-values'),
       revocation: of('revocation'),
+      kek: of('kek') ?? undefined,
+      approved: await readApproved(reader, owner, rows),
     },
     heads: rows.map((row) => `${row.kind} ${row.digest}`).join('\n'),
     mark,
   }
 }
 
-/** Every public change has its statement, and every statement was made public. */
-function verifyMark(mark: StateMark): void {
+/** Kinds of statements that say how they came to stand, where their owner has approvers. */
+const acceptedKinds: ReadonlySet<string> = new Set<StatementKind>(approvedActions)
+
+/**
+ * How the standing statements of an owner with approvers came to stand, with the sets that they did under. Who decides by
+ * them verifies it.
+ *
+ * throws  broker/record: a statement says how it came to stand, and the approvers are gone
+ */
+export async function readApproved(
+  reader: StoreReader,
+  owner: string,
+  rows: readonly StoredStatement[],
+): Promise<ApprovedStatements | undefined> {
+  const standing = rows.find((row) => row.kind === 'approvers')
+  const accepted = rows.flatMap((row) => (acceptedKinds.has(row.kind) && row.accepted !== null ? [row.accepted] : []))
+  if (standing === undefined) {
+    if (accepted.length > 0) throw falseRecord('the statement that names the approvers is gone')
+    return undefined
+  }
+  const sets = new Map([[standing.digest, standing.envelope]])
+  for (const one of accepted) {
+    const digest = claimedSetOf(one)
+    if (digest === null || sets.has(digest)) continue
+    const found = await reader.loadStatementOf(owner, digest)
+    if (found?.kind === 'approvers') sets.set(digest, found.envelope)
+  }
+  return { sets: [...sets.values()], accepted }
+}
+
+/** The set that a record names, where only approvals under it count: what to look for, and nothing to believe. */
+function claimedSetOf({ acceptance }: Accepted): string | null {
+  try {
+    const claimed = parseCanonicalJson(fromBase64(acceptance.payload)) as {
+      readonly approvers?: unknown
+      readonly basis?: unknown
+    } | null
+    return claimed?.basis === 'approved' && typeof claimed.approvers === 'string' ? claimed.approvers : null
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return null
+  }
+}
+
+/** Every public change has its statement, and every statement was made public. @throws broker/record */
+export function verifyMark(mark: StateMark): void {
   if (mark.entries !== mark.statements) {
     throw falseRecord(
       `${mark.entries} changes of the tenant were made public, ${mark.statements} statements are stored`,

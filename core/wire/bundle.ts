@@ -1,6 +1,19 @@
 import { envelopeShape } from '#core/dsse.js'
-import { base64, json, literal, nullable, object, type Shape, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  base64,
+  json,
+  list,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { entrySizeMax, noteSizeMax } from '#core/limits.js'
+import { acceptedShape } from '#core/wire/approvals.js'
 import { openingShape } from '#core/wire/commitment.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { kbsTokenShape } from '#core/wire/kbs-token.js'
@@ -8,6 +21,11 @@ import { timeShape } from '#core/wire/names.js'
 import { openingsShape, releaseRequestShape } from '#core/wire/release.js'
 import { statementKindShape } from '#core/wire/statements.js'
 
+/** How the statements of an owner with approvers came to stand (approvals.md). */
+const approvedShape = object({
+  sets: list(envelopeShape, { min: 1, max: 16 }),
+  accepted: list(acceptedShape, { max: 16 }),
+})
 const statementsShape = object({
   tenant: envelopeShape,
   trust: nullable(envelopeShape),
@@ -15,6 +33,8 @@ const statementsShape = object({
   policy: nullable(envelopeShape),
   referenceValues: nullable(envelopeShape),
   revocation: nullable(envelopeShape),
+  kek: optional(envelopeShape),
+  approved: optional(approvedShape),
 })
 
 /**
@@ -49,11 +69,30 @@ export const stateBundleShape = object({
   statement: envelopeShape,
   /** the statement that it replaced; null for the first of its chain */
   previous: nullable(envelopeShape),
+  /** how it came to stand, where its owner had approvers: with the set that it did under (approvals.md) */
+  approved: optional(object({ sets: list(envelopeShape, { min: 1, max: 2 }), accepted: acceptedShape })),
   openings: object({ tenant: openingShape, model: nullable(openingShape), statement: openingShape }),
   leaf: base64(undefined, entrySizeMax * 2),
   proof: string({ max: noteSizeMax }),
 })
 export type StateBundle = Shaped<typeof stateBundleShape>
+
+/** One change that was proposed, or called off, and needs approvals: it is not in force by this. */
+export const proposalBundleShape = object({
+  type: literal('claviger/proposal-bundle/v1'),
+  at: timeShape,
+  act: oneOf('proposed', 'cancelled'),
+  change: statementKindShape,
+  tenant: envelopeShape,
+  /** the statement that is proposed */
+  statement: envelopeShape,
+  /** by whom it was called off; null in a proposal */
+  cancellation: nullable(envelopeShape),
+  openings: object({ tenant: openingShape, model: nullable(openingShape), statement: openingShape }),
+  leaf: base64(undefined, entrySizeMax * 2),
+  proof: string({ max: noteSizeMax }),
+})
+export type ProposalBundle = Shaped<typeof proposalBundleShape>
 
 /** One decision of the KBS route with what it was made of. */
 export const kbsBundleShape = object({
@@ -78,10 +117,11 @@ export const kbsBundleShape = object({
 })
 export type KbsBundle = Shaped<typeof kbsBundleShape>
 /** The bundle of an entry, of whatever kind. */
-export type AnyBundle = Bundle | StateBundle | KbsBundle
+export type AnyBundle = Bundle | StateBundle | ProposalBundle | KbsBundle
 
 const shapes: { readonly [type: string]: Shape<AnyBundle> } = {
   'claviger/state-bundle/v1': stateBundleShape,
+  'claviger/proposal-bundle/v1': proposalBundleShape,
   'claviger/kbs-bundle/v1': kbsBundleShape,
 }
 

@@ -78,10 +78,21 @@ const denialShape = object({
   reasons: list(string(), { min: 1, max: loggedReasonsMax }),
   policy_digest: nullable(hex(32)),
 })
+/** Kinds of statements whose changes stand in the log. */
+const statedChangeShape = oneOf(
+  'tenant',
+  'trust',
+  'registration',
+  'policy',
+  'reference-values',
+  'revocation',
+  'approvers',
+  'kek',
+)
 const stateShape = object({
   kind: literal('state'),
   ...head,
-  change: oneOf('tenant', 'trust', 'registration', 'policy', 'reference-values', 'revocation'),
+  change: statedChangeShape,
   model: nullable(hex(32)),
   sequence: integer({ min: 1 }),
   /** commitment to the signed statement's digest */
@@ -96,6 +107,16 @@ const usageShape = object({
   lease_id: idShape,
   /** commitment to the digest of the counter that the node's TEE signed */
   counter: hex(32),
+})
+/** A change that needs approvals: proposed, and not in force, or called off by someone of the owner's. */
+const proposalShape = object({
+  kind: literal('proposal'),
+  ...head,
+  act: oneOf('proposed', 'cancelled'),
+  change: statedChangeShape,
+  model: nullable(hex(32)),
+  /** commitment to the digest of the signed statement that is proposed */
+  statement: hex(32),
 })
 /**
  * A decision about a resource of the KBS route, or a model key whose owner delivers it there. Its client proves nothing
@@ -147,10 +168,19 @@ export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalSh
 export type DenialEntry = Shaped<typeof denialShape>
 export type StateEntry = Shaped<typeof stateShape>
 export type UsageEntry = Shaped<typeof usageShape>
+export type ProposalEntry = Shaped<typeof proposalShape>
 export type RefusalsEntry = Shaped<typeof summaryShape>
 export type KbsEntry = Shaped<typeof kbsShape>
 export type RotationEntry = Shaped<typeof rotationShape>
-export type Entry = ReleaseEntry | DenialEntry | StateEntry | UsageEntry | RefusalsEntry | KbsEntry | RotationEntry
+export type Entry =
+  | ReleaseEntry
+  | DenialEntry
+  | StateEntry
+  | UsageEntry
+  | ProposalEntry
+  | RefusalsEntry
+  | KbsEntry
+  | RotationEntry
 
 const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   release: releaseShape,
@@ -158,6 +188,7 @@ const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   denial: denialShape,
   state: stateShape,
   usage: usageShape,
+  proposal: proposalShape,
   refusals: summaryShape,
   kbs: kbsShape,
   'kek-rotation': rotationShape,

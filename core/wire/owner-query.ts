@@ -1,13 +1,25 @@
-import { thumbprintShape } from '#core/crypto/jwk.js'
+import { type SignatureJwk, thumbprintShape } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { hex, integer, list, literal, nullable, object, oneOf, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  boolean,
+  hex,
+  integer,
+  list,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import { clockSkewSeconds, statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { declaredShape } from '#core/wire/lease.js'
-import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
+import { idShape, modelIdShape, nameShape, timeShape } from '#core/wire/names.js'
 import { apiVersion } from '#core/wire/release.js'
 import { namedMachineShape } from '#core/wire/revoked.js'
 import { type Signed, type Statement, statementKindShape } from '#core/wire/statements.js'
@@ -24,7 +36,7 @@ export const ownerQueryShape = object({
   /** thumbprint of the broker that may answer */
   broker: thumbprintShape,
   tenant: thumbprintShape,
-  ask: oneOf('heads', 'leases', 'usage', 'bundle'),
+  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals'),
   /** index in the log of the wanted bundle; null for the other questions */
   entry: nullable(integer()),
   at: timeShape,
@@ -45,6 +57,7 @@ export function claimedQuery(payload: Uint8Array): OwnerQuery {
 /**
  * A question that one of the tenant's keys signed for this broker within the last minute.
  *
+ * others  keys of others who may ask this too
  * throws  query/broker, query/tenant, query/time, dsse/..., crypto/signature, json/..., shape/...
  */
 export async function verifyOwnerQuery(
@@ -52,8 +65,9 @@ export async function verifyOwnerQuery(
   tenant: Signed<Statement<'tenant'>>,
   broker: string,
   at: UnixSeconds,
+  others: readonly SignatureJwk[] = [],
 ): Promise<OwnerQuery> {
-  const { payload } = await verifyEnvelope(envelope, queryType, tenant.value.keys, 'owner query')
+  const { payload } = await verifyEnvelope(envelope, queryType, [...tenant.value.keys, ...others], 'owner query')
   const query = claimedQuery(payload)
   if (query.broker !== broker) throw new Failure<OwnerQueryCode>('query/broker', 'query is for another broker')
   if (query.tenant !== tenant.value.tenant)
@@ -103,6 +117,8 @@ export const acceptedShape = object({
       digest: hex(32),
       /** index in the log of the entry that made it public */
       entry: integer(),
+      /** it is proposed, and in force when those who have to did agree (approvals.md); absent when it is in force */
+      pending: optional(literal(true)),
     }),
     { max: 8 },
   ),
@@ -174,3 +190,41 @@ export const leasesAnswerShape = object({
   ),
 })
 export type LeasesAnswer = Shaped<typeof leasesAnswerShape>
+
+/** Answer to `approvals`: what waits for agreement, and what became of what did. Verify the statements and approvals. */
+export const approvalsAnswerShape = object({
+  version: literal(apiVersion),
+  /** the statement that names those who have to agree; null when nobody has to */
+  approvers: nullable(envelopeShape),
+  proposals: list(
+    object({
+      /** of the statement that is proposed */
+      digest: hex(32),
+      kind: statementKindShape,
+      model: nullable(modelIdShape),
+      statement: envelopeShape,
+      /** the statement that it would replace; null for none, or where something else replaced that meanwhile */
+      previous: nullable(envelopeShape),
+      /** over: its time is, or that of what it was to replace */
+      state: oneOf('waiting', 'locked', 'ready', 'in force', 'cancelled', 'over'),
+      /** index in the log of its entry; null while the log has not confirmed it */
+      entry: nullable(integer()),
+      proposedAt: timeShape,
+      /** how many groups have to agree; null where no rule asks for it any more */
+      threshold: nullable(integer()),
+      notBefore: nullable(timeShape),
+      lapsesAt: nullable(timeShape),
+      /** names of those who agree, each of another group */
+      agreed: list(nameShape, { max: 32 }),
+    }),
+    { max: 200 },
+  ),
+})
+export type ApprovalsAnswer = Shaped<typeof approvalsAnswerShape>
+
+/** `POST /v1/approvals`, and its answer: whether the change is in force by it. */
+export const approvalRequestShape = object({ version: literal(apiVersion), approval: envelopeShape })
+export const approvalAnswerShape = object({ version: literal(apiVersion), inForce: boolean })
+
+/** `POST /v1/cancellations`. */
+export const cancellationRequestShape = object({ version: literal(apiVersion), cancellation: envelopeShape })

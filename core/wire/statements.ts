@@ -5,6 +5,7 @@ import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import {
+  base64Url,
   either,
   hex,
   integer,
@@ -21,6 +22,7 @@ import {
 import { Failure } from '#core/failure.js'
 import { policySizeMax } from '#core/limits.js'
 import { quorumShape } from '#core/sealed/quorum.js'
+import { approversMembers } from '#core/wire/approvals.js'
 import { budgetShape } from '#core/wire/budget.js'
 import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
@@ -133,6 +135,15 @@ export const statementShapes = {
     revoked: list(revokedShape, { max: 10_000 }),
     reason: titleShape,
   }),
+  /** Who has to agree to what (TRUST 12): see approvals.md. */
+  approvers: object({ type: literal('claviger/statement/approvers/v1'), ...head, ...approversMembers }),
+  /** Under which key-encryption keys the owner's model keys may be kept. */
+  kek: object({
+    type: literal('claviger/statement/kek/v1'),
+    ...head,
+    /** ids of key-encryption keys */
+    keys: list(base64Url(16), { min: 1, max: 16 }),
+  }),
 } as const
 
 export type StatementKind = keyof typeof statementShapes
@@ -144,6 +155,8 @@ export const statementKindShape: Shape<StatementKind> = oneOf(
   'policy',
   'reference-values',
   'revocation',
+  'approvers',
+  'kek',
 )
 
 /** What the host says of itself, signed by the host's key: basis `declared`, grade L0, nothing more. */

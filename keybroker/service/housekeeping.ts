@@ -1,6 +1,7 @@
 import { isFailure } from '#core/failure.js'
 import type { Database } from '#host/database.js'
 import { describeError, type Log } from '#host/log.js'
+import { settleAll } from '#keybroker/approvals/settle.js'
 import type { Broker } from '#keybroker/broker.js'
 import { publishAbandoned } from '#keybroker/outbox.js'
 import { summariseRefusals } from '#keybroker/refusals.js'
@@ -42,6 +43,7 @@ async function tidy({ broker, database, log }: HousekeepingOptions): Promise<voi
   const tasks = [
     () => summariseRefusals(broker),
     () => publishAbandoned(broker),
+    () => settleAll(broker),
     () => database.read((db) => forgetExpiredNonces(db, at)),
     () => database.read((db) => forgetExpiredSessions(db, at)),
   ]

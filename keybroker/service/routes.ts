@@ -1,17 +1,14 @@
 /** What belongs in keybroker/service: the broker over HTTP, its key folder, and its opening. Decisions stand outside. */
 import { type Context, Hono } from 'hono'
 import type { Envelope } from '#core/dsse.js'
-import { type Json, parseJson } from '#core/encoding/json.js'
-import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { KiB, MiB } from '#core/limits.js'
+import { MiB } from '#core/limits.js'
 import { parseDecimal } from '#core/tlog/checkpoint.js'
 import { registerRequestShape } from '#core/wire/broker-document.js'
 import { finalRequestShape } from '#core/wire/counter.js'
 import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
 import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
-import { type Env, limitBody, problemResponse, readBody } from '#host/http.js'
-import type { HttpCode } from '#host/http-failures.js'
+import { type Env, limitBody, problemResponse } from '#host/http.js'
 import { beat } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
 import { challenge } from '#keybroker/challenge.js'
@@ -21,8 +18,10 @@ import { answerOwner, bundleAt, leases, trustStatementOf } from '#keybroker/quer
 import { countRefusal } from '#keybroker/refusals.js'
 import { registerModel } from '#keybroker/register.js'
 import { type Outcome, release } from '#keybroker/release.js'
+import { mountApprovals } from '#keybroker/service/approval-routes.js'
 import { verifyAdminToken } from '#keybroker/service/keys.js'
-import { type ApiCode, brokerStatuses } from '#keybroker/service/statuses.js'
+import { json, readRequest, smallBodyMax } from '#keybroker/service/requests.js'
+import { brokerStatuses } from '#keybroker/service/statuses.js'
 
 export interface BrokerRoutesOptions {
   readonly broker: Broker
@@ -32,8 +31,6 @@ export interface BrokerRoutesOptions {
   readonly adminTokenDigest: Uint8Array
 }
 
-/** Bodies of routes that strangers reach; evidence with its collateral is far below. */
-const smallBodyMax = 512 * KiB
 /** A registration carries the manifest of a large model. */
 export const registerBodyMax = 16 * MiB
 
@@ -85,34 +82,11 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
     admin(c)
     return json(c, await leases(broker, c.req.param('tenant')))
   })
+  mountApprovals(routes, broker)
   return routes
 }
 
 const limitSmall = limitBody(smallBodyMax)
-
-function json(c: Context<Env>, value: unknown): Response {
-  return c.json(value as object, 200, { 'cache-control': 'no-store' })
-}
-
-/**
- * The value of a JSON body in our version of the API. A body of another version is told which are spoken here, before
- * anything else about it is looked at.
- *
- * throws  api/version, http/media-type, json/..., shape/..., bytes/utf8
- */
-async function readRequest<T>(c: Context<Env>, shape: Shape<T>, sizeMax = smallBodyMax): Promise<T> {
-  const type = (c.req.header('content-type') ?? '').split(';')[0]!.trim().toLowerCase()
-  if (type !== 'application/json')
-    throw new Failure<HttpCode>('http/media-type', 'content type is not application/json')
-  const body = parseJson(await readBody(c), sizeMax)
-  const named = body !== null && typeof body === 'object' && 'version' in body ? (body.version as Json) : undefined
-  if (named !== apiVersion) {
-    throw new Failure<ApiCode>('api/version', `body is not of version ${apiVersion}`, {
-      detail: { supported: [apiVersion] },
-    })
-  }
-  return shape(body, '')
-}
 
 /** A release or a renewal: each has its own route, and a request on the wrong one is none. */
 async function decide(

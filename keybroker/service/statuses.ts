@@ -5,6 +5,7 @@ import type { JsonCode } from '#core/encoding/json.js'
 import type { PathCode } from '#core/encoding/path.js'
 import type { ShapeCode } from '#core/encoding/shape.js'
 import type { SealedCode } from '#core/sealed/failures.js'
+import type { ApprovalCode, ApproversCode } from '#core/wire/approvals.js'
 import type { CounterCode } from '#core/wire/counter.js'
 import type { EntryCode } from '#core/wire/entries.js'
 import type { OwnerQueryCode } from '#core/wire/owner-query.js'
@@ -12,6 +13,7 @@ import type { RevokedCode } from '#core/wire/revoked.js'
 import type { StatementCode } from '#core/wire/statements.js'
 import type { DatabaseCode } from '#host/database-failures.js'
 import { databaseStatuses, inputStatuses } from '#host/http-failures.js'
+import type { ApprovalsCode } from '#keybroker/approvals/failures.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import type { StoreCode } from '#keybroker/store/open.js'
@@ -32,6 +34,9 @@ export type BrokerServiceCode =
   | CounterCode
   | RevokedCode
   | OwnerQueryCode
+  | ApprovalCode
+  | ApproversCode
+  | ApprovalsCode
   | PolicyCode
   | SealedCode
   | PathCode
@@ -116,6 +121,29 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'query/broker': 401,
   'query/tenant': 401,
   'query/time': 401,
+  'approval/signer': 401,
+  'approval/broker': 422,
+  'approval/tenant': 422,
+  'approval/action': 422,
+  'approval/digest': 422,
+  'approval/approvers': 409,
+  'approval/state-index': 409,
+  'approval/expired': 422,
+  'approval/person': 409,
+  'approval/group': 409,
+  'approval/threshold': 409,
+  'approval/lock': 409,
+  'approval/used': 409,
+  'approvers/repeated': 422,
+  'approvers/unprotected': 422,
+  'approvers/threshold': 422,
+  'approvals/needed': 409,
+  'approvals/unknown': 404,
+  'approvals/cancelled': 409,
+  'approvals/over': 409,
+  'approvals/many': 429,
+  'approvals/kek': 422,
+  'broker/kek': 503,
   'dsse/type': 422,
   'dsse/signer': 401,
   'crypto/signature': 401,

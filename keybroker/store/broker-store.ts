@@ -3,6 +3,7 @@ import { fromBase64Url, utf8 } from '#core/bytes/bytes.js'
 import { envelopeShape } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { acceptedShape } from '#core/wire/approvals.js'
 import { statementKindShape } from '#core/wire/statements.js'
 import { type Connection, type Database, rowsOf, verifyDurable } from '#host/database.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -43,7 +44,16 @@ import {
   storeTerms,
 } from '#keybroker/store/leases.js'
 import { consumeNonce, countNonces, storeNonce } from '#keybroker/store/nonces.js'
-import { entries, pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
+import {
+  cancelProposal,
+  listOpenProposals,
+  listProposals,
+  listProposing,
+  loadProposal,
+  storeApproval,
+  storeProposal,
+} from '#keybroker/store/proposals.js'
+import { entries, proposals, pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
 import {
   appendStatement,
   createTenant,
@@ -107,6 +117,17 @@ function readerOf(db: Connection): StoreReader {
         .orderBy(statements.kind, statements.model, desc(statements.sequence))
       return rows.map(toStatement)
     },
+    async loadStatementOf(tenant, digest) {
+      const [row] = await db
+        .select()
+        .from(statements)
+        .where(and(eq(statements.tenant, tenant), eq(statements.digest, digest)))
+      return row ? toStatement(row) : null
+    },
+    loadProposal: (tenant, digest) => loadProposal(db, tenant, digest),
+    listOpenProposals: (tenant, limit) => listOpenProposals(db, tenant, limit),
+    listProposals: (tenant, limit) => listProposals(db, tenant, limit),
+    listProposing: (since) => listProposing(db, since),
     listStatements: async (tenant) => (await listNewestStatements(db, tenant)).map(toStatement),
     loadStateMark: (tenant) => loadStateMark(db, tenant),
     async loadModelKey(tenant, model, version) {
@@ -150,7 +171,22 @@ function transactionOf(tx: Connection): StoreTransaction {
       await tx.insert(pseudonyms).values({ tenant: id, opening })
     },
     appendStatement: (tenant, statement, at) =>
-      appendStatement(tx, { ...statement, tenant, envelope: canonicalJson(statement.envelope), recordedAt: at }),
+      appendStatement(tx, {
+        ...statement,
+        tenant,
+        envelope: canonicalJson(statement.envelope),
+        accepted: statement.accepted && canonicalJson(statement.accepted),
+        recordedAt: at,
+      }),
+    async recordAccepted(tenant, digest, accepted) {
+      await tx
+        .update(statements)
+        .set({ accepted: canonicalJson(accepted) })
+        .where(and(eq(statements.tenant, tenant), eq(statements.digest, digest)))
+    },
+    storeProposal: (tenant, proposal, at) => storeProposal(tx, tenant, proposal, at),
+    cancelProposal: (...given) => cancelProposal(tx, ...given),
+    storeApproval: (...given) => storeApproval(tx, ...given),
     appendEntry: (entry) => appendEntry(tx, entry),
     async storeModelKey(key, at) {
       const known = await reader.loadModelKey(key.tenant, key.model, key.version)
@@ -197,7 +233,9 @@ async function loadStateMark(db: Connection, tenant: string): Promise<StateMark>
     sql`select max(entry_index) as index, count(*) as entries,
           count(*) filter (where entry_index is null) as pending,
           (select count(*) from ${statements} s join ${entries} e on e.id = s.entry and e.is_state
-            where s.tenant = ${tenant} and e.tenant = ${tenant}) as statements
+            where s.tenant = ${tenant} and e.tenant = ${tenant})
+          + (select count(*) from ${proposals} p join ${entries} e on (e.id = p.entry or e.id = p.cancelled_entry) and e.is_state
+            where p.tenant = ${tenant} and e.tenant = ${tenant}) as statements
         from ${entries} where tenant = ${tenant} and is_state`,
   )
   const number = (name: string) => Number(row?.[name] ?? 0)
@@ -223,7 +261,7 @@ async function loadPending(db: Connection, tenant: string | null, limit: number)
 
 /** @throws broker/record for a row that is not as appendStatement writes it: somebody wrote into the table */
 function toStatement(row: StatementRow): StoredStatement {
-  const { kind, model, sequence, digest, predecessor, envelope, entry } = row
+  const { kind, model, sequence, digest, predecessor, envelope, entry, accepted } = row
   try {
     return {
       kind: statementKindShape(kind, 'kind'),
@@ -233,6 +271,7 @@ function toStatement(row: StatementRow): StoredStatement {
       predecessor,
       envelope: envelopeShape(parseCanonicalJson(envelope), 'envelope'),
       entry: entry ?? '',
+      accepted: accepted && acceptedShape(parseCanonicalJson(accepted), 'accepted'),
     }
   } catch (cause) {
     if (!isFailure(cause)) throw cause

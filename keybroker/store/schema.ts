@@ -5,7 +5,7 @@
  *
  * The migrations spell these tables in SQL; the two change together, and a test compares them.
  */
-import { bigint, boolean, integer, pgSchema, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core'
+import { bigint, boolean, foreignKey, integer, pgSchema, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core'
 import { bytes, unixSeconds } from '#host/columns.js'
 
 export const storeSchemaName = 'keybroker'
@@ -46,6 +46,8 @@ export const statements = schema.table(
     /** the entry that made it public */
     entry: text().references(() => entries.id),
     recordedAt: unixSeconds('recorded_at').notNull(),
+    /** canonical JSON of how it came to stand, where its owner has approvers */
+    accepted: bytes(),
   },
   (table) => [
     primaryKey({ columns: [table.tenant, table.kind, table.model, table.sequence] }),
@@ -191,3 +193,45 @@ export const kbsEvidence = schema.table('kbs_evidence', {
   evidence: bytes().notNull(),
   expiresAt: unixSeconds('expires_at').notNull(),
 })
+
+/**
+ * Statements that wait for approvals. None says of itself what became of it: that it took effect is that it stands among the
+ * statements, that it was called off is the entry of it.
+ */
+export const proposals = schema.table(
+  'proposals',
+  {
+    tenant: text()
+      .notNull()
+      .references(() => tenants.id),
+    /** of the statement */
+    digest: text().notNull(),
+    kind: text().notNull(),
+    model: text().notNull(),
+    envelope: bytes().notNull(),
+    /** the entry that made it public */
+    entry: text()
+      .notNull()
+      .references(() => entries.id),
+    cancelledEntry: text('cancelled_entry').references(() => entries.id),
+    cancellation: bytes(),
+    recordedAt: unixSeconds('recorded_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.digest] })],
+)
+
+/** Who agreed to a proposal, as they signed it. They are verified each time that they count. */
+export const approvals = schema.table(
+  'approvals',
+  {
+    tenant: text().notNull(),
+    proposal: text().notNull(),
+    signer: text().notNull(),
+    envelope: bytes().notNull(),
+    recordedAt: unixSeconds('recorded_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.tenant, table.proposal, table.signer] }),
+    foreignKey({ columns: [table.tenant, table.proposal], foreignColumns: [proposals.tenant, proposals.digest] }),
+  ],
+)

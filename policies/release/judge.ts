@@ -100,7 +100,7 @@ export async function judgeRelease<R extends Appraised>(
   const { request, broker, at } = input
   const { model } = request.binding
   const purpose: ReleasePurpose = request.lease === null ? 'claviger.release.v1' : 'claviger.renew.v1'
-  const statements = await verifyOwnerStatements(input.statements, model) // 1 what the owner signed
+  const statements = await verifyOwnerStatements(input.statements, model, broker) // 1 what the owner signed
   const { tenant, trust, registration, policy, referenceValues, revocation } = statements
   const tenantClass = tenant.value.class
   verifyBrokerTrusted(trust, broker) // 2 the owner lets this broker decide

@@ -41,7 +41,7 @@ export async function judgeKbs<R extends Appraised>(
   ports: { readonly appraise: AppraiseEvidence<R> },
 ): Promise<KbsVerdict<R>> {
   const { model, version, reportData, keyDigest, at } = input
-  const statements = await verifyOwnerStatements(input.statements, model) // 1 what the owner signed
+  const statements = await verifyOwnerStatements(input.statements, model, input.broker) // 1 what the owner signed
   const { tenant, trust, registration, policy, referenceValues, revocation } = statements
   const registered = registration.value
   verifyBrokerTrusted(trust, input.broker) // 2 the owner lets this broker decide

@@ -1,6 +1,7 @@
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { ruleFor } from '#core/wire/approvals.js'
 import { ownerOf } from '#core/wire/names.js'
 import {
   type Signed,
@@ -9,6 +10,7 @@ import {
   verifyStatement,
   verifyTenantStatement,
 } from '#core/wire/statements.js'
+import { type ApprovedStatements, type StandingSet, verifyApproved } from '#policies/approvals/approved.js'
 import type { RefusalCode } from '#policies/release/failures.js'
 
 /** What an owner decided about one model, as it was signed. Null where the owner never made such a statement. */
@@ -19,6 +21,10 @@ export interface OwnerStatements {
   readonly policy: Envelope | null
   readonly referenceValues: Envelope | null
   readonly revocation: Envelope | null
+  /** under which key-encryption keys the owner lets its keys be kept; absent where it never said so */
+  readonly kek: Envelope | undefined
+  /** how these came to stand; absent where the owner has no approvers */
+  readonly approved: ApprovedStatements | undefined
 }
 
 /** The same, verified with the owner's own keys. */
@@ -30,26 +36,61 @@ export interface VerifiedStatements {
   readonly referenceValues: Signed<Statement<'reference-values'>>
   /** null when the owner never revoked anything */
   readonly revocation: Signed<Statement<'revocation'>> | null
+  /** null when the owner never said under which key its keys may be kept */
+  readonly kek: Signed<Statement<'kek'>> | null
+  /** who approves what; null when the owner has no approvers */
+  readonly approvers: StandingSet | null
 }
 
 /**
  * The owner's statements about `model`: the model id names the key that made the tenant, the tenant's statement names
  * the keys that made the others, and each of them speaks of this tenant and this model. No database is believed (I18).
  *
- * throws  judge/statement-missing, judge/statement-false
+ * broker  thumbprint of the broker that decides: where the owner has approvers, only that broker's word counts for when and
+ *         how a statement came to stand, and those who agreed signed for it (TRUST 12)
+ * throws  judge/statement-missing, judge/statement-false, judge/broker-not-trusted
  */
-export async function verifyOwnerStatements(given: OwnerStatements, model: string): Promise<VerifiedStatements> {
+export async function verifyOwnerStatements(
+  given: OwnerStatements,
+  model: string,
+  broker: string,
+): Promise<VerifiedStatements> {
   const tenant = await verifyTenant(given.tenant, ownerOf(model))
   const one = <K extends StatementKind>(kind: K, envelope: Envelope | null) =>
     verifyOne(kind, present(kind, envelope), tenant, model)
-  return {
+  const verified = {
     tenant,
     trust: await one('trust', given.trust),
     registration: await one('registration', given.registration),
     policy: await one('policy', given.policy),
     referenceValues: await one('reference-values', given.referenceValues),
     revocation: given.revocation && (await one('revocation', given.revocation)),
+    kek: given.kek === undefined ? null : await one('kek', given.kek),
   }
+  return { ...verified, approvers: await approversOf(given.approved, verified, broker) }
+}
+
+/** The approvers under whom all of these stand. @throws judge/statement-false */
+async function approversOf(
+  given: ApprovedStatements | undefined,
+  verified: Omit<VerifiedStatements, 'approvers'>,
+  broker: string,
+): Promise<StandingSet | null> {
+  if (given === undefined) return null
+  const { tenant, trust, registration, policy, referenceValues, revocation, kek } = verified
+  verifyBrokerTrusted(trust, broker)
+  const standing = [
+    ['trust', trust],
+    ['registration', registration],
+    ['policy', policy],
+    ['reference-values', referenceValues],
+    ['revocation', revocation],
+    ['kek', kek],
+  ] as const
+  const set = await truly('approvers', () => verifyApproved(given, tenant, trust, broker, standing))
+  // Where key-encryption keys need approvals the owner named some: that statement was taken away.
+  if (kek === null && ruleFor(set.value, 'kek') !== null) present('kek', null)
+  return set
 }
 
 /** The statement that made the tenant of this id. @throws judge/statement-false */

@@ -63,6 +63,7 @@ const statement = (sequence: number, digest: string, predecessor: string | null)
   predecessor,
   envelope: utf8(`envelope ${digest}`),
   entry: null,
+  accepted: null,
   recordedAt: now,
 })
 const entry = (id: string, isState = false) => ({
