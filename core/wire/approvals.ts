@@ -177,7 +177,6 @@ const cancellationShape = object({
   reason: titleShape,
   at: timeShape,
 })
-export type Cancellation = Shaped<typeof cancellationShape>
 
 /**
  * How a statement of a tenant with approvers came to stand, signed by the broker that looked: without it a database could

@@ -224,7 +224,6 @@ export type ApprovalsAnswer = Shaped<typeof approvalsAnswerShape>
 
 /** `POST /v1/approvals`, and its answer: whether the change is in force by it. */
 export const approvalRequestShape = object({ version: literal(apiVersion), approval: envelopeShape })
-export const approvalAnswerShape = object({ version: literal(apiVersion), inForce: boolean })
 
 /** `POST /v1/cancellations`. */
 export const cancellationRequestShape = object({ version: literal(apiVersion), cancellation: envelopeShape })

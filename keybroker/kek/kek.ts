@@ -17,6 +17,8 @@ export type KekCode =
   | 'kek/setting'
   /** a stored key changes faster than it can be wrapped again */
   | 'kek/rotation'
+  /** an owner does not name the key among those that may keep its model keys */
+  | 'kek/not-approved'
   | Pkcs11Code
   | VaultCode
   | FileCode

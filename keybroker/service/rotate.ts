@@ -7,6 +7,7 @@ import { pendingEntry } from '#keybroker/entries.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import type { KekRing } from '#keybroker/kek/ring.js'
 import type { Clock, NewEntry } from '#keybroker/ports.js'
+import { verifyKekApproved } from '#keybroker/service/approved-keks.js'
 import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
 import { appendEntry, hasEntry } from '#keybroker/store/entries.js'
 import {
@@ -172,11 +173,12 @@ class Work {
  * short has lost nothing, and the next one goes on where it ended. The keys before are needed until `finished`. Models,
  * leases and statements are not touched, and brokers that have both keys open go on meanwhile.
  *
- * throws  kek/key-id when a key that wrapped is not open; kek/..., database/... when a provider or the database is away
+ * throws  kek/key-id when a key that wrapped is not open; kek/not-approved when an owner does not name the new one; kek/..., database/... when a provider or the database is away
  */
 export async function rotateKeks(options: RotationOptions): Promise<Rotation> {
   const { database, dryRun, onProgress } = options
   await verifyKeksOpen(database, options.kek)
+  await verifyKekApproved(database, options.kek.keyId)
   const work = new Work(options)
   for (let pass = 1; pass <= passesMax; pass++) {
     const names = await database.read(listWrapped)

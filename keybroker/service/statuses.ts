@@ -160,6 +160,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'kek/file': 503,
   'kek/setting': 503,
   'kek/rotation': 503,
+  'kek/not-approved': 503,
   'kek/pkcs11-module': 503,
   'kek/pkcs11-token': 503,
   'kek/pkcs11-pin': 503,
