@@ -3,7 +3,6 @@ import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import {
-  boolean,
   hex,
   integer,
   list,
@@ -222,7 +221,7 @@ export const approvalsAnswerShape = object({
 })
 export type ApprovalsAnswer = Shaped<typeof approvalsAnswerShape>
 
-/** `POST /v1/approvals`, and its answer: whether the change is in force by it. */
+/** `POST /v1/approvals`. */
 export const approvalRequestShape = object({ version: literal(apiVersion), approval: envelopeShape })
 
 /** `POST /v1/cancellations`. */
