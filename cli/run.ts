@@ -131,12 +131,25 @@ function reportEnd(io: Io, error: unknown): number {
   return exitCodes.verdict
 }
 
+/** Of a key that is split: every lease that the node holds, and the brokers that are missing. */
+function brokersShown({ session }: RunningNode) {
+  const { quorum } = session.own
+  if (quorum === undefined) return {}
+  const leases = session.grants.map(({ grant }) => ({
+    broker: grant.lease.broker,
+    lease: grant.lease.id,
+    entry: grant.index,
+  }))
+  const missing = quorum.shares.filter((one) => !leases.some(({ broker }) => broker === one.broker))
+  return { threshold: quorum.threshold, leases, missing: missing.map(({ name }) => name) }
+}
+
 function announce(args: RunArguments, node: RunningNode, io: Io): void {
   const { own, weakenings, grant } = node.session
   if (args.json === true) {
     const { lease } = grant
     io.stdout(
-      `${JSON.stringify({ url: node.url, model: own.model, version: own.modelVersion, lease: lease.id, entry: grant.index })}\n`,
+      `${JSON.stringify({ url: node.url, model: own.model, version: own.modelVersion, lease: lease.id, entry: grant.index, ...brokersShown(node) })}\n`,
     )
     return
   }
@@ -190,7 +203,11 @@ export function describe(program: Command, io: Io): void {
     .command('run')
     .description('runs a node: proves itself to the broker, gets the key of a sealed model, serves it')
     .requiredOption('--model <id>', 'owner alias and name, or the full id', modelName)
-    .requiredOption('--broker <url>', 'URL of the key broker', brokerUrl)
+    .requiredOption(
+      '--broker <url>',
+      'URL of the key broker; of several that hold shares of the key, with commas between them',
+      (text) => text.split(',').map(brokerUrl).join(','),
+    )
     .requiredOption('--sealed <folder>', 'the sealed model')
     .option('--listen <address>', 'where to listen', listenAddress, '127.0.0.1:0')
     .option('--trust <file>', 'your trust file: the alias in --model then stands for the owner key in it')
@@ -205,7 +222,8 @@ export function describe(program: Command, io: Io): void {
     .option('--dangerous-allow-plain', 'answer requests without a seal; shown in node document and receipts')
     .addHelpText(
       'after',
-      '\nExample:\n  ./claviger run --model acme/whisper --broker http://127.0.0.1:8780 --sealed sealed --dangerous-allow-simulated',
+      '\nExample:\n  ./claviger run --model acme/whisper --broker http://127.0.0.1:8780 --sealed sealed --dangerous-allow-simulated' +
+        '\n  ./claviger run --model acme/whisper --broker https://a.example,https://b.example,https://c.example --trust trust.json --sealed sealed --dangerous-allow-simulated',
     )
     .action(async (args: RunArguments) => {
       io.exit(await run(args, io))

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { openBrokers } from '#cli/start-brokers.js'
 import { openSealedFolder } from '#convert/unseal/sealed-folder.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import type { Envelope } from '#core/dsse.js'
@@ -17,7 +18,6 @@ import type { Handler } from '#runtime/exchange.js'
 import { findLeaks } from '#runtime/leaks.js'
 import type { Attester, SessionCode, SessionEvent } from '#runtime/ports.js'
 import { createNodeApp, keepSession } from '#runtime/service/app.js'
-import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
 import type { Session } from '#runtime/session.js'
 import { startSession } from '#runtime/start-session.js'
 
@@ -29,6 +29,7 @@ export type StartNodeCode =
 export interface StartNodeOptions {
   /** full model id; or an alias that nobody resolved and a name, of which the name must fit; null for any */
   readonly model: string | null
+  /** one, or several with commas between them, where several hold the key */
   readonly brokerUrl: string
   /** folder that `claviger seal` made */
   readonly sealed: string
@@ -101,8 +102,7 @@ function handlerOf(session: Session, sealed: Sealed): Handler {
 
 async function openSession(options: StartNodeOptions, sealed: Sealed) {
   const { manifest, manifestBytes, folder } = sealed
-  const client = { url: options.brokerUrl }
-  const owner = ownerOf(manifest.model.id)
+  const brokers = await openBrokers(options.brokerUrl.split(','), manifest, options.trust, options.report)
   let enginePid = 0
   const session = await startSession(
     {
@@ -111,8 +111,9 @@ async function openSession(options: StartNodeOptions, sealed: Sealed) {
         modelVersion: manifest.model.version,
         manifestDigest: manifestDigest(manifestBytes),
         ownerKey: manifest.owner,
-        trust: options.trust ?? (await fetchTrustStatement(client, owner)),
+        trust: brokers.trust,
         broker: options.broker,
+        ...(brokers.quorum === undefined ? {} : { quorum: brokers.quorum }),
         host: options.host,
         dangerousAllowInspection: options.dangerousAllowInspection,
         dangerousAllowPlain: options.dangerousAllowPlain,
@@ -125,7 +126,8 @@ async function openSession(options: StartNodeOptions, sealed: Sealed) {
       threads: options.threads ?? engineThreads(),
     },
     {
-      broker: createBrokerClient(client),
+      broker: brokers.broker,
+      ...(brokers.brokers === undefined ? {} : { brokers: brokers.brokers }),
       attester: options.attester,
       async startEngine() {
         const engine = await startEngine({ dangerousAllowInspection: options.dangerousAllowInspection })

@@ -1,4 +1,4 @@
-import type { VerifiedNode } from '#client/node-trust.js'
+import type { VerifiedGrant, VerifiedNode } from '#client/node-trust.js'
 import type { VerifiedReceipt } from '#client/verify-receipt.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { formatTime } from '#core/time.js'
@@ -72,9 +72,33 @@ export function teeText(evidence: Evidence, platform: VerifiedNode['platform']):
 
 const teeOf = (node: VerifiedNode) => teeText(node.document.release.evidence, node.platform)
 
-function brokerText(node: VerifiedNode, trust: Trust): string {
-  const broker = trust.brokers.find(({ key }) => thumbprint(key) === node.lease.broker)
-  return `${broker?.alias ?? node.lease.broker} (${node.lease.standing})`
+function brokerText({ lease }: Pick<VerifiedGrant, 'lease'>, trust: Trust): string {
+  const broker = trust.brokers.find(({ key }) => thumbprint(key) === lease.broker)
+  return `${broker?.alias ?? lease.broker} (${lease.standing})`
+}
+
+/** Who had to agree, where several brokers hold the key; and who controls each, as the owner declares. */
+function quorumFacts(node: VerifiedNode, trust: Trust): readonly CardFact[] {
+  const { quorum } = node.lease
+  if (quorum === undefined) return []
+  const controllerOf = ({ lease }: Pick<VerifiedGrant, 'lease'>) =>
+    quorum.shares.find(({ broker }) => broker === lease.broker)?.controller ?? null
+  const grants = [node, ...node.others]
+  const stated = grants.map((one) => `${brokerText(one, trust)}, ${controllerOf(one) ?? 'controller not stated'}`)
+  return [
+    {
+      label: 'quorum',
+      value: `${grants.length} of ${quorum.shares.length} brokers granted, any ${quorum.threshold} have to: ${stated.join('; ')}`,
+      source: 'broker-signed',
+    },
+    ...node.others.map(
+      (one): CardFact => ({
+        label: 'log entry',
+        value: `#${one.inclusion.index} of ${one.inclusion.origin}, leaf ${one.leafHash}, by ${brokerText(one, trust)}`,
+        source: one.independentWitnesses.length > 0 ? 'witness-attested' : 'log-signed',
+      }),
+    ),
+  ]
 }
 
 /** The facts of a node, each with its source. */
@@ -116,6 +140,7 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
       value: `#${node.inclusion.index} of ${node.inclusion.origin}, leaf ${node.leafHash}`,
       source: node.independentWitnesses.length > 0 ? 'witness-attested' : 'log-signed',
     },
+    ...quorumFacts(node, trust),
     { label: 'witnesses', value: witnessText(node), source: 'verifier-derived' },
     {
       label: 'lease',
@@ -124,6 +149,11 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
     },
     { label: 'weakened by', value: node.document.weakenings.join('; ') || 'nothing', source: proven },
   ]
+}
+
+/** The entries of the other brokers, where several hold the key. */
+function othersText(node: VerifiedNode, trust: Trust): string {
+  return node.others.map((one) => ` and as #${one.inclusion.index} by broker ${brokerText(one, trust)}`).join('')
 }
 
 /** The card of one answer. */
@@ -136,7 +166,7 @@ export function answerCard({ receipt, node }: VerifiedReceipt, trust: Trust): Ca
     `Answered by model ${displayModel(lease.model, trust)} v${lease.version} (manifest sha256 ${lease.manifestDigest.slice(0, 16)}…) ` +
     `on node ${declared?.host ?? node.keysetDigest.slice(0, 16)}, ${where} and ${who}${by}, inside ${teeOf(node)}, ` +
     `policy ${lease.policy.name} v${lease.policy.sequence}, released as log entry #${node.inclusion.index} ` +
-    `by broker ${brokerText(node, trust)}, ${witnessText(node)}.`
+    `by broker ${brokerText(node, trust)}${othersText(node, trust)}, ${witnessText(node)}.`
   const facts: readonly CardFact[] = [
     ...nodeFacts(node, trust),
     { label: 'request', value: `${receipt.route}, commitment ${receipt.request}`, source: 'node-signed' },

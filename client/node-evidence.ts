@@ -6,6 +6,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import { devicesDigestOf, documentDigest, reportDataOf } from '#core/wire/binding.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
+import { brokersOf } from '#core/wire/runtime-config.js'
 import type { Signed, Statement } from '#core/wire/statements.js'
 
 /** What the evidence binds is this document's model, keyset, settings, trust statement and devices. @throws client/... */
@@ -31,7 +32,7 @@ export function verifyAudience(document: NodeDocument, statement: Signed<Stateme
   const { binding } = document.release
   if (binding.purpose === 'claviger.node.v1') throw refuse('client/purpose', 'evidence was not made for a release')
   const audience = binding.audience
-  if (audience !== document.config.broker)
+  if (!brokersOf(document.config).includes(audience))
     throw refuse('client/audience', 'evidence was made for another broker than the node obeys')
   if (!statement.value.brokers.some((key) => thumbprint(key) === audience)) {
     throw refuse('client/audience', 'evidence was made for a broker that the owner does not name')

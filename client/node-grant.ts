@@ -2,6 +2,7 @@ import type { NodeTrust } from '#client/node-trust.js'
 import { refuse } from '#client/steps.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { clockSkewSeconds } from '#core/limits.js'
+import { isSameQuorum, verifyQuorum } from '#core/sealed/quorum.js'
 import type { UnixSeconds } from '#core/time.js'
 import { documentDigest } from '#core/wire/binding.js'
 import { type Ear, verifyEar } from '#core/wire/ear.js'
@@ -10,11 +11,50 @@ import { evidenceDigest } from '#core/wire/leaf.js'
 import { type Beat, type Declared, type Lease, verifyBeat, verifyLease } from '#core/wire/lease.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { NodeDocument } from '#core/wire/node-document.js'
+import { brokersOf } from '#core/wire/runtime-config.js'
 import { type Signed, type Statement, verifyHostStatement } from '#core/wire/statements.js'
 
-/** The one broker that the node obeys, where the reader believes it: another trusted broker cannot speak for it. */
+/** The one broker that was asked for this grant, where the reader believes it: another trusted broker cannot speak for it. */
 function brokerKeys(document: NodeDocument, { trust }: NodeTrust) {
-  return trust.brokers.map(({ key }) => key).filter((key) => thumbprint(key) === document.config.broker)
+  return trust.brokers.map(({ key }) => key).filter((key) => thumbprint(key) === document.release.binding.audience)
+}
+
+/**
+ * The document with each grant of it in the place of the first: one, or those of several brokers.
+ *
+ * throws  nothing: what they say is judged by whoever reads them
+ */
+export function grantsOf(document: NodeDocument): readonly NodeDocument[] {
+  return [document, ...(document.others ?? []).map((one) => ({ ...document, ...one, others: undefined }))]
+}
+
+/**
+ * Returns only when so many brokers granted as have to, each of which signed that the same ones hold the key: no broker's
+ * lease is worth anything alone then, and none counts twice.
+ *
+ * throws  client/quorum
+ */
+export function verifyGrantsTogether(document: NodeDocument, leases: readonly Lease[]): void {
+  const { quorum } = leases[0]!
+  const bad = (message: string) => refuse('client/quorum', message)
+  if (leases.some((one) => !isSameQuorum(one.quorum, quorum))) throw bad('leases name different quorums of brokers')
+  const obeyed = brokersOf(document.config)
+  if (quorum === undefined) {
+    if (document.others !== undefined || obeyed.length !== 1)
+      throw bad('the node obeys several brokers, and its lease says that one holds the whole key')
+    return
+  }
+  verifyQuorum(quorum)
+  const held = quorum.shares.map(({ broker }) => broker)
+  if (held.length !== obeyed.length || !held.every((one, at) => one === obeyed[at]))
+    throw bad('the node obeys other brokers than those that hold shares of its key')
+  const granted = new Set(leases.map(({ broker }) => broker))
+  if (granted.size !== leases.length) throw bad('two leases are of one broker')
+  if (!leases.every(({ broker }) => held.includes(broker))) throw bad('a lease is of a broker that holds no share')
+  if (leases.length < quorum.threshold) throw bad(`${leases.length} brokers granted, ${quorum.threshold} have to`)
+  const [{ version, manifestDigest, model }] = leases as [Lease, ...Lease[]]
+  if (leases.some((one) => one.version !== version || one.manifestDigest !== manifestDigest || one.model !== model))
+    throw bad('leases are for different versions')
 }
 
 /** The lease of the broker that the node obeys, for this node and not over. @throws client/lease-splice, client/lease-expired, dsse/..., crypto/signature */
@@ -25,7 +65,7 @@ export async function verifyLeaseOf(
 ): Promise<Lease> {
   const lease = await verifyLease(document.lease, brokerKeys(document, input))
   const same =
-    lease.broker === document.config.broker &&
+    lease.broker === document.release.binding.audience &&
     lease.tenant === ownerOf(input.policy.model) &&
     lease.model === input.policy.model &&
     lease.keysetDigest === keysetDigest(document.keyset) &&
@@ -86,7 +126,7 @@ export async function verifyEarOf(
   const ear = await verifyEar(
     document.ear,
     input.trust.verifiers.map(({ key }) => key),
-    { audience: document.config.broker, at: entryAt },
+    { audience: document.release.binding.audience, at: entryAt },
   )
   if (
     ear.keysetDigest !== keysetDigest(document.keyset) ||

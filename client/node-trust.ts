@@ -19,6 +19,17 @@ export interface NodeTrust {
   readonly at: UnixSeconds
 }
 
+/** One broker's grant to a node that was judged good. */
+export interface VerifiedGrant {
+  readonly lease: Lease
+  readonly beat: Beat
+  readonly entry: ReleaseEntry
+  readonly inclusion: VerifiedInclusion
+  readonly leafHash: string
+  /** cosigners that the reader counts as independent */
+  readonly independentWitnesses: readonly string[]
+}
+
 /** A node that was judged good: can only be made by `verifyNode`. */
 export interface VerifiedNode {
   readonly document: NodeDocument
@@ -35,6 +46,8 @@ export interface VerifiedNode {
   readonly leafHash: string
   /** cosigners that the reader counts as independent */
   readonly independentWitnesses: readonly string[]
+  /** the grants of the other brokers, where several hold the key */
+  readonly others: readonly VerifiedGrant[]
   readonly declared: Declared | null
   readonly platform: 'hardware' | 'simulated'
 }

@@ -26,6 +26,8 @@ export type ClientCode =
   | 'client/ear-splice'
   | 'client/lease-splice'
   | 'client/lease-expired'
+  /** too few brokers of a split key granted, or they do not agree on who holds it */
+  | 'client/quorum'
   | 'client/beat-splice'
   | 'client/beat-stale'
   | 'client/host-splice'

@@ -1,6 +1,13 @@
 import { appraiseByReader, verifyAudience, verifyBinding, verifyFresh } from '#client/node-evidence.js'
-import { verifyBeatOf, verifyDeclared, verifyEarOf, verifyLeaseOf } from '#client/node-grant.js'
-import type { NodeTrust, VerifiedNode } from '#client/node-trust.js'
+import {
+  grantsOf,
+  verifyBeatOf,
+  verifyDeclared,
+  verifyEarOf,
+  verifyGrantsTogether,
+  verifyLeaseOf,
+} from '#client/node-grant.js'
+import type { NodeTrust, VerifiedGrant, VerifiedNode } from '#client/node-trust.js'
 import type { Steps } from '#client/steps.js'
 import { refuse } from '#client/steps.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
@@ -9,8 +16,10 @@ import type { Json } from '#core/encoding/json.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { verifyTlogProof } from '#core/tlog/verify.js'
 import { documentDigest } from '#core/wire/binding.js'
+import type { ReleaseEntry } from '#core/wire/entries.js'
 import { keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
+import type { Lease } from '#core/wire/lease.js'
 import { ownerOf } from '#core/wire/names.js'
 import { type NodeDocument, nodeDocumentShape } from '#core/wire/node-document.js'
 import { weakenings } from '#core/wire/runtime-config.js'
@@ -24,7 +33,10 @@ export const nodeSteps = [
   ['node/binding', 'the evidence says keyset, settings, trust statement and broker'],
   ['node/evidence', 'the evidence is genuine and fits a runtime in the trust file'],
   ['node/fresh', 'fresh evidence answers this nonce for the same keyset'],
-  ['node/lease', 'the lease is a trusted broker’s, for this model, keyset and trust statement'],
+  [
+    'node/lease',
+    'each lease is a trusted broker’s, for this model, keyset and trust statement; enough brokers granted one',
+  ],
   ['node/ear', 'the attestation result is a trusted verifier’s, for this keyset and evidence'],
   ['node/leaf', 'the log entry is the entry of this release, field by field'],
   ['node/proof', 'the entry stands in a trusted log under a quorum of witnesses'],
@@ -80,61 +92,107 @@ function verifyClientPolicy(node: Omit<VerifiedNode, 'ear'>, input: NodeTrust): 
  */
 export async function verifyNode(document: Json, input: NodeTrust, steps: Steps): Promise<VerifiedNode> {
   const node = await steps.step('node/form', () => nodeDocumentShape(document, 'node'))
-  const statement = await steps.step('node/owner', () => verifyOwner(node, input))
+  // Where several brokers hold the key, each step is taken for each of their grants.
+  const grants = grantsOf(node)
+  const statements = await steps.step('node/owner', () => each(grants, (one) => verifyOwner(one, input)))
+  const statement = statements[0]!
   await steps.step('node/keyset', () => {
     verifyKeysetRoles(node.keyset)
     if (input.at > node.keyset.notAfter) throw refuse('client/keyset-expired', 'keyset has expired by this clock')
   })
   await steps.step('node/binding', () => {
-    verifyBinding(node.release, node, statement, input)
-    verifyAudience(node, statement, input)
+    for (const [at, one] of grants.entries()) {
+      verifyBinding(one.release, one, statements[at]!, input)
+      verifyAudience(one, statements[at]!, input)
+    }
     if (documentDigest(node.weakenings) !== documentDigest(weakenings(node.config))) {
       throw refuse('client/weakenings', 'the document lists other weakening settings than the evidence binds')
     }
   })
-  const { result, title, platform } = await steps.step('node/evidence', () =>
-    appraiseByReader(node.release, input, statement.value.class),
-  )
+  const { result, title, platform } = await steps.step('node/evidence', () => appraiseAll(grants, statements, input))
   await steps.step('node/fresh', () => verifyFresh(node, statement, platform, input))
-  const leaf = fromBase64(node.leaf)
-  const lease = await steps.step('node/lease', () => verifyLeaseOf(node, statement, input))
-  const ear = await steps.step('node/ear', () => verifyEarOf(node, lease.issuedAt, platform, input))
-  const entry = await steps.step('node/leaf', () => {
-    const facts = {
-      tenant: lease.tenant,
-      binding: node.release.binding,
-      evidence: node.release.evidence,
-      lease,
-      ear: node.ear,
-    }
-    return verifyReleaseLeaf(leaf, { ...facts, decision: node.decision, openings: node.openings })
+  const leases = await steps.step('node/lease', async () => {
+    const all = await each(grants, (one, at) => verifyLeaseOf(one, statements[at]!, input))
+    verifyGrantsTogether(node, all)
+    return all
   })
-  const inclusion = await steps.step('node/proof', () =>
-    verifyTlogProof(node.proof, leaf, { logVkeys: input.trust.logs, policy: input.trust.witnessPolicy }, input.at),
+  const _lease = leases[0]!
+  const ears = await steps.step('node/ear', () =>
+    each(grants, (one, at) => verifyEarOf(one, leases[at]!.issuedAt, platform, input)),
   )
-  const declared = await steps.step('node/host', () => verifyDeclared(node, lease))
-  const beat = await steps.step('node/beat', () => verifyBeatOf(node, lease, input))
+  const entries = await steps.step('node/leaf', () => each(grants, (one, at) => verifyLeafOf(one, leases[at]!)))
+  const log = { logVkeys: input.trust.logs, policy: input.trust.witnessPolicy }
+  const inclusions = await steps.step('node/proof', () =>
+    each(grants, (one) => verifyTlogProof(one.proof, fromBase64(one.leaf), log, input.at)),
+  )
+  const declared = await steps.step(
+    'node/host',
+    async () => (await each(grants, (one, at) => verifyDeclared(one, leases[at]!)))[0]!,
+  )
+  const beats = await steps.step('node/beat', () => each(grants, (one, at) => verifyBeatOf(one, leases[at]!, input)))
+  const verified = grants.map(
+    (one, at): VerifiedGrant => ({
+      lease: leases[at]!,
+      beat: beats[at]!,
+      entry: entries[at]!,
+      inclusion: inclusions[at]!,
+      leafHash: toHex(hashLeaf(fromBase64(one.leaf))),
+      independentWitnesses: independentCosigners(inclusions[at]!.cosigners, input.trust.independentWitnesses),
+    }),
+  )
+  const [first, ...others] = verified as [VerifiedGrant, ...VerifiedGrant[]]
   const established = {
     document: node,
     keysetDigest: keysetDigest(node.keyset),
     trustStatement: statement,
     result,
     runtime: title,
-    ear,
-    lease,
-    beat,
-    entry,
-    inclusion,
-    leafHash: toHex(hashLeaf(leaf)),
-    independentWitnesses: independentCosigners(inclusion.cosigners, input.trust.independentWitnesses),
+    ear: ears[0]!,
+    ...first,
+    others,
     declared,
     platform,
   }
   await steps.step('node/policy', () => {
-    if (entry.platform !== platform || lease.platform !== platform) {
-      throw refuse('client/platform', `entry says ${entry.platform}, the evidence is ${platform}`)
+    for (const { entry, lease: granted, independentWitnesses } of verified) {
+      if (entry.platform !== platform || granted.platform !== platform) {
+        throw refuse('client/platform', `entry says ${entry.platform}, the evidence is ${platform}`)
+      }
+      verifyClientPolicy({ ...established, lease: granted, independentWitnesses }, input)
     }
-    verifyClientPolicy(established, input)
   })
   return established
+}
+
+/** The same for each, in order. */
+async function each<T>(
+  grants: readonly NodeDocument[],
+  work: (one: NodeDocument, at: number) => T | Promise<T>,
+): Promise<readonly T[]> {
+  const out: T[] = []
+  for (const [at, one] of grants.entries()) out.push(await work(one, at))
+  return out
+}
+
+/** The evidence of each grant: of the same runtime, on a machine that is no less than that of the first. */
+async function appraiseAll(
+  grants: readonly NodeDocument[],
+  statements: readonly Signed<Statement<'trust'>>[],
+  input: NodeTrust,
+) {
+  const all = await each(grants, (one, at) => appraiseByReader(one.release, input, statements[at]!.value.class))
+  const first = all[0]!
+  const other = all.find(({ platform, title }) => platform !== first.platform || title !== first.title)
+  if (other)
+    throw refuse(
+      'client/platform',
+      `evidence for one broker is ${first.platform} ${first.title}, for another ${other.platform} ${other.title}`,
+    )
+  return first
+}
+
+function verifyLeafOf(node: NodeDocument, lease: Lease): ReleaseEntry {
+  const { release, ear, decision, openings } = node
+  const facts = { tenant: lease.tenant, binding: release.binding, evidence: release.evidence, lease, ear }
+  return verifyReleaseLeaf(fromBase64(node.leaf), { ...facts, decision, openings })
 }

@@ -70,12 +70,30 @@ function verifyJoined(receipt: Receipt, node: VerifiedNode): void {
       'client/receipt-splice',
       'receipt and node name different models, keysets, policies, leases or log entries',
     )
+  verifyOthers(receipt, node)
   if (receipt.entryIndex !== node.inclusion.index) {
     throw refuse(
       'client/entry-index',
       `receipt names log entry ${receipt.entryIndex}, the proof is of ${node.inclusion.index}`,
     )
   }
+}
+
+/** Where several brokers hold the key: the receipt names the entries and leases of the others, too, in the node's order. */
+function verifyOthers({ others }: Receipt, node: VerifiedNode): void {
+  const shown = node.document.others === undefined ? undefined : node.others
+  const same =
+    others?.length === shown?.length &&
+    (others ?? []).every((one, i) => {
+      const grant = shown![i]!
+      return (
+        one.leafHash === grant.leafHash &&
+        one.entryIndex === grant.inclusion.index &&
+        one.leaseId === grant.lease.id &&
+        one.policyDigest === grant.entry.policy_digest
+      )
+    })
+  if (!same) throw refuse('client/receipt-splice', 'receipt and node name different brokers, leases or log entries')
 }
 
 /**
@@ -90,7 +108,8 @@ export async function verifyReceipt(file: Json, input: ReceiptTrust, steps: Step
   const policy = { ...asked, dangerousAllowSimulated: input.dangerousAllowSimulated }
   const at: UnixSeconds = claimed.beatAt
   // The beat in the receipt is the one that the node had when it answered; the document may show a later one.
-  const document = { ...parsed.node, beat: claimed.beat } as unknown as Json
+  const others = parsed.node.others?.map((one, i) => ({ ...one, beat: claimed.others?.[i]?.beat ?? one.beat }))
+  const document = { ...parsed.node, beat: claimed.beat, others } as unknown as Json
   const node = await verifyNode(document, { trust: input.trust, policy, nonce: null, at }, steps)
   const receipt = await steps.step('receipt/signature', () =>
     verifyReceiptSignature(parsed.receipt, node.document.keyset.receipt),

@@ -8,14 +8,14 @@ import { signCounter } from '#core/wire/counter.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { apiVersion, type Challenge, type ReleaseRequest, type Renewal } from '#core/wire/release.js'
 import { bindingOf } from '#runtime/own-values.js'
-import type { SessionCode, SessionPorts } from '#runtime/ports.js'
+import type { Broker, SessionCode, SessionPorts } from '#runtime/ports.js'
 import type { Asked, OwnValues } from '#runtime/verify-grant.js'
 
 function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds): void {
-  if (challenge.broker !== own.config.broker) {
+  if (challenge.broker !== own.broker) {
     throw new Failure<SessionCode>(
       'session/broker',
-      `challenge is from broker ${challenge.broker}, expected ${own.config.broker}`,
+      `challenge is from broker ${challenge.broker}, expected ${own.broker}`,
     )
   }
   if (challenge.expiresAt <= at - clockSkewSeconds) {
@@ -38,23 +38,24 @@ export function countFor(
   own: OwnValues,
   nonce: string | null,
 ): Promise<Envelope> {
-  const about = { broker: own.config.broker, lease, keysetDigest: keysetDigest(own.keyset) }
+  const about = { broker: own.broker, lease, keysetDigest: keysetDigest(own.keyset) }
   return signCounter({ type: 'claviger/counter/v1', ...about, inferences, nonce }, receipt)
 }
 
 /** Takes a challenge, makes evidence that answers it, and composes the request. renewal: null for a first release */
 export async function ask(
-  ports: SessionPorts,
+  ports: Omit<SessionPorts, 'broker' | 'brokers'>,
+  broker: Broker,
   own: OwnValues,
   requestId: string,
   renewal: OwnRenewal | null,
 ): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
   const leaseId = renewal?.lease ?? null
   const named = renewal && { lease: renewal.lease, token: renewal.token }
-  const challenge = await ports.broker.challenge(own.model, named)
+  const challenge = await broker.challenge(own.model, named)
   verifyChallenge(challenge, own, ports.now())
   const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
-  const binding = bindingOf(own, purpose, own.config.broker, challenge.nonce)
+  const binding = bindingOf(own, purpose, own.broker, challenge.nonce)
   const evidence = await ports.attester.attest(reportDataOf(binding))
   const asked = { binding, evidence, leaseId }
   const request = {

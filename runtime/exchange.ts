@@ -56,6 +56,8 @@ const statuses: Readonly<Record<AdmissionCode | KeyUseCode | ReplayCode | Sessio
   'session/key': 503,
   'session/keyset-expired': 503,
   'session/engine': 503,
+  'session/quorum': 503,
+  'session/share': 503,
   'session/stopped': 503,
 }
 
@@ -78,6 +80,8 @@ const late = (): Failure<AdmissionCode> =>
 interface Outcome {
   /** the grant under which the request was admitted: a renewal during the work is not what its receipt is about */
   readonly grant: Grant
+  /** those of the other brokers, where several hold the key */
+  readonly others: Receipt['others']
   readonly response: ApiResponse
   readonly caller: string | null
   /** what was debited */
@@ -107,13 +111,14 @@ async function serve(
   ports: ExchangePorts,
 ): Promise<Outcome> {
   const { grant } = session
+  const others = othersOf(session)
   const { lease } = grant
   const meter = session.meter()
   let caller: string | null = null
   let paid = false
   const outcome = (response: ApiResponse): Outcome => {
     const usage = { requests: paid ? 1 : 0, inputBytes: paid ? request.body.length : 0, ...meter.spent }
-    return { grant, response, caller, usage }
+    return { grant, others, response, caller, usage }
   }
   try {
     verifyClientPolicy(request, lease)
@@ -130,6 +135,20 @@ async function serve(
     if (!isFailure(error)) throw error
     return outcome(refusal(error, request.path))
   }
+}
+
+/** The grants beside the first that lived when the request was admitted. */
+function othersOf({ own, grant, grants }: Session): Receipt['others'] {
+  if (own.quorum === undefined) return undefined
+  return grants
+    .filter((one) => one.grant.lease.broker !== grant.lease.broker)
+    .map((one) => ({
+      leafHash: leafHashHex(one.grant),
+      entryIndex: one.grant.index,
+      leaseId: one.grant.lease.id,
+      policyDigest: one.grant.lease.policy.digest,
+      beat: one.beat.envelope,
+    }))
 }
 
 async function makeReceipt(
@@ -157,6 +176,7 @@ async function makeReceipt(
     leaseId: lease.id,
     beatAt: beat.beat.at,
     beat: beat.envelope,
+    others: outcome.others,
     route: `${request.method} ${request.path.split('?', 1)[0]}`.slice(0, nameLengthMax),
     status: response.status,
     request: commitBody('request', request.body, openings.request),

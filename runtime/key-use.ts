@@ -102,6 +102,11 @@ export class KeyUse {
     return 1 - (this.#beatUntil.elapsedMs - this.#clocks.elapsedMs()) / ((expiresAt - at) * 1000)
   }
 
+  /** Whether the lease itself is over, whatever its beats say. */
+  isExpired(): boolean {
+    return this.#isOver(this.#leaseUntil)
+  }
+
   #isOver(end: Until): boolean {
     return this.#clocks.elapsedMs() >= end.elapsedMs || this.#clocks.now() >= end.wall
   }
@@ -129,6 +134,11 @@ export class KeyUse {
     const { requests, inputBytes: bytes } = this.#left
     this.#left = { ...this.#left, requests: requests - 1, inputBytes: bytes - inputBytes }
     this.#inferences++
+  }
+
+  /** Whether `debit` would take this, as far as the budget goes. */
+  canPay(inputBytes: number): boolean {
+    return this.#left.requests >= 1 && this.#left.inputBytes >= inputBytes
   }
 
   /** Pays for work whose size is known before it is done. @throws lease/expired, lease/beat-missed, lease/budget */

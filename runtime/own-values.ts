@@ -3,6 +3,7 @@ import { type SignatureJwk, thumbprint, type X25519Jwk } from '#core/crypto/jwk.
 import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
 import { requestSizeMax } from '#core/limits.js'
+import type { Quorum } from '#core/sealed/quorum.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Binding, documentDigest, noDevicesDigest } from '#core/wire/binding.js'
 import { type Keyset, keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
@@ -25,6 +26,12 @@ export type OwnCode =
   /** memory could leave this machine, and the owner is a production tenant */
   | 'own/leaks'
 
+export interface NodeQuorum {
+  readonly quorum: Quorum
+  /** by the broker's thumbprint; of those that could be asked */
+  readonly trust: ReadonlyMap<string, Envelope>
+}
+
 /** What whoever starts a node chose. Everything that could weaken it enters the evidence (I14). */
 export interface NodeSettings {
   readonly model: string
@@ -36,6 +43,8 @@ export interface NodeSettings {
   readonly trust: Envelope
   /** thumbprint of the broker's key; null when the trust statement lists exactly one */
   readonly broker: string | null
+  /** of a key that is split, by the signed manifest: its brokers, each with the owner's trust statement that it keeps */
+  readonly quorum?: NodeQuorum
   readonly host: HostDeclaration | null
   readonly dangerousAllowInspection: boolean
   readonly dangerousAllowPlain: boolean
@@ -61,6 +70,12 @@ async function ownHost(declaration: HostDeclaration | null): Promise<OwnHost | n
 
 function pinnedBroker(settings: NodeSettings, trust: Statement<'trust'>): string {
   const listed = trust.brokers.map(thumbprint)
+  const held = settings.quorum?.quorum.shares.map((one) => one.broker)
+  if (held !== undefined) {
+    const unknown = held.find((one) => !listed.includes(one))
+    if (unknown === undefined) return held[0]!
+    throw new Failure<OwnCode>('own/broker', `the owner does not trust broker ${unknown}, which holds a share`)
+  }
   if (settings.broker !== null) {
     if (listed.includes(settings.broker)) return settings.broker
     throw new Failure<OwnCode>('own/broker', `the owner does not trust broker ${settings.broker}`)
@@ -141,6 +156,7 @@ export async function composeOwnValues(
     type: 'claviger/runtime-config/v1',
     model: settings.model,
     broker: pinnedBroker(settings, trust.value),
+    otherBrokers: settings.quorum?.quorum.shares.slice(1).map((one) => one.broker),
     hostStatement: host?.statement.digest ?? null,
     dangerousAllowInspection: settings.dangerousAllowInspection,
     dangerousAllowPlain: settings.dangerousAllowPlain,
@@ -161,7 +177,28 @@ export async function composeOwnValues(
   }
   verifyKeysetRoles(keyset)
   const { model, modelVersion, manifestDigest } = settings
-  return { model, modelVersion, manifestDigest, keyset, config, trust, host, platform }
+  const quorum = settings.quorum?.quorum
+  return { model, modelVersion, manifestDigest, keyset, config, broker: config.broker, quorum, trust, host, platform }
+}
+
+/**
+ * The same node as each broker of its key sees it: keyset and settings are the same, the trust statement is the one that the
+ * broker keeps, and it has to name all of them. A key that is not split has one.
+ *
+ * throws  own/..., dsse/..., crypto/signature, json/..., shape/...
+ */
+export async function viewsOf(settings: NodeSettings, own: OwnValues): Promise<readonly OwnValues[]> {
+  const { quorum } = settings
+  if (quorum === undefined) return [own]
+  const views: OwnValues[] = []
+  for (const { broker } of quorum.quorum.shares) {
+    const envelope = quorum.trust.get(broker)
+    if (envelope === undefined) continue
+    const trust = await verifyOwnTrust({ ...settings, trust: envelope }, own.platform)
+    pinnedBroker(settings, trust.value)
+    views.push({ ...own, broker, trust })
+  }
+  return views
 }
 
 /** The statement that evidence binds: everything in it but purpose, audience and nonce is this node's own. */

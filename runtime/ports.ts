@@ -35,6 +35,10 @@ export type SessionCode =
   | 'session/keyset-expired'
   /** the engine's process ended by itself */
   | 'session/engine'
+  /** fewer brokers of a split key granted their share than have to agree, or one of those who hold it is not there */
+  | 'session/quorum'
+  /** a broker's share is not the one that the owner committed to: the broker is named, and counts for nothing */
+  | 'session/share'
   /** the session was ended by whoever started it */
   | 'session/stopped'
 
@@ -57,19 +61,26 @@ export interface Attester {
   attest(reportData: Uint8Array): Promise<Evidence>
 }
 
+/** What was sealed to the engine's process: encapsulated key, then ciphertext. */
+export interface SealedKey {
+  readonly sealed: Uint8Array
+  readonly info: Uint8Array
+}
+/** A whole key, or shares of one that is split: each by its index in the manifest's quorum, from 1. */
+export type LoadKey = SealedKey | { readonly shares: readonly (SealedKey & { readonly index: number })[] }
+
 /** The model's process, as far as the session needs it. */
 export interface SessionEngine extends InferenceEngine {
   /** made in the process; its private half never leaves it */
   readonly releaseKey: X25519Jwk
-  load(request: {
-    readonly folder: string
-    readonly manifestBytes: Uint8Array
-    /** encapsulated key, then ciphertext */
-    readonly sealed: Uint8Array
-    readonly info: Uint8Array
-    readonly aad: Uint8Array
-    readonly threads: number
-  }): Promise<ModelMetadata>
+  load(
+    request: {
+      readonly folder: string
+      readonly manifestBytes: Uint8Array
+      readonly aad: Uint8Array
+      readonly threads: number
+    } & LoadKey,
+  ): Promise<ModelMetadata>
   /** true when the process has exited */
   unload(): Promise<void>
   readonly ended: Promise<Failure>
@@ -84,6 +95,8 @@ export interface Clocks {
 
 export interface SessionPorts extends Clocks {
   readonly broker: Broker
+  /** of a key that is split: those of its brokers that can be called, by their thumbprints */
+  readonly brokers?: ReadonlyMap<string, Broker>
   readonly attester: Attester
   startEngine(): Promise<SessionEngine>
   random(size: number): Uint8Array

@@ -1,26 +1,17 @@
-import { toBase64Url, toHex } from '#core/bytes/bytes.js'
 import type { RecipientKey } from '#core/crypto/hpke.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { formatTime } from '#core/time.js'
 import { reportDataOf } from '#core/wire/binding.js'
 import type { Budget } from '#core/wire/budget.js'
-import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
+import type { BoundEvidence, NodeDocument, ShownGrant } from '#core/wire/node-document.js'
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
-import { ask, countFor } from '#runtime/ask.js'
-import { KeyUse } from '#runtime/key-use.js'
+import type { HeldBeat, KeyUse } from '#runtime/key-use.js'
 import { createMeter, type Meter } from '#runtime/meter.js'
 import { bindingOf } from '#runtime/own-values.js'
 import type { SessionCode, SessionEngine, SessionPorts } from '#runtime/ports.js'
-import { type Grant, leafHashHex, type OwnValues, verifyGrant, verifyOwnBeat } from '#runtime/verify-grant.js'
-
-/** Share of a lease's time and of its budget, and of a beat's time, after which the next one is asked for. */
-const renewAfter = 0.6
-const renewBelow = 0.2
-const beatAfter = 0.4
-/** After trouble with the broker, the next attempt waits this long. */
-const retryMs = 2_000
+import { brokerName, type MemberGrant, Right, type RightEvents } from '#runtime/right.js'
+import { type Grant, leafHashHex, type OwnValues } from '#runtime/verify-grant.js'
 
 /** What is fixed from the start of a session to its end. */
 export interface Fixed {
@@ -51,16 +42,20 @@ export class Session {
   /** Resolves when the last word on the lease was said, or could not be. */
   finished: Promise<void> = Promise.resolve()
   readonly #ports: SessionPorts
-  readonly #use: KeyUse
+  /** one for each broker: the whole right where one holds the key, else a part of it */
+  readonly #rights: readonly Right[]
+  /** how many of them have to live */
+  readonly #threshold: number
   readonly #keysetEndMs: number
   #resolveEnded: (failure: Failure) => void = () => {}
   #ending: Failure | undefined
   #busy = false
-  readonly #retryAtMs = { renewal: 0, beat: 0 }
-  /** A renewal whose answer did not come: asked again under the same id, so that it is debited once. */
-  #pending: { readonly requestId: string; readonly askedAtMs: number; readonly inferences: number } | undefined
+  /** a bug under work that no tick waits for */
+  #fault: { readonly error: unknown } | undefined
+  /** names of brokers whose lease gave no right when it was last looked at */
+  #lost = ''
 
-  constructor(fixed: Fixed, grant: Grant, askedAtMs: number) {
+  constructor(fixed: Fixed, members: readonly MemberGrant[]) {
     this.own = fixed.own
     this.engine = fixed.engine
     this.metadata = fixed.metadata
@@ -68,7 +63,13 @@ export class Session {
     this.receiptKey = fixed.receipt
     this.weakenings = weakenings(fixed.own.config)
     this.#ports = fixed.ports
-    this.#use = new KeyUse(fixed.ports, grant, askedAtMs)
+    const events: RightEvents = {
+      isEnding: () => this.#ending !== undefined,
+      denied: (reason) => this.end(reason),
+      spent: (reason) => this.#onSpent(reason),
+    }
+    this.#rights = members.map((member) => new Right(fixed.ports, fixed.receipt, member, member.granted, events))
+    this.#threshold = fixed.own.quorum?.threshold ?? 1
     const secondsLeft = fixed.own.keyset.notAfter - fixed.ports.now()
     this.#keysetEndMs = fixed.ports.elapsedMs() + secondsLeft * 1000
     this.ended = new Promise((resolve) => {
@@ -79,16 +80,24 @@ export class Session {
     )
   }
 
+  /** the broker's grant; of several the first that lives */
   get grant(): Grant {
-    return this.#use.grant
+    return this.#first().use.grant
   }
-  /** what is left of the lease's budget */
+  /** all grants that live: more than one where several brokers hold the key */
+  get grants(): readonly GrantInUse[] {
+    return this.#alive().map(({ use }) => ({ grant: use.grant, beat: use.beat }))
+  }
+  /** what is left of the lease's budget; of several, what so many as have to pay can pay each */
   get left(): Budget {
-    return this.#use.left
+    const part = (name: keyof Budget) => this.#payers((use) => use.left[name]).at(-1)!.use.left[name]
+    if (this.#rights.length === 1) return this.#first().use.left
+    return { requests: part('requests'), inputBytes: part('inputBytes'), workUnits: part('workUnits') }
   }
-  /** inferences that were paid for since the lease was granted */
+  /** inferences that were paid for since the lease was granted; of several leases the sum of what each paid for, in parts */
   get inferences(): number {
-    return this.#use.inferences
+    const paid = this.#rights.reduce((sum, { use }) => sum + (use?.inferences ?? 0), 0)
+    return Math.ceil(paid / this.#threshold)
   }
   /** Whether a request could be paid for now. */
   get isServing(): boolean {
@@ -101,28 +110,63 @@ export class Session {
     }
   }
   get beat() {
-    return this.#use.beat
+    return this.#first().use.beat
   }
 
-  /** Returns only while the key may be used. @throws the failure that ended the session, lease/expired, lease/beat-missed */
+  /** The rights that live now. */
+  #alive(): readonly RightInUse[] {
+    return this.#rights.flatMap((right) => {
+      const { use } = right
+      return use === null || right.findOver() !== null ? [] : [{ own: right.own, use }]
+    })
+  }
+
+  /** The right that is shown first: one that lives, while any does. */
+  #first(): RightInUse {
+    const [alive] = this.#alive()
+    if (alive !== undefined) return alive
+    const held = this.#rights.find(({ use }) => use !== null)!
+    return { own: held.own, use: held.use! }
+  }
+
+  /** Those who pay: as many as have to agree, of those that live, with most left first. */
+  #payers(left: (use: KeyUse) => number): readonly RightInUse[] {
+    const alive = [...this.#alive()].sort((a, b) => left(b.use) - left(a.use))
+    return (alive.length < this.#threshold ? [this.#first()] : alive).slice(0, this.#threshold)
+  }
+
+  /** Returns only while the key may be used. @throws the failure that ended the session, lease/expired, lease/beat-missed, session/quorum */
   verifyAlive(): void {
     if (this.#ending) throw this.#ending
-    this.#use.verifyAlive()
+    const over = this.#findTooFew()
+    if (over) throw over
   }
 
-  /** Pays for one request before its work begins (I15). @throws what verifyAlive throws, lease/budget */
+  /**
+   * Pays for one request before its work begins (I15): at each of as many brokers as have to agree, so that all together never
+   * pay for more than the owner allowed. @throws what verifyAlive throws, lease/budget
+   */
   debit(inputBytes: number): void {
-    if (this.#ending) throw this.#ending
-    this.#use.debit(inputBytes)
+    this.verifyAlive()
+    const payers = this.#payers((use) => (use.canPay(inputBytes) ? use.left.requests : -1))
+    const poor = payers.find(({ use }) => !use.canPay(inputBytes))
+    // It refuses and costs nothing; only when all can pay does anyone.
+    for (const { use } of poor ? [poor] : payers) use.debit(inputBytes)
   }
 
   /** The engine as one request uses it: every unit of its work is debited (TRUST 16). */
   meter(): Meter {
+    const most = () => this.#payers((use) => use.left.workUnits)
     const pay = (units: number) => {
-      if (this.#ending) throw this.#ending
-      this.#use.pay(units)
+      this.verifyAlive()
+      const payers = most()
+      const poor = payers.find(({ use }) => use.left.workUnits < Math.max(1, units))
+      for (const { use } of poor ? [poor] : payers) use.pay(units)
     }
-    return createMeter(this.engine, { pay, owe: (units) => this.#use.owe(units) })
+    const owe = (units: number) => {
+      for (const { use } of most()) use.owe(units)
+    }
+    return createMeter(this.engine, { pay, owe })
   }
 
   /** Key use ends: the engine's process exits, and with it key and plaintext. The first reason stands. */
@@ -139,31 +183,30 @@ export class Session {
   }
 
   /**
-   * The last word: nothing is paid for any more, so what is left of the lease is the owner's again. A broker that does not
+   * The last word: nothing is paid for any more, so what is left of each lease is the owner's again. A broker that does not
    * hear it counts all as used (TRUST 16); nothing waits for it but an orderly stop.
    */
   async #sayFinal(): Promise<void> {
-    const { lease } = this.#use.grant
-    const { inferences } = this.#use
-    try {
-      const counter = await countFor({ lease: lease.id, inferences, receipt: this.receiptKey }, this.own, null)
-      const { returned } = await this.#ports.broker.finish({ keyset: this.own.keyset, counter })
-      const text = `${inferences} inferences used, ${returned} given back`
-      this.#ports.report({ kind: 'step', step: 'final', text })
-    } catch (error) {
-      if (!isFailure(error)) throw error
-      this.#ports.report({ kind: 'trouble', failure: error })
-    }
+    await Promise.all(this.#rights.map((right) => right.sayFinal()))
   }
 
   /** Does what is due: ends what is over, asks for the next beat, renews the lease. Call it about once a second. */
   async tick(): Promise<void> {
+    if (this.#fault) throw this.#fault.error
     if (this.#ending || this.#busy) return
     this.#busy = true
     try {
       const over = this.#findOver()
       if (over) return await this.end(over)
-      await this.#keepUp()
+      const [only, ...others] = this.#rights
+      if (others.length === 0) return await only!.keepUp()
+      // A broker that is slow to answer keeps no other waiting: its own work goes on beside the ticks.
+      this.#reportLost()
+      for (const right of this.#rights) {
+        right.keepUp().catch((error: unknown) => {
+          this.#fault = { error }
+        })
+      }
     } finally {
       this.#busy = false
     }
@@ -174,115 +217,94 @@ export class Session {
     if (this.#ports.now() >= notAfter || this.#ports.elapsedMs() >= this.#keysetEndMs) {
       return new Failure<SessionCode>('session/keyset-expired', 'the keys of this node have reached their end')
     }
-    try {
-      this.#use.verifyAlive()
-      return null
-    } catch (error) {
-      if (!isFailure(error)) throw error
-      return error
+    return this.#findTooFew()
+  }
+
+  /** Why fewer leases live than have to; null while enough do. */
+  #findTooFew(): Failure | null {
+    const over = this.#rights.flatMap((right) => right.findOver() ?? [])
+    const alive = this.#rights.length - over.length
+    if (alive >= this.#threshold) return null
+    if (this.own.quorum === undefined) return over[0]!
+    const why = over.map(({ message }) => message).join('; ')
+    const message = `${alive} leases live, ${this.#threshold} have to: ${why}`
+    return new Failure<SessionCode>('session/quorum', message, { cause: over[0] })
+  }
+
+  /** Says which broker's lease gives no right any more, once. */
+  #reportLost(): void {
+    const lost = this.#rights.filter((right) => right.findOver() !== null)
+    const names = lost.map(({ own }) => brokerName(own)).join(', ')
+    if (names !== this.#lost && names !== '') {
+      const message = `no lease of ${names} lives; the others are enough for now`
+      this.#ports.report({ kind: 'trouble', failure: new Failure<SessionCode>('session/quorum', message) })
     }
+    this.#lost = names
   }
 
-  async #keepUp(): Promise<void> {
-    const use = this.#use
-    if (use.leaseShareUsed() >= renewAfter || use.shareLeft() <= renewBelow)
-      await this.#attempt('renewal', () => this.#renew())
-    // A renewal that fails does not keep the beats from being taken.
-    if (use.beatShareUsed() >= beatAfter) await this.#attempt('beat', () => this.#takeBeat())
-  }
-
-  /** A denial ends key use now; other trouble is waited out, for as long as the lease lives. */
-  async #attempt(what: 'renewal' | 'beat', act: () => Promise<void>): Promise<void> {
-    if (this.#ending || this.#ports.elapsedMs() < this.#retryAtMs[what]) return
-    try {
-      await act()
-    } catch (error) {
-      if (!isFailure(error)) throw error
-      if (error.code === 'broker/denied') return this.end(error)
-      // The owner changed the lease's terms: those of now are asked for at once, and their answer brings a sign of life.
-      if (what === 'beat' && error.code === 'broker/lease-stale') {
-        this.#retryAtMs.beat = this.#ports.elapsedMs() + retryMs
-        return this.#attempt('renewal', () => this.#renew())
-      }
-      this.#ports.report({ kind: 'trouble', failure: error })
-      this.#retryAtMs[what] = this.#ports.elapsedMs() + retryMs
-      if (what === 'renewal') await this.#afterFailedRenewal(error)
-    }
-  }
-
-  async #afterFailedRenewal(cause: Failure): Promise<void> {
-    // Whatever answered, the request was seen: only one that got no answer is asked again under its id.
-    if (cause.code !== 'broker/unreachable') this.#pending = undefined
-    const spent = this.#use.findSpent()
-    if (spent !== null) await this.end(new Failure(spent.code, spent.message, { cause }))
-  }
-
-  async #renew(): Promise<void> {
-    const ports = this.#ports
-    const { requestId, askedAtMs, inferences } = (this.#pending ??= {
-      requestId: toHex(ports.random(16)),
-      askedAtMs: ports.elapsedMs(),
-      inferences: this.#use.inferences,
-    })
-    const { lease, answer: before } = this.#use.grant
-    const renewal = { lease: lease.id, token: before.renewalToken, inferences, receipt: this.receiptKey }
-    const { asked, request } = await ask(ports, this.own, requestId, renewal)
-    const answer = await ports.broker.renew(request)
-    this.#pending = undefined
-    if (answer.wrapped !== null) throw new Failure<SessionCode>('session/key', 'a renewal carries a key')
-    // A renewal that does not verify changes nothing: the lease before it runs out in its time.
-    const grant = await verifyGrant(answer, this.own, asked, ports.now())
-    this.#use.renew(grant, askedAtMs, inferences)
-    ports.report({
-      kind: 'step',
-      step: 'renewal',
-      text: `lease until ${formatTime(grant.lease.expiresAt)}, log entry ${grant.index}`,
-    })
-  }
-
-  async #takeBeat(): Promise<void> {
-    const ports = this.#ports
-    const askedAtMs = ports.elapsedMs()
-    const nonce = toBase64Url(ports.random(32))
-    const { lease } = this.#use.grant
-    const envelope = await ports.broker.beat(lease.id, nonce)
-    const beat = await verifyOwnBeat(envelope, lease, nonce, this.own, ports.now())
-    this.#use.hold({ beat, envelope }, askedAtMs)
-    ports.report({ kind: 'step', step: 'beat', text: `beat from ${formatTime(beat.at)}` })
+  /** One that cannot pay ends the use, unless enough others can. */
+  async #onSpent(reason: Failure): Promise<void> {
+    const able = this.#alive().filter(({ use }) => use.findSpent() === null).length
+    if (able < this.#threshold) await this.end(reason)
   }
 
   /** Evidence for anybody's nonce, that says who we are and nothing that the asker chose. nonce: base64url of 32 bytes */
   async attestFor(nonce: string): Promise<BoundEvidence> {
-    const binding = bindingOf(this.own, 'claviger.node.v1', 'client', nonce)
+    const binding = bindingOf(this.#first().own, 'claviger.node.v1', 'client', nonce)
     return { binding, evidence: await this.#ports.attester.attest(reportDataOf(binding)) }
   }
 
   /** What this node shows to anyone. */
   document(fresh: BoundEvidence | null): NodeDocument {
-    const { asked, answer } = this.#use.grant
-    const { ear, leaf, openings, decision, proof, lease } = answer
+    const alive = this.#alive()
+    // Evidence for a caller names one trust statement, and the document begins with the grant that has the same.
+    const named = alive.find(({ own }) => own.trust.digest === fresh?.binding.trust_digest)
+    const first = named ?? this.#first()
+    const others = alive.filter(({ own }) => own.broker !== first.own.broker)
     return {
       type: 'claviger/node/v1',
       keyset: this.own.keyset,
       config: this.own.config,
-      trust: this.own.trust.envelope,
-      release: { binding: asked.binding, evidence: asked.evidence },
-      ear,
-      leaf,
-      openings,
-      decision,
-      proof,
-      lease,
-      beat: this.#use.beat.envelope,
+      ...shownGrant(first),
+      others: this.own.quorum === undefined ? undefined : others.map(shownGrant),
       host: this.own.host?.declaration ?? null,
       fresh,
-      budgetLeft: this.#use.left,
+      budgetLeft: this.left,
       weakenings: this.weakenings,
     }
   }
 
   /** RFC 6962 leaf hash of the newest grant, in hex. */
   get leafHash(): string {
-    return leafHashHex(this.#use.grant)
+    return leafHashHex(this.grant)
+  }
+}
+
+/** A lease that gives a right, and whose it is. */
+interface RightInUse {
+  readonly own: OwnValues
+  readonly use: KeyUse
+}
+
+/** A grant with the broker's last sign of life for it. */
+export interface GrantInUse {
+  readonly grant: Grant
+  readonly beat: HeldBeat
+}
+
+/** A grant as anybody can verify it. */
+function shownGrant({ own, use }: RightInUse): ShownGrant {
+  const { asked, answer } = use.grant
+  const { ear, leaf, openings, decision, proof, lease } = answer
+  return {
+    trust: own.trust.envelope,
+    release: { binding: asked.binding, evidence: asked.evidence },
+    ear,
+    leaf,
+    openings,
+    decision,
+    proof,
+    lease,
+    beat: use.beat.envelope,
   }
 }

@@ -1,14 +1,21 @@
-import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { generateRecipientKey } from '#core/crypto/hpke.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { shareIndexOf } from '#core/sealed/quorum.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { releaseAad, releaseInfo } from '#core/wire/release.js'
-import { ask } from '#runtime/ask.js'
-import { composeOwnValues, type NodeSettings, verifyOwnTrust, verifyPlatformAllowed } from '#runtime/own-values.js'
-import type { SessionCode, SessionEngine, SessionPorts, SessionStep } from '#runtime/ports.js'
+import type { ModelMetadata } from '#runtime/api/engine.js'
+import {
+  composeOwnValues,
+  type NodeSettings,
+  verifyOwnTrust,
+  verifyPlatformAllowed,
+  viewsOf,
+} from '#runtime/own-values.js'
+import type { LoadKey, SessionCode, SessionEngine, SessionPorts, SessionStep } from '#runtime/ports.js'
+import { askForRelease, brokerName, type Member, type MemberGrant } from '#runtime/right.js'
 import { Session } from '#runtime/session.js'
-import { verifyGrant } from '#runtime/verify-grant.js'
+import type { OwnValues } from '#runtime/verify-grant.js'
 
 export interface SessionOptions {
   readonly settings: NodeSettings
@@ -25,6 +32,94 @@ const keysetSecondsDefault = 90_000
 /** What the owner sealed to be tried is told of, and so is that there was nothing. */
 const knownAnswersText = (count: number) => (count === 0 ? 'no known answers' : `known-answers: ${count} passed`)
 
+function membersOf(views: readonly OwnValues[], ports: SessionPorts): readonly Member[] {
+  return views.flatMap((own) => {
+    const broker = own.quorum === undefined ? ports.broker : ports.brokers?.get(own.broker)
+    return broker === undefined ? [] : [{ own, broker }]
+  })
+}
+
+/**
+ * What the brokers granted. Where several hold the key, one that denies keeps the node from starting, since it may be the
+ * one at which the owner took the node back; one that is silent, or whose answer does not verify, is done without.
+ *
+ * throws  session/quorum, and what the one broker of a whole key leads to
+ */
+async function askAll(
+  ports: SessionPorts,
+  own: OwnValues,
+  members: readonly Member[],
+  say: (step: SessionStep, text: string) => void,
+): Promise<readonly MemberGrant[]> {
+  const { quorum } = own
+  if (quorum === undefined) {
+    const [member] = members
+    return [{ ...member!, granted: await askForRelease(ports, member!, say) }]
+  }
+  const missing: string[] = []
+  const lost = (name: string, failure: Failure) => {
+    missing.push(name)
+    ports.report({
+      kind: 'trouble',
+      failure: new Failure(failure.code, `${name}: ${failure.message}`, { cause: failure }),
+    })
+  }
+  const asked = await Promise.all(
+    quorum.shares.map(async ({ broker, name }): Promise<MemberGrant | null> => {
+      const member = members.find((one) => one.own.broker === broker)
+      if (member === undefined) {
+        lost(name, new Failure<SessionCode>('session/quorum', 'this broker could not be called'))
+        return null
+      }
+      try {
+        return { ...member, granted: await askForRelease(ports, member, (step, text) => say(step, `${name}: ${text}`)) }
+      } catch (error) {
+        if (!isFailure(error) || error.code === 'broker/denied') throw error
+        lost(name, error)
+        return { ...member, granted: null }
+      }
+    }),
+  )
+  const all = asked.filter((one) => one !== null)
+  const count = all.filter(({ granted }) => granted !== null).length
+  if (count < quorum.threshold)
+    throw new Failure<SessionCode>(
+      'session/quorum',
+      `${count} brokers released their share, ${quorum.threshold} have to; missing: ${missing.join(', ')}`,
+    )
+  const without = missing.length === 0 ? '' : `; missing: ${missing.join(', ')}`
+  say(
+    'verify',
+    `${count} of ${quorum.shares.length} brokers released their share, ${quorum.threshold} have to${without}`,
+  )
+  return all
+}
+
+/** What the engine opens: each share by its index in the manifest. */
+function keyOf(own: OwnValues, members: readonly MemberGrant[]): LoadKey {
+  const sealed = members.flatMap(({ own: { broker }, granted }) =>
+    granted === null ? [] : [{ broker, sealed: granted.sealed, info: releaseInfo(granted.grant.leafHash) }],
+  )
+  const { quorum } = own
+  if (quorum === undefined) return sealed[0]!
+  return { shares: sealed.map(({ broker, ...key }) => ({ ...key, index: shareIndexOf(quorum, broker) })) }
+}
+
+/** Those whose share was not the one that the owner committed to are named, and count for nothing. @throws session/quorum */
+function withoutWrong(
+  ports: SessionPorts,
+  members: readonly MemberGrant[],
+  { wrongShares }: ModelMetadata,
+): readonly MemberGrant[] {
+  return members.filter(({ own }) => {
+    const { quorum, broker } = own
+    if (quorum === undefined || !wrongShares.includes(shareIndexOf(quorum, broker))) return true
+    const message = `the share of broker ${brokerName(own)} (${broker}) is not the one that the owner committed to`
+    ports.report({ kind: 'trouble', failure: new Failure<SessionCode>('session/share', message) })
+    return false
+  })
+}
+
 /** Everything between a running engine and a loaded model. */
 async function obtain(options: SessionOptions, ports: SessionPorts, engine: SessionEngine): Promise<Session> {
   const say = (step: SessionStep, text: string) => ports.report({ kind: 'step', step, text })
@@ -36,27 +131,19 @@ async function obtain(options: SessionOptions, ports: SessionPorts, engine: Sess
   const keys = { release: engine.releaseKey, request: request.publicKey, receipt: receipt.publicKey, notAfter }
   const own = await composeOwnValues(options.settings, keys, ports.attester.platform)
   say('keyset', `keyset ${keysetDigest(own.keyset)}`)
-  const askedAtMs = ports.elapsedMs()
-  const { asked, request: message } = await ask(ports, own, toHex(ports.random(16)), null)
-  say('evidence', `evidence answers broker ${own.config.broker}`)
-  const answer = await ports.broker.release(message)
-  say('release', 'the broker released the key to this keyset')
-  const { wrapped } = answer
-  if (wrapped === null) throw new Failure<SessionCode>('session/key', 'the release carries no key')
-  const grant = await verifyGrant(answer, own, asked, ports.now())
-  say('verify', `lease, attestation result and log entry ${grant.index} verified`)
-  // Invariant: nothing above this line touched the key; only a grant that verified gives the info that opens it (I3).
+  const members = membersOf(await viewsOf(options.settings, own), ports)
+  const granted = await askAll(ports, own, members, say)
+  // Invariant: nothing above this line touched the key; only grants that verified give the infos that open it (I3).
   const metadata = await engine.load({
     folder: options.folder,
     manifestBytes: options.manifestBytes,
-    sealed: fromBase64(wrapped),
-    info: releaseInfo(grant.leafHash),
+    ...keyOf(own, granted),
     aad: releaseAad(own.manifestDigest),
     threads: options.threads,
   })
   const { knownAnswers } = metadata
   say('load', `model loaded: ${metadata.runtime}, ${metadata.threads} threads, ${knownAnswersText(knownAnswers)}`)
-  return new Session({ ports, own, engine, request, receipt, metadata }, grant, askedAtMs)
+  return new Session({ ports, own, engine, request, receipt, metadata }, withoutWrong(ports, granted, metadata))
 }
 
 /**

@@ -2,6 +2,7 @@ import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
+import { isSameQuorum, type Quorum } from '#core/sealed/quorum.js'
 import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
@@ -43,6 +44,7 @@ type LeaseField =
   | 'id'
   | 'declared'
   | 'platform'
+  | 'quorum'
 
 /** A host's statement on place and operator, verified under the key beside it. */
 export interface OwnHost {
@@ -58,6 +60,10 @@ export interface OwnValues {
   readonly manifestDigest: string
   readonly keyset: Keyset
   readonly config: RuntimeConfig
+  /** the broker that this is about: it alone speaks for itself */
+  readonly broker: string
+  /** the brokers among whom the key is split, by the signed manifest */
+  readonly quorum: Quorum | undefined
   readonly trust: Signed<Statement<'trust'>>
   readonly host: OwnHost | null
   readonly platform: 'hardware' | 'simulated'
@@ -103,7 +109,7 @@ function isDeclared(lease: Lease, host: OwnHost | null): boolean {
 
 function verifyLeaseFields(lease: Lease, own: OwnValues, asked: Asked, at: UnixSeconds): void {
   const fields: readonly (readonly [LeaseField, boolean])[] = [
-    ['broker', lease.broker === own.config.broker],
+    ['broker', lease.broker === own.broker],
     ['tenant', lease.tenant === ownerOf(own.model)],
     ['model', lease.model === own.model],
     ['version', lease.version === own.modelVersion],
@@ -113,6 +119,7 @@ function verifyLeaseFields(lease: Lease, own: OwnValues, asked: Asked, at: UnixS
     ['id', asked.leaseId === null || lease.id === asked.leaseId],
     ['declared', isDeclared(lease, own.host)],
     ['platform', lease.platform === own.platform],
+    ['quorum', isSameQuorum(lease.quorum, own.quorum)],
     // This node has no attested counter: a lease that says so would promise its readers too much.
     ['time', lease.time === 'host-influenced'],
     ['time', lease.expiresAt > lease.issuedAt && lease.expiresAt <= own.keyset.notAfter + clockSkewSeconds],
@@ -152,9 +159,9 @@ export async function verifyOwnBeat(
   return beat
 }
 
-/** The one broker that the settings pin, which the owner's trust statement lists. */
+/** The one broker that was asked, which the owner's trust statement lists. */
 function brokersOf(own: OwnValues) {
-  return own.trust.value.brokers.filter((key) => thumbprint(key) === own.config.broker)
+  return own.trust.value.brokers.filter((key) => thumbprint(key) === own.broker)
 }
 
 /**
@@ -174,7 +181,7 @@ export async function verifyGrant(
   const lease = await verifyLease(answer.lease, brokersOf(own)) // 1 signed by the pinned broker
   verifyLeaseFields(lease, own, asked, at) // 2 for this node, model and keyset
   const beat = await verifyOwnBeat(answer.beat, lease, asked.binding.nonce, own, at) // 3 the broker is there now
-  const ear = await verifyEar(answer.ear, trust.verifiers, { audience: own.config.broker, at }) // 4 attestation result
+  const ear = await verifyEar(answer.ear, trust.verifiers, { audience: own.broker, at }) // 4 attestation result
   verifyEarFields(ear, own, asked) // 5 about this node's keyset, evidence and nonce
   const leaf = fromBase64(answer.leaf)
   const facts = { tenant: ownerOf(own.model), binding: asked.binding, evidence: asked.evidence, lease }

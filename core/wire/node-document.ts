@@ -1,5 +1,6 @@
+import { sharesMax } from '#core/crypto/shamir.js'
 import { envelopeShape } from '#core/dsse.js'
-import { base64, json, list, literal, nullable, object, type Shaped, string } from '#core/encoding/shape.js'
+import { base64, json, list, literal, nullable, object, optional, type Shaped, string } from '#core/encoding/shape.js'
 import { entrySizeMax } from '#core/limits.js'
 import { bindingShape } from '#core/wire/binding.js'
 import { budgetLeftShape } from '#core/wire/budget.js'
@@ -12,14 +13,8 @@ import { runtimeConfigShape } from '#core/wire/runtime-config.js'
 export const boundEvidenceShape = object({ binding: bindingShape, evidence: evidenceShape })
 export type BoundEvidence = Shaped<typeof boundEvidenceShape>
 
-/**
- * What a node shows to anyone: `GET /.well-known/claviger/node`, with `?nonce=` (base64url of 32 bytes) for evidence
- * that answers the caller's own nonce. Everything in it can be judged offline against the reader's own trust file.
- */
-export const nodeDocumentShape = object({
-  type: literal('claviger/node/v1'),
-  keyset: keysetShape,
-  config: runtimeConfigShape,
+/** One broker's grant, with all that verifies it. */
+const shownGrant = {
   /** the owner's trust statement that the node obeys, as signed */
   trust: envelopeShape,
   /** the evidence on which the key was released */
@@ -31,6 +26,21 @@ export const nodeDocumentShape = object({
   proof: string({ max: 64 * 1024 }),
   lease: envelopeShape,
   beat: envelopeShape,
+} as const
+const shownGrantShape = object(shownGrant)
+export type ShownGrant = Shaped<typeof shownGrantShape>
+
+/**
+ * What a node shows to anyone: `GET /.well-known/claviger/node`, with `?nonce=` (base64url of 32 bytes) for evidence
+ * that answers the caller's own nonce. Everything in it can be judged offline against the reader's own trust file.
+ */
+export const nodeDocumentShape = object({
+  type: literal('claviger/node/v1'),
+  keyset: keysetShape,
+  config: runtimeConfigShape,
+  ...shownGrant,
+  /** the grants of the other brokers, where several hold the key. Absent: one broker holds it */
+  others: optional(list(shownGrantShape, { max: sharesMax - 1 })),
   host: nullable(hostDeclarationShape),
   /** evidence for the caller's nonce; null when none was asked for */
   fresh: nullable(boundEvidenceShape),

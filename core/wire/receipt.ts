@@ -1,9 +1,21 @@
 import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
+import { sharesMax } from '#core/crypto/shamir.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { boolean, hex, integer, list, literal, nullable, object, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  boolean,
+  hex,
+  integer,
+  list,
+  literal,
+  nullable,
+  object,
+  optional,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { clientPolicyShape } from '#core/wire/client-policy.js'
 import { openingShape } from '#core/wire/commitment.js'
 import { idShape, modelIdShape, nameShape, platformShape, timeShape } from '#core/wire/names.js'
@@ -28,6 +40,19 @@ export const receiptShape = object({
   beatAt: timeShape,
   /** that beat, as the broker signed it: a receipt proves its own time */
   beat: envelopeShape,
+  /** the same of the other brokers' grants, where several hold the key. Absent: one broker holds it */
+  others: optional(
+    list(
+      object({
+        leafHash: hex(32),
+        entryIndex: integer(),
+        leaseId: idShape,
+        policyDigest: hex(32),
+        beat: envelopeShape,
+      }),
+      { max: sharesMax - 1 },
+    ),
+  ),
   route: string(),
   status: integer({ min: 100, max: 599 }),
   /** commitments to the request body and to the response body as they were inside the sealed channel */

@@ -1,5 +1,17 @@
 import { thumbprintShape } from '#core/crypto/jwk.js'
-import { boolean, hex, integer, list, literal, nullable, object, oneOf, type Shaped } from '#core/encoding/shape.js'
+import { sharesMax } from '#core/crypto/shamir.js'
+import {
+  boolean,
+  hex,
+  integer,
+  list,
+  literal,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  type Shaped,
+} from '#core/encoding/shape.js'
 import { modelIdShape } from '#core/wire/names.js'
 
 /** How memory of a node could leave it, beside being read: to a disk, or to whoever asks for it. */
@@ -15,6 +27,8 @@ export const runtimeConfigShape = object({
   model: modelIdShape,
   /** thumbprint of the broker key whose leases and beats the node obeys */
   broker: thumbprintShape,
+  /** of a key that is split: the other brokers that hold shares of it, whose leases and beats the node obeys as well */
+  otherBrokers: optional(list(thumbprintShape, { min: 1, max: sharesMax - 1 })),
   /** digest of the host's signed statement on place and operator, when it made one */
   hostStatement: nullable(hex(32)),
   /** the memory of the engine may be read from outside: for tests of hygiene only */
@@ -39,4 +53,9 @@ export function weakenings(config: RuntimeConfig): readonly string[] {
     ...(config.engineConfinement === 'unconfined' ? ['engine: unconfined'] : []),
     ...config.leaks.map((leak) => `memory can leave the node: ${leak}`),
   ]
+}
+
+/** Thumbprints of the brokers that a node obeys: one, or all that hold shares of its key. */
+export function brokersOf({ broker, otherBrokers }: RuntimeConfig): readonly string[] {
+  return [broker, ...(otherBrokers ?? [])]
 }

@@ -6,6 +6,7 @@ import { type CounterCode, verifyCounter } from '#core/wire/counter.js'
 import { keysetDigest, verifyKeysetRoles } from '#core/wire/keyset.js'
 import type { Declared } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import { brokersOf } from '#core/wire/runtime-config.js'
 import { verifyHostStatement } from '#core/wire/statements.js'
 import { codeReason, type Reason } from '#policies/explain.js'
 import type { DenialCode, RefusalCode } from '#policies/release/failures.js'
@@ -106,7 +107,7 @@ export function configRefusals(
       binding.model,
       config.model,
     )
-  if (config.broker !== broker)
+  if (!brokersOf(config).includes(broker))
     refuse('judge/config-broker', 'The node obeys another broker.', 'start it with this broker', broker, config.broker)
   if (tenantClass === 'development') return reasons
   const weak = 'This setting weakens the node and is refused to every production tenant.'

@@ -28,6 +28,8 @@ export interface ModelMetadata {
   readonly threads: number
   /** how many known answers it was loaded with, and gave; 0 where its owner sealed none */
   readonly knownAnswers: number
+  /** of a key that is split: indices of shares that were not those which the owner committed to; it was had without them */
+  readonly wrongShares: readonly number[]
 }
 
 /** Failures of an engine that a request can meet. */

@@ -1,4 +1,5 @@
 import { type X25519Jwk, x25519Jwk } from '#core/crypto/jwk.js'
+import { sharesMax } from '#core/crypto/shamir.js'
 import type { Json } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { knownAnswersMax } from '#core/wire/known-answers.js'
@@ -17,6 +18,13 @@ import {
 } from '#core/wire/tensor.js'
 import { type EngineCode, type ModelMetadata, pipelineNames, sizeOf, type TensorSlot } from '#runtime/api/engine.js'
 
+/** What was sealed by HPKE to this process. index: of a share, from 1; 0 for a whole key */
+export interface WrappedKey {
+  readonly index: number
+  readonly sealed: Uint8Array
+  readonly info: Uint8Array
+}
+
 /** What the parent asks of the engine's process. Every message but the first reply carries the number of its request. */
 export type ToEngine =
   | {
@@ -25,9 +33,8 @@ export type ToEngine =
       /** absolute path of the sealed folder */
       readonly folder: string
       readonly manifest: Uint8Array
-      /** the DEK, sealed by HPKE to this process: the parent relays it and cannot open it */
-      readonly sealed: Uint8Array
-      readonly info: Uint8Array
+      /** the DEK, or shares of it, sealed by HPKE to this process: the parent relays them and cannot open them */
+      readonly keys: readonly WrappedKey[]
       readonly aad: Uint8Array
       readonly threads: number
       readonly prepacking: boolean
@@ -153,7 +160,16 @@ function slots(value: unknown, field: string): readonly TensorSlot[] {
 }
 
 function metadataOf(value: unknown): ModelMetadata {
-  const given = fields(value, ['pipeline', 'inputs', 'outputs', 'runtime', 'provider', 'threads', 'knownAnswers'])
+  const given = fields(value, [
+    'pipeline',
+    'inputs',
+    'outputs',
+    'runtime',
+    'provider',
+    'threads',
+    'knownAnswers',
+    'wrongShares',
+  ])
   return {
     pipeline: oneOf(given.pipeline, 'pipeline', pipelineNames),
     inputs: slots(given.inputs, 'inputs'),
@@ -162,7 +178,18 @@ function metadataOf(value: unknown): ModelMetadata {
     provider: text(given.provider, 'provider', 100),
     threads: integer(given.threads, 'threads', 1, threadsMax),
     knownAnswers: integer(given.knownAnswers, 'knownAnswers', 0, knownAnswersMax),
+    wrongShares: list(given.wrongShares, 'wrongShares', sharesMax).map((one) =>
+      integer(one, 'wrongShares', 1, sharesMax),
+    ),
   }
+}
+
+function keysOf(value: unknown): readonly WrappedKey[] {
+  return list(value, 'keys', sharesMax).map((one) => {
+    const given = fields(one, ['index', 'sealed', 'info'])
+    const index = integer(given.index, 'index', 0, sharesMax)
+    return { index, sealed: bytes(given.sealed, 'sealed'), info: bytes(given.info, 'info') }
+  })
 }
 
 function releaseKeyOf(value: unknown): X25519Jwk {
@@ -182,15 +209,14 @@ function kindOf(value: unknown): unknown {
 export function parseToEngine(value: unknown): ToEngine {
   switch (kindOf(value)) {
     case 'load': {
-      const names = ['kind', 'id', 'folder', 'manifest', 'sealed', 'info', 'aad', 'threads', 'prepacking']
+      const names = ['kind', 'id', 'folder', 'manifest', 'keys', 'aad', 'threads', 'prepacking']
       const given = fields(value, names)
       return {
         kind: 'load',
         id: idOf(given),
         folder: text(given.folder, 'folder', 4096),
         manifest: bytes(given.manifest, 'manifest'),
-        sealed: bytes(given.sealed, 'sealed'),
-        info: bytes(given.info, 'info'),
+        keys: keysOf(given.keys),
         aad: bytes(given.aad, 'aad'),
         threads: integer(given.threads, 'threads', 1, threadsMax),
         prepacking: flag(given.prepacking, 'prepacking'),

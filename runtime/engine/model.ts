@@ -189,6 +189,7 @@ export async function loadModel(input: LoadInput): Promise<LoadedModel> {
     provider: 'cpu',
     threads,
     knownAnswers,
+    wrongShares: [],
   }
   return { metadata, ...answering, release }
 }

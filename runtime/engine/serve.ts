@@ -2,13 +2,11 @@ import { wipe } from '#core/bytes/secret.js'
 import { generateRecipientKey, hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { dekSize } from '#core/sealed/keys.js'
-import { parseManifest } from '#core/sealed/manifest.js'
+import { parseManifest, type SealedManifest } from '#core/sealed/manifest.js'
 import type { EngineCode } from '#runtime/api/engine.js'
-import { type FromEngine, parseToEngine, type ToEngine } from '#runtime/engine/messages.js'
+import { type FromEngine, parseToEngine, type ToEngine, type WrappedKey } from '#runtime/engine/messages.js'
 import { type LoadedModel, loadModel } from '#runtime/engine/model.js'
-
-/** Failures of opening the wrapped key. */
-export type KeyCode = 'engine/key' | 'engine/state'
+import { type KeyCode, type OpenedKey, openShares } from '#runtime/engine/shares.js'
 
 interface State {
   readonly key: RecipientKey
@@ -20,28 +18,40 @@ function send(message: FromEngine): Promise<void> {
   return new Promise((resolve) => process.send!(message, undefined, undefined, () => resolve()))
 }
 
-/** The DEK in a buffer of its own, outside V8's heap. @throws engine/key */
-async function openKey(state: State, request: Extract<ToEngine, { kind: 'load' }>): Promise<Uint8Array> {
-  let opened: Uint8Array
+type Load = Extract<ToEngine, { kind: 'load' }>
+
+/** What was sealed to this process, in a buffer outside V8's heap. @throws engine/key */
+async function openSealed(state: State, { sealed, info }: WrappedKey, aad: Uint8Array): Promise<Uint8Array> {
   try {
-    opened = await hpkeOpen(state.key, request.info, request.aad, request.sealed)
+    return await hpkeOpen(state.key, info, aad, sealed)
   } catch (cause) {
     if (!isFailure(cause)) throw cause
     throw new Failure<KeyCode>('engine/key', 'the wrapped key was sealed to another engine, or for another release', {
       cause,
     })
   }
-  if (opened.length !== dekSize) {
-    wipe(opened)
-    throw new Failure<KeyCode>('engine/key', `the wrapped key has ${opened.length} bytes, expected ${dekSize}`)
-  }
-  return opened
 }
 
-async function load(state: State, request: Extract<ToEngine, { kind: 'load' }>): Promise<FromEngine> {
+/** The DEK, for the caller to wipe, and the shares that were wrong. @throws engine/key, engine/share */
+async function openKey(state: State, request: Load, manifest: SealedManifest): Promise<OpenedKey> {
+  const { keys, aad } = request
+  if (manifest.quorum !== undefined)
+    return openShares(manifest, manifest.quorum, keys, (one) => openSealed(state, one, aad))
+  const [only] = keys
+  if (only?.index !== 0 || keys.length !== 1)
+    throw new Failure<KeyCode>('engine/key', `expected one whole key, found ${keys.length} shares`)
+  const dek = await openSealed(state, only, aad)
+  if (dek.length !== dekSize) {
+    wipe(dek)
+    throw new Failure<KeyCode>('engine/key', `the wrapped key has ${dek.length} bytes, expected ${dekSize}`)
+  }
+  return { dek, wrongShares: [] }
+}
+
+async function load(state: State, request: Load): Promise<FromEngine> {
   if (state.model) throw new Failure<KeyCode>('engine/state', 'a model is loaded already')
   const manifest = parseManifest(request.manifest)
-  const dek = await openKey(state, request)
+  const { dek, wrongShares } = await openKey(state, request, manifest)
   try {
     state.model = await loadModel({
       folder: request.folder,
@@ -54,7 +64,7 @@ async function load(state: State, request: Extract<ToEngine, { kind: 'load' }>):
   } finally {
     wipe(dek)
   }
-  return { kind: 'loaded', id: request.id, metadata: state.model.metadata }
+  return { kind: 'loaded', id: request.id, metadata: { ...state.model.metadata, wrongShares } }
 }
 
 async function answer(state: State, request: ToEngine): Promise<FromEngine> {

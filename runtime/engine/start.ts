@@ -15,6 +15,7 @@ import { compiledPath } from '#runtime/engine/compiled.js'
 import type { FromEngine, ToEngine } from '#runtime/engine/messages.js'
 import { createQueue } from '#runtime/engine/queue.js'
 import { engineThreads } from '#runtime/engine/threads.js'
+import type { LoadKey } from '#runtime/ports.js'
 
 export interface EngineOptions {
   /** Leaves the process readable from outside, for tests that scan it. The node document shows it. Default false. */
@@ -32,13 +33,11 @@ export interface EngineOptions {
   readonly gid?: number
 }
 
-export interface LoadRequest {
+/** What is loaded, and what was sealed to `releaseKey` of this engine to open it with. */
+export type LoadRequest = LoadKey & {
   /** absolute path of the sealed folder */
   readonly folder: string
   readonly manifestBytes: Uint8Array
-  /** The DEK, sealed by HPKE to `releaseKey` of this engine: encapsulated key, then ciphertext. */
-  readonly sealed: Uint8Array
-  readonly info: Uint8Array
   readonly aad: Uint8Array
   /** Default: what the control group grants (runtime/engine/threads.ts). */
   readonly threads?: number
@@ -123,8 +122,7 @@ export async function startEngine(options: EngineOptions = {}): Promise<Engine> 
           id,
           folder: request.folder,
           manifest: request.manifestBytes,
-          sealed: request.sealed,
-          info: request.info,
+          keys: 'shares' in request ? request.shares : [{ index: 0, sealed: request.sealed, info: request.info }],
           aad: request.aad,
           threads: request.threads ?? engineThreads(),
           prepacking: request.prepacking ?? true,

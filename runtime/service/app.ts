@@ -50,6 +50,8 @@ const statuses: Readonly<Record<NodeCode | OhttpCode | ChunkCode | KeyUseCode | 
   'session/key': 503,
   'session/keyset-expired': 503,
   'session/engine': 503,
+  'session/quorum': 503,
+  'session/share': 503,
   'session/stopped': 503,
   'broker/unreachable': 503,
   'broker/denied': 503,

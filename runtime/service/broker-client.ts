@@ -2,12 +2,14 @@
  * What belongs in runtime/service: a node's rim. The routes that strangers reach, and the node's own calls to its
  * broker. What decides stands in the pure files of runtime.
  */
+import { thumbprint } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { envelopeShape } from '#core/dsse.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
+import { verifyBrokerDocument } from '#core/wire/broker-document.js'
 import { finalAnswerShape } from '#core/wire/counter.js'
 import { apiVersion, challengeShape, releaseAnswerShape } from '#core/wire/release.js'
 import type { Broker, BrokerCode } from '#runtime/ports.js'
@@ -133,4 +135,15 @@ export function createBrokerClient(options: BrokerClientOptions): Broker {
 /** The trust statement that a broker keeps for an owner: believed only once the owner's key verified it. */
 export function fetchTrustStatement(options: BrokerClientOptions, owner: string): Promise<Envelope> {
   return call(options, `/v1/owners/${owner}/trust`, undefined, envelopeShape)
+}
+
+/** The thumbprint that the broker at an address says it has: to know which of several it is. Its signatures prove the rest. */
+export async function fetchBrokerName(options: BrokerClientOptions): Promise<string> {
+  const envelope = await call(options, '/v1/broker', undefined, envelopeShape)
+  try {
+    return thumbprint((await verifyBrokerDocument(envelope, null)).key)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    throw new Failure<BrokerCode>('broker/answer', `the broker's document: ${cause.message}`, { cause })
+  }
 }

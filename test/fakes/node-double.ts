@@ -36,6 +36,7 @@ export class EngineDouble implements SessionEngine {
     return this.dek !== undefined
   }
   async load(request: Parameters<SessionEngine['load']>[0]): Promise<ModelMetadata> {
+    if ('shares' in request) throw new Failure('engine/key', 'this double opens whole keys')
     this.dek = await hpkeOpen(this.#key, request.info, request.aad, request.sealed)
     return {
       pipeline: 'moonshine',
@@ -45,6 +46,7 @@ export class EngineDouble implements SessionEngine {
       provider: 'cpu',
       threads: 1,
       knownAnswers: 0,
+      wrongShares: [],
     }
   }
   async infer(): Promise<never> {

@@ -74,6 +74,7 @@ export async function askingAt(
         type: 'claviger/runtime-config/v1',
         model: owner.model,
         broker: stack.broker,
+        otherBrokers: undefined,
         hostStatement: payloadDigest(host.statement),
         dangerousAllowInspection: false,
         dangerousAllowPlain: false,

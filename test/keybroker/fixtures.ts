@@ -367,6 +367,7 @@ export async function testNode(
     type: 'claviger/runtime-config/v1',
     model: owner.model,
     broker: test.broker.signer.id,
+    otherBrokers: undefined,
     hostStatement: host && payloadDigest(host.statement),
     dangerousAllowInspection: false,
     dangerousAllowPlain: false,

@@ -31,6 +31,7 @@ async function engineOf(kind: ModelKind) {
     provider: 'cpu',
     threads: 1,
     knownAnswers: 0,
+    wrongShares: [],
   } as const
   const model: ServedModel = { name: 'm', version: '3', owner: 'o'.repeat(43), loadedAt: 1, metadata }
   return { engine, model, written }

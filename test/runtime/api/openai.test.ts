@@ -18,6 +18,7 @@ const metadata = {
   provider: 'cpu',
   threads: 1,
   knownAnswers: 0,
+  wrongShares: [],
 } as const
 const model: ServedModel = { name: 'speech', version: '1', owner: 'o'.repeat(43), loadedAt: 1_700_000_000, metadata }
 

@@ -67,6 +67,7 @@ describe('an engine', () => {
         provider: 'cpu',
         threads: 1,
         knownAnswers: 0,
+        wrongShares: [],
       })
       const row = new Float32Array(256)
       row[3] = 2
