@@ -29,7 +29,7 @@ export interface OpenedKey {
  * throws    engine/share, engine/key
  */
 export async function openShares(
-  { model }: SealedManifest,
+  { model }: Pick<SealedManifest, 'model'>,
   quorum: Quorum,
   keys: readonly WrappedKey[],
   open: (key: WrappedKey) => Promise<Uint8Array>,

@@ -145,8 +145,9 @@ export class BrokerDouble {
     this.manifestDigest = 'cd'.repeat(32)
   }
 
-  static async create(now: () => UnixSeconds): Promise<BrokerDouble> {
-    const owner = (await generateSigningKey('ES256')).key // model-signing knows no Ed25519
+  /** as: whose broker it is; null for a new owner's */
+  static async create(now: () => UnixSeconds, as: SigningKey | null = null): Promise<BrokerDouble> {
+    const owner = as ?? (await generateSigningKey('ES256')).key // model-signing knows no Ed25519
     const keys = { owner, key: await ed25519(), verifier: await ed25519() }
     const broker = new BrokerDouble(keys, await LogDouble.create(), now)
     broker.trust = await broker.signTrust({})

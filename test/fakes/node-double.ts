@@ -2,10 +2,12 @@ import { equal } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { generateRecipientKey, hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
 import { Failure } from '#core/failure.js'
+import type { Quorum } from '#core/sealed/quorum.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { ModelMetadata, Transcript } from '#runtime/api/engine.js'
+import { openShares } from '#runtime/engine/shares.js'
 import type { NodeSettings } from '#runtime/own-values.js'
-import type { SessionEngine, SessionEvent, SessionPorts } from '#runtime/ports.js'
+import type { SealedKey, SessionEngine, SessionEvent, SessionPorts } from '#runtime/ports.js'
 import type { Session } from '#runtime/session.js'
 import { type SessionOptions, startSession } from '#runtime/start-session.js'
 import type { BrokerDouble } from './broker-double.js'
@@ -19,6 +21,8 @@ export class EngineDouble implements SessionEngine {
   ended: Promise<Failure>
   #end: (failure: Failure) => void = () => {}
   text = 'Ask not.'
+  /** of a key that is split, what the manifest says of it */
+  split: { readonly model: { readonly id: string; readonly version: number }; readonly quorum: Quorum } | undefined
 
   private constructor(key: RecipientKey) {
     this.#key = key
@@ -36,8 +40,14 @@ export class EngineDouble implements SessionEngine {
     return this.dek !== undefined
   }
   async load(request: Parameters<SessionEngine['load']>[0]): Promise<ModelMetadata> {
-    if ('shares' in request) throw new Failure('engine/key', 'this double opens whole keys')
-    this.dek = await hpkeOpen(this.#key, request.info, request.aad, request.sealed)
+    let wrongShares: readonly number[] = []
+    if ('shares' in request) {
+      const { model, quorum } = this.split!
+      const open = (key: SealedKey) => hpkeOpen(this.#key, key.info, request.aad, key.sealed)
+      const opened = await openShares({ model }, quorum, request.shares, open)
+      this.dek = opened.dek
+      wrongShares = opened.wrongShares
+    } else this.dek = await hpkeOpen(this.#key, request.info, request.aad, request.sealed)
     return {
       pipeline: 'moonshine',
       inputs: [],
@@ -46,7 +56,7 @@ export class EngineDouble implements SessionEngine {
       provider: 'cpu',
       threads: 1,
       knownAnswers: 0,
-      wrongShares: [],
+      wrongShares,
     }
   }
   async infer(): Promise<never> {
