@@ -95,7 +95,7 @@ export async function acceptStatement(
   const tenantId = claimedTenant(envelope)
   const { stored, made } = await broker.store.read((reader) => readTenant(reader, tenantId))
   const change = await verifyChange(broker, kind, envelope, made)
-  await broker.store.transaction(async (tx) => {
+  await insist(broker, async (tx) => {
     await tx.claimTenant(tenantId)
     if (change.kind === 'registration')
       await verifySameVersion(tx, broker, change.signed as Signed<Statement<'registration'>>)
@@ -104,6 +104,22 @@ export async function acceptStatement(
   return published(broker, tenantId, [change])
 }
 
+/**
+ * As many times as a transaction is begun again for what an owner changes: nodes that keep asking at the same moment, or are made to
+ * by a host that fears a revocation, delay it and do not keep it out.
+ */
+const insistMax = 20
+
+/** A transaction of the owner's, which does not give way to those of nodes. @throws database/conflict when it had to all the same */
+export async function insist<T>(broker: Broker, work: (tx: StoreTransaction) => Promise<T>): Promise<T> {
+  for (let round = 1; ; round++) {
+    try {
+      return await broker.store.transaction(work)
+    } catch (error) {
+      if (round === insistMax || !isFailure(error) || error.code !== 'database/conflict') throw error
+    }
+  }
+}
 /** The tenant that a statement claims to be of: it says whose keys to verify it with. */
 function claimedTenant(envelope: Envelope): string {
   const payload = parseCanonicalJson(fromBase64(envelope.payload))

@@ -11,6 +11,7 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import { apiVersion } from '#core/wire/release.js'
 import { readAccount, storeAccount } from '#keybroker/accounts.js'
 import type { Broker } from '#keybroker/broker.js'
+import { insist } from '#keybroker/changes.js'
 import { writeUsage } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { encodeTerms, type Terms, verifyTerms } from '#keybroker/lease.js'
@@ -30,7 +31,7 @@ export async function acceptFinal(broker: Broker, { keyset, counter }: FinalRequ
   const claimed = claimedCounter(fromBase64(counter.payload))
   const expected = { broker: broker.signer.id, lease: claimed.lease, nonce: null }
   const { inferences, keysetDigest: signedBy } = await verifyCounter(counter, keyset, expected)
-  const done = await broker.store.transaction(async (tx) => {
+  const done = await insist(broker, async (tx) => {
     const since = broker.heads.now()
     const row = await tx.loadLease(claimed.lease)
     if (row === null) throw new Failure<BrokerCode>('broker/unknown-lease', 'there is no such lease here')

@@ -11,7 +11,7 @@ import type { RegisterRequest } from '#core/wire/broker-document.js'
 import { registerInfo, registerShareInfo } from '#core/wire/release.js'
 import { ownerKeysDigest, type Signed, type Statement, statementShapes } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
-import { type AcceptedChanges, applyChanges, type Change, published, verifyChange } from '#keybroker/changes.js'
+import { type AcceptedChanges, applyChanges, type Change, insist, published, verifyChange } from '#keybroker/changes.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { modelKeyAad, type StoredShare, shareContextOf } from '#keybroker/model-key.js'
 import type { StoreTransaction } from '#keybroker/ports.js'
@@ -54,7 +54,7 @@ export async function registerModel(broker: Broker, request: RegisterRequest): P
       return modelKeyAad({ ...of, ownerKeysDigest: ownerKeysDigest(made.value.keys), trustDigest })
     }
     const changes: readonly Change[] = [trust, registration, policy, referenceValues]
-    await broker.store.transaction(async (tx) => {
+    await insist(broker, async (tx) => {
       await tx.claimTenant(stored.id)
       await applyChanges(tx, broker, stored, made, changes) // 5 statements
       await storeKey(

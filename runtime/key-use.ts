@@ -107,6 +107,12 @@ export class KeyUse {
     return this.#isOver(this.#leaseUntil)
   }
 
+  /** How long ago the beat was asked for. */
+  beatAgeMs(): number {
+    const { at, expiresAt } = this.#beat.beat
+    return this.#clocks.elapsedMs() - (this.#beatUntil.elapsedMs - (expiresAt - at) * 1000)
+  }
+
   #isOver(end: Until): boolean {
     return this.#clocks.elapsedMs() >= end.elapsedMs || this.#clocks.now() >= end.wall
   }

@@ -11,6 +11,8 @@ import { type Grant, type OwnValues, verifyGrant, verifyOwnBeat } from '#runtime
 const renewAfter = 0.6
 const renewBelow = 0.2
 const beatAfter = 0.4
+/** And the next beat no later than this after the one before: what an owner takes back reaches a node within seconds. */
+const beatEveryMs = 5_000
 /** After trouble with the broker, the next attempt waits this long. */
 const retryMs = 2_000
 /** A broker of several whose lease ran out, or that gave none, is asked again after this long. */
@@ -125,7 +127,7 @@ export class Right {
       if (use.leaseShareUsed() >= renewAfter || use.shareLeft() <= renewBelow)
         await this.#attempt('renewal', () => this.#renew(use))
       // A renewal that fails does not keep the beats from being taken.
-      if (use.beatShareUsed() >= beatAfter) await this.#attempt('beat', () => this.#takeBeat(use))
+      if (use.beatShareUsed() >= beatAfter || use.beatAgeMs() >= beatEveryMs) await this.#attempt('beat', () => this.#takeBeat(use))
     } finally {
       this.#busy = false
     }

@@ -12,6 +12,7 @@ import { runShow } from '#cli/policy-show.js'
 import * as revocation from '#cli/revoke.js'
 import * as tenant from '#cli/tenant.js'
 import { loadTrust } from '#cli/trust-store.js'
+import * as usage from '#cli/usage.js'
 import { NodeClient } from '#client/node-client.js'
 import { createOwnerKeys } from '#convert/keys/owner-keys.js'
 import { libraryPolicy } from '#policies/library/read.js'
@@ -66,6 +67,14 @@ describe('an owner of a model that runs', () => {
     const { leases } = await said((out) => lease.runList({ ...args, model: 'matmul' }, out))
     expect(leases).toMatchObject([{ id: one.chain.node.session.grant.lease.id, version: 1 }])
     expect((await said((out) => lease.runList({ ...args, model: 'other' }, out))).leases).toEqual([])
+    expect((await said((out) => lease.runList({ ...args, operator: 'Nobody AG' }, out))).leases).toEqual([])
+    const [counted] = (await said((out) => usage.runUsage({ ...args, model: 'matmul' }, out))).usage
+    expect(counted).toMatchObject({ version: 1, allowance: null, left: null, silent: 0 })
+    expect(counted.counted).toBe(counted.outstanding + counted.used)
+    expect(counted.leases).toMatchObject([{ id: leases[0].id, state: 'runs' }])
+    const shown = testIo()
+    expect(await usage.runUsage({ ...args, json: undefined } as OwnerArguments, shown)).toBe(0)
+    expect(shown.out()).toMatch(/matmul v1: \d+ inferences counted of any number/)
   })
 
   test('sets another policy: a dry run changes nothing, the same again says nothing new', async () => {
