@@ -127,7 +127,8 @@ export class Right {
       if (use.leaseShareUsed() >= renewAfter || use.shareLeft() <= renewBelow)
         await this.#attempt('renewal', () => this.#renew(use))
       // A renewal that fails does not keep the beats from being taken.
-      if (use.beatShareUsed() >= beatAfter || use.beatAgeMs() >= beatEveryMs) await this.#attempt('beat', () => this.#takeBeat(use))
+      if (use.beatShareUsed() >= beatAfter || use.beatAgeMs() >= beatEveryMs)
+        await this.#attempt('beat', () => this.#takeBeat(use))
     } finally {
       this.#busy = false
     }

@@ -72,9 +72,9 @@ describe('an owner of a model that runs', () => {
     expect(counted).toMatchObject({ version: 1, allowance: null, left: null, silent: 0 })
     expect(counted.counted).toBe(counted.outstanding + counted.used)
     expect(counted.leases).toMatchObject([{ id: leases[0].id, state: 'runs' }])
-    const shown = testIo()
-    expect(await usage.runUsage({ ...args, json: undefined } as OwnerArguments, shown)).toBe(0)
-    expect(shown.out()).toMatch(/matmul v1: \d+ inferences counted of any number/)
+    const printed = testIo()
+    expect(await usage.runUsage({ ...args, json: undefined } as OwnerArguments, printed)).toBe(0)
+    expect(printed.out()).toMatch(/matmul v1: \d+ inferences counted of any number/)
   })
 
   test('sets another policy: a dry run changes nothing, the same again says nothing new', async () => {
