@@ -10,13 +10,15 @@ import { servicePlaces } from '#cli/service-state.js'
 import type { SimulatedAttester } from '#cli/simulated-attester.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
+import { judged } from '#client/steps.js'
+import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import { loadModelKey, loadShares } from '#convert/keys/owner-keys.js'
 import { recordAt } from '#convert/seal/split.js'
-import { fromBase64, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import { fromBase64, fromUtf8, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
 import { combineShares, splitSecret } from '#core/crypto/shamir.js'
-import { canonicalJson, parseJson } from '#core/encoding/json.js'
+import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { manifestDigest, parseManifest } from '#core/sealed/manifest.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { hostDeclarationShape, type ReleaseRequest, releaseAad, releaseInfo } from '#core/wire/release.js'
@@ -180,6 +182,29 @@ describe('a node of a key that three brokers hold', () => {
       expect(io.code(), io.err()).toBe(0)
       expect(io.out()).toContain('3 of 3 brokers granted, any 2 have to: berlin')
       expect(io.out()).toContain('Gamma Oy')
+      // What a host or relay could leave out of the document, or put in twice.
+      const whole = JSON.parse(fromUtf8(canonicalJson(answer.file.node))) as Record<string, unknown> & {
+        others: object[]
+      }
+      const judge = async (document: object) => {
+        const input = { trust, policy, nonce: null, at: testIo().now() }
+        const verdict = await judged(nodeSteps, (steps) => verifyNode(document as Json, input, steps))
+        return verdict.ok ? 'ok' : verdict.failure.code
+      }
+      const [one, two] = whole.others
+      const { others: _, ...alone } = whole
+      const { trust: t, release, ear, leaf, openings, decision, proof, lease, beat } = whole
+      const first = { trust: t, release, ear, leaf, openings, decision, proof, lease, beat }
+      expect(await judge({ ...whole, fresh: null })).toBe('ok')
+      expect(await judge({ ...whole, fresh: null, others: [one] })).toBe('ok')
+      expect(await judge({ ...whole, fresh: null, others: [] })).toBe('client/quorum')
+      expect(await judge({ ...alone, fresh: null })).toBe('client/quorum')
+      expect(await judge({ ...whole, fresh: null, others: [first] })).toBe('client/quorum')
+      expect(await judge({ ...whole, fresh: null, others: [{ ...one, leaf: (two as typeof first).leaf }] })).toMatch(
+        /^leaf\//,
+      )
+      expect(await judge({ ...whole, fresh: null, others: [{ ...one, lease }] })).toBe('dsse/signer')
+      expect(await judge({ ...whole, fresh: null, others: [{ ...one, beat }] })).toBe('dsse/signer')
       const paid = node.session.grants.map(({ grant }) => grant.lease.budget.requests)
       expect(paid).toEqual([66_666, 66_666, 66_666])
     } finally {
