@@ -13,7 +13,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { concat, utf8 } from '#core/bytes/bytes.js'
+import { randomBytes } from '#core/crypto/hash.js'
+import { hpkeSeal } from '#core/crypto/hpke.js'
 import type { X25519Jwk } from '#core/crypto/jwk.js'
+import { splitSecret } from '#core/crypto/shamir.js'
+import { encodeManifest, parseManifest } from '#core/sealed/manifest.js'
+import { shareCommitment } from '#core/sealed/quorum.js'
 import type { EngineOptions } from '#runtime/engine/start.js'
 import { type ModelFolder, type ModelKind, writeModelFolder } from '#test/fakes/graphs.js'
 import { type Needles, namelessFilesOf, scanFiles, scanMemory } from '#test/fakes/scan.js'
@@ -70,6 +76,29 @@ class Chain {
     const { folder, manifestBytes } = fixture
     await this.ask({ do: 'load', request: { folder, manifestBytes, threads: 1, ...(await fixture.wrapFor(key)) } })
   }
+  /** The same with its key in three shares, two of which are enough. Returns what none may be found of. */
+  async loadShares(fixture: SealedFixture, key: X25519Jwk): Promise<Needles> {
+    const { folder, dek } = fixture
+    const { model, ...rest } = parseManifest(fixture.manifestBytes)
+    const shares = splitSecret(dek, { threshold: 2, count: 3 }, randomBytes(32))
+    const records = shares.map(({ value }) => concat(randomBytes(32), value))
+    const quorum = {
+      threshold: 2,
+      shares: records.map((record, at) => {
+        const commitment = shareCommitment({ model, threshold: 2, index: at + 1 }, record)
+        return { broker: `${'B'.repeat(41)}${at}A`, name: `b${at}`, controller: null, commitment }
+      }),
+    }
+    const manifestBytes = encodeManifest({ ...rest, model, quorum })
+    const aad = utf8('aad')
+    const sealed = records.map(async (record, at) => {
+      const info = utf8(`entry ${at}`)
+      return { index: at + 1, info, sealed: await hpkeSeal(key, info, aad, record) }
+    })
+    const request = { folder, manifestBytes, threads: 1, aad, shares: await Promise.all(sealed) }
+    await this.ask({ do: 'load', request })
+    return { dek, one: shares[0]!.value, two: shares[1]!.value, three: shares[2]!.value }
+  }
 }
 
 /** 64 bytes of what a caller sends, found again as they are in any float32 buffer. */
@@ -121,6 +150,19 @@ describe('memory of an engine that may be inspected', () => {
     expect(scanFiles([fixture.folder, chainFolder], { ...all, prompt })).toEqual([])
     expect(shared().filter((name) => !shmBefore.has(name))).toEqual([])
     expect(namelessFilesOf(chain.parent.pid!)).toEqual([])
+  })
+})
+
+describe('memory of an engine that put a key together', () => {
+  test('holds no share and no key once the model is loaded, nor does its parent', async () => {
+    const { written, fixture } = await sealed('matmul')
+    const chain = new Chain(mkdtempSync(join(work, 'chain-')))
+    const key = await chain.start({ dangerousAllowInspection: true })
+    const needles = await chain.loadShares(fixture, key)
+    expect(scanMemory([chain.engine], { weights: written.canary })).not.toEqual([])
+    expect(scanMemory([chain.engine, chain.parent.pid!], needles)).toEqual([])
+    await chain.ask({ do: 'unload' })
+    expect(scanMemory([chain.parent.pid!], needles)).toEqual([])
   })
 })
 
