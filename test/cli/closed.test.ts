@@ -30,6 +30,7 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['policy show', '--model', 'tiny', '*'],
   ['lease list', '*'],
   ['lease revoke', 'a'.repeat(32), '*'],
+  ['usage', 'tiny', '*'],
   ['caller add', 'shop', '--model', 'tiny', '--out', at('shop'), '*'],
   ['caller list', '--model', 'tiny', '*'],
   ['caller revoke', 'shop', '--model', 'tiny', '*'],
