@@ -3,6 +3,7 @@ import { kekOf, kekOption } from '#cli/kek-options.js'
 import { describeRotate } from '#cli/kek-rotate.js'
 import { describeDoctor } from '#cli/keybroker-doctor.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
+import { describeRollback } from '#cli/rollback.js'
 import { Failure } from '#core/failure.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import { createKek } from '#keybroker/kek/open.js'
@@ -50,4 +51,5 @@ export function describe(program: Command, io: Io): void {
     .description("an operator's work on a broker: its key-encryption key, and what it stands on")
   describeKek(keybroker, io)
   describeDoctor(keybroker, io)
+  describeRollback(keybroker, io)
 }

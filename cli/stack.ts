@@ -109,13 +109,14 @@ async function openParts(options: StackOptions, base: Base, witnesses: WitnessSe
     database,
     keys,
     log,
+    record: log,
     appraise: verifierPort(verifierKeys, collateral),
     verifiers: async () => (await verifierKeys()).publicKeys,
     logs: [state.log],
     witnessPolicy: policy,
     clock: options.now,
   })
-  closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log }))
+  closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log, record: log }))
   const { adminTokenDigest } = keys
   return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, now: options.now }
 }

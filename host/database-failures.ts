@@ -2,6 +2,8 @@ import { Failure } from '#core/failure.js'
 
 /** Failures of a database, whatever its kind. */
 export type DatabaseCode =
+  /** a standby: what it says may be older than what was decided */
+  | 'database/replica'
   /** another live process has the folder open */
   | 'database/locked'
   /** a commit would not survive a power failure, and the caller needs that it does */
@@ -68,7 +70,8 @@ function codeOf(state: string): DatabaseCode {
  * SQLSTATE, table and constraint are kept.
  */
 export function databaseFailure(error: unknown): unknown {
-  if (error instanceof Failure) return error
+  const ours = causesOf(error).find((one) => one instanceof Failure)
+  if (ours !== undefined) return ours
   const state = sqlStateOf(error)
   if (state !== undefined) {
     const source = causesOf(error).find((one) => textMember(one, 'code') === state)

@@ -15,10 +15,18 @@ import { drizzle as drizzlePglite } from 'drizzle-orm/pglite'
 import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator'
 import pg from 'pg'
 import { assert } from '#core/assert.js'
-import { Failure } from '#core/failure.js'
-import { type DatabaseCode, databaseFailure, isConflict } from '#host/database-failures.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { type DatabaseCode, databaseFailure, isConflict, sqlStateOf } from '#host/database-failures.js'
 import { lockFolder } from '#host/folder-lock.js'
-import { advisoryKey, ownTurns, postgresTurns, type Turns } from '#host/turns.js'
+import {
+  advisoryKey,
+  keyedTurns,
+  lockStatement,
+  ownTurns,
+  postgresTurns,
+  type Turns,
+  unlockStatement,
+} from '#host/turns.js'
 
 /** Where statements run: outside a transaction, or inside one. The same code runs on both drivers. */
 export type Connection = PgDatabase<PgQueryResultHKT>
@@ -28,6 +36,11 @@ export type DatabaseConfig = { readonly url: string } | { readonly folder: strin
 export interface TransactionOptions {
   /** `serializable`: as if transactions ran one after the other. Default: the database's, read committed. */
   readonly isolation?: 'serializable'
+  /**
+   * Transactions of one queue begin one after the other, in all processes: serializable ones that count the same rows would
+   * otherwise undo each other until the tries run out. A courtesy: what they do is as safe without it.
+   */
+  readonly queue?: string
 }
 
 /** One open database. */
@@ -62,6 +75,8 @@ const connectionsMax = 10
 interface Inside extends Database {
   readonly inside: AsyncLocalStorage<true>
   /** one advisory lock on one connection of its own while `work` runs */
+  /** `work` on a connection that alone has the queue; on PGlite the queue within this process is all there is */
+  queued<T>(name: string, work: (db: Connection) => Promise<T>): Promise<T>
   exclusively(key: string, work: (db: Connection, run: MigrateWith) => Promise<void>): Promise<void>
   readonly place: string
 }
@@ -110,9 +125,10 @@ async function runTransaction<T>(
 function makeDatabase(
   dialect: Database['dialect'],
   db: Connection,
-  rest: Pick<Inside, 'exclusively' | 'place' | 'turns'> & { close(): Promise<void> },
+  rest: Pick<Inside, 'exclusively' | 'place' | 'turns' | 'queued'> & { close(): Promise<void> },
 ): Database {
   const inside = new AsyncLocalStorage<true>()
+  const queues = keyedTurns()
   let closing: Promise<void> | undefined
   const database: Inside = {
     dialect,
@@ -120,6 +136,7 @@ function makeDatabase(
     place: rest.place,
     exclusively: rest.exclusively,
     turns: rest.turns,
+    queued: rest.queued,
     get db() {
       assert(inside.getStore() === undefined, 'inside a transaction only its own connection is used')
       return db
@@ -131,7 +148,16 @@ function makeDatabase(
         throw databaseFailure(error)
       }
     },
-    transaction: (work, options = {}) => runTransaction(db, inside, work, options),
+    async transaction(work, options = {}) {
+      assert(inside.getStore() === undefined, 'a transaction does not open another one')
+      const { queue } = options
+      if (queue === undefined) return runTransaction(db, inside, work, options)
+      try {
+        return await queues.take(queue, () => rest.queued(queue, (own) => runTransaction(own, inside, work, options)))
+      } catch (error) {
+        throw databaseFailure(error)
+      }
+    },
     close: () => (closing ??= rest.close()),
   }
   opened.set(database, database)
@@ -155,6 +181,7 @@ async function openPglite(folder: string | undefined): Promise<Database> {
   return makeDatabase('pglite', db, {
     place: folder ?? 'memory',
     turns: () => ownTurns(),
+    queued: (_name, work) => work(db),
     // One process and one connection: a queue is the whole lock.
     exclusively(_key, work) {
       const mine = last.then(() => work(db, (config) => migratePglite(drizzled, config)))
@@ -168,6 +195,22 @@ async function openPglite(folder: string | undefined): Promise<Database> {
   })
 }
 
+/** Called with each new connection of the pool; the connection is closed when it calls back with an error. */
+function verifyPrimary(client: pg.PoolClient, done: (error?: Error) => void): void {
+  client.query('select pg_is_in_recovery() as standby').then(
+    ({ rows }) => done(rows[0]?.standby === false ? undefined : refuseStandby()),
+    (error: Error) => done(error),
+  )
+}
+
+function refuseStandby(): Failure<DatabaseCode> {
+  return new Failure<DatabaseCode>('database/replica', 'the database is a standby, whose state may be old', {
+    detail: {
+      hint: 'name the primary; with several hosts add target_session_attrs=read-write to what routes between them',
+    },
+  })
+}
+
 async function openPostgres(url: string): Promise<Database> {
   const pool = new pg.Pool({
     connectionString: url,
@@ -177,6 +220,8 @@ async function openPostgres(url: string): Promise<Database> {
     idle_in_transaction_session_timeout: statementTimeoutMs,
     application_name: 'claviger',
   })
+  // Invariant: every connection is to a primary, that of a failover too: a standby says what was true (TRUST 8).
+  Object.assign(pool.options, { verify: verifyPrimary })
   // An idle connection that breaks is not an event of ours: whoever uses the database next is told.
   pool.on('error', () => undefined)
   const db = drizzleNodePostgres(pool) as unknown as Connection
@@ -189,6 +234,22 @@ async function openPostgres(url: string): Promise<Database> {
   return makeDatabase('postgres', db, {
     place: 'postgres',
     turns: (name) => postgresTurns(url, name),
+    async queued(name, work) {
+      const client = await pool.connect()
+      let broken = true
+      try {
+        await client.query(lockStatement(name))
+        const result = await work(drizzleNodePostgres(client) as unknown as Connection)
+        broken = false
+        return result
+      } catch (error) {
+        broken = sqlStateOf(error) === undefined && !isFailure(error) // whether the connection is at fault
+        throw error
+      } finally {
+        if (!broken) await client.query(unlockStatement(name)).catch(() => (broken = true))
+        client.release(broken) // a connection that may still hold the lock is closed, which frees it
+      }
+    },
     async exclusively(key, work) {
       const client = await pool.connect()
       // Invariant: one connection of its own, since a session's advisory lock is the connection's.

@@ -59,6 +59,7 @@ export const inputStatuses: Readonly<Record<BytesCode | JsonCode | ShapeCode, nu
 export const databaseStatuses: Readonly<Record<DatabaseCode, number>> = {
   'database/locked': 503,
   'database/not-durable': 503,
+  'database/replica': 503,
   'database/unreachable': 503,
   'database/conflict': 503,
   'database/timeout': 503,
@@ -72,6 +73,7 @@ export const databaseStatuses: Readonly<Record<DatabaseCode, number>> = {
 const databaseMessages: Readonly<Record<DatabaseCode, string>> = {
   'database/locked': 'another process has the database open',
   'database/not-durable': 'a commit here would not survive a power failure',
+  'database/replica': 'the database is a standby',
   'database/unreachable': 'the database is away',
   'database/conflict': 'requests disturbed each other; try again',
   'database/timeout': 'the database took too long; try again',

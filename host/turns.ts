@@ -24,6 +24,32 @@ export function advisoryKey(name: string): string {
   return (createHash('sha256').update(name).digest().readBigUInt64BE(0) >> 1n).toString()
 }
 
+/** One message that takes the lock and bounds how long its holder may stand still. */
+export function lockStatement(name: string): string {
+  return `select pg_advisory_lock(${advisoryKey(name)}); set idle_session_timeout = ${heldMsMax}`
+}
+
+export function unlockStatement(name: string): string {
+  return `set idle_session_timeout = 0; select pg_advisory_unlock(${advisoryKey(name)})`
+}
+
+/** Turns of one process for each name apart, as long as somebody waits for one. */
+export function keyedTurns(): { take<T>(name: string, work: () => Promise<T>): Promise<T> } {
+  const last = new Map<string, Promise<unknown>>()
+  return {
+    take(name, work) {
+      const mine = (last.get(name) ?? Promise.resolve()).then(work)
+      const settled: Promise<unknown> = mine
+        .catch(() => undefined)
+        .then(() => {
+          if (last.get(name) === settled) last.delete(name)
+        })
+      last.set(name, settled)
+      return mine
+    },
+  }
+}
+
 /** Turns of one process: a queue is the whole lock. */
 export function ownTurns(): Turns {
   let last: Promise<unknown> = Promise.resolve()
@@ -39,7 +65,6 @@ export function ownTurns(): Turns {
 
 /** Turns among the processes of a Postgres: a session's advisory lock on one connection of its own, which dies with its process. */
 export function postgresTurns(url: string, name: string): Turns {
-  const key = advisoryKey(name)
   const inProcess = ownTurns()
   let open: pg.Client | undefined
   let closed = false
@@ -63,7 +88,7 @@ export function postgresTurns(url: string, name: string): Turns {
 
   /** One message to the server and back. A connection that was found dead is replaced once. */
   async function enter(): Promise<pg.Client> {
-    const statement = `select pg_advisory_lock(${key}); set idle_session_timeout = ${heldMsMax}`
+    const statement = lockStatement(name)
     const known = open
     const client = await connection()
     try {
@@ -96,7 +121,7 @@ export function postgresTurns(url: string, name: string): Turns {
           return await work()
         } finally {
           // A connection that may still hold the lock is closed, which frees it.
-          const left = client.query(`set idle_session_timeout = 0; select pg_advisory_unlock(${key})`)
+          const left = client.query(unlockStatement(name))
           await left.catch(() => drop(client))
           if (closed) await drop(client)
         }

@@ -20,6 +20,7 @@ import {
 } from '#core/wire/statements.js'
 import { admit } from '#keybroker/approvals/admit.js'
 import { approvedWith, needed, propose } from '#keybroker/approvals/propose.js'
+import { type BoundKeys, storeBoundKeys, withBoundKeys } from '#keybroker/bound-keys.js'
 import type { Broker } from '#keybroker/broker.js'
 import { newOpening, type StatedChange, writeState } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -95,12 +96,14 @@ export async function acceptStatement(
   const tenantId = claimedTenant(envelope)
   const { stored, made } = await broker.store.read((reader) => readTenant(reader, tenantId))
   const change = await verifyChange(broker, kind, envelope, made)
-  await insist(broker, async (tx) => {
-    await tx.claimTenant(tenantId)
-    if (change.kind === 'registration')
-      await verifySameVersion(tx, broker, change.signed as Signed<Statement<'registration'>>)
-    await applyChanges(tx, broker, stored, made, [change], 'propose')
-  })
+  await withBoundKeys(broker, made, kind === 'trust' ? change.signed.digest : null, (bound) =>
+    insist(broker, async (tx) => {
+      await tx.claimTenant(tenantId)
+      if (change.kind === 'registration')
+        await verifySameVersion(tx, broker, change.signed as Signed<Statement<'registration'>>)
+      await applyChanges(tx, broker, stored, made, [change], bound, 'propose')
+    }),
+  )
   return published(broker, tenantId, [change])
 }
 
@@ -157,9 +160,10 @@ function verifyWitnessable(trust: Statement<'trust'>): void {
 /**
  * The changes follow what the owner said before, in order; one that is the newest of its chain already is passed over.
  *
+ * bound    the tenant's keys, for the trust statement among the changes
  * waiting  what becomes of a change that needs approvals which are not there: it is proposed, or refused
  * trusts   that each was verified with the tenant's keys, and that the transaction holds the tenant
- * throws   statement/chain, broker/version, broker/key, approvals/..., approvers/...
+ * throws   statement/chain, broker/version, broker/changing, approvals/..., approvers/...
  */
 export async function applyChanges(
   tx: StoreTransaction,
@@ -167,6 +171,7 @@ export async function applyChanges(
   tenant: StoredTenant,
   made: Signed<Statement<'tenant'>>,
   changes: readonly Change[],
+  bound: BoundKeys,
   waiting: 'propose' | 'refuse' = 'refuse',
 ): Promise<void> {
   const at = broker.clock()
@@ -188,7 +193,7 @@ export async function applyChanges(
     }
     const { accepted } = admission
     await storeChange(tx, broker, tenant, { kind, signed, made, previous: head?.envelope ?? null, accepted }, at)
-    if (kind === 'trust') await rewrapKeys(tx, broker, made, signed.digest, at)
+    if (kind === 'trust') await storeBoundKeys(tx, tenant.id, signed.digest, bound, at)
     if (kind === 'revocation') await endRevoked(tx, broker, signed as Signed<Statement<'revocation'>>, at)
   }
 }
@@ -225,28 +230,6 @@ async function storeChange(
   const model = 'model' in value ? value.model : ''
   const chain = { sequence: value.sequence, predecessor: value.previous }
   await tx.appendStatement(tenant.id, { kind, model, ...chain, digest, envelope, entry: entry.id, accepted }, at)
-}
-
-/** The stored keys are bound to the new trust statement, and no longer to the one before. */
-async function rewrapKeys(
-  tx: StoreTransaction,
-  broker: Broker,
-  made: Signed<Statement<'tenant'>>,
-  trustDigest: string,
-  at: UnixSeconds,
-): Promise<void> {
-  const { tenant, class: tenantClass, keys } = made.value
-  for (const row of await tx.listModelKeys(tenant)) {
-    const { model, version, manifestDigest, share } = row
-    const of = { tenant, tenantClass, model, version, manifestDigest, share, ownerKeysDigest: ownerKeysDigest(keys) }
-    const dek = await broker.kek.unwrapDek(row.wrapped, modelKeyAad({ ...of, trustDigest: row.trustDigest }), row.keyId)
-    try {
-      const wrapped = await broker.kek.wrapDek(dek, modelKeyAad({ ...of, trustDigest }))
-      await tx.storeModelKey({ ...row, wrapped, trustDigest, keyId: broker.kek.keyId }, at)
-    } finally {
-      wipe(dek)
-    }
-  }
 }
 
 /** Leases that the owner took back are over, and their places free; so is one that somebody wrote into: no row stops an owner. */

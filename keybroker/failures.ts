@@ -6,6 +6,8 @@ export type BrokerCode =
   | 'broker/unknown-model'
   /** a stored record contradicts what the owner signed, or one is missing: somebody changed the database (I18) */
   | 'broker/record'
+  /** the database is behind the log: an older one was restored, or rows were taken away (TRUST 8) */
+  | 'broker/rollback'
   /** the stored key does not unwrap for what the owner signed */
   | 'broker/key'
   /** the stored key is wrapped under a key-encryption key that the owner does not name */

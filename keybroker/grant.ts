@@ -103,7 +103,7 @@ export async function recordDecision(broker: Broker, judged: Judged): Promise<Re
     await tx.appendEntry(written.entry) // 4 the entry, and with it the right to the key
     await storeGrant(tx, judged, lease, written.entry.id, place, broker.callerSecret) // 5 the debit
     return { kind: 'granted', written, lease, key, before: place.held }
-  })
+  }, model)
 }
 
 /** Where a lease comes from: `held` is the one that runs on, null for a new one. */
@@ -246,7 +246,7 @@ export async function giveBack(
     const account = await readAccount(tx, broker, of, since)
     const debited = before && verifyTerms(before, broker.callerSecret).usage.debited
     await storeAccount(tx, withoutDebit(account, lease.id, debited), account.entry, broker.callerSecret)
-  })
+  }, request.binding.model)
 }
 
 /** The part of what names a node that its evidence says. */

@@ -12,14 +12,35 @@ export class HeadMemory {
   readonly #accounts = new Map<string, { readonly sequence: number; readonly tick: number }>()
   readonly #seen = new Map<string, { readonly sequence: number; readonly digest: string; readonly tick: number }>()
   #tick = 0
+  #halted: Failure | null = null
+  #behind: ReadonlySet<string> = new Set()
+
+  /** Nothing is decided until `resume`: the database is behind the log. */
+  halt(failure: Failure): void {
+    this.#halted = failure
+  }
+
+  /** The database is not behind the log any more, but for what these tenants have not sent again. */
+  resume(behind: ReadonlySet<string>): void {
+    this.#halted = null
+    this.#behind = behind
+  }
+
+  /** Why nothing is decided now, if so. */
+  get halted(): Failure | null {
+    return this.#halted
+  }
 
   /** What was seen so far. Taken before a read begins: only what was known then may not be missing from it. */
   now(): number {
     return this.#tick
   }
 
-  /** Returns only when no chain is behind what was seen when the read began. @throws broker/record */
+  /** Returns only when no chain is behind what was seen when the read began. @throws broker/record, broker/rollback */
   observe(tenant: string, rows: readonly StoredStatement[], since: number): void {
+    if (this.#halted !== null) throw this.#halted
+    if (this.#behind.has(tenant))
+      throw new Failure<BrokerCode>('broker/rollback', 'a change of this owner was lost, and has to be sent again')
     for (const { kind, model, sequence, digest } of rows) {
       const chain = `${tenant} ${kind} ${model}`
       const seen = this.#seen.get(chain)

@@ -20,6 +20,7 @@ import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
 import type { NewEntry, StoredModelKey } from '#keybroker/ports.js'
 import { countRefusal } from '#keybroker/refusals.js'
+import { verifyUnwraps } from '#keybroker/release.js'
 import { keyContextOf, readStanding, type Standing, verifyTenantRow } from '#keybroker/standing.js'
 import { recordOf } from '#policies/record.js'
 import { judgeKbs, type KbsVerdict } from '#policies/release/kbs.js'
@@ -156,6 +157,7 @@ async function release(
       return null
     }
     verifyTenantRow(standing.tenant, verdict.statements.tenant)
+    if (verdict.allow) await verifyUnwraps(broker, verdict)
     const recorded = await recordModel(broker, { key, token, evidence, verdict, standing, at })
     if (recorded === 'pending') await publishPending(broker, standing.tenant.id)
     if (recorded === 'pending' || recorded === 'changed') continue
@@ -222,5 +224,5 @@ async function recordModel(
     )
     await tx.appendEntry(entry)
     return { entry, key: stored }
-  })
+  }, key.model)
 }

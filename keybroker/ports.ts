@@ -142,6 +142,8 @@ export interface StoreReader {
   /** ids of leases that live, of whatever tenant, in which one of these devices is */
   listLeasesWith(devices: readonly string[], at: UnixSeconds): Promise<readonly string[]>
   loadEntry(id: string): Promise<StoredEntry>
+  /** leaves of all changes of a tenant, in the order of their making */
+  listStateEntries(tenant: string): Promise<readonly Uint8Array[]>
   loadEntryAt(index: number): Promise<StoredEntry | null>
 }
 
@@ -198,9 +200,10 @@ export interface Store {
   /**
    * As if transactions ran one after the other. `work` may run several times and has no effect besides its statements.
    *
+   * queue   those that name the same begin one after the other, and so do not undo each other
    * throws  what `work` throws; database/...
    */
-  transaction<T>(work: (tx: StoreTransaction) => Promise<T>): Promise<T>
+  transaction<T>(work: (tx: StoreTransaction) => Promise<T>, queue?: string): Promise<T>
   /** Returns only when a commit survives a power failure. @throws database/not-durable, database/... */
   verifyDurable(): Promise<void>
   /** lease: whose pot it is; null for that of strangers */
@@ -212,6 +215,11 @@ export interface Store {
   loadPending(tenant: string | null, limit: number): Promise<readonly StoredEntry[]>
   /** @throws store/entry-index */
   recordIndex(id: string, index: number): Promise<void>
+  /** indexes from `from` to `to` (exclusive) that no entry has, lowest first, at most `limit` */
+  listUnrecorded(from: number, to: number, limit: number): Promise<readonly number[]>
+  /** the newest entry by which an operator acknowledged a rollback, and that the log has */
+  loadAcknowledgement(): Promise<StoredEntry | null>
+  listPseudonyms(): Promise<readonly { readonly tenant: string; readonly opening: string }[]>
   countRefusal(code: string, periodStart: UnixSeconds): Promise<void>
   /** counts of periods before `before` become one entry, or stay counted */
   takeRefusals(before: UnixSeconds, entryOf: (counts: readonly RefusalCount[]) => NewEntry): Promise<NewEntry | null>
@@ -233,6 +241,12 @@ export interface Log {
   append(leaf: Uint8Array): Promise<{ readonly index: number; readonly proof: string }>
   /** A proof of the entry at an index. */
   proof(index: number): Promise<string>
+}
+
+/** The same log, as it is read back: what stands under a cosigned checkpoint. */
+export interface LogRecord {
+  size(): number | Promise<number>
+  entry(index: number): Promise<Uint8Array>
 }
 
 /** The key-encryption key. The associated data names what a key belongs to; a key does not open under any other. */

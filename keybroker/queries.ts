@@ -92,7 +92,7 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
 }
 
 /** Kinds of entries that nobody replays. */
-const withoutBundle: ReadonlySet<string> = new Set(['refusals', 'kek-rotation', 'usage'])
+const withoutBundle: ReadonlySet<string> = new Set(['refusals', 'kek-rotation', 'usage', 'rollback'])
 
 /**
  * The bundle of an entry with its proof of now: it holds the openings, so it is for the tenant and the operator only.

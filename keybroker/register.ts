@@ -10,11 +10,12 @@ import { verifyManifest } from '#core/sealed/signature.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
 import { registerInfo, registerShareInfo } from '#core/wire/release.js'
 import { ownerKeysDigest, type Signed, type Statement, statementShapes } from '#core/wire/statements.js'
+import { withBoundKeys } from '#keybroker/bound-keys.js'
 import type { Broker } from '#keybroker/broker.js'
 import { type AcceptedChanges, applyChanges, type Change, insist, published, verifyChange } from '#keybroker/changes.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { modelKeyAad, type StoredShare, shareContextOf } from '#keybroker/model-key.js'
-import type { StoreTransaction } from '#keybroker/ports.js'
+import type { StoredModelKey, StoreTransaction } from '#keybroker/ports.js'
 import { openRecord, verifyQuorumHere } from '#keybroker/shares.js'
 import { readTenant } from '#keybroker/standing.js'
 
@@ -54,21 +55,17 @@ export async function registerModel(broker: Broker, request: RegisterRequest): P
       return modelKeyAad({ ...of, ownerKeysDigest: ownerKeysDigest(made.value.keys), trustDigest })
     }
     const changes: readonly Change[] = [trust, registration, policy, referenceValues]
-    await insist(broker, async (tx) => {
-      await tx.claimTenant(stored.id)
-      await applyChanges(tx, broker, stored, made, changes) // 5 statements
-      await storeKey(
-        tx,
-        broker,
-        key,
-        { tenant: stored.id, model, version, manifestDigest: digest },
-        {
-          trustDigest: trust.signed.digest,
-          aad: wrapFor(trust.signed.digest),
-        },
-      ) // 6 key
-    })
-    return await published(broker, stored.id, changes) // 7 in the log
+    const { digest: trustDigest } = trust.signed
+    const wrapped = key && (await broker.kek.wrapDek(key.dek, wrapFor(trustDigest))) // 5 before anybody waits for it
+    const row = { tenant: stored.id, model, version, manifestDigest: digest, trustDigest }
+    await withBoundKeys(broker, made, trustDigest, (bound) =>
+      insist(broker, async (tx) => {
+        await tx.claimTenant(stored.id)
+        await applyChanges(tx, broker, stored, made, changes, bound) // 6 statements
+        await storeKey(tx, broker, row, key && wrapped && { wrapped, share: key.share }) // 7 key
+      }),
+    )
+    return await published(broker, stored.id, changes) // 8 in the log
   } finally {
     if (key !== null) wipe(key.dek)
   }
@@ -123,19 +120,13 @@ async function openKey(
 async function storeKey(
   tx: StoreTransaction,
   broker: Broker,
-  key: OpenedKey | null,
-  of: { readonly tenant: string; readonly model: string; readonly version: number; readonly manifestDigest: string },
-  bound: { readonly trustDigest: string; readonly aad: Uint8Array },
+  of: Omit<StoredModelKey, 'keyId' | 'wrapped' | 'share'>,
+  sent: Pick<StoredModelKey, 'wrapped' | 'share'> | null,
 ): Promise<void> {
   const known = await tx.loadModelKey(of.tenant, of.model, of.version)
   if (known !== null && known.manifestDigest !== of.manifestDigest)
     throw new Failure<BrokerCode>('broker/version', `version ${of.version} is registered with another manifest`)
-  if (key === null) {
-    if (known === null)
-      throw new Failure<BrokerCode>('broker/version', `no key of version ${of.version} is here, and none was sent`)
-    return
-  }
-  const wrapped = await broker.kek.wrapDek(key.dek, bound.aad)
-  const row = { ...of, trustDigest: bound.trustDigest, keyId: broker.kek.keyId, wrapped, share: key.share }
-  await tx.storeModelKey(row, broker.clock())
+  if (sent !== null) await tx.storeModelKey({ ...of, ...sent, keyId: broker.kek.keyId }, broker.clock())
+  else if (known === null)
+    throw new Failure<BrokerCode>('broker/version', `no key of version ${of.version} is here, and none was sent`)
 }

@@ -67,7 +67,8 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
       throw new Failure<BrokerCode>('broker/rate', 'more requests in a minute than are decided; wait')
     const ear = verdict.allow ? await issueEar(broker, verdict, request) : ''
     const judged: Judged = { verdict, standing, request, at, ear }
-    const recorded = await recordDecision(broker, judged) // 4 decision, lease and entry in one step
+    if (verdict.allow && request.lease === null) await verifyUnwraps(broker, verdict) // 4 a key that can leave
+    const recorded = await recordDecision(broker, judged) // 5 decision, lease and entry in one step
     if (recorded.kind === 'granted')
       return { kind: 'granted', answer: await answerOrGiveBack(broker, judged, recorded) }
     if (recorded.kind === 'denied') return await denied(broker, recorded)
@@ -128,8 +129,8 @@ async function answer(
 ): Promise<ReleaseAnswer> {
   const { verdict, request } = judged
   const { lease, key, written } = recorded
-  const { proof } = await publish(broker, written.entry) // 5 in the log, cosigned (I3)
-  await verifyLogged(broker, proof, written.entry.leaf, verdict.statements.trust.value) // 6 as the owner asks for
+  const { proof } = await publish(broker, written.entry) // 6 in the log, cosigned (I3)
+  await verifyLogged(broker, proof, written.entry.leaf, verdict.statements.trust.value) // 7 as the owner asks for
   const wrapped = request.lease === null ? await wrapKey(broker, verdict, request, written.entry.leaf, key) : null
   return {
     version: apiVersion,
@@ -178,6 +179,22 @@ async function wrapKey(
   } finally {
     wipe(dek)
   }
+}
+
+/**
+ * The stored key unwraps now: the log shall not say that a key was released which its provider did not give out. It is wiped at
+ * once, and unwrapped again after its entry is in the log; what fails in between is given back.
+ *
+ * throws  broker/key, kek/..., database/...
+ */
+export async function verifyUnwraps(
+  broker: Broker,
+  { statements }: Pick<Decided<Appraised>, 'statements'>,
+): Promise<void> {
+  const { model, version, tenant } = statements.registration.value
+  const stored = await broker.store.read((reader) => reader.loadModelKey(tenant, model, version))
+  if (stored === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
+  wipe(await unwrap(broker, stored, modelKeyAad(keyContextOf(statements, broker.signer.id))))
 }
 
 /** Failures that are the stored row's, and not those of the provider of the key-encryption key. */

@@ -164,6 +164,20 @@ const rotationShape = object({
   broker: literal('UNATTESTED BROKER'),
 })
 
+/** An operator says that the broker's database is known to be behind the log: a backup was restored. */
+const rollbackShape = object({
+  kind: literal('rollback'),
+  type: literal('claviger/entry/v1'),
+  at: timeShape,
+  /** entries of the log when it was said; what is missing lies below */
+  log_size: integer({ min: 1 }),
+  first_lost: integer(),
+  /** how many are missing, and how many of them are changes of owners */
+  lost: integer({ min: 1 }),
+  changes_lost: integer(),
+  broker: literal('UNATTESTED BROKER'),
+})
+
 export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalShape>
 export type DenialEntry = Shaped<typeof denialShape>
 export type StateEntry = Shaped<typeof stateShape>
@@ -172,6 +186,7 @@ export type ProposalEntry = Shaped<typeof proposalShape>
 export type RefusalsEntry = Shaped<typeof summaryShape>
 export type KbsEntry = Shaped<typeof kbsShape>
 export type RotationEntry = Shaped<typeof rotationShape>
+export type RollbackEntry = Shaped<typeof rollbackShape>
 export type Entry =
   | ReleaseEntry
   | DenialEntry
@@ -181,6 +196,7 @@ export type Entry =
   | RefusalsEntry
   | KbsEntry
   | RotationEntry
+  | RollbackEntry
 
 const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   release: releaseShape,
@@ -192,6 +208,7 @@ const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   refusals: summaryShape,
   kbs: kbsShape,
   'kek-rotation': rotationShape,
+  rollback: rollbackShape,
 }
 
 /** The leaf of an entry: its canonical JSON, below the 64 KiB that tlog-tiles allows. @throws entry/size */

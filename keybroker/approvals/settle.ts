@@ -12,10 +12,11 @@ import {
   verifyApproval,
   verifyApprovalDocument,
 } from '#core/wire/approvals.js'
-import { payloadDigest, type Signed, type Statement } from '#core/wire/statements.js'
+import { payloadDigest, type Signed, type Statement, type StatementKind } from '#core/wire/statements.js'
 import { proposedOf, type Standing, standingOf, standingSet } from '#keybroker/approvals/admit.js'
 import { writeProposal } from '#keybroker/approvals/entries.js'
 import type { ApprovalsCode } from '#keybroker/approvals/failures.js'
+import { withBoundKeys } from '#keybroker/bound-keys.js'
 import type { Broker } from '#keybroker/broker.js'
 import { applyChanges } from '#keybroker/changes.js'
 import type { BrokerCode } from '#keybroker/failures.js'
@@ -79,8 +80,8 @@ export async function openProposal(
 export async function settle(broker: Broker, tenant: string): Promise<readonly string[]> {
   const waiting = await broker.store.read((reader) => reader.listOpenProposals(tenant, proposalsMax))
   const settled: string[] = []
-  for (const { digest } of waiting) {
-    if (await settleOne(broker, tenant, digest)) settled.push(digest)
+  for (const { digest, kind } of waiting) {
+    if (await settleOne(broker, tenant, digest, kind)) settled.push(digest)
   }
   if (settled.length > 0) await publishPending(broker, tenant)
   return settled
@@ -92,15 +93,18 @@ export async function settleAll(broker: Broker): Promise<void> {
   for (const tenant of await broker.store.read((reader) => reader.listProposing(since))) await settle(broker, tenant)
 }
 
-async function settleOne(broker: Broker, tenant: string, digest: string): Promise<boolean> {
+async function settleOne(broker: Broker, tenant: string, digest: string, kind: StatementKind): Promise<boolean> {
   try {
-    return await broker.store.transaction(async (tx) => {
-      await tx.claimTenant(tenant)
-      const { stored, made, proposal, signed, standing } = await openProposal(tx, broker, tenant, digest)
-      if (standing.state !== 'ready') return false
-      await applyChanges(tx, broker, stored, made, [{ kind: proposal.kind, signed }])
-      return true
-    })
+    const { made: known } = await broker.store.read((reader) => readTenant(reader, tenant))
+    return await withBoundKeys(broker, known, kind === 'trust' ? digest : null, (bound) =>
+      broker.store.transaction(async (tx) => {
+        await tx.claimTenant(tenant)
+        const { stored, made, proposal, signed, standing } = await openProposal(tx, broker, tenant, digest)
+        if (standing.state !== 'ready') return false
+        await applyChanges(tx, broker, stored, made, [{ kind: proposal.kind, signed }], bound)
+        return true
+      }),
+    )
   } catch (error) {
     const passed: readonly string[] = ['approvals/cancelled', 'approvals/over']
     if (isFailure(error) && passed.includes(error.code)) return false

@@ -4,7 +4,9 @@ import { describeError, type Log } from '#host/log.js'
 import { settleAll } from '#keybroker/approvals/settle.js'
 import type { Broker } from '#keybroker/broker.js'
 import { publishAbandoned } from '#keybroker/outbox.js'
+import type { LogRecord } from '#keybroker/ports.js'
 import { summariseRefusals } from '#keybroker/refusals.js'
+import { verifyNotBehind } from '#keybroker/rollback.js'
 import { forgetExpiredNonces } from '#keybroker/store/nonces.js'
 import { forgetExpiredSessions } from '#keybroker/store/sessions.js'
 
@@ -15,11 +17,13 @@ export interface HousekeepingOptions {
   readonly broker: Broker
   readonly database: Database
   readonly log: Log
+  /** the transparency log: `refresh` compares it with what its witnesses hold. @throws log/rollback, log/forked, ... */
+  readonly record: LogRecord & { refresh(): Promise<void> }
   readonly everyMs?: number
 }
 
 /**
- * What nobody waits for, again and again: refusals go into the log as counts, as do acts of the operator, and challenges and sessions that expired
+ * What nobody waits for, again and again: the log is compared with its witnesses, and the database with the log; refusals go into the log as counts, as do acts of the operator, and challenges and sessions that expired
  * are forgotten. A round that fails is told to the operator, and the next one does its work too.
  *
  * returns  what ends it; it returns when the round under way has ended
@@ -38,12 +42,27 @@ export function startHousekeeping(options: HousekeepingOptions): () => Promise<v
   }
 }
 
-async function tidy({ broker, database, log }: HousekeepingOptions): Promise<void> {
+/** Failures that say that the log went back, or is another: nothing is decided until it is what its witnesses have seen. */
+const wentBack: readonly string[] = ['log/rollback', 'log/forked']
+
+/** The log is the one that its witnesses hold, and the database has all of it; else nothing is decided (TRUST 8). */
+async function compare({ broker, record }: Pick<HousekeepingOptions, 'broker' | 'record'>): Promise<void> {
+  try {
+    await record.refresh()
+  } catch (error) {
+    if (isFailure(error) && wentBack.includes(error.code)) broker.heads.halt(error)
+    throw error
+  }
+  await verifyNotBehind(broker, record)
+}
+
+async function tidy({ broker, database, log, record }: HousekeepingOptions): Promise<void> {
   const at = broker.clock()
   const tasks = [
-    () => summariseRefusals(broker),
     () => publishAbandoned(broker),
+    () => compare({ broker, record }),
     () => settleAll(broker),
+    () => summariseRefusals(broker),
     () => database.read((db) => forgetExpiredNonces(db, at)),
     () => database.read((db) => forgetExpiredSessions(db, at)),
   ]

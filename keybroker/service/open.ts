@@ -8,7 +8,8 @@ import type { Broker } from '#keybroker/broker.js'
 import { HeadMemory } from '#keybroker/heads.js'
 import type { OpenKek } from '#keybroker/kek/kek.js'
 import { publishPending } from '#keybroker/outbox.js'
-import type { Clock, Kek, Log } from '#keybroker/ports.js'
+import type { Clock, Kek, Log, LogRecord } from '#keybroker/ports.js'
+import { verifyNotBehind } from '#keybroker/rollback.js'
 import type { BrokerKeys } from '#keybroker/service/keys.js'
 import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
@@ -19,6 +20,8 @@ export interface OpenBrokerOptions {
   readonly database: Database
   readonly keys: BrokerKeys
   readonly log: Log
+  /** the same log, to be compared with what the database has of it */
+  readonly record: LogRecord
   /** the verifier, and the keys that its results are signed with */
   readonly appraise: Broker['appraise']
   readonly verifiers: () => Promise<readonly SignatureJwk[]>
@@ -57,7 +60,7 @@ const holders: Readonly<Record<OpenKek['holder'], BrokerDocument['kek']>> = { op
  * Opens a broker over its keys, database and log. What an earlier process stored and could not log any more is logged
  * before anything new is decided.
  *
- * throws  database/not-durable and kek/vault-tls when it has production tenants, kek/key-id, log/...,
+ * throws  broker/rollback when the database is behind the log, database/not-durable and kek/vault-tls when it has production tenants, kek/key-id, log/...,
  *         database/...
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBroker> {
@@ -74,6 +77,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   await verifyKeksOpen(database, kek)
   const broker: Broker = { admit, ...own, store: brokerStore(database), log, appraise, clock, heads: new HeadMemory() }
   const recovered = await publishPending(broker, null)
+  await verifyNotBehind(broker, options.record)
   const document = async () =>
     signBrokerDocument(
       {

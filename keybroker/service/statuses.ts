@@ -63,6 +63,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'broker/unknown-entry': 404,
   // What is stored is not what was signed: nothing is decided until the operator has looked.
   'broker/record': 503,
+  'broker/rollback': 503,
   'broker/key': 503,
   'judge/statement-false': 503,
   'judge/statement-missing': 503,

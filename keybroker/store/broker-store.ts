@@ -23,8 +23,11 @@ import {
   countRefusal,
   type EntryRow,
   forgetRequest,
+  listStateLeaves,
+  listUnrecorded,
   loadEntry,
   loadEntryAt,
+  loadNewestOfKind,
   loadPendingEntries,
   loadRequest,
   recordEntryIndex,
@@ -72,7 +75,11 @@ const noncePurpose = (lease: string | null) => (lease === null ? 'v1' : `v1 ${le
 export function brokerStore(database: Database): Store {
   return {
     read: (work) => database.read((db) => work(readerOf(db))),
-    transaction: (work) => database.transaction((tx) => work(transactionOf(tx)), { isolation: 'serializable' }),
+    transaction: (work, queue) =>
+      database.transaction((tx) => work(transactionOf(tx)), {
+        isolation: 'serializable',
+        ...(queue === undefined ? {} : { queue: `claviger/keybroker ${queue}` }),
+      }),
     verifyDurable: () => verifyDurable(database),
     countNonces: (at, lease) => database.read((db) => countNonces(db, noncePurpose(lease), at)),
     storeNonce: (nonce, context, expiresAt, lease) =>
@@ -84,6 +91,12 @@ export function brokerStore(database: Database): Store {
     },
     loadPending: (tenant, limit) => database.read((db) => loadPending(db, tenant, limit)),
     recordIndex: (id, index) => database.read((db) => recordEntryIndex(db, id, index)),
+    listUnrecorded: (from, to, limit) => database.read((db) => listUnrecorded(db, from, to, limit)),
+    loadAcknowledgement: async () => {
+      const row = await database.read((db) => loadNewestOfKind(db, 'rollback'))
+      return row === null ? null : toEntry(row)
+    },
+    listPseudonyms: () => database.read((db) => db.select().from(pseudonyms)),
     countRefusal: (code, periodStart) => database.read((db) => countRefusal(db, { tenant: '', code, periodStart })),
     takeRefusals: (before, entryOf) =>
       database.transaction(async (tx) => {
@@ -144,6 +157,7 @@ function readerOf(db: Connection): StoreReader {
     loadAccount: (id) => loadAccount(db, id),
     listLeasesWith: (devices, at) => listLeasesWith(db, devices, at),
     loadEntry: async (id) => toEntry(await loadEntry(db, id)),
+    listStateEntries: (tenant) => listStateLeaves(db, tenant),
     async loadEntryAt(index) {
       const found = await orNull('store/entry-unknown', loadEntryAt(db, index))
       return found && toEntry(found)

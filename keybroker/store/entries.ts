@@ -1,7 +1,7 @@
-import { and, eq, isNull, lt, max, sql } from 'drizzle-orm'
+import { and, desc, eq, gte, isNotNull, isNull, lt, max, sql } from 'drizzle-orm'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
-import type { Connection } from '#host/database.js'
+import { type Connection, rowsOf } from '#host/database.js'
 import type { StoreCode } from '#keybroker/store/open.js'
 import { entries, refusals, requests } from '#keybroker/store/schema.js'
 
@@ -61,6 +61,46 @@ export async function loadEntryAt(db: Connection, entryIndex: number): Promise<E
   const [found] = await db.select().from(entries).where(eq(entries.entryIndex, entryIndex))
   if (!found) throw new Failure<StoreCode>('store/entry-unknown', `entry ${entryIndex} of the log is not this broker's`)
   return found
+}
+
+/**
+ * Indexes of the log that no entry has. Counting comes first: nearly always none is missing, and then the index alone is read.
+ */
+export async function listUnrecorded(
+  db: Connection,
+  from: number,
+  to: number,
+  limit: number,
+): Promise<readonly number[]> {
+  const within = and(gte(entries.entryIndex, from), lt(entries.entryIndex, to))
+  if ((await db.$count(entries, within)) === to - from) return []
+  const rows = await rowsOf(
+    db,
+    sql`select place from generate_series(${from}::bigint, ${to}::bigint - 1) place
+        where not exists (select 1 from ${entries} where entry_index = place) order by place limit ${limit}`,
+  )
+  return rows.map((row) => Number(row.place))
+}
+
+/** The entry of this kind that stands last in the log; null when there is none. */
+export async function loadNewestOfKind(db: Connection, kind: string): Promise<EntryRow | null> {
+  const [found] = await db
+    .select()
+    .from(entries)
+    .where(and(eq(entries.kind, kind), isNotNull(entries.entryIndex)))
+    .orderBy(desc(entries.entryIndex))
+    .limit(1)
+  return found ?? null
+}
+
+/** Leaves of all changes of a tenant, in the order of their making. */
+export async function listStateLeaves(db: Connection, tenant: string): Promise<readonly Uint8Array[]> {
+  const rows = await db
+    .select({ leaf: entries.leaf })
+    .from(entries)
+    .where(and(eq(entries.tenant, tenant), eq(entries.isState, true)))
+    .orderBy(entries.position)
+  return rows.map(({ leaf }) => leaf)
 }
 
 /**

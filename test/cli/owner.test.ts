@@ -82,6 +82,7 @@ beforeAll(async () => {
     database: made.database,
     keys: { ...made.broker, adminTokenDigest, close: () => undefined } as never,
     log: made.broker.log,
+    record: made.log,
     appraise: made.broker.appraise,
     verifiers: async () => [made.verifier.publicKey],
     logs: [made.testLog.vkey],

@@ -73,3 +73,25 @@ export function stopCluster(runFolder: string): void {
   })
   rmSync(folder, { recursive: true, force: true })
 }
+
+/** A standby of the cluster of this run; what ends it. @returns its URL */
+export function startStandby(
+  runFolder: string,
+  binaries: string,
+): { readonly url: string; readonly promote: () => void; readonly stop: () => void } {
+  const { folder } = clusterOf(runFolder)
+  const standby = `${folder}/standby`
+  const run = (name: string, args: readonly string[]) =>
+    execFileSync(join(binaries, name), args, { ...unprivileged(), cwd: '/', stdio: 'pipe' })
+  run('pg_basebackup', ['-h', folder, '-U', 'claviger', '-D', standby, '-R', '-c', 'fast', '--no-sync'])
+  const options = `-c listen_addresses= -c unix_socket_directories=${folder} -c port=5433 -c max_connections=200`
+  run('pg_ctl', ['-D', standby, '-o', options, '-l', join(folder, 'standby-log'), '-w', 'start'])
+  return {
+    url: `postgres://claviger@localhost:5433/postgres?host=${encodeURIComponent(folder)}`,
+    promote: () => void run('pg_ctl', ['-D', standby, '-w', 'promote']),
+    stop() {
+      run('pg_ctl', ['-D', standby, '-m', 'immediate', '-w', 'stop'])
+      rmSync(standby, { recursive: true, force: true })
+    },
+  }
+}

@@ -180,6 +180,16 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
     await chain.test.close()
   })
 
+  test('many nodes at once wait for each other, and none is refused for it', async () => {
+    const chain = await registered(await open(), {
+      registration: { lease: { seconds: 300, budget: budgetOf(10), nodes: 100 } },
+    })
+    const nodes = await Promise.all(Array.from({ length: 24 }, () => testNode(chain)))
+    for (const outcome of await Promise.all(nodes.map((node) => ask(chain, node)))) granted(outcome)
+    expect(await live(chain)).toHaveLength(24)
+    await chain.test.close()
+  })
+
   test('who came last goes first when the owner allows fewer nodes', async () => {
     const chain = await registered(await open())
     const [early, late] = [await testNode(chain), await testNode(chain)]

@@ -47,6 +47,7 @@ import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
 import { type TestLog, testLog } from '#test/transparency/fixtures.js'
+import type { Log as OpenedLog } from '#transparency/log.js'
 
 export const permitAll = '@id("permit-all") permit (principal, action, resource);'
 export const startTime: UnixSeconds = Math.floor(Date.now() / 1000)
@@ -56,6 +57,8 @@ export interface TestBroker {
   readonly broker: Broker
   readonly database: Database
   readonly testLog: TestLog
+  /** the log that `broker` writes, itself */
+  readonly log: OpenedLog
   readonly verifier: SigningKey
   readonly clock: { now: UnixSeconds }
   /** put before the store and the log, where a test makes them fail */
@@ -126,7 +129,7 @@ export async function testBroker(
       }
     },
   }
-  return { broker, database, testLog: made, verifier, clock, faults, close: () => log.close() }
+  return { broker, database, testLog: made, log, verifier, clock, faults, close: () => log.close() }
 }
 
 /** An owner with one sealed model, as far as a broker sees it. */

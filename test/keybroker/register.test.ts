@@ -6,8 +6,10 @@ import { hpkeSeal } from '#core/crypto/hpke.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
 import { registerInfo } from '#core/wire/release.js'
+import { ownerKeysDigest } from '#core/wire/statements.js'
 import { openDatabase } from '#host/database.js'
 import { acceptStatement, createTenant } from '#keybroker/changes.js'
+import { modelKeyAad } from '#keybroker/model-key.js'
 import { registerModel } from '#keybroker/register.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
@@ -22,6 +24,7 @@ import {
   nextVersion,
   openKey,
   permitAll,
+  type Registered,
   registered,
   registration,
   registrationBody,
@@ -82,7 +85,7 @@ describe('a tenant', () => {
       const keys = { ...made.broker, adminTokenDigest: new Uint8Array(32), close: () => undefined } as never
       const { log, appraise, clock } = made.broker
       const none = { logs: [], witnessPolicy: '', verifiers: async () => [] }
-      const opening = openBroker({ database: lax, keys, log, appraise, clock, ...none })
+      const opening = openBroker({ database: lax, keys, log, record: made.log, appraise, clock, ...none })
       expect(await codeOfPromise(opening)).toBe('database/not-durable')
       await lax.close()
       await made.close()
@@ -275,4 +278,70 @@ async function tampered(base64: string): Promise<string> {
   bytes[bytes.length - 1]! ^= 1
   signature!.sig = bytes.toString('base64')
   return btoa(JSON.stringify(bundle))
+}
+
+describe('a key-encryption key that is slow', () => {
+  test('is asked while nobody waits for the tenant: before each transaction, never in one', async () => {
+    const chain = await registered(await open())
+    const { broker, database } = chain.test
+    const calls: string[] = []
+    // Reaching for the database inside a transaction asserts: a provider that is asked there would fail here.
+    const watched = <T extends unknown[], R>(name: string, call: (...given: T) => Promise<R>) => {
+      return async (...given: T) => {
+        await database.db.execute(sql`select 1`)
+        calls.push(name)
+        return call(...given)
+      }
+    }
+    const { kek } = broker
+    const slow = { ...kek, wrapDek: watched('wrap', kek.wrapDek), unwrapDek: watched('unwrap', kek.unwrapDek) }
+    const made = { ...chain.test, broker: { ...broker, kek: slow } }
+    await change({ ...chain, test: made }, 'trust', { ...trustBody(made, chain.platform), independentWitnesses: ['w'] })
+    expect(calls).toEqual(['unwrap', 'wrap'])
+    await registerModel(
+      made.broker,
+      await registration(made, await nextVersion(chain.owner, 2), chain.platform, {
+        registration: { version: 2 },
+      }),
+    )
+    expect(calls).toEqual(['unwrap', 'wrap', 'wrap'])
+    await chain.test.close()
+  })
+
+  test('finds the keys changed that it wrapped for a trust statement, and wraps them again', async () => {
+    const chain = await registered(await open())
+    const { broker } = chain.test
+    let isFirst = true
+    const wrapDek: typeof broker.kek.wrapDek = async (dek, aad) => {
+      if (isFirst) {
+        isFirst = false
+        // Meanwhile somebody wraps the stored key anew, as a rotation does.
+        const [row] = await broker.store.read((reader) => reader.listModelKeys(chain.owner.id))
+        const again = await broker.kek.wrapDek(
+          await broker.kek.unwrapDek(row!.wrapped, aadOf(chain, row!.trustDigest), row!.keyId),
+          aadOf(chain, row!.trustDigest),
+        )
+        await broker.store.transaction((tx) => tx.storeModelKey({ ...row!, wrapped: again }, startTime))
+      }
+      return broker.kek.wrapDek(dek, aad)
+    }
+    const made = { ...chain.test, broker: { ...broker, kek: { ...broker.kek, wrapDek } } }
+    await change({ ...chain, test: made }, 'trust', { ...trustBody(made, chain.platform), independentWitnesses: ['w'] })
+    expect(isFirst).toBe(false)
+    expect(gist(await ask(chain, await testNode(chain)))).toBe('granted')
+    await chain.test.close()
+  })
+})
+
+function aadOf({ owner }: Registered, trustDigest: string) {
+  return modelKeyAad({
+    tenant: owner.id,
+    tenantClass: 'development',
+    model: owner.model,
+    version: 1,
+    manifestDigest: owner.manifestDigest,
+    ownerKeysDigest: ownerKeysDigest([owner.key.publicKey]),
+    trustDigest,
+    share: null,
+  })
 }

@@ -1,3 +1,4 @@
+import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
@@ -9,6 +10,7 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import { verifyReleaseLeaf } from '#core/wire/leaf.js'
 import { verifyBeat, verifyLease } from '#core/wire/lease.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import { rowsOf } from '#host/database.js'
 import { beat } from '#keybroker/beat.js'
 import { registerModel } from '#keybroker/register.js'
 import { release } from '#keybroker/release.js'
@@ -102,7 +104,10 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
       throw new Failure('kek/vault-sealed', 'Vault is sealed')
     }
     const away = { ...chain, test: { ...chain.test, broker: { ...chain.test.broker, kek: { ...kek, unwrapDek } } } }
+    const stored = () => rowsOf(chain.test.database.db, sql`select kind from keybroker.entries where kind = 'release'`)
     expect(await codeOfPromise(ask(away, await testNode(chain)))).toBe('kek/vault-sealed')
+    // Nothing was decided: the log never says that a key left which its provider did not give out.
+    expect(await stored()).toEqual([])
     expect(gist(await ask(chain, await testNode(chain)))).toBe('granted')
     await chain.test.close()
   })

@@ -52,9 +52,9 @@ export async function served(database: Database, now?: UnixSeconds): Promise<{ c
 }
 
 export async function application(made: Awaited<ReturnType<typeof testBroker>>) {
-  const { broker, database, testLog, verifier, clock } = made
+  const { broker, database, testLog, log: record, verifier, clock } = made
   const keys = { ...broker, adminTokenDigest: sha256(utf8(adminToken)), close: () => undefined } as never
-  const options = { database, keys, log: broker.log, appraise: broker.appraise, clock: () => clock.now }
+  const options = { database, keys, log: broker.log, record, appraise: broker.appraise, clock: () => clock.now }
   const { document } = await openBroker({
     ...options,
     verifiers: async () => [verifier.publicKey],

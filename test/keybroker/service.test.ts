@@ -106,7 +106,7 @@ describe('the broker over HTTP', () => {
     expect((await call('GET', '/v1/bundles/x', undefined, bearer)).code).toBe('broker/unknown-entry')
     // Housekeeping puts them into the log and forgets the challenges that nobody answered.
     const log = createLog('test', 'silent')
-    const end = startHousekeeping({ broker: made.broker, database: made.database, log, everyMs: 5 })
+    const end = startHousekeeping({ broker: made.broker, database: made.database, log, record: made.log, everyMs: 5 })
     const left = async () =>
       (await made.database.db.execute(
         'select code from keybroker.refusals union all select purpose from keybroker.nonces',
