@@ -18,7 +18,9 @@ afterAll(async () => one?.chain.close())
 test('each member of a release request left out, or one more: refused, and no key', async () => {
   const node = await asking(one)
   const request = await node.request(await node.challenge())
-  for (const name of Object.keys(request)) {
+  // What a first release does not have is left out of it already.
+  const sent = Object.entries(request).filter(([, value]) => value !== undefined)
+  for (const [name] of sent) {
     const { [name as keyof typeof request]: _, ...rest } = request
     const { status, body } = await node.release(rest)
     expect([name, status]).toEqual([name, 400])
