@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   lease: () => import('#cli/lease.js'),
   caller: () => import('#cli/caller.js'),
   tenant: () => import('#cli/tenant.js'),
+  token: () => import('#cli/token.js'),
   proxy: () => import('#cli/proxy.js'),
   collateral: () => import('#cli/collateral.js'),
   reference: () => import('#cli/reference.js'),

@@ -77,3 +77,11 @@ export const xmlAttributesMax = 128
 export const xmlNamespacesMax = 32
 /** An OCSP answer with the certificate of its responder. */
 export const ocspSizeMax = 16 * KiB
+
+/** What an owner's access list holds at most, and the requests that its identities may make together. */
+export const accessIdentitiesMax = 500
+export const accessAuthoritiesMax = 8
+export const accessClaimsMax = 8
+export const accessRequestsPerMinuteMax = 6000
+/** A bearer token that somebody else issued. */
+export const bearerTokenSizeMax = 8 * KiB

@@ -7,13 +7,33 @@ import { Arriving } from '#host/arriving.js'
 import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
 import { describeError, type Log, type LogValue } from '#host/log.js'
 import { networkOf } from '#host/network-of.js'
+import { peerCertificates } from '#host/peer-certificates.js'
 import { createRateLimit } from '#host/rate-limit.js'
 import { isAborted, receiveBody, withTimeout } from '#host/receive-body.js'
 import { createWorkPlaces } from '#host/work-places.js'
 
 /** What hono hands to a handler: `address` is the peer's, for bounds, never for trust. */
 export interface Env {
-  Bindings: { readonly address?: string; readonly incoming?: { readonly socket: { readonly remoteAddress?: string } } }
+  Bindings: {
+    readonly address?: string
+    readonly incoming?: { readonly socket: { readonly remoteAddress?: string } }
+    /** where there is no connection, as in tests: what its client would have proved to hold */
+    readonly certificates?: readonly Uint8Array[]
+  }
+  Variables: {
+    /** the network that the request counts for */
+    readonly network?: string
+  }
+}
+
+/** The network that a request counts for where requests are bounded by address. */
+export function networkOfRequest(c: Context<Env>): string {
+  return c.get('network') ?? 'unknown'
+}
+
+/** The certificates that the client of this connection proved to hold, leaf first, DER; whom to believe is the caller's to say. */
+export function clientCertificates(c: Context<Env>): readonly Uint8Array[] {
+  return c.env?.certificates ?? peerCertificates(c.env?.incoming?.socket)
 }
 
 export interface Limits {
@@ -69,6 +89,17 @@ export function problemResponse(failure: Failure, status: number): Response {
     status,
     headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
   })
+}
+
+/** Seconds after which a refusal by a bound, or for want of something, may be over, where the failure does not say. */
+const retryAfterSeconds: Readonly<Record<number, number>> = { 429: 10, 503: 5 }
+
+/** source: RFC 9110, "Retry-After" */
+function withRetryAfter(response: Response, { detail }: Failure): Response {
+  const usual = retryAfterSeconds[response.status]
+  const said = detail?.retryAfterSeconds
+  if (usual !== undefined) response.headers.set('retry-after', String(typeof said === 'number' ? said : usual))
+  return response
 }
 
 const titles: Readonly<Record<number, string>> = {
@@ -169,7 +200,8 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   let ending = false
   const idle = new Set<() => void>()
 
-  const encode = options.encodeFailure ?? problemResponse
+  const encode = (failure: Failure, status: number, path: string) =>
+    withRetryAfter((options.encodeFailure ?? problemResponse)(failure, status, path), failure)
   const statusOf = (code: string): number | undefined =>
     Object.hasOwn(httpStatuses, code)
       ? httpStatuses[code as HttpCode]
@@ -210,6 +242,7 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
     if (ending) throw refuse('http/busy', 'the service is ending')
     const address = c.env?.address ?? c.env?.incoming?.socket.remoteAddress ?? 'unknown'
     const network = networkOf(address)
+    c.set('network', network)
     if (!rate.allow(network)) throw refuse('http/rate', `more than ${limits.ratePerMinute} requests a minute`)
     await receiveBody(c.req, arriving, network, limits).catch((error: unknown) => {
       if (isFailure(error)) options.onRefused?.(error.code as HttpCode)

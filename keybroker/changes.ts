@@ -6,6 +6,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { parsePolicy } from '#core/tlog/policy.js'
+import { verifyAccessList } from '#core/wire/access-list.js'
 import type { Accepted } from '#core/wire/approvals.js'
 import type { Accepted as AcceptedAnswer } from '#core/wire/owner-query.js'
 import { verifyRevoked } from '#core/wire/revoked.js'
@@ -17,6 +18,7 @@ import {
   verifySuccession,
   verifyTenantStatement,
 } from '#core/wire/statements.js'
+import { verifyAuthorities } from '#keybroker/access/certificate.js'
 import { admit } from '#keybroker/approvals/admit.js'
 import { approvedWith, needed, propose } from '#keybroker/approvals/propose.js'
 import { type BoundKeys, storeBoundKeys, withBoundKeys } from '#keybroker/bound-keys.js'
@@ -140,6 +142,10 @@ export async function verifyChange<K extends StatementKind>(
   // What cannot be read later would deny everyone: it is refused now, while its author is there.
   if (value.type === 'claviger/statement/policy/v1') validatePolicy(value.text)
   if (value.type === 'claviger/statement/revocation/v1') verifyRevoked(value.revoked, value.model)
+  if (value.type === 'claviger/statement/access/v1') {
+    verifyAccessList(value)
+    verifyAuthorities(value)
+  }
   if (value.type === 'claviger/statement/trust/v1') {
     verifyBrokerTrusted(signed as Signed<Statement<'trust'>>, broker.signer.id)
     verifyWitnessable(value)

@@ -47,7 +47,10 @@ const answers: Readonly<Record<OwnerQuery['ask'], (broker: Broker, query: OwnerQ
 }
 
 /** The newest statement of each chain, as the owner signed it. */
-async function heads(broker: Broker, tenant: string): Promise<{ readonly version: string; heads: readonly Head[] }> {
+export async function heads(
+  broker: Broker,
+  tenant: string,
+): Promise<{ readonly version: string; heads: readonly Head[] }> {
   const rows = await broker.store.read((reader) => reader.listStatements(tenant))
   return {
     version: apiVersion,

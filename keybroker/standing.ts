@@ -15,7 +15,7 @@ import type { BrokerCode } from '#keybroker/failures.js'
 import { type ModelKeyContext, shareContextOf } from '#keybroker/model-key.js'
 import type { StateMark, StoredStatement, StoredTenant, StoreReader } from '#keybroker/ports.js'
 import type { ApprovedStatements } from '#policies/approvals/approved.js'
-import { type OwnerStatements, type VerifiedStatements, verifyTenant } from '#policies/release/statements.js'
+import { type OwnerStatements, type VerifiedStatements, verifyOne, verifyTenant } from '#policies/release/statements.js'
 
 /** What an owner's decisions about a model are now, as they are stored. They are verified by whoever decides by them. */
 export interface Standing {
@@ -165,6 +165,29 @@ export async function readTenant(
   const made = await verifyTenant(row.envelope, id)
   verifyTenantRow(stored, made)
   return { stored, made }
+}
+
+/**
+ * The newest statement of a kind on the whole tenant, verified with its owner's keys; null when there is none.
+ *
+ * Invariant: as in readStanding, a record that was changed or taken away is none (I18).
+ * since   of `HeadMemory.now`, from before the reader's snapshot was taken
+ * throws  broker/unknown-tenant, broker/record, judge/statement-false
+ */
+export async function readTenantStatement<K extends StatementKind>(
+  reader: StoreReader,
+  broker: Pick<Broker, 'heads'>,
+  tenant: string,
+  kind: K,
+  since = broker.heads.now(),
+): Promise<Signed<Statement<K>> | null> {
+  const { made } = await readTenant(reader, tenant)
+  verifyMark(await reader.loadStateMark(tenant))
+  const rows = await reader.loadStatements(tenant, '')
+  for (const row of rows) verifyRow(row)
+  broker.heads.observe(tenant, rows, since)
+  const row = rows.find((one) => one.kind === kind)
+  return row === undefined ? null : verifyOne(kind, row.envelope, made, null)
 }
 
 /** What the key of the registered version is bound to, by the owner's statements alone. */

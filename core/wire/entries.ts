@@ -88,6 +88,7 @@ const statedChangeShape = oneOf(
   'revocation',
   'approvers',
   'kek',
+  'access',
 )
 const stateShape = object({
   kind: literal('state'),

@@ -22,6 +22,7 @@ import {
 import { Failure } from '#core/failure.js'
 import { policySizeMax } from '#core/limits.js'
 import { quorumShape } from '#core/sealed/quorum.js'
+import { accessMembers } from '#core/wire/access-list.js'
 import { approversMembers } from '#core/wire/approvals.js'
 import { budgetShape } from '#core/wire/budget.js'
 import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
@@ -144,6 +145,12 @@ export const statementShapes = {
     /** ids of key-encryption keys */
     keys: list(base64Url(16), { min: 1, max: 16 }),
   }),
+  /** Who may read as whom, beside the owner who signs. */
+  access: object({
+    type: literal('claviger/statement/access/v1'),
+    ...head,
+    ...accessMembers,
+  }),
 } as const
 
 export type StatementKind = keyof typeof statementShapes
@@ -157,6 +164,7 @@ export const statementKindShape: Shape<StatementKind> = oneOf(
   'revocation',
   'approvers',
   'kek',
+  'access',
 )
 
 /** What the host says of itself, signed by the host's key: basis `declared`, grade L0, nothing more. */

@@ -156,9 +156,14 @@ async function readWrappingKey(path: string): Promise<RecipientKey> {
 
 const bearerForm = /^Bearer ([A-Za-z0-9_-]{43})$/i
 
+/** Whether the header carries the broker's admin token, on routes that take other credentials as well. */
+export function isAdminToken(authorization: string | undefined, tokenDigest: Uint8Array): boolean {
+  const token = bearerForm.exec(authorization ?? '')?.[1]
+  return token !== undefined && timingSafeEqual(sha256(utf8(token)), tokenDigest)
+}
+
 /** Returns only when the header carries the broker's admin token. @throws broker/admin-token */
 export function verifyAdminToken(authorization: string | undefined, tokenDigest: Uint8Array): void {
-  const token = bearerForm.exec(authorization ?? '')?.[1]
-  if (token === undefined || !timingSafeEqual(sha256(utf8(token)), tokenDigest))
+  if (!isAdminToken(authorization, tokenDigest))
     throw new Failure<BrokerCode>('broker/admin-token', 'this needs the admin token of the broker')
 }

@@ -9,16 +9,20 @@ import { finalRequestShape } from '#core/wire/counter.js'
 import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
 import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
 import { type Env, limitBody, problemResponse } from '#host/http.js'
+import type { Access } from '#keybroker/access/authorize.js'
 import { beat } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
 import { challenge } from '#keybroker/challenge.js'
 import { acceptStatement, createTenant } from '#keybroker/changes.js'
 import { acceptFinal } from '#keybroker/final.js'
-import { answerOwner, bundleAt, leases, trustStatementOf } from '#keybroker/queries.js'
+import { answerOwner, bundleAt, trustStatementOf } from '#keybroker/queries.js'
 import { countRefusal } from '#keybroker/refusals.js'
 import { registerModel } from '#keybroker/register.js'
 import { type Outcome, release } from '#keybroker/release.js'
+import { openAccess } from '#keybroker/service/access.js'
+import { addAccessRoutes } from '#keybroker/service/access-routes.js'
 import { mountApprovals } from '#keybroker/service/approval-routes.js'
+import { openIssuers } from '#keybroker/service/issuers.js'
 import { verifyAdminToken } from '#keybroker/service/keys.js'
 import { json, readRequest, smallBodyMax } from '#keybroker/service/requests.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
@@ -29,6 +33,8 @@ export interface BrokerRoutesOptions {
   document(): Promise<Envelope>
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
+  /** with what identities of owners' lists are told apart; default: with issuers at public addresses */
+  readonly access?: Access
 }
 
 /** A registration carries the manifest of a large model. */
@@ -78,11 +84,8 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
     admin(c)
     return json(c, await bundleAt(broker, parseDecimal(c.req.param('entry')) ?? -1, null))
   })
-  routes.get('/v1/tenants/:tenant/leases', async (c) => {
-    admin(c)
-    return json(c, await leases(broker, c.req.param('tenant')))
-  })
   mountApprovals(routes, broker)
+  addAccessRoutes(routes, { broker, adminTokenDigest, access: options.access ?? openAccess(openIssuers()) })
   return routes
 }
 

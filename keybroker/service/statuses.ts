@@ -13,6 +13,7 @@ import type { RevokedCode } from '#core/wire/revoked.js'
 import type { StatementCode } from '#core/wire/statements.js'
 import type { DatabaseCode } from '#host/database-failures.js'
 import { databaseStatuses, inputStatuses } from '#host/http-failures.js'
+import type { AccessCode } from '#keybroker/access/failures.js'
 import type { ApprovalsCode } from '#keybroker/approvals/failures.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
@@ -26,6 +27,7 @@ export type ApiCode = 'api/version'
 /** Everything that a route of the broker can fail with, but the log's codes, whose table stands with the log. */
 export type BrokerServiceCode =
   | ApiCode
+  | AccessCode
   | BrokerCode
   | RefusalCode
   | StoreCode
@@ -49,7 +51,7 @@ export type BrokerServiceCode =
   | DatabaseCode
 
 /**
- * The broker's failures as HTTP statuses. 403 means a decision and nothing else; 5xx that asking again may help.
+ * The broker's failures as HTTP statuses. 403 means a decision, but for `access/role`, whose list was decided by its owner; 5xx that asking again may help.
  */
 export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   ...inputStatuses,
@@ -57,6 +59,16 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   // Asking again does not help, as it may with the other failures of a database.
   'database/not-durable': 409,
   'api/version': 400,
+  'access/wildcard': 422,
+  'access/list': 422,
+  'access/credential': 401,
+  'access/token-form': 401,
+  'access/token-algorithm': 401,
+  'access/token-time': 401,
+  'access/expired': 401,
+  'access/role': 403,
+  'access/rate': 429,
+  'access/issuer': 503,
   'broker/unknown-tenant': 404,
   'broker/unknown-model': 404,
   'broker/unknown-lease': 404,

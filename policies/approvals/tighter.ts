@@ -28,6 +28,10 @@ const tighter: { readonly [K in StatementKind]: Compare<K> } = {
   'reference-values': (last, next) => isTighterValues(last.values, next.values),
   revocation: (last, next) => isSubset(last.revoked, next.revoked),
   kek: (last, next) => isSubset(next.keys, last.keys),
+  access: (last, next) =>
+    isSubset(next.identities, last.identities) &&
+    isSubset(next.authorities, last.authorities) &&
+    next.requestsPerMinute <= last.requestsPerMinute,
 }
 
 type Lease = Statement<'registration'>['lease']

@@ -35,6 +35,9 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['caller list', '--model', 'tiny', '*'],
   ['caller revoke', 'shop', '--model', 'tiny', '*'],
   ['tenant show', '*'],
+  ['token create', 'audit', '--role', 'auditor', '--out', at('audit.key'), '*'],
+  ['token list', '*'],
+  ['token revoke', 'audit', '*'],
   ['bundle', '1', '--broker', '=URL', '--keys', at('keys')],
   [
     'reference sign',

@@ -35,6 +35,7 @@ describe('a result', () => {
     'reference sign': ['--keys', at('keys'), '--values', at('v'), '--name', 'n', '--set-version', '1', '--title', 't'],
     'bundle 5': ['--broker', away, '--keys', at('keys')],
     'caller add n': [...owner, '--model', 'm'],
+    'token create n': [...owner, '--role', 'host'],
   }
   test.each(Object.entries(commands))('of %s is never written over what stands there', async (name, words) => {
     for (const out of [kept, at('keys'), at('link'), '/dev/null']) {

@@ -102,8 +102,10 @@ describe('every command', async () => {
       'lease revoke',
       'caller add',
       'caller revoke',
+      'token create',
+      'token revoke',
     ],
-    reads: ['inspect', 'policy show', 'policy check', 'lease list', 'caller list', 'tenant show'],
+    reads: ['inspect', 'policy show', 'policy check', 'lease list', 'caller list', 'tenant show', 'token list'],
   }
   test.each([...owners.changes, ...owners.reads])('an owner’s %s speaks JSON', (name) => {
     expect(all.find(([one]) => one === name)?.[1].options.map((option) => option.long)).toContain('--json')
@@ -115,7 +117,7 @@ describe('every command', async () => {
     const known = [...owners.changes, ...owners.reads]
     const found = all
       .map(([name]) => name)
-      .filter((name) => /^(keys|policy|lease|caller|tenant|register|init|seal|unseal)( |$)/.test(name))
+      .filter((name) => /^(keys|policy|lease|caller|tenant|token|register|init|seal|unseal)( |$)/.test(name))
     expect(found.filter((name) => !known.includes(name))).toEqual(['policy library', 'policy schema'])
   })
 })

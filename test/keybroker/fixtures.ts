@@ -215,7 +215,7 @@ export async function sign<K extends StatementKind>(
   body: Body<K>,
   options: { key?: SigningKey; keepHead?: boolean } = {},
 ): Promise<Envelope> {
-  const onModel = kind !== 'tenant' && kind !== 'trust' && kind !== 'approvers' && kind !== 'kek'
+  const onModel = kind !== 'tenant' && kind !== 'trust' && kind !== 'approvers' && kind !== 'kek' && kind !== 'access'
   const chain = onModel ? `${kind} ${owner.model}` : kind
   const head = owner.heads.get(chain)
   const statement = {

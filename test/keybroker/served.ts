@@ -4,6 +4,7 @@ import type { UnixSeconds } from '#core/time.js'
 import type { Database } from '#host/database.js'
 import { createApp } from '#host/http.js'
 import { createLog } from '#host/log.js'
+import type { Access } from '#keybroker/access/authorize.js'
 import { createTenant } from '#keybroker/changes.js'
 import { registerModel } from '#keybroker/register.js'
 import { openBroker } from '#keybroker/service/open.js'
@@ -27,31 +28,45 @@ import {
 
 export const adminToken = 'A'.repeat(43)
 
-export type Call = (method: string, path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>
+export type Call = (
+  method: string,
+  path: string,
+  body?: unknown,
+  headers?: Record<string, string>,
+  /** what the client of the connection proved to hold */
+  certificates?: readonly Uint8Array[],
+) => Promise<Answer>
 export interface Answer {
   readonly status: number
   readonly code: string | undefined
   readonly body: never
+  readonly retryAfter?: string
 }
 
 /** The broker behind its routes, and no network. */
-export async function served(database: Database, now?: UnixSeconds): Promise<{ chain: Registered; call: Call }> {
+export async function served(
+  database: Database,
+  now?: UnixSeconds,
+  access?: Access,
+): Promise<{ chain: Registered; call: Call }> {
   const made = await testBroker(database, now === undefined ? {} : { now })
-  const { app } = await application(made)
-  const call: Call = async (method, path, body, headers = {}) => {
-    const answer = await app.hono.request(path, {
+  const { app } = await application(made, access)
+  const call: Call = async (method, path, body, headers = {}, certificates) => {
+    const init = {
       method,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       headers: { 'content-type': 'application/json', ...headers },
-    })
+    }
+    const answer = await app.hono.request(path, init, certificates && { certificates })
     const parsed = (await answer.json()) as { code?: string }
-    return { status: answer.status, code: parsed.code, body: parsed as never }
+    const retryAfter = answer.headers.get('retry-after')
+    return { status: answer.status, code: parsed.code, body: parsed as never, ...(retryAfter && { retryAfter }) }
   }
   const chain = { test: made, owner: await testOwner(), platform: await testPlatform({ at: startTime }) }
   return { chain, call }
 }
 
-export async function application(made: Awaited<ReturnType<typeof testBroker>>) {
+export async function application(made: Awaited<ReturnType<typeof testBroker>>, access?: Access) {
   const { broker, database, testLog, log: record, verifier, clock } = made
   const keys = { ...broker, adminTokenDigest: sha256(utf8(adminToken)), close: () => undefined } as never
   const options = { database, keys, log: broker.log, record, appraise: broker.appraise, clock: () => clock.now }
@@ -66,7 +81,10 @@ export async function application(made: Awaited<ReturnType<typeof testBroker>>) 
     statuses: { ...brokerStatuses, ...logStatuses },
     limits: { bodySizeMax: registerBodyMax },
   })
-  app.hono.route('/', makeBrokerRoutes({ broker, document, adminTokenDigest: sha256(utf8(adminToken)) }))
+  app.hono.route(
+    '/',
+    makeBrokerRoutes({ broker, document, adminTokenDigest: sha256(utf8(adminToken)), ...(access && { access }) }),
+  )
   return { app, document }
 }
 
