@@ -242,6 +242,7 @@ async function verifyRevocation(
   await verifyCrl(rootCrl, machine.root, at, 'root CRL')
   caches.count('vendor')
   // Serial numbers are an issuer's own: each certificate is looked up in the list of its own issuer.
+  verifyNotRevoked(machine.root, rootCrl, 'root certificate')
   verifyNotRevoked(machine.ca, rootCrl, 'PCK CA certificate')
   for (const signer of signers) verifyNotRevoked(signer, rootCrl, 'TCB signing certificate')
   return [pckCrl, rootCrl]

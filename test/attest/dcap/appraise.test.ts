@@ -8,7 +8,7 @@ import { field } from '#attest/tdx/layout.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { verifyEar } from '#core/wire/ear.js'
 import { type AppraisedNode, attestedClaims } from '#policies/release/appraised.js'
-import { type DcapBreakage, dcapReportData, dcapRootDigest, mintDcapEvidence } from '../../fakes/dcap.js'
+import { type DcapBreakage, dcapReportData, dcapRootDigest, dcapSerials, mintDcapEvidence } from '../../fakes/dcap.js'
 import { testSgxValues, testTdxValues } from '../../fakes/dcap-vectors.js'
 import { testTime as at, testReferenceValues } from '../../fakes/platform.js'
 
@@ -35,6 +35,11 @@ describe('a result', () => {
     expect(tdx.checks.filter((one) => one.status === 'warning').map((one) => one.id)).toEqual(['platform'])
     const sgx = await result({ tee: 'sgx' })
     expect(passed(sgx)).toEqual([...steps, 'signature', 'tcb'].map((one) => `sgx/${one}`))
+  })
+
+  test.each(['tdx', 'sgx'] as const)('of %s under a root that takes itself back is a refusal', async (tee) => {
+    const found = await result({ tee, rootCrl: { revoked: [dcapSerials.root] } })
+    expect(found).toMatchObject({ status: 'contraindicated', failure: 'crl/revoked' })
   })
 
   test('keeps platform, module and quoting enclave apart', async () => {

@@ -118,6 +118,11 @@ const cases: readonly Case[] = [
     () => named(amd, 'amd-crl'),
     () => beside(amd, { simulatedRoots: [] }),
   ],
+  [
+    'crl/revoked',
+    'a CRL of the root that takes the root itself back',
+    () => minted({ rootCrl: { revoked: [dcapSerials.root] } }, 'intel-root-crl'),
+  ],
   ['collateral/root-crl-missing', 'no CRL of the root', () => named(intel, 'intel-tcb-info'), () => beside([])],
   [
     'crl/signature',
