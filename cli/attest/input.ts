@@ -85,8 +85,8 @@ export async function findEvidence(bytes: Uint8Array, collateral: string | undef
   const inner = takeKbsApart(recognised.bytes)
   return {
     recognised: inner.recognised,
-    pool: poolOf([...inner.files, ...given, ...shipped]),
-    notes: ['taken out of a KBS attestation message', ...inner.recognised.notes],
+    pool: poolOf([...inner.files, ...(bundle?.files ?? []), ...given, ...shipped]),
+    notes: [...recognised.notes, 'taken out of a KBS attestation message', ...inner.recognised.notes],
     bindingOf: inner.bindingOf,
   }
 }

@@ -8,6 +8,7 @@ import { cutQuote, parseQuote } from '#attest/dcap/quote.js'
 import { parseReport as parseGpuReport } from '#attest/gpu/parse.js'
 import { readRim } from '#attest/gpu/rim/rim.js'
 import { parseDocument } from '#attest/nitro/parse.js'
+import { readPemBundle } from '#attest/pem-bundle.js'
 import { recognise } from '#attest/recognise.js'
 import { parseEnclaveReport } from '#attest/sgx/parse.js'
 import { readEndorsement } from '#attest/snp/endorsement.js'
@@ -16,7 +17,7 @@ import { parseCcel } from '#attest/tdx/ccel.js'
 import { parseTdReport } from '#attest/tdx/parse.js'
 import { parseRuntimeLog } from '#attest/tdx/runtime-log.js'
 import { concat, fromUtf8, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
-import { parsePem } from '#core/encoding/pem.js'
+import { encodePem, parsePem } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
 import { parseCertificate } from '#core/x509/certificate.js'
 import { backend } from '#crypto-backend'
@@ -159,5 +160,15 @@ export const attestTargets: Readonly<Record<string, Target>> = {
       ),
     ],
     run: recognise,
+  },
+  'pem-bundle': {
+    seeds: () => {
+      const beside = caseSeeds(snp, /^(vcek|vlek|certChain)$/).slice(0, 8)
+      return caseSeeds(snp, /^report$/)
+        .slice(0, 4)
+        .flatMap((report) => beside.map((pem) => concat(utf8(encodePem(report, 'REPORT')), pem)))
+    },
+    run: readPemBundle,
+    words: ['-----BEGIN REPORT-----\n', '-----END REPORT-----\n', '-----BEGIN X509 CRL-----\n', '-----', '\r\n', '='],
   },
 }

@@ -88,6 +88,8 @@ type Case = readonly [
 ]
 const minted = async (broken: Parameters<typeof intelDocuments>[0], kind: CollateralItem['name']['kind']) =>
   named((await intelDocuments(broken)).items, kind)
+const mintedAmd = async (broken: Parameters<typeof amdDocuments>[0], kind: CollateralItem['name']['kind']) =>
+  named((await amdDocuments(broken)).items, kind)
 const cases: readonly Case[] = [
   [
     'gpu/unknown-root',
@@ -173,6 +175,28 @@ const cases: readonly Case[] = [
     () => named(amd, 'amd-ask'),
     async () => beside((await amdDocuments({ crl: { revoked: [0x20002] } })).items),
   ],
+  [
+    'crl/revoked',
+    'the VCEK under an ASK that the root took back',
+    () => named(amd, 'amd-vcek'),
+    async () => beside((await amdDocuments({ crl: { revoked: [0x20002] } })).items),
+  ],
+  [
+    'crl/revoked',
+    'a list of AMD’s root that takes the root itself back',
+    () => mintedAmd({ crl: { revoked: [0x20000] } }, 'amd-crl'),
+  ],
+  [
+    'crl/signature',
+    'a list of AMD’s root by another key',
+    () => mintedAmd({ crlSigner: throwawayKeys.ask }, 'amd-crl'),
+  ],
+  [
+    'crl/not-yet-valid',
+    'a list of AMD’s of tomorrow',
+    () => mintedAmd({ crl: { thisUpdate: testTime + 1 } }, 'amd-crl'),
+  ],
+  ['crl/expired', 'a list of AMD’s that is over', () => mintedAmd({ crl: { nextUpdate: testTime - 1 } }, 'amd-crl')],
   [
     'collateral/mismatch',
     'a certificate too many',
