@@ -6,7 +6,7 @@ import { verifyAnchors } from '#client/verify-bundle.js'
 import { concat, fromBase64, fromHex, toHex } from '#core/bytes/bytes.js'
 import { sha384 } from '#core/crypto/hash.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
-import { boolean, list, literal, object, string } from '#core/encoding/shape.js'
+import { boolean, hex, list, literal, nullable, object, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
 import { documentDigest } from '#core/wire/binding.js'
@@ -47,6 +47,8 @@ export interface VerifiedKbsBundle extends ReadKbsBundle {
 const operatorDecisionShape = object({
   type: literal('claviger/kbs-decision/v1'),
   allow: boolean,
+  /** by which of the operator's policies; null for the rule that is built in */
+  policy: nullable(object({ id: string({ max: 400 }), digest: hex(32) })),
   reasons: list(string(), { max: loggedReasonsMax }),
 })
 
@@ -78,8 +80,12 @@ function verifyEntry(bundle: KbsBundle): Pick<ReadKbsBundle, 'entry' | 'model'> 
   verifyCommitment(entry.token, 'token', token, openings.token)
   verifyCommitment(entry.decision, 'decision', bundle.decision, openings.decision)
   if (entry.at !== bundle.at) throw refuse('client/bundle-splice', 'entry has another time than the decision')
-  if ((entry.platform === 'hardware') !== (token.claviger_hardware === 'hardware'))
-    throw refuse('client/platform', `entry says ${entry.platform}, the token ${token.claviger_hardware}`)
+  // What another verifier vouches for is not hardware to this broker.
+  const said = 'verifier' in token ? 'NOT HARDWARE' : token.claviger_hardware
+  if ((entry.platform === 'hardware') !== (said === 'hardware'))
+    throw refuse('client/platform', `entry says ${entry.platform}, the token ${said}`)
+  if (model !== null && 'verifier' in token)
+    throw refuse('client/bundle-splice', 'a model key was decided by the word of another verifier')
   if (model === null) verifyOperatorDecision(bundle, entry)
   return { entry, model }
 }
@@ -92,6 +98,8 @@ function verifyOperatorDecision({ decision }: KbsBundle, entry: KbsEntry): void 
 
 /** The token was alive, and its report data binds exactly the key and the nonce that it names (I2). */
 function verifyToken({ token, at }: KbsBundle): void {
+  // Of another verifier's token the signature is not here, and its report data is for that verifier to know.
+  if ('verifier' in token) return
   if (token.iss !== token.aud) throw refuse('client/bundle-splice', 'the token is of one broker for another')
   if (at < token.iat || at >= token.exp) throw refuse('client/bundle-splice', 'the token was not valid at the decision')
   const about = token.submods.cpu0['ear.veraison.annotated-evidence']
@@ -102,7 +110,7 @@ function verifyToken({ token, at }: KbsBundle): void {
 
 async function replay({ bundle, model }: ReadKbsBundle, trust: Trust): Promise<Decided | null> {
   const { evidence, statements, token, at } = bundle
-  if (model === null || evidence === null || statements === null) return null
+  if (model === null || evidence === null || statements === null || 'verifier' in token) return null
   const about = token.submods.cpu0['ear.veraison.annotated-evidence']
   const verdict = await judgeKbs<AttestationResult>(
     {
@@ -155,6 +163,8 @@ function verifyVerdict({ bundle, entry, model }: ReadKbsBundle, verdict: Decided
   }
 }
 
+const brokerOf = ({ token }: KbsBundle) => ('verifier' in token ? token.broker : token.iss)
+
 /** What the file alone shows. @throws client/bundle-splice, client/platform, commitment/..., entry/..., shape/... */
 export async function readKbsBundle(file: Json, steps: Steps): Promise<ReadKbsBundle> {
   const bundle = await steps.step('kbs/form', () => kbsBundleShape(file, 'bundle'))
@@ -173,7 +183,7 @@ export async function readKbsBundle(file: Json, steps: Steps): Promise<ReadKbsBu
 export async function verifyKbsBundle(file: Json, trust: Trust, steps: Steps): Promise<VerifiedKbsBundle> {
   const read = await readKbsBundle(file, steps)
   const { bundle, model } = read
-  await steps.step('kbs/anchors', () => verifyAnchors(model?.id ?? null, bundle.token.iss, trust))
+  await steps.step('kbs/anchors', () => verifyAnchors(model?.id ?? null, brokerOf(bundle), trust))
   const inclusion = await steps.step('kbs/proof', () =>
     verifyTlogProof(bundle.proof, fromBase64(bundle.leaf), { logVkeys: trust.logs, policy: trust.witnessPolicy }),
   )

@@ -3,7 +3,7 @@ import { fromBase64Url, toBase64Url } from '#core/bytes/bytes.js'
 import { type SignatureJwk, thumbprint, thumbprintShape } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
-import { literal, object, oneOf, type Shaped } from '#core/encoding/shape.js'
+import { json, list, literal, object, oneOf, optional, type Shape, type Shaped, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 
 /** Failures of a compact JWS. Readers of one format turn them into codes of their own. */
@@ -49,7 +49,7 @@ export async function verifyJws(
   const [head, body, tail] = parts
   if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
     throw refuse('jws/form', `${what} is not a compact JWS of three parts`)
-  const header = readOutside(head, tail, what)
+  const header = readOutside(head, tail, what, headerShape)
   const key = keys.find((one) => thumbprint(one) === header.kid)
   if (!key) throw refuse('jws/key', `${what} is signed by key ${header.kid}, which is not one of the verifier's`)
   // Invariant: the key decides the algorithm; the header may only agree with it.
@@ -60,11 +60,76 @@ export async function verifyJws(
   return { signer: header.kid, payload }
 }
 
+/**
+ * What tokens of others bring along in their headers. A key in there is compared, never used, and so are names of keys:
+ * which key verifies is decided by who pinned it.
+ */
+const foreignHeaderShape = object({
+  typ: optional(literal('JWT')),
+  alg: string({ max: 20 }),
+  kid: optional(string({ max: 200 })),
+  jwk: optional(
+    object({
+      kty: string(),
+      crv: string(),
+      x: string(),
+      y: optional(string()),
+      alg: optional(string()),
+      kid: optional(string({ max: 200 })),
+      use: optional(literal('sig')),
+      x5c: optional(list(string({ max: 16_384 }), { max: 8 })),
+      x5u: optional(json),
+    }),
+  ),
+})
+
+/**
+ * The payload of a compact JWS that somebody else made, which one of `keys` signed, and the thumbprint of that key. As
+ * `verifyJws`, but for the header, which need not name the key as we do: each pinned key of the header's algorithm is tried.
+ *
+ * token   the caller has bounded its size
+ * keys    at most a handful
+ * throws  jws/form, jws/key for a header that brings a key which is not pinned, jws/algorithm, jws/signature, jws/payload
+ * source  RFC 7515, "Message Signature or MAC Validation"; RFC 8725, "Perform Algorithm Verification"
+ */
+export async function verifyForeignJws(
+  token: string,
+  keys: readonly SignatureJwk[],
+  what: string,
+): Promise<{ readonly signer: string; readonly payload: Uint8Array }> {
+  const parts = token.split('.', 4)
+  const [head, body, tail] = parts
+  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
+    throw refuse('jws/form', `${what} is not a compact JWS of three parts`)
+  const header = readOutside(head, tail, what, foreignHeaderShape)
+  // Invariant: only keys of the header's own algorithm are tried, each with that algorithm alone: `none` and MACs have none.
+  const candidates = keys.filter((key) => joseAlgorithm(key) === header.alg)
+  if (candidates.length === 0) throw refuse('jws/algorithm', `no pinned key signs ${what} with ${header.alg}`)
+  const { jwk } = header
+  const brought = (key: SignatureJwk) =>
+    jwk === undefined ||
+    (jwk.kty === key.kty && jwk.crv === key.crv && jwk.x === key.x && jwk.y === (key.kty === 'EC' ? key.y : undefined))
+  const pinned = candidates.filter(brought)
+  if (pinned.length === 0) throw refuse('jws/key', `the header of ${what} brings a key that is not pinned`)
+  let failed: unknown
+  for (const key of pinned) {
+    try {
+      const payload = await signedPayload(token, key, what)
+      if (toBase64Url(payload) !== body) throw refuse('jws/payload', `payload of ${what} is not canonical base64url`)
+      return { signer: thumbprint(key), payload }
+    } catch (error) {
+      if (!isFailure(error) || error.code !== 'jws/signature') throw error
+      failed = error
+    }
+  }
+  throw refuse('jws/signature', `${what} was signed by none of the pinned keys`, failed)
+}
+
 /** Header and signature, read strictly: the library lets other spellings of base64url and repeated members pass. */
-function readOutside(head: string, tail: string, what: string): Shaped<typeof headerShape> {
+function readOutside<T>(head: string, tail: string, what: string, shape: Shape<T>): T {
   try {
     fromBase64Url(tail, 64)
-    return headerShape(parseJson(fromBase64Url(head)), 'header')
+    return shape(parseJson(fromBase64Url(head)), 'header')
   } catch (cause) {
     if (!isFailure(cause)) throw cause
     throw refuse('jws/form', `header or signature of ${what}: ${cause.message}`, cause)

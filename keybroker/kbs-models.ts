@@ -14,7 +14,7 @@ import type { BrokerCode } from '#keybroker/failures.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import type { EvidenceStore, KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
 import type { ModelKeyPath } from '#keybroker/kbs/resource.js'
-import type { KbsToken } from '#keybroker/kbs/token.js'
+import type { KbsToken, PresentedToken } from '#keybroker/kbs/token.js'
 import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
@@ -32,8 +32,10 @@ type Decided = KbsVerdict<IssuableResult> & { readonly stage: 'decided' }
 
 interface EntryParts {
   readonly at: UnixSeconds
+  /** thumbprint of the broker that decides */
+  readonly broker: string
   readonly path: string
-  readonly token: KbsToken
+  readonly token: PresentedToken
   readonly allow: boolean
   readonly reasons: readonly string[]
   readonly decision: Json
@@ -50,10 +52,20 @@ interface EntryParts {
   } | null
 }
 
+/** A guest's token as entry and bundle have it: our own claims, or those of another verifier with who signed them. */
+function recordedToken(token: PresentedToken, broker: string): KbsBundle['token'] {
+  if (token.kind === 'own') return token.claims
+  const { verifier, claims } = token
+  return { type: 'claviger/passport/v1', broker, verifier, claims }
+}
+
 /** The entry of a decision on the KBS route, and its bundle. Path, token and decision stand in the leaf as commitments (I10). */
 function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
   const { random } = writer
   const { at, path, token, owned } = parts
+  const tokenRecord = recordedToken(token, parts.broker)
+  // Another verifier's word on hardware is not ours (I6).
+  const isHardware = token.kind === 'own' && token.claims.claviger_hardware === 'hardware'
   const openings = {
     tenant: owned?.opening ?? null,
     resource: newOpening(random),
@@ -70,9 +82,9 @@ function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
     manifest_digest: owned?.manifestDigest ?? null,
     policy_digest: owned?.policyDigest ?? null,
     resource: commit('resource', path, openings.resource),
-    token: commit('token', token.claims, openings.token),
+    token: commit('token', tokenRecord, openings.token),
     decision: commit('decision', parts.decision, openings.decision),
-    platform: token.claims.claviger_hardware === 'hardware' ? 'hardware' : 'simulated',
+    platform: isHardware ? 'hardware' : 'simulated',
     broker: 'UNATTESTED BROKER',
     client: 'unleased, unproven client',
     allow: parts.allow,
@@ -83,7 +95,7 @@ function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
     type: 'claviger/kbs-bundle/v1',
     at,
     resource: path,
-    token: token.claims,
+    token: tokenRecord,
     evidence: owned?.evidence ?? null,
     statements: owned?.statements ?? null,
     decision: parts.decision,
@@ -97,8 +109,18 @@ function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
 export function recordResources(broker: Broker): KbsPorts['record'] {
   return async (path, token, decision, at) => {
     const reasons = decision.allow ? [] : decision.reasons
-    const record = { type: 'claviger/kbs-decision/v1', allow: decision.allow, reasons }
-    const parts = { at, path: path.text, token, allow: decision.allow, reasons, decision: record, owned: null }
+    const { policy = null } = decision
+    const record = { type: 'claviger/kbs-decision/v1', allow: decision.allow, policy, reasons }
+    const parts = {
+      at,
+      broker: broker.signer.id,
+      path: path.text,
+      token,
+      allow: decision.allow,
+      reasons,
+      decision: record,
+      owned: null,
+    }
     const entry = writeKbsEntry(parts, broker)
     await broker.store.transaction((tx) => tx.appendEntry(entry))
     await publish(broker, entry)
@@ -204,6 +226,7 @@ async function recordModel(
     const entry = writeKbsEntry(
       {
         at,
+        broker: broker.signer.id,
         path: `${key.model}/${key.version}`,
         token,
         allow: verdict.allow,

@@ -4,7 +4,7 @@ import { requestOf } from '#policies/judge.js'
 import { type Condition, conditionText, evaluate, type PolicyTree, permitWhen } from '#policies/language/cedar.js'
 import { factsOf, type Term, termOf } from '#policies/language/tree.js'
 import type { Policy, PolicySet } from '#policies/language/validate.js'
-import type { Action } from '#policies/language/vocabulary.js'
+import { type Action, releaseVocabulary } from '#policies/language/vocabulary.js'
 
 /** One condition that a policy asks for and the facts do not meet. */
 export interface Unmet {
@@ -78,8 +78,8 @@ export function expectationsOf(policy: Policy): readonly Expectation[] {
   if (body.length > expectationsPerPolicyMax) body = [allOf(body)]
   const head = policy.effect === 'permit' ? policy.head : []
   return [
-    ...head.map((condition) => ({ condition, term: termOf(condition), head: true })),
-    ...body.map((condition) => ({ condition, term: termOf(condition), head: false })),
+    ...head.map((condition) => ({ condition, term: termOf(condition, releaseVocabulary), head: true })),
+    ...body.map((condition) => ({ condition, term: termOf(condition, releaseVocabulary), head: false })),
   ]
 }
 
@@ -197,7 +197,7 @@ function evaluateExpectations(set: PolicySet, facts: Facts, action: Action) {
   const ids = new Map([...all.values()].flat().map((expectation, i) => [expectation, `e${i}`]))
   const trees = (): Record<string, PolicyTree> =>
     Object.fromEntries([...ids].map(([expectation, id]) => [id, permitWhen(expectation.condition)]))
-  const answer = evaluate(`${set.digest}/expectations`, trees, requestOf(facts, action))
+  const answer = evaluate(releaseVocabulary, `${set.digest}/expectations`, trees, requestOf(facts, action))
   const held = new Set('wrong' in answer ? [] : answer.determining)
   const failed = new Set('wrong' in answer ? [] : answer.errors.map((one) => one.policyId))
   return (policy: Policy, onlyFailed: boolean): readonly Unmet[] =>

@@ -1,7 +1,7 @@
 import type { Facts } from '#policies/facts.js'
 import { type Evaluation, evaluate } from '#policies/language/cedar.js'
 import type { PolicySet } from '#policies/language/validate.js'
-import type { Action } from '#policies/language/vocabulary.js'
+import { type Action, releaseVocabulary } from '#policies/language/vocabulary.js'
 import { type BuiltIn, builtInRefusals } from '#policies/rules.js'
 
 /** What code and Cedar say about facts, before anything is explained. */
@@ -33,7 +33,7 @@ export function requestOf(facts: Facts, action: Action) {
 export function judge(policy: PolicySet, facts: Facts, action: Action): Judgement {
   const builtIn = builtInRefusals(facts)
   const texts = () => Object.fromEntries(policy.policies.map((one) => [one.id, one.text]))
-  const answer = evaluate(policy.digest, texts, requestOf(facts, action))
+  const answer = evaluate(releaseVocabulary, policy.digest, texts, requestOf(facts, action))
   if ('wrong' in answer) return { allow: false, builtIn, evaluation: nothing, refused: answer.wrong.message }
   const allow =
     builtIn.length === 0 && answer.errors.length === 0 && answer.decision === 'allow' && answer.determining.length > 0

@@ -16,7 +16,7 @@ import { entrySizeMax, noteSizeMax } from '#core/limits.js'
 import { acceptedShape } from '#core/wire/approvals.js'
 import { openingShape } from '#core/wire/commitment.js'
 import { evidenceShape } from '#core/wire/evidence.js'
-import { kbsTokenShape } from '#core/wire/kbs-token.js'
+import { kbsTokenShape, passportShape } from '#core/wire/kbs-token.js'
 import { timeShape } from '#core/wire/names.js'
 import { openingsShape, releaseRequestShape } from '#core/wire/release.js'
 import { statementKindShape } from '#core/wire/statements.js'
@@ -94,14 +94,19 @@ export const proposalBundleShape = object({
 })
 export type ProposalBundle = Shaped<typeof proposalBundleShape>
 
+const presentedShape: Shape<Shaped<typeof kbsTokenShape> | Shaped<typeof passportShape>> = (value, path) =>
+  value !== null && typeof value === 'object' && 'type' in value
+    ? passportShape(value, path)
+    : kbsTokenShape(value, path)
+
 /** One decision of the KBS route with what it was made of. */
 export const kbsBundleShape = object({
   type: literal('claviger/kbs-bundle/v1'),
   at: timeShape,
   /** path of the resource */
   resource: string({ max: 400 }),
-  /** claims of the guest's token, as the broker signed them */
-  token: kbsTokenShape,
+  /** claims of the guest's token, as the broker signed them; or as another verifier did, whom the operator named */
+  token: presentedShape,
   /** what a model key was decided by; null, all of it, for a resource of the operator */
   evidence: nullable(evidenceShape),
   statements: nullable(statementsShape),

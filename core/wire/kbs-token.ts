@@ -1,3 +1,4 @@
+import { thumbprintShape } from '#core/crypto/jwk.js'
 import { hex, json, literal, nullable, object, oneOf, optional, type Shaped, string } from '#core/encoding/shape.js'
 import { timeShape } from '#core/wire/names.js'
 
@@ -49,3 +50,13 @@ export const kbsTokenShape = object({
   claviger_hardware: oneOf('hardware', 'NOT HARDWARE'),
 })
 export type KbsTokenClaims = Shaped<typeof kbsTokenShape>
+
+/** What a decision record keeps of a token that another verifier signed. Nothing in it was verified but its signature. */
+export const passportShape = object({
+  type: literal('claviger/passport/v1'),
+  /** thumbprint of the broker that took it */
+  broker: thumbprintShape,
+  /** thumbprint of the key that signed it */
+  verifier: thumbprintShape,
+  claims: json,
+})

@@ -4,6 +4,7 @@ import { verifyPoint } from '#core/crypto/key-wrap.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { initDataField, kbsReportData, type RuntimeData } from '#keybroker/kbs/binding.js'
+import { affirm } from '#keybroker/kbs/decide.js'
 import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import { nonceText, parseAttestation, parseRequest, verifiedTee } from '#keybroker/kbs/messages.js'
@@ -109,7 +110,10 @@ async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPo
   }) // 7 genuine, current, as the reference values say
   const id = toBase64Url(ports.random(16))
   await ports.evidence.store(id, verified.evidence, at, at + tokenLifetimeSeconds)
-  return issueToken(ports.signer, { result: verified.result, tee, data, ...expected, id, at })
+  const initData = expected.hostData === null ? null : toHex(expected.hostData)
+  const policies = await ports.policies.load()
+  const result = affirm({ result: verified.result, tee, initData, policies, at }) // 8 what the operator affirms
+  return issueToken(ports.signer, { result, tee, data, ...expected, id, at })
 }
 
 async function verifyKey(key: RuntimeData['teeKey']): Promise<void> {

@@ -11,7 +11,7 @@ export const kbsVersion = '0.4.0'
 export const messageSizeMax = 2 * MiB
 
 /** Kinds of TEE that the protocol knows. source: kbs-types, enum Tee */
-const teeNames = [
+export const teeNames = [
   'az-snp-vtpm',
   'az-tdx-vtpm',
   'nvidia',

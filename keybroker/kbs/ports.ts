@@ -1,9 +1,11 @@
+import type { SignatureJwk } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { KbsEvidence } from '#keybroker/kbs/evidence.js'
+import type { KbsClass, OperatorPolicies } from '#keybroker/kbs/policies.js'
 import type { ModelKeyPath, ResourcePath } from '#keybroker/kbs/resource.js'
-import type { KbsResult, KbsToken } from '#keybroker/kbs/token.js'
+import type { KbsResult, KbsToken, PresentedToken } from '#keybroker/kbs/token.js'
 
 /** A session, by the digest of its id. */
 export interface KbsSession {
@@ -48,7 +50,21 @@ export type VerifyKbsEvidence = (
 ) => Promise<{ readonly result: KbsResult; readonly evidence: Evidence }>
 
 /** Whether a resource may go to the guest of a token, as the policy of now has it. */
-export type ResourceDecision = { readonly allow: true } | { readonly allow: false; readonly reasons: readonly string[] }
+export type ResourceDecision = (
+  | { readonly allow: true }
+  | { readonly allow: false; readonly reasons: readonly string[] }
+) & {
+  /** the policy that decided, and its digest; null for the rule that is built in */
+  readonly policy?: { readonly id: string; readonly digest: string } | null
+}
+
+/** Policies of the operator's own. All replicas of a broker share them. */
+export interface PolicyStore {
+  /** those in force; `noPolicies` when none was ever uploaded */
+  load(): Promise<OperatorPolicies>
+  /** Others in their place, made of those that are there: two who change them at the same time both have their say. */
+  change(change: (now: OperatorPolicies) => OperatorPolicies): Promise<void>
+}
 
 /** Resources that administrators put here. Model keys are not among them. */
 export interface ResourceStore {
@@ -78,14 +94,22 @@ export interface KbsPorts {
   readonly sessions: KbsSessions
   readonly evidence: EvidenceStore
   readonly verifyEvidence: VerifyKbsEvidence
-  readonly decide: (path: ResourcePath, token: KbsToken, at: UnixSeconds) => Promise<ResourceDecision>
+  readonly decide: (path: ResourcePath, token: PresentedToken, at: UnixSeconds) => Promise<ResourceDecision>
   /** The decision stands durably in the log on return; called before the answer, for allow and deny alike (I3). */
-  readonly record: (path: ResourcePath, token: KbsToken, decision: ResourceDecision, at: UnixSeconds) => Promise<void>
+  readonly record: (
+    path: ResourcePath,
+    token: PresentedToken,
+    decision: ResourceDecision,
+    at: UnixSeconds,
+  ) => Promise<void>
   readonly resources: ResourceStore
   /** null: no model key leaves by this route */
   readonly models: ModelKeyRoute | null
   /** Returns only for an administrator's request. @throws kbs/admin */
   readonly authoriseAdmin: (authorization: string | undefined) => Promise<void>
-  /** names of the resource policies in force, for who may administer them */
-  readonly policyIds: () => readonly string[]
+  readonly policies: PolicyStore
+  /** the class of the operator's own resources */
+  readonly kbsClass: KbsClass
+  /** keys of other verifiers whose tokens are taken; with none of them, only our own are */
+  readonly verifiers: readonly SignatureJwk[]
 }

@@ -37,12 +37,17 @@ export function parseResourcePath(text: string): ResourcePath {
   return { repository: repository!, type: type!, tag: tag!, text: segments.join('/') }
 }
 
+/** Whether a repository is an owner's space: it is called like the thumbprint of a key. */
+export function isOwnersRepository(repository: string): boolean {
+  return ownerForm.test(repository)
+}
+
 /**
  * Whether the path lies in an owner's space, `<owner>/<name>/<version>`. What lies there is decided by that owner's
  * signed statements alone; nobody uploads there.
  */
 export function isOwnersPath(path: ResourcePath): boolean {
-  return ownerForm.test(path.repository)
+  return isOwnersRepository(path.repository)
 }
 
 /** The model and version that a path in an owner's space names; null when it can name none. */

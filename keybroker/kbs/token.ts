@@ -10,6 +10,7 @@ import { type KbsTokenClaims, kbsTokenProfile, kbsTokenShape } from '#core/wire/
 import type { RuntimeData } from '#keybroker/kbs/binding.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import type { VerifiedTee } from '#keybroker/kbs/messages.js'
+import type { PassportToken } from '#keybroker/kbs/passport.js'
 import { parseTeeKey, type TeeKey } from '#keybroker/kbs/tee-key.js'
 
 /** What the verifier found. `claims` are its neutral claims, which a resource policy reads. */
@@ -21,9 +22,12 @@ export interface KbsResult {
   readonly claims: Json
 }
 
+/** What a guest presents: a token of ours, or one of a verifier that was named. */
+export type PresentedToken = KbsToken | PassportToken
+
 /** From issue to expiry. Clients ask again before. */
 export const tokenLifetimeSeconds = 300
-const tokenSizeMax = 128 * KiB
+export const tokenSizeMax = 128 * KiB
 /** AR4SI, "hardware": hardware that is not recognised. */
 const unrecognised = 97
 
@@ -31,6 +35,7 @@ type AnnotatedEvidence = KbsTokenClaims['submods']['cpu0']['ear.veraison.annotat
 
 /** A token of ours that was verified. */
 export interface KbsToken {
+  readonly kind: 'own'
   readonly teeKey: TeeKey
   readonly claims: KbsTokenClaims
 }
@@ -105,7 +110,7 @@ export async function verifyToken(token: string, key: SignatureJwk, at: UnixSeco
     // No skew is forgiven: issuer and reader are one broker.
     if (at < claims.iat || at >= claims.exp) throw refuse(`token is valid from ${claims.iat} until ${claims.exp}`)
     const evidence = claims.submods.cpu0['ear.veraison.annotated-evidence']
-    return { teeKey: parseTeeKey(evidence.runtime_data_claims['tee-pubkey']), claims }
+    return { kind: 'own', teeKey: parseTeeKey(evidence.runtime_data_claims['tee-pubkey']), claims }
   } catch (error) {
     if (!isFailure(error) || error.code === 'kbs/token') throw error
     throw refuse(`token: ${error.message}`, error)

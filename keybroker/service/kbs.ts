@@ -1,9 +1,14 @@
 import { randomBytes } from '#core/crypto/hash.js'
+import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
 import type { Database } from '#host/database.js'
 import type { Broker } from '#keybroker/broker.js'
-import type { KbsPorts, ResourceDecision, VerifyKbsEvidence } from '#keybroker/kbs/ports.js'
+import { decideOperatorResource, type ResourceTier } from '#keybroker/kbs/decide.js'
+import { verifyVerifiers } from '#keybroker/kbs/passport.js'
+import type { KbsClass } from '#keybroker/kbs/policies.js'
+import type { KbsPorts, VerifyKbsEvidence } from '#keybroker/kbs/ports.js'
 import { kbsModels, recordResources } from '#keybroker/kbs-models.js'
 import { bearerAdmin } from '#keybroker/service/admin.js'
+import { kbsPolicies } from '#keybroker/store/kbs-policies.js'
 import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
 
 export interface KbsOptions {
@@ -12,17 +17,23 @@ export interface KbsOptions {
   readonly verifyEvidence: VerifyKbsEvidence
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
-  /** attestation results that resources of the operator may go to; with none of them, none goes anywhere */
+  /** keys that sign administrators' tokens */
+  readonly adminKeys?: readonly Ed25519Jwk[]
+  /** keys of other verifiers whose tokens are taken */
+  readonly verifiers?: readonly SignatureJwk[]
+  /** where no policy was uploaded: results that resources of the operator may go to; with none of them, none goes anywhere */
   readonly resourceTiers: readonly ResourceTier[]
+  /** of the operator's own resources; default `production` */
+  readonly kbsClass?: KbsClass
 }
 
-/** The status of a guest's result; `simulated` whatever else is said of evidence that is NOT HARDWARE (I6). */
-export type ResourceTier = 'affirming' | 'warning' | 'contraindicated' | 'simulated'
-
-/** The KBS routes' ports over a broker: its keys, database, log and statements. */
+/** The KBS routes' ports over a broker: its keys, database, log and statements. @throws kbs/token for verifiers */
 export function kbsPorts(options: KbsOptions): KbsPorts {
   const { broker, database, verifyEvidence, adminTokenDigest, resourceTiers } = options
+  const { adminKeys = [], verifiers = [], kbsClass = 'production' } = options
+  verifyVerifiers(verifiers)
   const evidence = kbsEvidenceStore(database)
+  const policies = kbsPolicies(database, broker.kek, broker.clock, kbsClass)
   return {
     clock: broker.clock,
     random: randomBytes,
@@ -30,15 +41,19 @@ export function kbsPorts(options: KbsOptions): KbsPorts {
     sessions: kbsSessions(database),
     evidence,
     verifyEvidence,
-    async decide(_path, { claims }): Promise<ResourceDecision> {
-      const tier: ResourceTier =
-        claims.claviger_hardware === 'hardware' ? claims.submods.cpu0['ear.status'] : 'simulated'
-      return resourceTiers.includes(tier) ? { allow: true } : { allow: false, reasons: [`resource-tier/${tier}`] }
-    },
+    decide: async (path, token, at) =>
+      decideOperatorResource({ path, token, policies: await policies.load(), tiers: resourceTiers, kbsClass, at }),
     record: recordResources(broker),
     resources: kbsResources(database, broker.kek, broker.clock),
     models: kbsModels(broker, evidence),
-    authoriseAdmin: bearerAdmin(adminTokenDigest),
-    policyIds: () => ['resource-tier'],
+    authoriseAdmin: bearerAdmin({
+      tokenDigest: adminTokenDigest,
+      keys: adminKeys,
+      broker: broker.signer.id,
+      clock: broker.clock,
+    }),
+    policies,
+    kbsClass,
+    verifiers,
   }
 }

@@ -131,6 +131,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'store/entry-index': 503,
   'store/entry-unknown': 404,
   'store/lease-unknown': 404,
+  'store/policies-changing': 503,
   'query/broker': 401,
   'query/tenant': 401,
   'query/time': 401,

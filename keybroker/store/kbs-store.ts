@@ -5,10 +5,10 @@ import { aesGcmOpen, aesGcmSeal } from '#core/crypto/aead.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import type { Database } from '#host/database.js'
 import type { EvidenceStore, KbsSessions, ResourceStore } from '#keybroker/kbs/ports.js'
-import type { ResourcePath } from '#keybroker/kbs/resource.js'
 import type { Clock, Kek } from '#keybroker/ports.js'
 import { kbsEvidence, resources } from '#keybroker/store/schema.js'
 import {
@@ -72,7 +72,44 @@ const keySize = 32
 export function resourceAad(path: string): Uint8Array {
   return canonicalJson({ purpose: 'claviger kbs resource v1', path })
 }
-const aadOf = (path: ResourcePath) => resourceAad(path.text)
+
+/** What a row holds beside its path. */
+export interface SealedRow {
+  readonly keyId: string
+  readonly wrappedKey: Uint8Array
+  readonly sealed: Uint8Array
+  readonly storedAt: UnixSeconds
+}
+
+/** @throws kek/unwrap, kek/key-id, crypto/aead-tag when the row was altered or moved from another path */
+export async function openSealed(kek: Kek, path: string, row: SealedRow): Promise<Uint8Array> {
+  const aad = resourceAad(path)
+  const key = await kek.unwrapDek(row.wrappedKey, aad, row.keyId)
+  try {
+    return await aesGcmOpen(key, row.sealed.subarray(0, ivSize), aad, row.sealed.subarray(ivSize))
+  } finally {
+    wipe(key)
+  }
+}
+
+/** The row for a resource, which is sealed under a key of its own. */
+export async function sealResource(
+  kek: Kek,
+  path: string,
+  resource: Uint8Array,
+  storedAt: UnixSeconds,
+): Promise<SealedRow> {
+  const aad = resourceAad(path)
+  const key = secretBytes(keySize)
+  key.set(randomBytes(keySize))
+  try {
+    const iv = randomBytes(ivSize)
+    const sealed = concat(iv, await aesGcmSeal(key, iv, aad, resource))
+    return { keyId: kek.keyId, wrappedKey: await kek.wrapDek(key, aad), sealed, storedAt }
+  } finally {
+    wipe(key)
+  }
+}
 
 /**
  * Resources of the KBS route in the broker's database. None lies there readable: each is sealed under a key of its own.
@@ -83,35 +120,16 @@ export function kbsResources(database: Database, kek: Kek, clock: Clock): Resour
   return {
     async load(path) {
       const rows = await database.read((db) => db.select().from(resources).where(eq(resources.path, path.text)))
-      const row = rows[0]
-      if (!row) return null
-      const key = await kek.unwrapDek(row.wrappedKey, aadOf(path), row.keyId)
-      try {
-        return await aesGcmOpen(key, row.sealed.subarray(0, ivSize), aadOf(path), row.sealed.subarray(ivSize))
-      } finally {
-        wipe(key)
-      }
+      return rows[0] ? openSealed(kek, path.text, rows[0]) : null
     },
     async store(path, resource) {
-      const key = secretBytes(keySize)
-      key.set(randomBytes(keySize))
-      try {
-        const iv = randomBytes(ivSize)
-        const row = {
-          keyId: kek.keyId,
-          wrappedKey: await kek.wrapDek(key, aadOf(path)),
-          sealed: concat(iv, await aesGcmSeal(key, iv, aadOf(path), resource)),
-          storedAt: clock(),
-        }
-        await database.read((db) =>
-          db
-            .insert(resources)
-            .values({ path: path.text, ...row })
-            .onConflictDoUpdate({ target: resources.path, set: row }),
-        )
-      } finally {
-        wipe(key)
-      }
+      const row = await sealResource(kek, path.text, resource, clock())
+      await database.read((db) =>
+        db
+          .insert(resources)
+          .values({ path: path.text, ...row })
+          .onConflictDoUpdate({ target: resources.path, set: row }),
+      )
     },
     async remove(path) {
       await database.read((db) => db.delete(resources).where(eq(resources.path, path.text)))

@@ -18,6 +18,8 @@ export type StoreCode =
   /** the same request id came with other contents */
   | 'store/request-reused'
   | 'store/lease-unknown'
+  /** the operator's policies for the KBS route were changed by others each time */
+  | 'store/policies-changing'
 
 /** Where the broker's tables are described. */
 export const storeMigrations = { schema: storeSchemaName, folder: new URL('./migrations', import.meta.url).pathname }

@@ -12,7 +12,7 @@ import {
 } from '@cedar-policy/cedar-wasm/nodejs'
 import { Failure } from '#core/failure.js'
 import type { PolicyCode } from '#policies/language/failures.js'
-import { type Action, policySchema, requestSchema } from '#policies/language/vocabulary.js'
+import type { Vocabulary } from '#policies/language/vocabulary.js'
 
 /*
  * The only file that touches Cedar's WebAssembly module. Its calls are functions of their arguments, but for the cache
@@ -44,7 +44,7 @@ export interface Evaluation {
 /** A request as Cedar sees it. */
 export interface CedarRequest {
   readonly principal: string
-  readonly action: Action
+  readonly action: string
   readonly resource: string
   readonly context: object
 }
@@ -86,10 +86,13 @@ export function parsePolicy(text: string): { readonly tree: PolicyTree } | { rea
  *
  * throws  policy/engine
  */
-export function validatePolicies(policies: Readonly<Record<string, string>>): readonly Complaint[] {
+export function validatePolicies(
+  policies: Readonly<Record<string, string>>,
+  vocabulary: Vocabulary,
+): readonly Complaint[] {
   const answer = inEngine(() =>
     validate({
-      schema: policySchema,
+      schema: vocabulary.policySchema,
       policies: { staticPolicies: { ...policies } },
       validationSettings: { mode: 'strict' },
     }),
@@ -156,31 +159,32 @@ function slotOf(key: string, policies: () => Readonly<Record<string, string | Po
   return answer.type === 'success' ? id : complaint(answer.errors[0]!, null)
 }
 
-let schemaReady = false
-function readySchema(): void {
-  if (schemaReady) return
-  const answer = inEngine(() => preparseSchema('request', requestSchema))
+const schemasReady = new Set<string>()
+function readySchema({ name, requestSchema }: Vocabulary): void {
+  if (schemasReady.has(name)) return
+  const answer = inEngine(() => preparseSchema(name, requestSchema))
   if (answer.type === 'failure') throw new Failure<PolicyCode>('policy/engine', answer.errors[0]!.message)
-  schemaReady = true
+  schemasReady.add(name)
 }
 
 /**
- * Cedar's answer to a request, which was validated against the request schema.
+ * Cedar's answer to a request, which was validated against the request schema of the vocabulary.
  *
- * key       names the policies: the same key always means the same policies
+ * key       names the policies within the vocabulary: the same key always means the same policies
  * returns   the evaluation, or what Cedar found wrong with request or policies
  * throws    policy/engine
  */
 export function evaluate(
+  vocabulary: Vocabulary,
   key: string,
   policies: () => Readonly<Record<string, string | PolicyTree>>,
   request: CedarRequest,
 ): Evaluation | { readonly wrong: Complaint } {
-  readySchema()
-  const slot = slotOf(key, policies)
+  readySchema(vocabulary)
+  const slot = slotOf(`${vocabulary.name} ${key}`, policies)
   if (typeof slot !== 'string') return { wrong: slot }
-  const principal = { type: 'Claviger::Node', id: request.principal }
-  const resource = { type: 'Claviger::Model', id: request.resource }
+  const principal = { type: vocabulary.principal, id: request.principal }
+  const resource = { type: vocabulary.resource, id: request.resource }
   const answer = inEngine(() =>
     statefulIsAuthorized({
       principal,
@@ -190,7 +194,7 @@ export function evaluate(
       // Invariant: both entities that a request names are present; nothing else can be named (no attributes, no parents).
       entities: [principal, resource].map((uid) => ({ uid, attrs: {}, parents: [] })),
       preparsedPolicySetId: slot,
-      preparsedSchemaName: 'request',
+      preparsedSchemaName: vocabulary.name,
       validateRequest: true,
     }),
   )

@@ -1,7 +1,7 @@
 import { Failure } from '#core/failure.js'
 import type { Condition, PolicyTree } from '#policies/language/cedar.js'
 import type { PolicyCode } from '#policies/language/failures.js'
-import { type Domain, factWord, inDomain } from '#policies/language/vocabulary.js'
+import { type Domain, inDomain, type Vocabulary } from '#policies/language/vocabulary.js'
 import { countryMeant } from '#policies/registry/countries.js'
 
 /**
@@ -62,43 +62,45 @@ function pathOf(node: Node): string | undefined {
   return before === '' ? dot.attr : `${before}.${dot.attr}`
 }
 
-function factOf(node: Node): Term {
+function factOf(node: Node, vocabulary: Vocabulary): Term {
   const path = pathOf(node)
   if (path === undefined) throw refuse('a member of something that is not a fact', 'facts are below `context`')
   // Reading a whole record would compare absent members without an error: only single facts may be read.
-  if (!factWord(path)) throw refuse(`context.${path} is not a single fact`, 'name one fact, as context.place.country')
+  if (!vocabulary.word(path))
+    throw refuse(`context.${path} is not a single fact`, 'name one fact, as context.place.country')
   return { op: 'fact', path }
 }
 
-/** The term of a condition. @throws policy/invalid */
-export function termOf(condition: Condition): Term {
+/** The term of a condition in these words. @throws policy/invalid */
+export function termOf(condition: Condition, vocabulary: Vocabulary): Term {
+  const inside = (one: Condition) => termOf(one, vocabulary)
   const node = condition as unknown as Node
   const [op] = Object.keys(node)
   const body = node[op!] as Node
   if (op === 'Value') return literalOf(node[op])
-  if (op === '.') return factOf(node)
+  if (op === '.') return factOf(node, vocabulary)
   if (op === 'Var') {
     const name = node[op] as string
     if (name === 'context') throw refuse('`context` as a whole', 'name one fact, as context.place.country')
     return { op: 'part', name: name as 'principal' | 'action' | 'resource' }
   }
-  if (op === 'Set') return { op: 'set', items: (node[op] as Condition[]).map(termOf) }
-  if (op === '!') return { op: 'not', of: termOf(body.arg as Condition) }
-  if (op === 'isEmpty') return { op: 'isEmpty', of: termOf(body.arg as Condition) }
-  if (op === 'like') return { op: 'like', of: termOf(body.left as Condition) }
+  if (op === 'Set') return { op: 'set', items: (node[op] as Condition[]).map(inside) }
+  if (op === '!') return { op: 'not', of: inside(body.arg as Condition) }
+  if (op === 'isEmpty') return { op: 'isEmpty', of: inside(body.arg as Condition) }
+  if (op === 'like') return { op: 'like', of: inside(body.left as Condition) }
   if (op === 'is') {
     if (body.in !== undefined) throw refuse('`is … in`', 'compare with ==')
-    return { op: 'is', of: termOf(body.left as Condition) }
+    return { op: 'is', of: inside(body.left as Condition) }
   }
   if (op === 'if-then-else') {
-    const part = (name: string) => termOf(body[name] as Condition)
+    const part = (name: string) => inside(body[name] as Condition)
     return { op: 'if', test: part('if'), yes: part('then'), no: part('else') }
   }
   if (op !== undefined && binary.has(op)) {
-    const left = termOf(body.left as Condition)
-    const right = termOf(body.right as Condition)
-    verifyDomain(left, right)
-    verifyDomain(right, left)
+    const left = inside(body.left as Condition)
+    const right = inside(body.right as Condition)
+    verifyDomain(left, right, vocabulary)
+    verifyDomain(right, left, vocabulary)
     return { op: op as Binary, left, right }
   }
   if (op === 'has') throw refuse('`has`', 'whether a fact is there is a fact: write context.place.stated')
@@ -107,9 +109,9 @@ export function termOf(condition: Condition): Term {
 }
 
 /** A text that is compared with a closed fact must be one that the fact can have. */
-function verifyDomain(fact: Term, other: Term): void {
+function verifyDomain(fact: Term, other: Term, vocabulary: Vocabulary): void {
   if (fact.op !== 'fact') return
-  const domain = factWord(fact.path)?.domain
+  const domain = vocabulary.word(fact.path)?.domain
   if (domain === undefined) return
   for (const item of other.op === 'set' ? other.items : [other]) {
     if (item.op !== 'value' || typeof item.value !== 'string' || inDomain(domain, item.value)) continue

@@ -13,6 +13,7 @@ import {
 import type { PolicyCode } from '#policies/language/failures.js'
 import { offsetOfByte, policyFailure, type Span, scanPolicies } from '#policies/language/scan.js'
 import { headConditions, type Term, termOf } from '#policies/language/tree.js'
+import { releaseVocabulary, type Vocabulary } from '#policies/language/vocabulary.js'
 
 declare const validated: unique symbol
 
@@ -38,13 +39,17 @@ export interface Clause {
   readonly term: Term
 }
 
-/** A policy text that was validated. Only `validatePolicy` makes one. */
-export interface PolicySet {
-  readonly [validated]: true
+/** A policy text that was validated under a vocabulary. Only `validateUnder` makes one. */
+export interface ValidatedText {
   readonly text: string
   /** lowercase hex of SHA-256 over the exact text in UTF-8 */
   readonly digest: string
   readonly policies: readonly Policy[]
+}
+
+/** An owner's policy text that was validated. Only `validatePolicy` makes one. */
+export interface PolicySet extends ValidatedText {
+  readonly [validated]: true
 }
 
 const idForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/
@@ -65,12 +70,7 @@ export function policyDigest(text: string): string {
 export function validatePolicy(text: string): PolicySet {
   const known = recent.get(text)
   if (known) return known
-  const spans = scanPolicies(text) // 1 bounds, before Cedar's parser sees the text
-  const texts = verifySyntax(text, spans) // 2 Cedar and our scanner read the same policies
-  const policies = texts.map((one, i) => readPolicy(text, spans[i]!, one)) // 3 our part of the language
-  verifyIds(text, spans, policies) // 4 each rule has a name of its own
-  verifyTypes(text, spans, policies) // 5 strict validation under the schema
-  const set = { text, digest: policyDigest(text), policies } as unknown as PolicySet
+  const set = validateUnder(text, releaseVocabulary) as PolicySet
   if (recent.size >= recentMax) recent.delete(recent.keys().next().value!)
   recent.set(text, set)
   return set
@@ -80,6 +80,16 @@ export function validatePolicy(text: string): PolicySet {
 // always gives the same set, which nobody can change, so remembering a few changes no outcome.
 const recentMax = 64
 const recent = new Map<string, PolicySet>()
+
+/** The same for a text in the words of `vocabulary`. @throws as validatePolicy */
+export function validateUnder(text: string, vocabulary: Vocabulary): ValidatedText {
+  const spans = scanPolicies(text) // 1 bounds, before Cedar's parser sees the text
+  const texts = verifySyntax(text, spans) // 2 Cedar and our scanner read the same policies
+  const policies = texts.map((one, i) => readPolicy(text, spans[i]!, one, vocabulary)) // 3 our part of the language
+  verifyIds(text, spans, policies) // 4 each rule has a name of its own
+  verifyTypes(text, spans, policies, vocabulary) // 5 strict validation under the schema
+  return { text, digest: policyDigest(text), policies }
+}
 
 function verifySyntax(text: string, spans: readonly Span[]): readonly string[] {
   const parsed = parsePolicies(text)
@@ -97,12 +107,16 @@ function failureAt(code: PolicyCode, text: string, from: number, wrong: Complain
   return policyFailure(code, text, from + within, wrong.message, wrong.hint)
 }
 
-function readPolicy(whole: string, span: Span, text: string): Policy {
+function readPolicy(whole: string, span: Span, text: string, vocabulary: Vocabulary): Policy {
   const parsed = parsePolicy(text)
   if ('wrong' in parsed) throw failureAt('policy/syntax', whole, span.start, parsed.wrong)
   const { tree } = parsed
   try {
-    const clauses = tree.conditions.map((one) => ({ kind: one.kind, condition: one.body, term: termOf(one.body) }))
+    const clauses = tree.conditions.map(({ kind, body }) => ({
+      kind,
+      condition: body,
+      term: termOf(body, vocabulary),
+    }))
     return { ...readAnnotations(tree), effect: tree.effect, text, head: headConditions(tree), clauses }
   } catch (error) {
     if (!isFailure(error)) throw error
@@ -142,8 +156,9 @@ function verifyIds(text: string, spans: readonly Span[], policies: readonly Poli
   })
 }
 
-function verifyTypes(text: string, spans: readonly Span[], policies: readonly Policy[]): void {
-  const [wrong] = validatePolicies(Object.fromEntries(policies.map((policy) => [policy.id, policy.text])))
+function verifyTypes(text: string, spans: readonly Span[], policies: readonly Policy[], vocabulary: Vocabulary): void {
+  const texts = Object.fromEntries(policies.map((policy) => [policy.id, policy.text]))
+  const [wrong] = validatePolicies(texts, vocabulary)
   if (!wrong) return
   const at = policies.findIndex((policy) => policy.id === wrong.policyId)
   throw failureAt('policy/invalid', text, at < 0 ? 0 : spans[at]!.start, wrong)

@@ -135,11 +135,9 @@ export const factWords: readonly FactWord[] = [
   { path: 'purpose.name', type: 'String', ...absent, about: 'as the request says', mend: 'name another purpose' },
 ]
 
-const wordAt = new Map(factWords.map((word) => [word.path, word]))
-
-/** The fact of this path, if there is one. */
+/** The fact of this path in owners' policies, if there is one. */
 export function factWord(path: string): FactWord | undefined {
-  return wordAt.get(path)
+  return releaseVocabulary.word(path)
 }
 
 /** Whether a fact of this domain can have the value. */
@@ -163,26 +161,62 @@ function recordType(words: readonly FactWord[], depth: number, optionals: boolea
   return `{\n${lines.join(',\n')}\n${'  '.repeat(depth + 1)}}`
 }
 
-function schemaText(optionals: boolean): string {
-  return `namespace Claviger {
-  entity Node;
-  entity Model;
-  type Facts = ${recordType(factWords, 0, optionals)};
-  action ${actions.join(', ')} appliesTo { principal: [Node], resource: [Model], context: Facts };
+/** The words that policies of one kind may use, and what a request is to Cedar. */
+export interface Vocabulary {
+  /** tells it from the others; names its schemas inside the engine */
+  readonly name: string
+  /**
+   * The schema that policies are validated against. Every fact is required here, so a policy reads it without a guard.
+   *
+   * Invariant: no entity type has parents, so `in` between entities is equality, and Cedar's silent `false` for an absent
+   * ancestor cannot occur.
+   */
+  readonly policySchema: string
+  /**
+   * The schema that requests are validated against: a fact that may be absent is optional here. Reading it is then an
+   * error of evaluation, and an error denies: absence is never success.
+   */
+  readonly requestSchema: string
+  readonly principal: string
+  readonly resource: string
+  /** The fact of this path, if there is one. */
+  word(path: string): FactWord | undefined
+}
+
+/** A vocabulary of these words. `principal` and `resource` are names of entity types. */
+export function vocabularyOf(of: {
+  readonly name: string
+  readonly words: readonly FactWord[]
+  readonly actions: readonly string[]
+  readonly principal: string
+  readonly resource: string
+}): Vocabulary {
+  const { name, words, principal, resource } = of
+  const wordAt = new Map(words.map((word) => [word.path, word]))
+  const schema = (optionals: boolean) => `namespace Claviger {
+  entity ${principal};
+  entity ${resource};
+  type Facts = ${recordType(words, 0, optionals)};
+  action ${of.actions.join(', ')} appliesTo { principal: [${principal}], resource: [${resource}], context: Facts };
 }
 `
+  return {
+    name,
+    policySchema: schema(false),
+    requestSchema: schema(true),
+    principal: `Claviger::${principal}`,
+    resource: `Claviger::${resource}`,
+    word: (path) => wordAt.get(path),
+  }
 }
 
-/**
- * The schema that policies are validated against. Every fact is required here, so a policy reads it without a guard.
- *
- * Invariant: no entity type has parents, so `in` between entities is equality, and Cedar's silent `false` for an absent
- * ancestor cannot occur.
- */
-export const policySchema = schemaText(false)
+/** The words of owners' policies for releases and renewals. */
+export const releaseVocabulary = vocabularyOf({
+  name: 'release',
+  words: factWords,
+  actions,
+  principal: 'Node',
+  resource: 'Model',
+})
 
-/**
- * The schema that requests are validated against: a fact that may be absent is optional here. Reading it is then an
- * error of evaluation, and an error denies: absence is never success.
- */
-export const requestSchema = schemaText(true)
+export const { policySchema, requestSchema } = releaseVocabulary

@@ -11,13 +11,15 @@ import type { SnpEvidence } from '#core/wire/evidence.js'
 import type { Database } from '#host/database.js'
 import { type App, createApp } from '#host/http.js'
 import { inputStatuses } from '#host/http-failures.js'
+import type { ResourceTier } from '#keybroker/kbs/decide.js'
 import { type KbsCode, kbsStatuses } from '#keybroker/kbs/failures.js'
 import type { KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
 import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
 import { bearerAdmin } from '#keybroker/service/admin.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
-import { kbsPorts, type ResourceTier } from '#keybroker/service/kbs.js'
+import { type KbsOptions, kbsPorts } from '#keybroker/service/kbs.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
+import { kbsPolicies } from '#keybroker/store/kbs-policies.js'
 import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
@@ -72,10 +74,11 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
     referenceValues: testReferenceValues({ hostData: ['00'.repeat(32), toHex(sha256(utf8(initData)))] }),
     tenantClass: 'development',
   })
+  const signer = (await generateSigningKey('ES256')).key
   const ports: KbsPorts = {
     clock: () => clock.now,
     random: randomBytes,
-    signer: (await generateSigningKey('ES256')).key,
+    signer,
     sessions: kbsSessions(database),
     evidence: kbsEvidenceStore(database),
     verifyEvidence: async (...given) => {
@@ -88,8 +91,15 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
     },
     resources: kbsResources(database, kek, () => clock.now),
     models,
-    authoriseAdmin: bearerAdmin(sha256(utf8(adminToken))),
-    policyIds: () => ['default'],
+    authoriseAdmin: bearerAdmin({
+      tokenDigest: sha256(utf8(adminToken)),
+      keys: [],
+      broker: signer.id,
+      clock: () => clock.now,
+    }),
+    policies: kbsPolicies(database, kek, () => clock.now, 'production'),
+    kbsClass: 'production',
+    verifiers: [],
   }
   return { ...kbsApp(ports), ports, clock, seen, policy }
 }
@@ -174,6 +184,7 @@ export function route(
   tiers: readonly ResourceTier[] = [],
   roots?: readonly string[],
   collateral?: Pick<CollateralSupply, 'complete'>,
+  more: Partial<KbsOptions> = {},
 ) {
   const { broker, database } = chain.test
   const named = new DevelopmentRoots(broker, database, () => undefined)
@@ -184,7 +195,7 @@ export function route(
     tenantClass: 'development',
   })
   const adminTokenDigest = sha256(utf8(adminToken))
-  return kbsApp(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: tiers }))
+  return kbsApp(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: tiers, ...more }))
 }
 export const pathOf = (chain: Registered, version = 1) => `/kbs/v0/resource/${chain.owner.model}/${version}`
 
