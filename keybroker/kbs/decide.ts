@@ -73,7 +73,8 @@ export function decideOperatorResource(of: {
   const policy = policyFor(policies, path)
   if (policy === null) return { ...byTier(guest, tiers), policy: null }
   const named = { id: policy.id, digest: policyDigest(policy.text ?? policy.kind) }
-  const { platform, tier } = guest.evidence
+  const { platform, tier, tee } = guest.evidence
+  if (tee === '') return { ...deny('evidence-tee/absent'), policy: named }
   if (platform === 'simulated' && kbsClass !== 'development')
     return { ...deny('evidence-simulated/development-only'), policy: named }
   if (platform !== 'simulated' && (tier === 'contraindicated' || tier === 'none'))

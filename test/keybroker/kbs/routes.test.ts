@@ -336,7 +336,7 @@ describe.each(databases.slice(0, 1))('the KBS routes', ({ open }) => {
       expect(await errorOf(answer)).toMatchObject({ code, status: 422 })
     }
     const ids = await kbs.ask('GET', '/kbs/v0/resource-policy', { headers: adminHeaders })
-    expect(await ids.json()).toEqual(['default'])
+    expect(await ids.json()).toEqual(['resource-policy'])
     expect(await errorOf(await kbs.ask('PUT', '/kbs/v0/auth', { body: '' }))).toMatchObject({ code: 'kbs/plugin' })
   })
 
