@@ -158,7 +158,8 @@ async function openServices(options: ChainOptions): Promise<Stack> {
   const at = { folder: chainPlaces(folder).services, databaseUrl }
   return timed(io, 'broker, verifier, log and witness start', async () => {
     await createOnce(at, io)
-    const stackOptions = { ...at, log: createLog('services', 'warn'), now: io.now }
+    const kbs = { kbsClass: 'development' } as const
+    const stackOptions = { ...at, kbs, log: createLog('services', 'warn'), now: io.now }
     const stack = await openStack(stackOptions, { host: '127.0.0.1', port: options.brokerPort })
     return [stack, `${stack.url} (UNATTESTED BROKER)`]
   })

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { followKeySet } from '#attest/service/keys.js'
 import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from '#cli/collateral-sources.js'
 import { readInput } from '#cli/input.js'
+import { type KbsArguments, kbsOf, kbsOptions } from '#cli/kbs-options.js'
 import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
@@ -38,7 +39,7 @@ interface ListenArguments extends StateArguments {
 }
 /** Services that judge evidence may fetch what it is verified with. */
 type JudgingArguments = ListenArguments & FetchCollateralArguments
-type AllArguments = JudgingArguments & KekArguments
+type AllArguments = JudgingArguments & KekArguments & KbsArguments
 
 /** One line when the service answers; returns when it was told to stop and has closed. */
 async function serveUntil(
@@ -60,7 +61,7 @@ function tellBroker(io: Io, running: RunningBroker): void {
 
 /** Broker, verifier and log at one address, with the witness as a child. */
 export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>): Promise<number> {
-  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args) }
+  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args), kbs: await kbsOf(args) }
   const options = { ...base, log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
   tellBroker(io, stack)
@@ -69,7 +70,7 @@ export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>
   return serveUntil(io, ready, stack.close, stopped)
 }
 
-export interface KeybrokerArguments extends ListenArguments, FetchCollateralArguments, KekArguments {
+export interface KeybrokerArguments extends ListenArguments, FetchCollateralArguments, KekArguments, KbsArguments {
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
 }
@@ -95,7 +96,7 @@ export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: P
       ? null
       : fromUtf8(await readInput(args.witnessPolicy, 'witness policy', noteSizeMax))
   const setup = (state: ServiceState) => (policy === null ? ownWitness(state, args.witness!) : witnessesOf(policy))
-  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args) }
+  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args), kbs: await kbsOf(args) }
   const options = { ...base, log: createLog('keybroker', 'warn'), now: io.now }
   const running = await openKeybroker(options, setup, parseListen(args.listen))
   tellBroker(io, running)
@@ -205,7 +206,8 @@ export function describe(program: Command, io: Io): void {
   describeCreate(serve, io)
   const judging = (...of: [name: string, description: string, listenOn: string]) =>
     fetchOptions(describeService(serve, ...of).option(...databaseOption))
-  const broking = (...of: [name: string, description: string, listenOn: string]) => kekOptions(judging(...of))
+  const broking = (...of: [name: string, description: string, listenOn: string]) =>
+    kbsOptions(kekOptions(judging(...of)))
   broking('all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780').action(
     async (args: AllArguments) => {
       close()

@@ -13,7 +13,7 @@ import { describeError, type Log as ServiceLog } from '#host/log.js'
 import type { Broker } from '#keybroker/broker.js'
 import { kbsStatuses } from '#keybroker/kbs/failures.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
-import { kbsPorts } from '#keybroker/service/kbs.js'
+import { type KbsSettings, kbsPorts } from '#keybroker/service/kbs.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
 import type { OpenedBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
@@ -32,18 +32,21 @@ export interface ServedBroker {
   readonly database: Database
   readonly verifierKeys: () => Promise<KeySet>
   readonly collateral: CollateralSupply
+  readonly kbs?: KbsSettings | undefined
   readonly now: () => UnixSeconds
 }
 
 /** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
-function kbs({ broker, database, adminTokenDigest, collateral }: ServedBroker, roots: DevelopmentRoots) {
+function kbs({ broker, database, adminTokenDigest, collateral, kbs: settings }: ServedBroker, roots: DevelopmentRoots) {
   const verifyEvidence = kbsVerifier({
     anchors: async () => ({ simulatedRoots: await roots.read(), collateralFloors: await collateral.floors() }),
     collateral,
     referenceValues: null,
     tenantClass: 'development',
   })
-  return kbsRoutes(kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: ['affirming'] }))
+  return kbsRoutes(
+    kbsPorts({ broker, database, verifyEvidence, adminTokenDigest, resourceTiers: ['affirming'], ...settings }),
+  )
 }
 
 /** The verifier for whoever holds the operator's token: evidence under development tenants' roots stays NOT HARDWARE. */

@@ -19,6 +19,7 @@ import { describeError, type Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { loadSigningKeyFile } from '#host/signing-key-file.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
+import type { KbsSettings } from '#keybroker/service/kbs.js'
 import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
 import { type KekSettings, openBrokerKeys } from '#keybroker/service/keys.js'
 import { openBroker } from '#keybroker/service/open.js'
@@ -34,6 +35,8 @@ export interface StackOptions extends StateOptions {
   readonly keks?: KekSettings | undefined
   /** where collateral is fetched from; absent: nothing is fetched, and what was imported is used */
   readonly fetchCollateral?: SourceArguments
+  /** who administers the KBS route, and whose tokens it takes beside our own */
+  readonly kbs?: KbsSettings | undefined
 }
 
 export interface ListenOn {
@@ -118,7 +121,7 @@ async function openParts(options: StackOptions, base: Base, witnesses: WitnessSe
   })
   closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log, record: log }))
   const { adminTokenDigest } = keys
-  return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, now: options.now }
+  return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, kbs: options.kbs, now: options.now }
 }
 
 async function openListening(

@@ -11,20 +11,24 @@ import { bearerAdmin } from '#keybroker/service/admin.js'
 import { kbsPolicies } from '#keybroker/store/kbs-policies.js'
 import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
 
-export interface KbsOptions {
+/** What an operator sets for the KBS route. */
+export interface KbsSettings {
+  /** keys that sign administrators' tokens */
+  readonly adminKeys?: readonly Ed25519Jwk[]
+  /** keys of other verifiers whose tokens are taken */
+  readonly verifiers?: readonly SignatureJwk[]
+  /** of the operator's own resources; default `production` */
+  readonly kbsClass?: KbsClass
+}
+
+export interface KbsOptions extends KbsSettings {
   readonly broker: Broker
   readonly database: Database
   readonly verifyEvidence: VerifyKbsEvidence
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
-  /** keys that sign administrators' tokens */
-  readonly adminKeys?: readonly Ed25519Jwk[]
-  /** keys of other verifiers whose tokens are taken */
-  readonly verifiers?: readonly SignatureJwk[]
   /** where no policy was uploaded: results that resources of the operator may go to; with none of them, none goes anywhere */
   readonly resourceTiers: readonly ResourceTier[]
-  /** of the operator's own resources; default `production` */
-  readonly kbsClass?: KbsClass
 }
 
 /** The KBS routes' ports over a broker: its keys, database, log and statements. @throws kbs/token for verifiers */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { decideOperatorResource } from '#keybroker/kbs/decide.js'
+import type { PassportToken } from '#keybroker/kbs/passport.js'
 import {
   type KbsClass,
   noPolicies,
@@ -9,7 +10,6 @@ import {
   withAttestationPolicy,
   withResourcePolicy,
 } from '#keybroker/kbs/policies.js'
-import type { PassportToken } from '#keybroker/kbs/passport.js'
 import { parseResourcePath } from '#keybroker/kbs/resource.js'
 import type { KbsToken } from '#keybroker/kbs/token.js'
 import type { GuestEvidence } from '#policies/guest/facts.js'
@@ -22,7 +22,8 @@ import { adminToken, errorOf, guest, route } from './fixtures.js'
  * The texts of the reference project that are recognised, as its command sends them.
  * Source: confidential-containers/trustee, kbs/sample_policies, v0.21.0 and v0.9.0; Apache-2.0.
  */
-const allowAll = 'package policy\n\ndefault allow = false\n\nplugin = data.plugin\n\nallow if {\n\tplugin == "resource"\n}\n\n'
+const allowAll =
+  'package policy\n\ndefault allow = false\n\nplugin = data.plugin\n\nallow if {\n\tplugin == "resource"\n}\n\n'
 const olderAllowAll = '\npackage policy\n\ndefault allow = true\n\n'
 const olderDenyAll = '\npackage policy\n\ndefault allow = false\n'
 const base64Url = (text: string) => Buffer.from(text).toString('base64url')
