@@ -112,3 +112,6 @@ function isName(text: string): boolean {
     return false
   }
 }
+
+/** One line that people read. */
+export const lineText = form(/^[^\p{Cc}]{1,200}$/u, 'one line of at most 200 characters', '"the disk was stolen"')

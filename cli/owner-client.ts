@@ -10,7 +10,11 @@ import { type BrokerDocument, type RegisterRequest, verifyBrokerDocument } from 
 import { type AnyBundle, anyBundleShape } from '#core/wire/bundle.js'
 import {
   type Accepted,
+  type ApprovalsAnswer,
   acceptedShape,
+  approvalAnswerShape,
+  approvalsAnswerShape,
+  cancellationAnswerShape,
   type Head,
   headsAnswerShape,
   type LeasesAnswer,
@@ -62,6 +66,19 @@ export class OwnerClient {
   /** Inferences of the owner's versions. */
   async usage(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<UsageAnswer['usage']> {
     return (await this.#query({ ...query, ask: 'usage', entry: null }, key, usageAnswerShape)).usage
+  }
+
+  /** What waits for agreement at an owner's: verify it. For the owner, and for approvers. */
+  approvals(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<ApprovalsAnswer> {
+    return this.#query({ ...query, ask: 'approvals', entry: null }, key, approvalsAnswerShape)
+  }
+
+  sendApproval(approval: Envelope): Promise<{ readonly inForce: boolean }> {
+    return this.#call('/v1/approvals', { version: apiVersion, approval }, approvalAnswerShape)
+  }
+
+  async sendCancellation(cancellation: Envelope): Promise<void> {
+    await this.#call('/v1/cancellations', { version: apiVersion, cancellation }, cancellationAnswerShape)
   }
 
   registerModel(request: RegisterRequest): Promise<Accepted> {

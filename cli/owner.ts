@@ -113,6 +113,8 @@ export interface Said {
   readonly dryRun: boolean
   /** index in the log; null when nothing was sent */
   readonly entry: number | null
+  /** it loosens something: it is proposed, and in force when those who have to did agree */
+  readonly pending: boolean
 }
 
 /** Signs what the owner says next and, unless it is a dry run, has it take effect. @throws owner/..., statement/... */
@@ -125,9 +127,10 @@ export async function say<K extends StatementKind>(
 ): Promise<Said> {
   const { envelope, sequence, isNew } = await compose(kind, body, owner.key, owner.heads, io.now())
   const dryRun = args.dryRun === true
-  if (dryRun || !isNew) return { kind, sequence, isNew, dryRun, entry: null }
+  if (dryRun || !isNew) return { kind, sequence, isNew, dryRun, entry: null, pending: false }
   const { accepted } = await owner.client.sendStatement(kind, envelope)
-  return { kind, sequence, isNew, dryRun, entry: accepted.find((one) => one.kind === kind)?.entry ?? null }
+  const found = accepted.find((one) => one.kind === kind)
+  return { kind, sequence, isNew, dryRun, entry: found?.entry ?? null, pending: found?.pending === true }
 }
 
 /** Prints what a change came to: one sentence, or JSON with what is particular to the command. */
@@ -142,8 +145,9 @@ export function reportSaid(
   else {
     const place = said.entry === null ? '' : `, log entry #${said.entry}`
     const standing = said.isNew ? '' : ' (stands already)'
-    io.stdout(`${said.dryRun ? 'would say: ' : ''}${sentence}\n`)
+    io.stdout(`${said.dryRun ? 'would say: ' : said.pending ? 'proposed: ' : ''}${sentence}\n`)
     io.stdout(`  ${said.kind} statement ${said.sequence}${standing}${place}\n`)
+    if (said.pending) io.stdout('  not in force until those who have to agree do: ./claviger approve list\n')
   }
   return exitCodes.ok
 }

@@ -27,6 +27,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   usage: () => import('#cli/usage.js'),
   lease: () => import('#cli/lease.js'),
   caller: () => import('#cli/caller.js'),
+  approve: () => import('#cli/approve.js'),
   tenant: () => import('#cli/tenant.js'),
   token: () => import('#cli/token.js'),
   proxy: () => import('#cli/proxy.js'),

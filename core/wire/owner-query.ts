@@ -3,6 +3,7 @@ import type { SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import {
+  boolean,
   hex,
   integer,
   list,
@@ -224,5 +225,9 @@ export type ApprovalsAnswer = Shaped<typeof approvalsAnswerShape>
 /** `POST /v1/approvals`. */
 export const approvalRequestShape = object({ version: literal(apiVersion), approval: envelopeShape })
 
+/** Its answer: whether the change is in force by it. */
+export const approvalAnswerShape = object({ version: literal(apiVersion), inForce: boolean })
+
 /** `POST /v1/cancellations`. */
 export const cancellationRequestShape = object({ version: literal(apiVersion), cancellation: envelopeShape })
+export const cancellationAnswerShape = object({ version: literal(apiVersion) })
