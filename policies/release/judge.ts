@@ -97,10 +97,26 @@ export async function judgeRelease<R extends Appraised>(
   input: JudgeInput,
   ports: { readonly appraise: AppraiseEvidence<R> },
 ): Promise<Verdict<R>> {
+  const { request, broker } = input
+  const statements = await verifyOwnerStatements(input.statements, request.binding.model, broker) // 1 what the owner signed
+  return judgeUnder(statements, input, ports)
+}
+
+/**
+ * What these statements say of a request, from the second step on: by others than the owner made, as in a dry run of a
+ * policy, it is a verdict that nobody reached.
+ *
+ * trusts  that `statements` came out of verifyOwnerStatements, but for what the caller wants to try
+ * throws  as judgeRelease
+ */
+export async function judgeUnder<R extends Appraised>(
+  statements: VerifiedStatements,
+  input: Omit<JudgeInput, 'statements'>,
+  ports: { readonly appraise: AppraiseEvidence<R> },
+): Promise<Verdict<R>> {
   const { request, broker, at } = input
   const { model } = request.binding
   const purpose: ReleasePurpose = request.lease === null ? 'claviger.release.v1' : 'claviger.renew.v1'
-  const statements = await verifyOwnerStatements(input.statements, model, broker) // 1 what the owner signed
   const { tenant, trust, registration, policy, referenceValues, revocation } = statements
   const tenantClass = tenant.value.class
   verifyBrokerTrusted(trust, broker) // 2 the owner lets this broker decide
