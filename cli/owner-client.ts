@@ -15,6 +15,8 @@ import {
   approvalAnswerShape,
   approvalsAnswerShape,
   cancellationAnswerShape,
+  type DecisionsAnswer,
+  decisionsAnswerShape,
   type Head,
   headsAnswerShape,
   type LeasesAnswer,
@@ -66,6 +68,15 @@ export class OwnerClient {
   /** Inferences of the owner's versions. */
   async usage(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<UsageAnswer['usage']> {
     return (await this.#query({ ...query, ask: 'usage', entry: null }, key, usageAnswerShape)).usage
+  }
+
+  /** Decisions about the owner's models, the newest first: those before an entry, or the last. */
+  async decisions(
+    before: number | null,
+    query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>,
+    key: SigningKey,
+  ): Promise<DecisionsAnswer['decisions']> {
+    return (await this.#query({ ...query, ask: 'decisions', entry: before }, key, decisionsAnswerShape)).decisions
   }
 
   /** What waits for agreement at an owner's: verify it. For the owner, and for approvers. */

@@ -10,7 +10,8 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
-import type { Head, LeasesAnswer, UsageAnswer } from '#core/wire/owner-query.js'
+import type { AnyBundle } from '#core/wire/bundle.js'
+import type { DecisionsAnswer, Head, LeasesAnswer, UsageAnswer } from '#core/wire/owner-query.js'
 import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -53,6 +54,9 @@ export interface Owner {
   readonly document: BrokerDocument
   readonly heads: readonly Head[]
   leases(): Promise<LeasesAnswer['leases']>
+  /** decisions that stand in the log, the newest first: those before an entry, or the last; empty when there are no more */
+  decisions(before: number | null): Promise<DecisionsAnswer['decisions']>
+  bundle(entry: number): Promise<AnyBundle>
   usage(): Promise<UsageAnswer['usage']>
   /** the full id: of a name, of alias and name, or of a full id of this owner's. @throws owner/model, usage/model */
   modelId(text: string): string
@@ -79,6 +83,8 @@ export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
     document,
     heads,
     leases: () => client.leases(query(), key),
+    decisions: (before) => client.decisions(before, query(), key),
+    bundle: (entry) => client.bundle(entry, query(), key),
     usage: () => client.usage(query(), key),
     modelId(text) {
       const id = text.includes('/') ? resolveModel(text, trust) : `${key.id}/${text}`

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
+import { describeDryRun } from '#cli/policy-dry-run.js'
 import { describeSet } from '#cli/policy-set.js'
 import { describeShow } from '#cli/policy-show.js'
 import { policyText } from '#cli/policy-text.js'
@@ -76,5 +77,6 @@ export function describe(program: Command, io: Io): void {
       io.exit(exitCodes.ok)
     })
   describeSet(policy, io)
+  describeDryRun(policy, io)
   describeShow(policy, io)
 }

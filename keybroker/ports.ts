@@ -144,6 +144,8 @@ export interface StoreReader {
   loadEntry(id: string): Promise<StoredEntry>
   /** leaves of all changes of a tenant, in the order of their making */
   listStateEntries(tenant: string): Promise<readonly Uint8Array[]>
+  /** releases, renewals and denials that the log has, the newest first: those before an index, or the last */
+  listDecisions(tenant: string, before: number | null, limit: number): Promise<readonly StoredEntry[]>
   loadEntryAt(index: number): Promise<StoredEntry | null>
 }
 

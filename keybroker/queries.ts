@@ -2,9 +2,10 @@ import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Envelope } from '#core/dsse.js'
 import { type Json, parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
-import { type AnyBundle, anyBundleShape } from '#core/wire/bundle.js'
+import { type AnyBundle, anyBundleShape, type Bundle } from '#core/wire/bundle.js'
 import {
   claimedQuery,
+  type DecisionsAnswer,
   type Head,
   type LeasesAnswer,
   type OwnerQuery,
@@ -42,6 +43,7 @@ const answers: Readonly<Record<OwnerQuery['ask'], (broker: Broker, query: OwnerQ
   heads: (broker, { tenant }) => heads(broker, tenant),
   leases: (broker, { tenant }) => leases(broker, tenant),
   usage: (broker, { tenant }) => usageOf(broker, tenant),
+  decisions: (broker, { tenant, entry }) => decisions(broker, tenant, entry),
   approvals: (broker, { tenant }) => listApprovals(broker, tenant),
   bundle: (broker, { tenant, entry }) => bundleAt(broker, entry ?? -1, tenant),
 }
@@ -61,6 +63,20 @@ export async function heads(
       digest,
       statement: envelope,
     })),
+  }
+}
+
+const decisionsMax = 100
+
+/** Decisions about an owner's models that stand in the log, the newest first: those before an entry, or the last. */
+async function decisions(broker: Broker, tenant: string, before: number | null): Promise<DecisionsAnswer> {
+  const rows = await broker.store.read((reader) => reader.listDecisions(tenant, before, decisionsMax))
+  return {
+    version: apiVersion,
+    decisions: rows.map(({ index, kind, bundle, recordedAt }) => {
+      const { request } = parseCanonicalJson(bundle) as unknown as Pick<Bundle, 'request'>
+      return { entry: index!, kind: kind as 'release', model: request.binding.model, at: recordedAt }
+    }),
   }
 }
 

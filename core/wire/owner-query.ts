@@ -36,8 +36,8 @@ export const ownerQueryShape = object({
   /** thumbprint of the broker that may answer */
   broker: thumbprintShape,
   tenant: thumbprintShape,
-  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals'),
-  /** index in the log of the wanted bundle; null for the other questions */
+  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals', 'decisions'),
+  /** index in the log of the wanted bundle, or of the entry before which decisions are wanted; null for the other questions */
   entry: nullable(integer()),
   at: timeShape,
 })
@@ -231,3 +231,13 @@ export const approvalAnswerShape = object({ version: literal(apiVersion), inForc
 /** `POST /v1/cancellations`. */
 export const cancellationRequestShape = object({ version: literal(apiVersion), cancellation: envelopeShape })
 export const cancellationAnswerShape = object({ version: literal(apiVersion) })
+
+/** Answer to `decisions`: releases, renewals and denials, the newest first; empty when there are no more. */
+export const decisionsAnswerShape = object({
+  version: literal(apiVersion),
+  decisions: list(
+    object({ entry: integer(), kind: oneOf('release', 'renewal', 'denial'), model: modelIdShape, at: timeShape }),
+    { max: 100 },
+  ),
+})
+export type DecisionsAnswer = Shaped<typeof decisionsAnswerShape>

@@ -23,6 +23,7 @@ import {
   countRefusal,
   type EntryRow,
   forgetRequest,
+  listDecisions,
   listStateLeaves,
   listUnrecorded,
   loadEntry,
@@ -158,6 +159,7 @@ function readerOf(db: Connection): StoreReader {
     listLeasesWith: (devices, at) => listLeasesWith(db, devices, at),
     loadEntry: async (id) => toEntry(await loadEntry(db, id)),
     listStateEntries: (tenant) => listStateLeaves(db, tenant),
+    listDecisions: async (...given) => (await listDecisions(db, ...given)).map(toEntry),
     async loadEntryAt(index) {
       const found = await orNull('store/entry-unknown', loadEntryAt(db, index))
       return found && toEntry(found)

@@ -1,4 +1,4 @@
-import { and, desc, eq, gte, isNotNull, isNull, lt, max, sql } from 'drizzle-orm'
+import { and, desc, eq, gte, inArray, isNotNull, isNull, lt, max, sql } from 'drizzle-orm'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Connection, rowsOf } from '#host/database.js'
@@ -61,6 +61,22 @@ export async function loadEntryAt(db: Connection, entryIndex: number): Promise<E
   const [found] = await db.select().from(entries).where(eq(entries.entryIndex, entryIndex))
   if (!found) throw new Failure<StoreCode>('store/entry-unknown', `entry ${entryIndex} of the log is not this broker's`)
   return found
+}
+
+/** Decisions of a tenant that the log has, the newest first: those before an index, or the last. */
+export async function listDecisions(
+  db: Connection,
+  tenant: string,
+  before: number | null,
+  limit: number,
+): Promise<readonly EntryRow[]> {
+  const place = before === null ? isNotNull(entries.entryIndex) : lt(entries.entryIndex, before)
+  return db
+    .select()
+    .from(entries)
+    .where(and(eq(entries.tenant, tenant), inArray(entries.kind, ['release', 'renewal', 'denial']), place))
+    .orderBy(desc(entries.entryIndex))
+    .limit(limit)
 }
 
 /**

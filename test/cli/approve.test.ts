@@ -14,15 +14,27 @@ import { type Listening, listen } from '#host/listen.js'
 import { createTenant } from '#keybroker/changes.js'
 import { registerModel } from '#keybroker/register.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
-import { testPlatform } from '#test/fakes/platform.js'
+import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { person, setBody } from '#test/keybroker/approvals-world.js'
-import { permitAll, registration, sealTiny, startTime, tenantStatement, testBroker } from '#test/keybroker/fixtures.js'
+import {
+  ask,
+  granted,
+  permitAll,
+  type Registered,
+  registration,
+  sealTiny,
+  startTime,
+  tenantStatement,
+  testBroker,
+  testNode,
+} from '#test/keybroker/fixtures.js'
 import { application } from '#test/keybroker/served.js'
 
 const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
 let folder: string
 let listening: Listening
+let chain: Registered
 let made: Awaited<ReturnType<typeof testBroker>>
 const at = (name: string) => join(folder, name)
 
@@ -60,7 +72,7 @@ beforeAll(async () => {
     const { signingKey: key } = await createOwnerKeys(at(name), name)
     people.push({ ...(await person(name)), key })
   }
-  const chain = { test: made, owner, platform }
+  chain = { test: made, owner, platform }
   await writeFile(at('approvers.json'), JSON.stringify(setBody(people, chain)))
   await writeFile(at('other.cedar'), permitAll.replace('all', 'other'))
   const trust: Trust = {
@@ -71,7 +83,7 @@ beforeAll(async () => {
     expiresAt: startTime + 86_400,
     owners: [{ alias: 'acme', key: signingKey.publicKey }],
     brokers: [{ alias: 'broker', key: made.broker.signer.publicKey as Ed25519Jwk }],
-    verifiers: [],
+    verifiers: [{ alias: 'verifier', key: made.verifier.publicKey }],
     logs: [made.testLog.vkey],
     witnessPolicy: made.testLog.quorumPolicy,
     independentWitnesses: [],
@@ -80,7 +92,7 @@ beforeAll(async () => {
     registries: [],
     issuers: [],
     collateralFloors: [],
-    simulatedRoots: [],
+    simulatedRoots: [platform.rootDigest],
   }
   const { key: author } = await generateSigningKey('Ed25519')
   await writeFile(at('trust.json'), JSON.stringify(await signTrust(trust, author)))
@@ -116,6 +128,39 @@ test('an owner names approvers, and they agree to a looser policy at their own t
   expect(await approve(...sign, ...as('bo'))).toMatchObject({ inForce: true })
   expect((await approve('list', ...as('owner'))).proposals[0].state).toBe('in force')
   expect(await codeOfPromise(approve(...sign, ...as('bo')))).toBe('approve/proposal')
+})
+
+test('a policy is tried on what was decided: what it would have refused, and what it would have allowed', async () => {
+  const node = await testNode(chain)
+  granted(await ask(chain, node))
+  await ask(chain, node, { change: (request) => ({ ...request, modelVersion: 9 }) })
+  const closed = '@id("late") permit (principal, action, resource) when { context.time < 5 };'
+  await writeFile(at('closed.cedar'), closed)
+  const dry = async (...words: string[]) => {
+    const said = await type(policyCommand, ['policy', 'dry-run', ...words, '--model', 'whisper', ...as('owner')])
+    return { ...JSON.parse(said.out), code: said.code }
+  }
+  const refused = await dry(at('closed.cedar'))
+  expect(refused).toMatchObject({ decisions: 2, allowed: [], notVerified: [], code: 0 })
+  expect(refused.refused).toMatchObject([{ kind: 'release', would: 'deny', reasons: [{ id: 'late' }] }])
+  expect(await dry(at('other.cedar'))).toMatchObject({ decisions: 2, refused: [], allowed: [] })
+  expect(await dry(at('other.cedar'), '--last', '1')).toMatchObject({ decisions: 1 })
+  const values = testReferenceValues()
+  const strict = { ...values, snp: { ...values.snp!, measurements: ['cd'.repeat(48)] } }
+  await writeFile(at('values.json'), JSON.stringify(strict))
+  const strange = await dry('--reference-values', at('values.json'))
+  expect(strange.refused[0].reasons[0].id).toBe('attest/measurement')
+  // One rule more tightens, so it needs nobody else; what it then denied, the policy before would have allowed.
+  await writeFile(
+    at('tight.cedar'),
+    `${permitAll.replace('all', 'other')} @id("no") forbid (principal, action, resource);`,
+  )
+  const tight = ['policy', 'set', at('tight.cedar'), '--model', 'whisper', ...as('owner')]
+  expect(JSON.parse((await type(policyCommand, tight)).out)).toMatchObject({ pending: false })
+  await ask(chain, await testNode(chain))
+  const looser = await dry(at('other.cedar'))
+  expect(looser).toMatchObject({ decisions: 3, allowed: [{ kind: 'denial', before: ['no'], would: 'allow' }] })
+  expect(await codeOfPromise(dry())).toBe('dry-run/nothing')
 })
 
 test('and one of them calls another off', async () => {
