@@ -38,6 +38,8 @@ export interface ChainOptions {
   readonly nodePort: number
   readonly leaseSeconds: number
   readonly dangerousAllowInspection: boolean
+  /** the KBS route takes evidence that anybody can write */
+  readonly dangerousAllowSample?: boolean
   readonly io: Io
   /** what `lockChain` gave, by whoever took the folder before this; the chain gives it back when it closes */
   readonly lock?: FolderLock
@@ -158,7 +160,7 @@ async function openServices(options: ChainOptions): Promise<Stack> {
   const at = { folder: chainPlaces(folder).services, databaseUrl }
   return timed(io, 'broker, verifier, log and witness start', async () => {
     await createOnce(at, io)
-    const kbs = { kbsClass: 'development' } as const
+    const kbs = { kbsClass: 'development', dangerousAllowSample: options.dangerousAllowSample === true } as const
     const stackOptions = { ...at, kbs, log: createLog('services', 'warn'), now: io.now }
     const stack = await openStack(stackOptions, { host: '127.0.0.1', port: options.brokerPort })
     return [stack, `${stack.url} (UNATTESTED BROKER)`]

@@ -18,6 +18,7 @@ export interface DevArguments {
   readonly leaseSeconds?: number | undefined
   readonly model?: string | undefined
   readonly dangerousAllowInspection?: boolean | undefined
+  readonly dangerousAllowSample?: boolean | undefined
 }
 
 /** What the model that was loaded can be asked through the proxy's own port. */
@@ -42,6 +43,7 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
     nodePort: args.nodePort ?? 8790,
     leaseSeconds: args.leaseSeconds ?? 600,
     dangerousAllowInspection: args.dangerousAllowInspection === true,
+    dangerousAllowSample: args.dangerousAllowSample === true,
     io,
   })
   const { stack, node, trustPath, model } = chain
@@ -76,6 +78,7 @@ export function describe(program: Command, io: Io): void {
       '--dangerous-allow-inspection',
       'the memory of the engine may be read from outside; shown in the node document',
     )
+    .option('--dangerous-allow-sample', 'the KBS route takes sample evidence, which anybody can write (NOT HARDWARE)')
     .addHelpText(
       'after',
       '\nExample:\n  npm start\n\nCLAVIGER_DATABASE_URL chooses Postgres; without it a PGlite folder is used.',

@@ -11,6 +11,8 @@ const claimsMembers = {
   sgx: optional(json),
   'az-snp-vtpm': optional(json),
   'az-tdx-vtpm': optional(json),
+  /** the protocol's sample, which proves nothing: such a token is always NOT HARDWARE */
+  sample: optional(json),
 }
 
 /**

@@ -7,8 +7,9 @@ import { initDataField, kbsReportData, type RuntimeData } from '#keybroker/kbs/b
 import { affirm } from '#keybroker/kbs/decide.js'
 import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
-import { nonceText, parseAttestation, parseRequest, verifiedTee } from '#keybroker/kbs/messages.js'
+import { type KbsAttestation, nonceText, parseAttestation, parseRequest, acceptedTee } from '#keybroker/kbs/messages.js'
 import type { KbsPorts, KbsSession } from '#keybroker/kbs/ports.js'
+import { readSample } from '#keybroker/kbs/sample.js'
 import { verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
 import { issueToken, tokenLifetimeSeconds } from '#keybroker/kbs/token.js'
 
@@ -38,7 +39,7 @@ export interface OpenedSession {
 
 /** A session that waits for evidence under its nonce. @throws kbs/message, kbs/version, kbs/tee, kbs/sessions-full */
 export async function openSession(body: Uint8Array, ports: KbsPorts): Promise<OpenedSession> {
-  const { tee } = parseRequest(body)
+  const { tee } = parseRequest(body, ports.dangerousAllowSample)
   const at = ports.clock()
   if ((await ports.sessions.countOpen(at)) >= openSessionsMax) {
     throw new Failure<KbsCode>('kbs/sessions-full', `${openSessionsMax} sessions wait for their evidence`)
@@ -90,14 +91,15 @@ async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPo
     throw new Failure<KbsCode>('kbs/nonce', 'runtime data does not carry the nonce of this session')
   } // 2 freshness
   verifyNoDevices(message.additionalEvidence) // 3 nothing that nobody verifies
-  const tee = verifiedTee(session.tee)
-  const evidence = parseKbsEvidence(tee, message.primaryEvidence) // 4 of the kind that was announced, and no other
+  const tee = acceptedTee(session.tee, ports.dangerousAllowSample) // 4 of the kind that was announced, and no other
   await verifyKey(message.teeKey) // 5 a key that can be encrypted to
   const data: RuntimeData = {
     nonce: session.nonce,
     teeKey: message.teeKey,
     additionalEvidence: message.additionalEvidence,
   }
+  if (tee === 'sample') return sampleToken(message, data, ports)
+  const evidence = parseKbsEvidence(tee, message.primaryEvidence)
   const expected = {
     reportData: kbsReportData(data),
     hostData: message.initData === null ? null : initDataField(tee, message.initData),
@@ -114,6 +116,17 @@ async function verifySession(session: KbsSession, body: Uint8Array, ports: KbsPo
   const policies = await ports.policies.load()
   const result = affirm({ result: verified.result, tee, initData, policies, at }) // 8 what the operator affirms
   return issueToken(ports.signer, { result, tee, data, ...expected, id, at })
+}
+
+/** Nothing is kept of it: no owner's key is ever judged by it. */
+async function sampleToken(message: KbsAttestation, data: RuntimeData, ports: KbsPorts): Promise<string> {
+  // Nobody says with which init-data it was started, so that none can be compared.
+  if (message.initData !== null)
+    throw new Failure<KbsCode>('kbs/init-data', 'sample evidence carries no digest of init-data')
+  const result = readSample(message.primaryEvidence, data)
+  const id = toBase64Url(ports.random(16))
+  const expected = { reportData: kbsReportData(data), hostData: null }
+  return issueToken(ports.signer, { result, tee: 'sample', data, ...expected, id, at: ports.clock() })
 }
 
 async function verifyKey(key: RuntimeData['teeKey']): Promise<void> {

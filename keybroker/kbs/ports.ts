@@ -110,6 +110,8 @@ export interface KbsPorts {
   readonly policies: PolicyStore
   /** the class of the operator's own resources */
   readonly kbsClass: KbsClass
+  /** the protocol's sample evidence, which anybody can write, gets tokens that are NOT HARDWARE */
+  readonly dangerousAllowSample: boolean
   /** keys of other verifiers whose tokens are taken; with none of them, only our own are */
   readonly verifiers: readonly SignatureJwk[]
 }

@@ -64,7 +64,8 @@ async function openModelKey(key: ModelKeyPath | null, token: PresentedToken, por
     throw denied(['its owner does not deliver it by this route'])
   }
   // Another verifier's word is no evidence: an owner's values are compared with the evidence itself (TRUST 11).
-  if (token.kind !== 'own') throw denied(['a model key needs evidence that this broker verified'])
+  if (token.kind !== 'own' || 'sample' in token.claims.submods.cpu0['ear.veraison.annotated-evidence'])
+    throw denied(['a model key needs evidence that this broker verified'])
   const opened = await ports.models.release(key, token, ports.clock())
   if (opened === null) throw denied(['the owner’s policy'])
   return opened

@@ -9,7 +9,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { type KbsTokenClaims, kbsTokenProfile, kbsTokenShape } from '#core/wire/kbs-token.js'
 import type { RuntimeData } from '#keybroker/kbs/binding.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
-import type { VerifiedTee } from '#keybroker/kbs/messages.js'
+import type { AcceptedTee } from '#keybroker/kbs/messages.js'
 import type { PassportToken } from '#keybroker/kbs/passport.js'
 import { parseTeeKey, type TeeKey } from '#keybroker/kbs/tee-key.js'
 
@@ -54,7 +54,7 @@ export async function issueToken(
   signer: SigningKey,
   about: {
     readonly result: KbsResult
-    readonly tee: VerifiedTee
+    readonly tee: AcceptedTee
     readonly data: RuntimeData
     readonly reportData: Uint8Array
     readonly hostData: Uint8Array | null

@@ -19,6 +19,8 @@ export interface KbsSettings {
   readonly verifiers?: readonly SignatureJwk[]
   /** of the operator's own resources; default `production` */
   readonly kbsClass?: KbsClass
+  /** takes the protocol's sample evidence, which proves nothing; has no effect in `production` */
+  readonly dangerousAllowSample?: boolean
 }
 
 export interface KbsOptions extends KbsSettings {
@@ -58,6 +60,7 @@ export function kbsPorts(options: KbsOptions): KbsPorts {
     }),
     policies,
     kbsClass,
+    dangerousAllowSample: options.dangerousAllowSample === true && kbsClass === 'development',
     verifiers,
   }
 }

@@ -99,6 +99,7 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
     }),
     policies: kbsPolicies(database, kek, () => clock.now, 'production'),
     kbsClass: 'production',
+    dangerousAllowSample: false,
     verifiers: [],
   }
   return { ...kbsApp(ports), ports, clock, seen, policy }
