@@ -7,7 +7,7 @@ import { initDataField, kbsReportData, type RuntimeData } from '#keybroker/kbs/b
 import { affirm } from '#keybroker/kbs/decide.js'
 import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
-import { type KbsAttestation, nonceText, parseAttestation, parseRequest, acceptedTee } from '#keybroker/kbs/messages.js'
+import { acceptedTee, type KbsAttestation, nonceText, parseAttestation, parseRequest } from '#keybroker/kbs/messages.js'
 import type { KbsPorts, KbsSession } from '#keybroker/kbs/ports.js'
 import { readSample } from '#keybroker/kbs/sample.js'
 import { verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
