@@ -4,7 +4,7 @@ import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from
 import { readInput } from '#cli/input.js'
 import { type KbsArguments, kbsOf, kbsOptions } from '#cli/kbs-options.js'
 import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
-import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text } from '#cli/option-values.js'
+import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { describeCreate, type StateArguments, stateOptions } from '#cli/serve-create.js'
 import { describeKeys } from '#cli/serve-keys.js'
@@ -39,7 +39,17 @@ interface ListenArguments extends StateArguments {
 }
 /** Services that judge evidence may fetch what it is verified with. */
 type JudgingArguments = ListenArguments & FetchCollateralArguments
-type AllArguments = JudgingArguments & KekArguments & KbsArguments
+type AllArguments = JudgingArguments & KekArguments & KbsArguments & RunningArguments
+
+/** How a broker runs, beside what it is. */
+interface RunningArguments {
+  readonly metrics?: string | undefined
+  readonly drain?: number | undefined
+}
+const runningOf = ({ metrics, drain = 0 }: RunningArguments) => ({
+  metrics: metrics === undefined ? null : parseListen(metrics),
+  unreadyMs: drain * 1000,
+})
 
 /** One line when the service answers; returns when it was told to stop and has closed. */
 async function serveUntil(
@@ -61,7 +71,13 @@ function tellBroker(io: Io, running: RunningBroker): void {
 
 /** Broker, verifier and log at one address, with the witness as a child. */
 export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>): Promise<number> {
-  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args), kbs: await kbsOf(args) }
+  const base = {
+    ...stateOptions(args),
+    ...fetchOf(args),
+    keks: keksOf(args),
+    kbs: await kbsOf(args),
+    ...runningOf(args),
+  }
   const options = { ...base, log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
   tellBroker(io, stack)
@@ -70,7 +86,12 @@ export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>
   return serveUntil(io, ready, stack.close, stopped)
 }
 
-export interface KeybrokerArguments extends ListenArguments, FetchCollateralArguments, KekArguments, KbsArguments {
+export interface KeybrokerArguments
+  extends ListenArguments,
+    FetchCollateralArguments,
+    KekArguments,
+    KbsArguments,
+    RunningArguments {
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
 }
@@ -96,7 +117,13 @@ export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: P
       ? null
       : fromUtf8(await readInput(args.witnessPolicy, 'witness policy', noteSizeMax))
   const setup = (state: ServiceState) => (policy === null ? ownWitness(state, args.witness!) : witnessesOf(policy))
-  const base = { ...stateOptions(args), ...fetchOf(args), keks: keksOf(args), kbs: await kbsOf(args) }
+  const base = {
+    ...stateOptions(args),
+    ...fetchOf(args),
+    keks: keksOf(args),
+    kbs: await kbsOf(args),
+    ...runningOf(args),
+  }
   const options = { ...base, log: createLog('keybroker', 'warn'), now: io.now }
   const running = await openKeybroker(options, setup, parseListen(args.listen))
   tellBroker(io, running)
@@ -208,6 +235,17 @@ export function describe(program: Command, io: Io): void {
     fetchOptions(describeService(serve, ...of).option(...databaseOption))
   const broking = (...of: [name: string, description: string, listenOn: string]) =>
     kbsOptions(kekOptions(judging(...of)))
+      .option(
+        '--metrics <host:port>',
+        'figures for Prometheus at /metrics, of no tenant, at an address of their own',
+        listenAddress,
+      )
+      .option(
+        '--drain <seconds>',
+        'how long it still takes requests when it is to end, while /readyz says not ready',
+        wholeNumber(0, 600, 10),
+        0,
+      )
   broking('all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780').action(
     async (args: AllArguments) => {
       close()

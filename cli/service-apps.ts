@@ -10,12 +10,14 @@ import type { UnixSeconds } from '#core/time.js'
 import type { Database } from '#host/database.js'
 import { type App, createApp, problemResponse } from '#host/http.js'
 import { describeError, type Log as ServiceLog } from '#host/log.js'
+import type { Metrics } from '#host/metrics.js'
 import type { Broker } from '#keybroker/broker.js'
 import { kbsStatuses } from '#keybroker/kbs/failures.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
 import { type KbsSettings, kbsPorts } from '#keybroker/service/kbs.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
 import type { OpenedBroker } from '#keybroker/service/open.js'
+import type { Readiness } from '#keybroker/service/readiness.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
 import type { LogReader } from '#transparency/log.js'
@@ -34,6 +36,8 @@ export interface ServedBroker {
   readonly collateral: CollateralSupply
   readonly kbs?: KbsSettings | undefined
   readonly now: () => UnixSeconds
+  readonly ready: () => Promise<Readiness>
+  readonly metrics: Metrics
 }
 
 /** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
@@ -70,6 +74,8 @@ function verifier({ verifierKeys, adminTokenDigest, collateral, now }: ServedBro
 export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: ServiceLog): App {
   const app = createApp({
     log,
+    ready: parts.ready,
+    metrics: parts.metrics,
     statuses: { ...attestStatuses, ...brokerStatuses, ...logStatuses, ...kbsStatuses },
     limits: { bodySizeMax: Math.max(registerBodyMax, MiB), timeoutMs: 30_000 },
     encodeFailure: (failure, status, path) =>
@@ -87,6 +93,16 @@ export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: Se
     const authorize = authorizeByToken([parts.adminTokenDigest])
     app.hono.route('/', makeCollateralRoutes({ collateral: parts.collateral, authorize }))
   }
+  return app
+}
+
+/** Figures of a process for Prometheus, at an address of their own: they are the operator's, and no caller's. */
+export function metricsApp(metrics: Metrics, log: ServiceLog): App {
+  const app = createApp({ log, statuses: {} })
+  const type = 'text/plain; version=0.0.4; charset=utf-8'
+  app.hono.get('/metrics', async (c) =>
+    c.body(await metrics.text(), 200, { 'content-type': type, 'cache-control': 'no-store' }),
+  )
   return app
 }
 

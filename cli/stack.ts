@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { followKeySet } from '#attest/service/keys.js'
 import { openSupply, type SourceArguments } from '#cli/collateral-sources.js'
-import { brokerApp } from '#cli/service-apps.js'
+import { brokerApp, metricsApp } from '#cli/service-apps.js'
 import {
   loadServices,
   openServiceDatabase,
@@ -22,7 +22,9 @@ import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import type { KbsSettings } from '#keybroker/service/kbs.js'
 import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
 import { type KekSettings, openBrokerKeys } from '#keybroker/service/keys.js'
+import { brokerMetrics } from '#keybroker/service/metrics.js'
 import { openBroker } from '#keybroker/service/open.js'
+import { readinessOf } from '#keybroker/service/readiness.js'
 import { httpWitness } from '#transparency/service/witness-client.js'
 import { openLog } from '#transparency/storage/open.js'
 import type { WitnessClient } from '#transparency/witnesses.js'
@@ -31,6 +33,10 @@ import type { WitnessClient } from '#transparency/witnesses.js'
 export interface StackOptions extends StateOptions {
   readonly log: ServiceLog
   readonly now: () => number
+  /** where the operator reads figures of this process; absent: nowhere */
+  readonly metrics?: ListenOn | null
+  /** how long it still takes requests when it is to end, while it says that it is not ready */
+  readonly unreadyMs?: number
   /** where the key-encryption keys live; absent: the file that `createServices` made */
   readonly keks?: KekSettings | undefined
   /** where collateral is fetched from; absent: nothing is fetched, and what was imported is used */
@@ -121,7 +127,11 @@ async function openParts(options: StackOptions, base: Base, witnesses: WitnessSe
   })
   closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log, record: log }))
   const { adminTokenDigest } = keys
-  return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, kbs: options.kbs, now: options.now }
+  const refresh = () => log.refresh()
+  const ready = readinessOf({ broker: opened.broker, database, refresh, nowMs: () => performance.now() })
+  const metrics = brokerMetrics({ ready, log, store: opened.broker.store })
+  const { now, kbs } = options
+  return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, kbs, now, ready, metrics }
 }
 
 async function openListening(
@@ -134,7 +144,12 @@ async function openListening(
 ): Promise<RunningBroker> {
   const parts = await openParts(options, base, witnesses, closers)
   const app = brokerApp(parts, mounted === 'all' ? parts.log : null, options.log)
-  const listening = await listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax })
+  if (options.metrics != null) {
+    const figures = await listen(metricsApp(parts.metrics, options.log), options.metrics)
+    closers.push(() => figures.close())
+  }
+  const { unreadyMs = 0 } = options
+  const listening = await listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax, unreadyMs })
   closers.push(() => listening.close())
   return {
     url: listening.url,

@@ -15,18 +15,11 @@ import { drizzle as drizzlePglite } from 'drizzle-orm/pglite'
 import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator'
 import pg from 'pg'
 import { assert } from '#core/assert.js'
-import { Failure, isFailure } from '#core/failure.js'
-import { type DatabaseCode, databaseFailure, isConflict, sqlStateOf } from '#host/database-failures.js'
+import { Failure } from '#core/failure.js'
+import { type DatabaseCode, databaseFailure, isConflict } from '#host/database-failures.js'
 import { lockFolder } from '#host/folder-lock.js'
-import {
-  advisoryKey,
-  keyedTurns,
-  lockStatement,
-  ownTurns,
-  postgresTurns,
-  type Turns,
-  unlockStatement,
-} from '#host/turns.js'
+import { verifyPrimary } from '#host/standby.js'
+import { advisoryKey, inQueue, keyedTurns, ownTurns, postgresTurns, type Turns } from '#host/turns.js'
 
 /** Where statements run: outside a transaction, or inside one. The same code runs on both drivers. */
 export type Connection = PgDatabase<PgQueryResultHKT>
@@ -195,22 +188,6 @@ async function openPglite(folder: string | undefined): Promise<Database> {
   })
 }
 
-/** Called with each new connection of the pool; the connection is closed when it calls back with an error. */
-function verifyPrimary(client: pg.PoolClient, done: (error?: Error) => void): void {
-  client.query('select pg_is_in_recovery() as standby').then(
-    ({ rows }) => done(rows[0]?.standby === false ? undefined : refuseStandby()),
-    (error: Error) => done(error),
-  )
-}
-
-function refuseStandby(): Failure<DatabaseCode> {
-  return new Failure<DatabaseCode>('database/replica', 'the database is a standby, whose state may be old', {
-    detail: {
-      hint: 'name the primary; with several hosts add target_session_attrs=read-write to what routes between them',
-    },
-  })
-}
-
 async function openPostgres(url: string): Promise<Database> {
   const pool = new pg.Pool({
     connectionString: url,
@@ -234,22 +211,7 @@ async function openPostgres(url: string): Promise<Database> {
   return makeDatabase('postgres', db, {
     place: 'postgres',
     turns: (name) => postgresTurns(url, name),
-    async queued(name, work) {
-      const client = await pool.connect()
-      let broken = true
-      try {
-        await client.query(lockStatement(name))
-        const result = await work(drizzleNodePostgres(client) as unknown as Connection)
-        broken = false
-        return result
-      } catch (error) {
-        broken = sqlStateOf(error) === undefined && !isFailure(error) // whether the connection is at fault
-        throw error
-      } finally {
-        if (!broken) await client.query(unlockStatement(name)).catch(() => (broken = true))
-        client.release(broken) // a connection that may still hold the lock is closed, which frees it
-      }
-    },
+    queued: (name, work) => inQueue(pool, name, (client) => work(drizzleNodePostgres(client) as unknown as Connection)),
     async exclusively(key, work) {
       const client = await pool.connect()
       // Invariant: one connection of its own, since a session's advisory lock is the connection's.
@@ -341,5 +303,9 @@ export async function verifyDurable(database: Database): Promise<void> {
   if (durable) return
   // Where the folder lies is its operator's to know: this message goes out to whoever asked.
   const message = database.dialect === 'pglite' ? 'PGlite does not survive a power failure' : text
-  throw new Failure<DatabaseCode>('database/not-durable', message)
+  const hint =
+    database.dialect === 'pglite'
+      ? 'create the services on Postgres: ./claviger serve create --state NEW --database-url postgres://…'
+      : 'alter system set fsync = on; alter system set synchronous_commit = on; then restart Postgres'
+  throw new Failure<DatabaseCode>('database/not-durable', message, { detail: { hint } })
 }

@@ -4,8 +4,10 @@ import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { Arriving } from '#host/arriving.js'
+import { addHealth, measure } from '#host/health.js'
 import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
 import { describeError, type Log, type LogValue } from '#host/log.js'
+import type { Metrics } from '#host/metrics.js'
 import { networkOf } from '#host/network-of.js'
 import { peerCertificates } from '#host/peer-certificates.js'
 import { createRateLimit } from '#host/rate-limit.js'
@@ -62,12 +64,18 @@ export interface AppOptions<Code extends string> {
   readonly encodeFailure?: (failure: Failure, status: number, path: string) => Response
   /** Told of each request refused by a bound, so that it can be counted. */
   readonly onRefused?: (code: HttpCode) => void
-  /** Whether the service can do its work; without it it can as soon as it listens. */
-  readonly ready?: () => Promise<boolean>
+  /**
+   * Whether the service can do its work; without it it can as soon as it listens. Of parts each is `ok`, or says what is wrong:
+   * callers hear which part is not ready, the operator's log the rest.
+   */
+  readonly ready?: () => Promise<boolean | Readonly<Record<string, string>>>
+  readonly metrics?: Metrics
 }
 
 export interface App {
   readonly hono: Hono<Env>
+  /** From now on `/readyz` says that it is not ready; requests are taken as before. */
+  unready(): void
   /** From now on new requests are refused; returns when those under way are answered, at the latest after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>
 }
@@ -161,16 +169,6 @@ export function limitBody(sizeMax: number): MiddlewareHandler<Env> {
   }
 }
 
-/** `GET /healthz`: the process answers. `GET /readyz`: it can do its work. Outside of all bounds. */
-function addHealth<Code extends string>(hono: Hono<Env>, options: AppOptions<Code>, ending: () => boolean): void {
-  const headers = { 'cache-control': 'no-store' }
-  hono.get('/healthz', (c) => c.json({ status: 'ok' }, 200, headers))
-  hono.get('/readyz', async (c) => {
-    const ready = !ending() && (options.ready === undefined || (await options.ready().catch(() => false)))
-    return c.json({ status: ready ? 'ready' : 'not ready' }, ready ? 200 : 503, headers)
-  })
-}
-
 /** What a database reported, as it may stand in a log: never a value of a row. */
 function databaseFacts({ detail }: Failure): Readonly<Record<string, LogValue>> {
   return Object.fromEntries(
@@ -200,6 +198,7 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   let ending = false
   const idle = new Set<() => void>()
 
+  let unready = false
   const encode = (failure: Failure, status: number, path: string) =>
     withRetryAfter((options.encodeFailure ?? problemResponse)(failure, status, path), failure)
   const statusOf = (code: string): number | undefined =>
@@ -232,12 +231,14 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
     return encode(new Failure<HttpCode>('http/internal', 'internal error'), 500, c.req.path)
   })
   hono.notFound((c) => encode(new Failure<HttpCode>('http/not-found', 'there is no such route'), 404, c.req.path))
-  addHealth(hono, options, () => ending)
+  addHealth(hono, options, () => ending || unready)
 
   const refuse = (code: HttpCode, message: string): Failure<HttpCode> => {
     options.onRefused?.(code)
+    options.metrics?.count('claviger_http_refused_total', { code })
     return new Failure<HttpCode>(code, message)
   }
+  if (options.metrics !== undefined) measure(hono, options.metrics, nowMs)
   hono.use('*', async (c, next) => {
     if (ending) throw refuse('http/busy', 'the service is ending')
     const address = c.env?.address ?? c.env?.incoming?.socket.remoteAddress ?? 'unknown'
@@ -262,6 +263,9 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   })
   return {
     hono,
+    unready() {
+      unready = true
+    },
     drain(timeoutMs) {
       ending = true
       arriving.clear()

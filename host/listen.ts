@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import { Failure } from '#core/failure.js'
 import { watchConnections } from '#host/connections.js'
@@ -23,6 +24,8 @@ export interface ListenOptions {
   readonly maxHeaderSize?: number
   /** open connections, default 1,024; one more takes the place of another */
   readonly connectionsMax?: number
+  /** how long, when it is to end, requests are still taken while `/readyz` says not ready; default 0 */
+  readonly unreadyMs?: number
   /** how long a reader may take nothing of its answer, default 30,000 */
   readonly stalledMs?: number
   /** bytes a second that it takes at least of an answer that is complete, default 16 KiB */
@@ -92,6 +95,8 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
     port,
     close: () =>
       (closing ??= (async () => {
+        app.unready()
+        if (options.unreadyMs !== undefined) await pause(options.unreadyMs)
         const closed = new Promise<void>((resolve) => server.close(() => resolve()))
         await app.drain(drainMs)
         // Streams that are still answering get the same time again; connections that only wait get none.

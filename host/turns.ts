@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
-import { databaseFailure } from '#host/database-failures.js'
+import { isFailure } from '#core/failure.js'
+import { databaseFailure, sqlStateOf } from '#host/database-failures.js'
 
 /** One holder at a time among all processes that have a database open. */
 export interface Turns {
@@ -24,12 +25,34 @@ export function advisoryKey(name: string): string {
   return (createHash('sha256').update(name).digest().readBigUInt64BE(0) >> 1n).toString()
 }
 
+/** Runs `work` on a connection of the pool that alone has the queue of this name. */
+export async function inQueue<T>(pool: pg.Pool, name: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  let broken = true
+  try {
+    await client.query(lockStatement(name))
+    const result = await work(client)
+    broken = false
+    return result
+  } catch (error) {
+    // What the database, or we, refused leaves the connection as it was.
+    broken = sqlStateOf(error) === undefined && !isFailure(error)
+    throw error
+  } finally {
+    if (!broken)
+      await client.query(unlockStatement(name)).catch(() => {
+        broken = true
+      })
+    client.release(broken) // a connection that may still hold the lock is closed, which frees it
+  }
+}
+
 /** One message that takes the lock and bounds how long its holder may stand still. */
-export function lockStatement(name: string): string {
+function lockStatement(name: string): string {
   return `select pg_advisory_lock(${advisoryKey(name)}); set idle_session_timeout = ${heldMsMax}`
 }
 
-export function unlockStatement(name: string): string {
+function unlockStatement(name: string): string {
   return `set idle_session_timeout = 0; select pg_advisory_unlock(${advisoryKey(name)})`
 }
 

@@ -109,7 +109,10 @@ describe.each(databases)('a database: $name', ({ name, open }) => {
     const database = await open()
     if (name === 'pglite') {
       expect(await describeDurability(database)).toContain('nothing survives this process')
-      await expect(verifyDurable(database)).rejects.toMatchObject({ code: 'database/not-durable' })
+      await expect(verifyDurable(database)).rejects.toMatchObject({
+        code: 'database/not-durable',
+        detail: { hint: expect.stringContaining('serve create') },
+      })
     } else {
       expect(await describeDurability(database)).toMatch(/^Postgres \d+.*survives a power failure/)
       await verifyDurable(database)
@@ -125,7 +128,10 @@ describe.each(databases.filter((one) => one.openWithUrl))('a Postgres server', (
     )
     const lax = await openDatabase({ url })
     try {
-      await expect(verifyDurable(lax)).rejects.toMatchObject({ code: 'database/not-durable' })
+      await expect(verifyDurable(lax)).rejects.toMatchObject({
+        code: 'database/not-durable',
+        detail: { hint: expect.stringContaining('alter system') },
+      })
       expect(await describeDurability(lax)).toContain('NOT DURABLE')
     } finally {
       await lax.close()

@@ -1,0 +1,39 @@
+import type { Hono } from 'hono'
+import type { AppOptions, Env } from '#host/http.js'
+import type { Metrics } from '#host/metrics.js'
+
+/** `GET /healthz`: the process answers. `GET /readyz`: it can do its work. Outside of all bounds. */
+export function addHealth(
+  hono: Hono<Env>,
+  options: Pick<AppOptions<string>, 'ready' | 'log'>,
+  ending: () => boolean,
+): void {
+  const headers = { 'cache-control': 'no-store' }
+  hono.get('/healthz', (c) => c.json({ status: 'ok' }, 200, headers))
+  let told = ''
+  hono.get('/readyz', async (c) => {
+    if (ending()) return c.json({ status: 'not ready' }, 503, headers)
+    const found = options.ready === undefined ? true : await options.ready().catch(() => false)
+    if (typeof found === 'boolean') return c.json({ status: found ? 'ready' : 'not ready' }, found ? 200 : 503, headers)
+    const wrong = Object.entries(found).filter(([, state]) => state !== 'ok')
+    const now = wrong.map(([part, state]) => `${part} ${state}`).join(', ')
+    if (now !== told && now !== '') options.log.warn({ parts: now }, 'not ready')
+    told = now
+    const parts = Object.fromEntries(
+      Object.entries(found).map(([part, state]) => [part, state === 'ok' ? 'ok' : 'not ready']),
+    )
+    return c.json({ status: now === '' ? 'ready' : 'not ready', parts }, now === '' ? 200 : 503, headers)
+  })
+}
+
+/** Counts and times every answer by the pattern of its route. */
+export function measure(hono: Hono<Env>, metrics: Metrics, nowMs: () => number): void {
+  hono.use('*', async (c, next) => {
+    const start = nowMs()
+    await next()
+    // The last route that matched is the handler's; of a path that is none, the middleware's.
+    const route = c.req.matchedRoutes.at(-1)?.path ?? '*'
+    metrics.count('claviger_http_requests_total', { route, status: String(c.res.status) })
+    metrics.observe('claviger_http_seconds', (nowMs() - start) / 1000, { route })
+  })
+}
