@@ -1,11 +1,14 @@
-import type { Hono } from 'hono'
-import type { AppOptions, Env } from '#host/http.js'
+import type { Env, Hono } from 'hono'
+import type { Log } from '#host/log.js'
 import type { Metrics } from '#host/metrics.js'
 
+/** Whether a service can do its work. Of parts each is `ok`, or says what is wrong: callers hear which, the operator's log the rest. */
+export type Ready = () => Promise<boolean | Readonly<Record<string, string>>>
+
 /** `GET /healthz`: the process answers. `GET /readyz`: it can do its work. Outside of all bounds. */
-export function addHealth(
-  hono: Hono<Env>,
-  options: Pick<AppOptions<string>, 'ready' | 'log'>,
+export function addHealth<E extends Env>(
+  hono: Hono<E>,
+  options: { readonly ready?: Ready; readonly log: Log },
   ending: () => boolean,
 ): void {
   const headers = { 'cache-control': 'no-store' }
@@ -27,7 +30,7 @@ export function addHealth(
 }
 
 /** Counts and times every answer by the pattern of its route. */
-export function measure(hono: Hono<Env>, metrics: Metrics, nowMs: () => number): void {
+export function measure<E extends Env>(hono: Hono<E>, metrics: Metrics, nowMs: () => number): void {
   hono.use('*', async (c, next) => {
     const start = nowMs()
     await next()

@@ -4,7 +4,7 @@ import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { Arriving } from '#host/arriving.js'
-import { addHealth, measure } from '#host/health.js'
+import { addHealth, measure, type Ready } from '#host/health.js'
 import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
 import { describeError, type Log, type LogValue } from '#host/log.js'
 import type { Metrics } from '#host/metrics.js'
@@ -64,11 +64,8 @@ export interface AppOptions<Code extends string> {
   readonly encodeFailure?: (failure: Failure, status: number, path: string) => Response
   /** Told of each request refused by a bound, so that it can be counted. */
   readonly onRefused?: (code: HttpCode) => void
-  /**
-   * Whether the service can do its work; without it it can as soon as it listens. Of parts each is `ok`, or says what is wrong:
-   * callers hear which part is not ready, the operator's log the rest.
-   */
-  readonly ready?: () => Promise<boolean | Readonly<Record<string, string>>>
+  /** without it the service is ready as soon as it listens */
+  readonly ready?: Ready
   readonly metrics?: Metrics
 }
 
