@@ -117,7 +117,13 @@ interface Place {
 }
 type Refused = { readonly refusal: Reason }
 
-async function placeFor(tx: StoreTransaction, broker: Broker, judged: Judged, since: number): Promise<Place | Refused> {
+/** Where a lease would come from, or why there is no place. It reads, and changes nothing. */
+export async function placeFor(
+  tx: StoreTransaction,
+  broker: Broker,
+  judged: Judged,
+  since: number,
+): Promise<Place | Refused> {
   const { request, standing, verdict, at } = judged
   const tenant = standing.tenant.id
   const registration = verdict.statements.registration.value

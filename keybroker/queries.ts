@@ -9,6 +9,7 @@ import {
   type Head,
   type LeasesAnswer,
   type OwnerQuery,
+  type OwnerQueryCode,
   verifyOwnerQuery,
 } from '#core/wire/owner-query.js'
 import { apiVersion } from '#core/wire/release.js'
@@ -36,10 +37,25 @@ export async function answerOwner(broker: Broker, envelope: Envelope): Promise<u
     return { ...tenant, others: set?.value.approvers.map((one) => one.key) ?? [] }
   })
   const query = await verifyOwnerQuery(envelope, made, broker.signer.id, broker.clock(), others)
+  if (query.ask === 'qualify') throw new Failure<OwnerQueryCode>('query/ask', 'that question has a route of its own')
   return answers[query.ask](broker, query)
 }
 
-const answers: Readonly<Record<OwnerQuery['ask'], (broker: Broker, query: OwnerQuery) => Promise<unknown>>> = {
+/** An owner asks just this, in its own name. @throws query/..., dsse/..., crypto/signature, broker/unknown-tenant, broker/record */
+export async function verifyAsked(
+  broker: Broker,
+  envelope: Envelope,
+  ask: OwnerQuery['ask'],
+  tenant: string,
+): Promise<void> {
+  const { made } = await broker.store.read((reader) => readTenant(reader, tenant))
+  const query = await verifyOwnerQuery(envelope, made, broker.signer.id, broker.clock())
+  if (query.ask !== ask) throw new Failure<OwnerQueryCode>('query/ask', `the question is ${query.ask}, expected ${ask}`)
+}
+
+const answers: Readonly<
+  Record<Exclude<OwnerQuery['ask'], 'qualify'>, (broker: Broker, query: OwnerQuery) => Promise<unknown>>
+> = {
   heads: (broker, { tenant }) => heads(broker, tenant),
   leases: (broker, { tenant }) => leases(broker, tenant),
   usage: (broker, { tenant }) => usageOf(broker, tenant),

@@ -10,7 +10,7 @@ import { modelIdShape } from '#core/wire/names.js'
  * challenger's key thumbprint, or `client` for a document that any client may ask for.
  */
 export const bindingShape = object({
-  purpose: oneOf('claviger.release.v1', 'claviger.renew.v1', 'claviger.node.v1'),
+  purpose: oneOf('claviger.release.v1', 'claviger.renew.v1', 'claviger.node.v1', 'claviger.qualify.v1'),
   audience: string({ form: /^([A-Za-z0-9_-]{43}|client)$/ }),
   model: modelIdShape,
   nonce: base64Url(32),

@@ -25,7 +25,7 @@ import { namedMachineShape } from '#core/wire/revoked.js'
 import { type Signed, type Statement, statementKindShape } from '#core/wire/statements.js'
 
 /** Failures of an owner's question to its broker. */
-export type OwnerQueryCode = 'query/broker' | 'query/tenant' | 'query/time'
+export type OwnerQueryCode = 'query/broker' | 'query/tenant' | 'query/time' | 'query/ask'
 
 /**
  * What an owner asks of its broker, signed with an owner's key. It only reads, so that the little a replay within the
@@ -36,7 +36,7 @@ export const ownerQueryShape = object({
   /** thumbprint of the broker that may answer */
   broker: thumbprintShape,
   tenant: thumbprintShape,
-  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals', 'decisions'),
+  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals', 'decisions', 'qualify'),
   /** index in the log of the wanted bundle, or of the entry before which decisions are wanted; null for the other questions */
   entry: nullable(integer()),
   at: timeShape,

@@ -57,9 +57,10 @@ export async function allowed(
   c: Context<Env>,
   { broker, access }: AccessRoutesOptions,
   permission: Permission,
+  tenant = c.req.param('tenant') ?? '',
 ): Promise<Caller> {
   try {
-    return await authorize(broker, access, presentedBy(c), c.req.param('tenant') ?? '', permission)
+    return await authorize(broker, access, presentedBy(c), tenant, permission)
   } catch (error) {
     if (isFailure(error) && error.code.startsWith('access/')) await countRefusal(broker, error.code)
     throw error

@@ -24,6 +24,7 @@ import { addAccessRoutes } from '#keybroker/service/access-routes.js'
 import { mountApprovals } from '#keybroker/service/approval-routes.js'
 import { openIssuers } from '#keybroker/service/issuers.js'
 import { verifyAdminToken } from '#keybroker/service/keys.js'
+import { addQualifyRoute } from '#keybroker/service/qualify-routes.js'
 import { json, readRequest, smallBodyMax } from '#keybroker/service/requests.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
 
@@ -85,7 +86,9 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
     return json(c, await bundleAt(broker, parseDecimal(c.req.param('entry')) ?? -1, null))
   })
   mountApprovals(routes, broker)
-  addAccessRoutes(routes, { broker, adminTokenDigest, access: options.access ?? openAccess(openIssuers()) })
+  const access = { broker, adminTokenDigest, access: options.access ?? openAccess(openIssuers()) }
+  addAccessRoutes(routes, access)
+  addQualifyRoute(routes, access)
   return routes
 }
 

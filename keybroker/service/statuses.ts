@@ -135,6 +135,7 @@ export const brokerStatuses: Readonly<Record<BrokerServiceCode, number>> = {
   'query/broker': 401,
   'query/tenant': 401,
   'query/time': 401,
+  'query/ask': 422,
   'approval/signer': 401,
   'approval/broker': 422,
   'approval/tenant': 422,

@@ -57,6 +57,8 @@ export interface JudgeInput {
   readonly nonce: string
   /** broker's clock */
   readonly at: UnixSeconds
+  /** what the evidence has to be for, where it is for neither a release nor a renewal */
+  readonly purpose?: ReleasePurpose
 }
 
 /**
@@ -116,7 +118,8 @@ export async function judgeUnder<R extends Appraised>(
 ): Promise<Verdict<R>> {
   const { request, broker, at } = input
   const { model } = request.binding
-  const purpose: ReleasePurpose = request.lease === null ? 'claviger.release.v1' : 'claviger.renew.v1'
+  const purpose: ReleasePurpose =
+    input.purpose ?? (request.lease === null ? 'claviger.release.v1' : 'claviger.renew.v1')
   const { tenant, trust, registration, policy, referenceValues, revocation } = statements
   const tenantClass = tenant.value.class
   verifyBrokerTrusted(trust, broker) // 2 the owner lets this broker decide

@@ -13,7 +13,7 @@ import type { DenialCode, RefusalCode } from '#policies/release/failures.js'
 import type { VerifiedStatements } from '#policies/release/statements.js'
 
 /** What a request is for. */
-export type ReleasePurpose = 'claviger.release.v1' | 'claviger.renew.v1'
+export type ReleasePurpose = 'claviger.release.v1' | 'claviger.renew.v1' | 'claviger.qualify.v1'
 
 /** A refusal in code, as the owner's log shows it and as a host reads it. */
 export function denial(
