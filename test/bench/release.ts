@@ -83,7 +83,8 @@ interface Timed {
 
 /** Each node asks once, `atATime` of them together. Challenges and releases are timed, what the nodes do is not. */
 async function askAll(chain: Registered, nodes: readonly TestNode[], atATime: number): Promise<Timed> {
-  const { broker } = chain.test
+  const { broker, clock } = chain.test
+  clock.now = Math.floor(Date.now() / 1000) // the witness has the real one
   const latencies: number[] = new Array(nodes.length).fill(0)
   const step = async <T>(work: (node: TestNode, i: number) => Promise<T>): Promise<readonly T[]> => {
     const out: T[] = []
