@@ -24,6 +24,7 @@ import { addAccessRoutes } from '#keybroker/service/access-routes.js'
 import { mountApprovals } from '#keybroker/service/approval-routes.js'
 import { openIssuers } from '#keybroker/service/issuers.js'
 import { verifyAdminToken } from '#keybroker/service/keys.js'
+import { brokerOpenApi } from '#keybroker/service/openapi.js'
 import { addQualifyRoute } from '#keybroker/service/qualify-routes.js'
 import { json, readRequest, smallBodyMax } from '#keybroker/service/requests.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
@@ -54,6 +55,7 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitSmall(c, next)))
 
   routes.get('/v1/broker', async (c) => json(c, await options.document()))
+  routes.get('/v1/broker/openapi.json', (c) => c.json(brokerOpenApi(apiVersion), 200))
   routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
   routes.post('/v1/challenges', async (c) => {
     const { model, renewal } = await readRequest(c, challengeRequestShape)
