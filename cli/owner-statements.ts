@@ -19,7 +19,10 @@ export type OwnerStatementCode =
   /** the broker shows a statement that the owner did not make */
   'owner/head'
 
-export type Body<K extends StatementKind> = Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt'>
+export type Body<K extends StatementKind> = Omit<
+  Statement<K>,
+  'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'why'
+>
 
 /** A statement to send: the one that stands already, when it says the same, or the next of its chain. */
 export interface Composed {
@@ -32,6 +35,7 @@ export interface Composed {
 /**
  * What the owner says next on a subject, following what it said last.
  *
+ * why     given with it; the same said for another reason is nothing new
  * heads   as the broker shows them; the one of this chain is verified before anything is signed after it
  * throws  owner/head, dsse/..., crypto/signature, json/..., shape/...
  */
@@ -41,6 +45,7 @@ export async function compose<K extends StatementKind>(
   owner: SigningKey,
   heads: readonly Head[],
   at: UnixSeconds,
+  why?: Statement['why'],
 ): Promise<Composed> {
   const model = 'model' in body ? (body.model as string) : null
   const last = await newest(kind, model, owner.publicKey, heads)
@@ -54,6 +59,7 @@ export async function compose<K extends StatementKind>(
     sequence,
     previous: last?.digest ?? null,
     issuedAt: at,
+    ...(why === undefined ? {} : { why }),
     ...body,
   } as unknown as Statement<K>
   return { kind, envelope: await signStatement(kind, statement, owner), sequence, isNew: true }
@@ -81,6 +87,14 @@ export async function newest<K extends StatementKind>(
 
 /** Whether a statement says the same as `body`, whenever it was signed. */
 function says(value: object, body: object): boolean {
-  const { type: _t, tenant: _o, sequence: _s, previous: _p, issuedAt: _i, ...rest } = value as Record<string, unknown>
+  const {
+    type: _t,
+    tenant: _o,
+    sequence: _s,
+    previous: _p,
+    issuedAt: _i,
+    why: _w,
+    ...rest
+  } = value as Record<string, unknown>
   return equal(canonicalJson(rest), canonicalJson(body))
 }

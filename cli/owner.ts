@@ -1,6 +1,6 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
-import { brokerUrl } from '#cli/option-values.js'
+import { brokerUrl, lineText } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import { type Body, compose, newest } from '#cli/owner-statements.js'
@@ -12,7 +12,7 @@ import { Failure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
 import type { AnyBundle } from '#core/wire/bundle.js'
 import type { DecisionsAnswer, Head, LeasesAnswer, UsageAnswer } from '#core/wire/owner-query.js'
-import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
+import { type ActReason, actReasons, type Signed, type Statement, type StatementKind } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
 /** Failures of an owner's commands, beside those of the talk with the broker. */
@@ -30,6 +30,9 @@ export interface OwnerArguments {
   readonly trust: string
   readonly keys: string
   readonly dryRun?: boolean | undefined
+  /** why the owner acts */
+  readonly why?: ActReason | undefined
+  readonly note?: string | undefined
   readonly json?: boolean | undefined
 }
 
@@ -106,7 +109,7 @@ export async function registrationOf(owner: Owner, model: string): Promise<State
 
 /** What of a statement its author decides: the rest is its place in its chain. */
 export function bodyOf<K extends StatementKind>(statement: Statement<K>): Body<K> {
-  const { type: _t, tenant: _o, sequence: _s, previous: _p, issuedAt: _i, ...body } = statement
+  const { type: _t, tenant: _o, sequence: _s, previous: _p, issuedAt: _i, why: _w, ...body } = statement
   return body as Body<K>
 }
 
@@ -123,6 +126,11 @@ export interface Said {
   readonly pending: boolean
 }
 
+/** The reason that goes with a statement. */
+export function whyOf({ why, note }: Pick<OwnerArguments, 'why' | 'note'>): Statement['why'] {
+  return { code: why ?? 'routine', note: note ?? '' }
+}
+
 /** Signs what the owner says next and, unless it is a dry run, has it take effect. @throws owner/..., statement/... */
 export async function say<K extends StatementKind>(
   owner: Owner,
@@ -131,7 +139,7 @@ export async function say<K extends StatementKind>(
   args: OwnerArguments,
   io: Io,
 ): Promise<Said> {
-  const { envelope, sequence, isNew } = await compose(kind, body, owner.key, owner.heads, io.now())
+  const { envelope, sequence, isNew } = await compose(kind, body, owner.key, owner.heads, io.now(), whyOf(args))
   const dryRun = args.dryRun === true
   if (dryRun || !isNew) return { kind, sequence, isNew, dryRun, entry: null, pending: false }
   const { accepted } = await owner.client.sendStatement(kind, envelope)
@@ -164,7 +172,11 @@ export function describeOwner(command: Command, changes: boolean): Command {
     .requiredOption('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
     .requiredOption('--trust <file>', 'your trust file')
     .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
-  if (changes) command.option('--dry-run', 'sign and print, and change nothing')
+  if (changes)
+    command
+      .option('--dry-run', 'sign and print, and change nothing')
+      .addOption(new Option('--why <code>', 'why: the log shows it').choices([...actReasons]).default('routine'))
+      .option('--note <text>', 'more of why, in one line, for those who read the statement', lineText)
   return command.option('--json', 'print the result as JSON')
 }
 

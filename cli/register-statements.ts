@@ -118,7 +118,7 @@ export async function composeAll(
   const budget = { requests: args.leaseRequests, inputBytes: args.leaseBytes, workUnits: args.leaseUnits }
   const tenantClass = classOf(heads) ?? args.class
   const say = <K extends Parameters<typeof compose>[0]>(kind: K, body: Parameters<typeof compose<K>>[1]) =>
-    compose(kind, body, owner, heads, at)
+    compose(kind, body, owner, heads, at, { code: 'routine', note: 'register' })
   return [
     await say('trust', {
       class: tenantClass,

@@ -66,8 +66,13 @@ function verifyEntry(bundle: StateBundle, statement: Signed<Statement>): StateEn
   verifyCommitment(entry.tenant, 'tenant', value.tenant, openings.tenant)
   if (entry.model !== null && openings.model !== null) verifyCommitment(entry.model, 'model', model, openings.model)
   verifyCommitment(entry.statement, 'statement', digest, openings.statement)
-  if (entry.at !== bundle.at || entry.change !== bundle.change || entry.sequence !== value.sequence)
-    throw refuse('client/bundle-splice', 'entry has another time, kind or sequence number than the statement')
+  if (
+    entry.at !== bundle.at ||
+    entry.change !== bundle.change ||
+    entry.sequence !== value.sequence ||
+    entry.reason !== value.why?.code
+  )
+    throw refuse('client/bundle-splice', 'entry has another time, kind, sequence number or reason than the statement')
   return entry
 }
 

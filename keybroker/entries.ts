@@ -161,6 +161,7 @@ export function writeState<K extends StatementKind>(
     model: model === null || openings.model === null ? null : commit('model', model, openings.model),
     sequence: signed.value.sequence,
     statement: commit('statement', signed.digest, openings.statement),
+    reason: signed.value.why?.code,
   }
   const leaf = encodeEntry(entry)
   const bundle: Omit<StateBundle, 'proof'> = {

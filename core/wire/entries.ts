@@ -9,6 +9,7 @@ import {
   nullable,
   object,
   oneOf,
+  optional,
   type Shape,
   type Shaped,
   string,
@@ -16,6 +17,7 @@ import {
 import { Failure } from '#core/failure.js'
 import { entrySizeMax } from '#core/limits.js'
 import { idShape, platformShape, timeShape } from '#core/wire/names.js'
+import { actReasonShape } from '#core/wire/statements.js'
 
 /** Failures of reading a log entry. */
 export type EntryCode = 'entry/kind' | 'entry/size'
@@ -98,6 +100,8 @@ const stateShape = object({
   sequence: integer({ min: 1 }),
   /** commitment to the signed statement's digest */
   statement: hex(32),
+  /** why, as far as the owner says it: the code alone */
+  reason: optional(actReasonShape),
 })
 /** A node's last word on a lease: how much came back is the owner's alone to know. */
 const usageShape = object({

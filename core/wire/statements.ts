@@ -32,6 +32,19 @@ import { revokedKinds } from '#core/wire/revoked.js'
 /** Failures of a signed statement. */
 export type StatementCode = 'statement/chain' | 'statement/tenant' | 'statement/model'
 
+/** Why an owner acts: few words, since everybody can read them in the log. */
+export const actReasons = [
+  'routine',
+  'incident',
+  'compliance',
+  'rotation',
+  'personnel',
+  'correction',
+  'emergency',
+] as const
+export type ActReason = (typeof actReasons)[number]
+export const actReasonShape: Shape<ActReason> = oneOf(...actReasons)
+
 /**
  * What every statement of an owner says about itself. A statement names its place in a chain of its kind (and model),
  * so that a database can neither drop one in the middle nor bring an old one back unseen (I18).
@@ -44,6 +57,8 @@ const head = {
   /** digest of the payload that it replaces; null for the first */
   previous: nullable(hex(32)),
   issuedAt: timeShape,
+  /** why its owner says so; absent where the owner gives no reason. Nothing is decided by it; the log shows the code */
+  why: optional(object({ code: actReasonShape, note: titleShape })),
 }
 
 const classShape = oneOf('production', 'development')
@@ -154,7 +169,9 @@ export const statementShapes = {
 } as const
 
 export type StatementKind = keyof typeof statementShapes
-export type Statement<K extends StatementKind = StatementKind> = Shaped<(typeof statementShapes)[K]>
+/** `why` may be left out by whoever makes one. */
+type Leaving<T> = T extends { readonly why: infer W } ? Omit<T, 'why'> & { readonly why?: W } : never
+export type Statement<K extends StatementKind = StatementKind> = Leaving<Shaped<(typeof statementShapes)[K]>>
 export const statementKindShape: Shape<StatementKind> = oneOf(
   'tenant',
   'trust',

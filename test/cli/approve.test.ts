@@ -9,6 +9,7 @@ import * as policyCommand from '#cli/policy.js'
 import { createOwnerKeys } from '#convert/keys/owner-keys.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
+import { parseEntry } from '#core/wire/entries.js'
 import { signTrust, type Trust } from '#core/wire/trust-file.js'
 import { type Listening, listen } from '#host/listen.js'
 import { createTenant } from '#keybroker/changes.js'
@@ -107,7 +108,8 @@ afterAll(async () => {
 test('an owner names approvers, and they agree to a looser policy at their own terminals', async () => {
   expect(await approve('set', at('approvers.json'), ...as('owner'))).toMatchObject({ isNew: true, pending: false })
   const set = ['policy', 'set', at('other.cedar'), '--model', 'whisper']
-  const proposed = JSON.parse((await type(policyCommand, [...set, ...as('owner')])).out)
+  const why = ['--why', 'compliance', '--note', 'ticket 4711']
+  const proposed = JSON.parse((await type(policyCommand, [...set, ...why, ...as('owner')])).out)
   expect(proposed).toMatchObject({ isNew: true, pending: true })
 
   const { proposals, me } = await approve('list', ...as('ada'))
@@ -127,6 +129,9 @@ test('an owner names approvers, and they agree to a looser policy at their own t
   expect(await codeOfPromise(approve('list', ...as('eve')))).toBe('owner/refused')
   expect(await approve(...sign, ...as('bo'))).toMatchObject({ inForce: true })
   expect((await approve('list', ...as('owner'))).proposals[0].state).toBe('in force')
+  expect(shown.next.why).toEqual({ code: 'compliance', note: 'ticket 4711' })
+  const leaves = await made.broker.store.read((reader) => reader.listStateEntries(chain.owner.id))
+  expect(parseEntry(leaves.at(-1)!)).toMatchObject({ kind: 'state', change: 'policy', reason: 'compliance' })
   expect(await codeOfPromise(approve(...sign, ...as('bo')))).toBe('approve/proposal')
 })
 

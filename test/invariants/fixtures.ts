@@ -57,7 +57,7 @@ export async function openOwner(folder: string, brokerUrl: string) {
     /** Signs the next statement of its chain and sends it. */
     async say<K extends StatementKind>(
       kind: K,
-      body: Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt'>,
+      body: Omit<Statement<K>, 'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'why'>,
     ) {
       const { envelope } = await compose(kind, body, signingKey, await heads(), nowSeconds())
       return post(brokerUrl, '/v1/statements', { version: apiVersion, kind, statement: envelope })

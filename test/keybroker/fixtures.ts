@@ -205,7 +205,7 @@ export async function sealTiny(
 
 type Body<K extends StatementKind> = Omit<
   Statement<K>,
-  'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'model'
+  'type' | 'tenant' | 'sequence' | 'previous' | 'issuedAt' | 'why' | 'model'
 >
 
 /** The owner's next statement of a kind, signed. It is the head of its chain from now on, whether or not it is accepted. */
