@@ -172,7 +172,7 @@ describe('fetching on the command line', () => {
     ['usage/collateral-place', ['fetch', '--document', 'intel/root-crl']],
     ['usage/collateral-place', ['fetch', '--document', 'intel/root-crl', '--out', 'x', '--state', 'y']],
     ['usage/collateral-place', ['status']],
-    ['shape/unknown', ['fetch', '--out', 'x', '--evidence', 'package.json']],
+    ['shape/missing', ['fetch', '--out', 'x', '--evidence', 'package.json']],
     ['collateral/evidence-form', ['fetch', '--out', 'x', '--evidence', 'README.md']],
   ])('%s for %j', async (code, args) => {
     expect((await typed(...args)).code).toBe(code)

@@ -105,7 +105,16 @@ describe('every command', async () => {
       'token create',
       'token revoke',
     ],
-    reads: ['inspect', 'policy show', 'policy check', 'lease list', 'caller list', 'tenant show', 'token list'],
+    reads: [
+      'inspect',
+      'policy show',
+      'policy check',
+      'policy dry-run',
+      'lease list',
+      'caller list',
+      'tenant show',
+      'token list',
+    ],
   }
   test.each([...owners.changes, ...owners.reads])('an owner’s %s speaks JSON', (name) => {
     expect(all.find(([one]) => one === name)?.[1].options.map((option) => option.long)).toContain('--json')
@@ -161,7 +170,7 @@ describe('an option that cannot be meant', () => {
     ['--class', [...register, '--class', 'test'], 'production, development'],
     ['--broker', ['lease', 'list', ...owner, '--broker', 'x'], 'https://broker.example'],
     ['--model', ['lease', 'list', ...owner, '--model', 'A'], 'acme/whisper'],
-    ['--kind', ['lease', 'revoke', 'x', ...owner, '--kind', 'node'], 'lease, measurement'],
+    ['--kind', ['lease', 'revoke', 'x', ...owner, '--kind', 'node'], 'Allowed choices are measurement, platform'],
     ['--reason', ['lease', 'revoke', 'x', ...owner, '--reason', 'a\nb'], 'the disk was stolen'],
     ['--days', ['caller', 'add', 'x', ...owner, '--model', 'm', '--out', '/nowhere', '--days', '0'], '365'],
     ['--name', [...seal, '--version', '1', '--name', 'W'], 'acme-1'],
