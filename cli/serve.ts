@@ -6,6 +6,7 @@ import { type KbsArguments, kbsOf, kbsOptions } from '#cli/kbs-options.js'
 import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
+import { type RimArguments, rimOf, rimOptions } from '#cli/rim-options.js'
 import { describeCreate, type StateArguments, stateOptions } from '#cli/serve-create.js'
 import { describeKeys } from '#cli/serve-keys.js'
 import { logApp, verifierApp } from '#cli/service-apps.js'
@@ -39,7 +40,7 @@ interface ListenArguments extends StateArguments {
 }
 /** Services that judge evidence may fetch what it is verified with. */
 type JudgingArguments = ListenArguments & FetchCollateralArguments
-type AllArguments = JudgingArguments & KekArguments & KbsArguments & RunningArguments
+type AllArguments = JudgingArguments & KekArguments & KbsArguments & RunningArguments & RimArguments
 
 /** How a broker runs, beside what it is. */
 interface RunningArguments {
@@ -77,6 +78,7 @@ export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>
     keks: keksOf(args),
     kbs: await kbsOf(args),
     ...runningOf(args),
+    rim: await rimOf(args),
   }
   const options = { ...base, log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
@@ -91,7 +93,8 @@ export interface KeybrokerArguments
     FetchCollateralArguments,
     KekArguments,
     KbsArguments,
-    RunningArguments {
+    RunningArguments,
+    RimArguments {
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
 }
@@ -123,6 +126,7 @@ export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: P
     keks: keksOf(args),
     kbs: await kbsOf(args),
     ...runningOf(args),
+    rim: await rimOf(args),
   }
   const options = { ...base, log: createLog('keybroker', 'warn'), now: io.now }
   const running = await openKeybroker(options, setup, parseListen(args.listen))
@@ -234,7 +238,7 @@ export function describe(program: Command, io: Io): void {
   const judging = (...of: [name: string, description: string, listenOn: string]) =>
     fetchOptions(describeService(serve, ...of).option(...databaseOption))
   const broking = (...of: [name: string, description: string, listenOn: string]) =>
-    kbsOptions(kekOptions(judging(...of)))
+    rimOptions(kbsOptions(kekOptions(judging(...of))))
       .option(
         '--metrics <host:port>',
         'figures for Prometheus at /metrics, of no tenant, at an address of their own',

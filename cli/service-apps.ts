@@ -11,6 +11,7 @@ import type { Database } from '#host/database.js'
 import { type App, createApp, problemResponse } from '#host/http.js'
 import { describeError, type Log as ServiceLog } from '#host/log.js'
 import type { Metrics } from '#host/metrics.js'
+import type { Access } from '#keybroker/access/authorize.js'
 import type { Broker } from '#keybroker/broker.js'
 import { kbsStatuses } from '#keybroker/kbs/failures.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
@@ -38,6 +39,8 @@ export interface ServedBroker {
   readonly now: () => UnixSeconds
   readonly ready: () => Promise<Readiness>
   readonly metrics: Metrics
+  readonly access: Access
+  readonly trustedProxies: readonly string[]
 }
 
 /** Guests of owners' nodes elsewhere: any genuine evidence gets a token, each owner decides by what was signed. */
@@ -78,6 +81,8 @@ export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: Se
     metrics: parts.metrics,
     statuses: { ...attestStatuses, ...brokerStatuses, ...logStatuses, ...kbsStatuses },
     limits: { bodySizeMax: Math.max(registerBodyMax, MiB), timeoutMs: 30_000 },
+    trustedProxies: parts.trustedProxies,
+    onRefused: (code) => parts.access.refused(code),
     encodeFailure: (failure, status, path) =>
       path.startsWith(`${kbsPrefix}/`) ? encodeKbsFailure(failure, status) : problemResponse(failure, status),
   })

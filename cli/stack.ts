@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { followKeySet } from '#attest/service/keys.js'
 import { openSupply, type SourceArguments } from '#cli/collateral-sources.js'
+import type { RimSettings } from '#cli/rim-options.js'
 import { brokerApp, metricsApp } from '#cli/service-apps.js'
 import {
   loadServices,
@@ -18,7 +19,9 @@ import { listen } from '#host/listen.js'
 import { describeError, type Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { loadSigningKeyFile } from '#host/signing-key-file.js'
+import { openAccess } from '#keybroker/service/access.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
+import { openIssuers } from '#keybroker/service/issuers.js'
 import type { KbsSettings } from '#keybroker/service/kbs.js'
 import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
 import { type KekSettings, openBrokerKeys } from '#keybroker/service/keys.js'
@@ -43,6 +46,8 @@ export interface StackOptions extends StateOptions {
   readonly fetchCollateral?: SourceArguments
   /** who administers the KBS route, and whose tokens it takes beside our own */
   readonly kbs?: KbsSettings | undefined
+  /** TLS, proxies in front, issuers of tokens; absent: plain HTTP, none, and those at public addresses */
+  readonly rim?: RimSettings | undefined
 }
 
 export interface ListenOn {
@@ -125,13 +130,17 @@ async function openParts(options: StackOptions, base: Base, witnesses: WitnessSe
     witnessPolicy: policy,
     clock: options.now,
   })
-  closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log, record: log }))
+  const access = openAccess(openIssuers(options.rim?.issuers))
+  const { takeRefused } = access
+  closers.push(startHousekeeping({ broker: opened.broker, database, log: options.log, record: log, takeRefused }))
   const { adminTokenDigest } = keys
   const refresh = () => log.refresh()
   const ready = readinessOf({ broker: opened.broker, database, refresh, nowMs: () => performance.now() })
   const metrics = brokerMetrics({ ready, log, store: opened.broker.store })
-  const { now, kbs } = options
-  return { ...opened, log, database, verifierKeys, collateral, adminTokenDigest, kbs, now, ready, metrics }
+  const { now, kbs, rim } = options
+  const { trustedProxies = [] } = rim ?? {}
+  const rest = { collateral, adminTokenDigest, access, trustedProxies, kbs, now, ready, metrics }
+  return { ...opened, log, database, verifierKeys, ...rest }
 }
 
 async function openListening(
@@ -149,7 +158,12 @@ async function openListening(
     closers.push(() => figures.close())
   }
   const { unreadyMs = 0 } = options
-  const listening = await listen(app, { ...listenOn, maxHeaderSize: kbsHeaderSizeMax, unreadyMs })
+  const listening = await listen(app, {
+    ...listenOn,
+    tls: options.rim?.tls,
+    maxHeaderSize: kbsHeaderSizeMax,
+    unreadyMs,
+  })
   closers.push(() => listening.close())
   return {
     url: listening.url,

@@ -110,7 +110,14 @@ function usageTrouble(error: CommanderError): Trouble {
 }
 
 /** Failures of what was typed whose codes are named after their command. */
-const typed: readonly string[] = ['verify/trust-needed', 'lease/model', 'lease/value', 'serve/witness', 'kek/setting']
+const typed: readonly string[] = [
+  'verify/trust-needed',
+  'lease/model',
+  'lease/value',
+  'serve/witness',
+  'serve/tls',
+  'kek/setting',
+]
 
 /** What is said of an error; null for a bug. */
 export function troubleOf(error: unknown): Trouble | null {

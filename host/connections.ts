@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
 import { networkOf } from '#host/network-of.js'
 
 export interface ConnectionLimits {
@@ -46,6 +47,9 @@ const sweepMs = 1000
  */
 export function watchConnections(server: Server, limits: ConnectionLimits): Connections {
   const open = new Map<Socket, Connection>()
+  /** connections whose TLS handshake goes on, by their client's end: the socket that requests come on is another one */
+  const shaking = new Map<string, Socket>()
+  const endOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
 
   server.on('connection', (socket: Socket) => {
     const network = networkOf(socket.remoteAddress ?? 'unknown')
@@ -54,7 +58,24 @@ export function watchConnections(server: Server, limits: ConnectionLimits): Conn
       return
     }
     open.set(socket, { network, answers: new Map(), usedAt: performance.now() })
-    socket.once('close', () => open.delete(socket))
+    const end = endOf(socket)
+    if (server instanceof TlsServer) shaking.set(end, socket)
+    socket.once('close', () => {
+      open.delete(socket)
+      if (shaking.get(end) === socket) shaking.delete(end)
+    })
+  })
+  server.on('secureConnection', (secure: Socket) => {
+    const socket = shaking.get(endOf(secure))
+    const connection = socket && open.get(socket)
+    if (socket === undefined || connection === undefined) {
+      secure.destroy()
+      return
+    }
+    shaking.delete(endOf(secure))
+    open.delete(socket)
+    open.set(secure, connection)
+    secure.once('close', () => open.delete(secure))
   })
   server.on('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
     const connection = open.get(socket)

@@ -4,6 +4,7 @@ import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { Arriving } from '#host/arriving.js'
+import { clientAddress } from '#host/client-address.js'
 import { addHealth, measure, type Ready } from '#host/health.js'
 import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
 import { describeError, type Log, type LogValue } from '#host/log.js'
@@ -62,6 +63,8 @@ export interface AppOptions<Code extends string> {
   readonly nowMs?: () => number
   /** On routes whose protocol has its own error body. Default: problem details. */
   readonly encodeFailure?: (failure: Failure, status: number, path: string) => Response
+  /** Proxies in front of it, whose word on where a request comes from is taken: `10.0.0.7`, `10.0.0.0/24`. Default: none */
+  readonly trustedProxies?: readonly string[]
   /** Told of each request refused by a bound, so that it can be counted. */
   readonly onRefused?: (code: HttpCode) => void
   /** without it the service is ready as soon as it listens */
@@ -185,6 +188,7 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   const limits = { ...defaults, ...options.limits }
   const nowMs = options.nowMs ?? (() => performance.now())
   const rate = createRateLimit({ perMinute: limits.ratePerMinute, nowMs })
+  const addressOf = clientAddress(options.trustedProxies ?? [])
   const hono = new Hono<Env>({ strict: true })
   const arriving = new Arriving({
     placesMax: limits.arrivingMax,
@@ -238,8 +242,8 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
   if (options.metrics !== undefined) measure(hono, options.metrics, nowMs)
   hono.use('*', async (c, next) => {
     if (ending) throw refuse('http/busy', 'the service is ending')
-    const address = c.env?.address ?? c.env?.incoming?.socket.remoteAddress ?? 'unknown'
-    const network = networkOf(address)
+    const peer = c.env?.address ?? c.env?.incoming?.socket.remoteAddress ?? 'unknown'
+    const network = networkOf(addressOf(peer, c.req.header('x-forwarded-for')))
     c.set('network', network)
     if (!rate.allow(network)) throw refuse('http/rate', `more than ${limits.ratePerMinute} requests a minute`)
     await receiveBody(c.req, arriving, network, limits).catch((error: unknown) => {

@@ -1,13 +1,21 @@
+import { constants } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { createSecureContext } from 'node:tls'
 import { createAdaptorServer } from '@hono/node-server'
 import { Failure } from '#core/failure.js'
 import { watchConnections } from '#host/connections.js'
 import type { App } from '#host/http.js'
 
 /** Failures of listening. */
-export type ListenCode = 'listen/in-use' | 'listen/denied' | 'listen/address'
+export type ListenCode =
+  | 'listen/in-use'
+  | 'listen/denied'
+  | 'listen/address'
+  /** key or certificate cannot be used, or do not belong together */
+  | 'listen/tls'
 
 export interface Listening {
   readonly url: string
@@ -28,8 +36,43 @@ export interface ListenOptions {
   readonly unreadyMs?: number
   /** how long a reader may take nothing of its answer, default 30,000 */
   readonly stalledMs?: number
+  /** with what it proves who it is; absent: it speaks plain HTTP */
+  readonly tls?: ListenTls | undefined
   /** bytes a second that it takes at least of an answer that is complete, default 16 KiB */
   readonly readPerSecondMin?: number
+}
+
+/** PEM; the certificate's chain behind it. */
+export interface ListenTls {
+  readonly key: Buffer
+  readonly cert: Buffer
+}
+
+/**
+ * TLS 1.3. Clients may show a certificate, and are let in with any or none: whom a certificate makes somebody is for the owners'
+ * lists to say. Sessions are not resumed: a ticket would bring back a certificate without the chain that vouched for it.
+ *
+ * throws  listen/tls
+ */
+function tlsOptions({ key, cert }: ListenTls) {
+  const options = {
+    key,
+    cert,
+    minVersion: 'TLSv1.3',
+    requestCert: true,
+    rejectUnauthorized: false,
+    secureOptions: constants.SSL_OP_NO_TICKET,
+    handshakeTimeout: 10_000,
+  } as const
+  try {
+    createSecureContext(options)
+  } catch (cause) {
+    const why = (cause as { code?: string }).code ?? 'unknown'
+    throw new Failure<ListenCode>('listen/tls', `key or certificate for TLS cannot be used: ${why}`, {
+      detail: { hint: 'PEM is expected: the certificate, those above it behind it, and its own private key' },
+    })
+  }
+  return options
 }
 
 const drainMs = 10_000
@@ -51,21 +94,27 @@ function endUnread(server: Server): void {
 /**
  * The application answers at `url`.
  *
- * throws  listen/in-use, listen/denied, listen/address
+ * throws  listen/in-use, listen/denied, listen/address, listen/tls
  */
 export async function listen(app: App, options: ListenOptions): Promise<Listening> {
-  const server = createAdaptorServer({
-    fetch: app.hono.fetch,
-    createServer,
-    serverOptions: {
-      maxHeaderSize: options.maxHeaderSize ?? 16 * 1024,
-      // A client that sends its head or body a byte at a time is cut off.
-      headersTimeout: 10_000,
-      requestTimeout: 60_000,
-      keepAliveTimeout: 5_000,
-      connectionsCheckingInterval: 2_000,
-    },
-  }) as Server
+  const serverOptions = {
+    maxHeaderSize: options.maxHeaderSize ?? 16 * 1024,
+    // A client that sends its head or body a byte at a time is cut off.
+    headersTimeout: 10_000,
+    requestTimeout: 60_000,
+    keepAliveTimeout: 5_000,
+    connectionsCheckingInterval: 2_000,
+  }
+  const { fetch } = app.hono
+  const server = (
+    options.tls === undefined
+      ? createAdaptorServer({ fetch, createServer, serverOptions })
+      : createAdaptorServer({
+          fetch,
+          createServer: createTlsServer,
+          serverOptions: { ...serverOptions, ...tlsOptions(options.tls) },
+        })
+  ) as Server
   const connections = watchConnections(server, {
     connectionsMax: options.connectionsMax ?? 1024,
     stalledMs: options.stalledMs ?? 30_000,
@@ -91,7 +140,7 @@ export async function listen(app: App, options: ListenOptions): Promise<Listenin
   const { port, family, address } = server.address() as AddressInfo
   let closing: Promise<void> | undefined
   return {
-    url: `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
+    url: `${options.tls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`,
     port,
     close: () =>
       (closing ??= (async () => {

@@ -222,7 +222,7 @@ export interface Store {
   /** the newest entry by which an operator acknowledged a rollback, and that the log has */
   loadAcknowledgement(): Promise<StoredEntry | null>
   listPseudonyms(): Promise<readonly { readonly tenant: string; readonly opening: string }[]>
-  countRefusal(code: string, periodStart: UnixSeconds): Promise<void>
+  countRefusal(code: string, periodStart: UnixSeconds, count: number): Promise<void>
   /** counts of periods before `before` become one entry, or stay counted */
   takeRefusals(before: UnixSeconds, entryOf: (counts: readonly RefusalCount[]) => NewEntry): Promise<NewEntry | null>
 }

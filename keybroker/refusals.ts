@@ -13,9 +13,9 @@ function periodOf(at: UnixSeconds): UnixSeconds {
   return at - (at % periodSeconds)
 }
 
-/** One request more that was refused before it was a decision. `code` is one of ours, never text of the request. */
-export async function countRefusal(broker: Broker, code: string): Promise<void> {
-  await broker.store.countRefusal(code, periodOf(broker.clock()))
+/** Requests that were refused before they were decisions, one unless said. `code` is one of ours, never text of the request. */
+export async function countRefusal(broker: Broker, code: string, count = 1): Promise<void> {
+  await broker.store.countRefusal(code, periodOf(broker.clock()), count)
 }
 
 /**

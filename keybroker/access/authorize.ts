@@ -43,6 +43,10 @@ export interface Access {
   admitAttempt(network: string): boolean
   /** seconds until the tenant's identities may ask once more; 0: now, and it counts */
   waitForRequest(tenant: string, perMinute: number): number
+  /** One more refusal is counted, by its code alone: neither decided nor logged by itself. */
+  refused(code: string): void
+  /** What was counted since the last time, which is no longer kept. */
+  takeRefused(): ReadonlyMap<string, number>
 }
 
 /** Who asks, as the owner's list says. */

@@ -7,7 +7,6 @@ import { type Access, authorize, type Caller, type Presented } from '#keybroker/
 import { type Permission, permissions } from '#keybroker/access/roles.js'
 import type { Broker } from '#keybroker/broker.js'
 import { bundleAt, heads, leases } from '#keybroker/queries.js'
-import { countRefusal } from '#keybroker/refusals.js'
 import { isAdminToken } from '#keybroker/service/keys.js'
 import { usageOf } from '#keybroker/usage-query.js'
 
@@ -62,7 +61,7 @@ export async function allowed(
   try {
     return await authorize(broker, access, presentedBy(c), tenant, permission)
   } catch (error) {
-    if (isFailure(error) && error.code.startsWith('access/')) await countRefusal(broker, error.code)
+    if (isFailure(error) && error.code.startsWith('access/')) access.refused(error.code)
     throw error
   }
 }

@@ -8,8 +8,17 @@ const attemptsPerMinute = 300
 export function openAccess(issuers: IssuerKeys, nowMs = () => performance.now()): Access {
   const attempts = createRateLimit({ perMinute: attemptsPerMinute, nowMs })
   const tenants = createRateLimit({ perMinute: 0, nowMs })
+  let counted = new Map<string, number>()
   return {
     issuers,
+    refused(code) {
+      counted.set(code, (counted.get(code) ?? 0) + 1)
+    },
+    takeRefused() {
+      const taken = counted
+      counted = new Map()
+      return taken
+    },
     admitAttempt: (network) => attempts.allow(network),
     waitForRequest: (tenant, perMinute) => tenants.wait(tenant, perMinute),
   }

@@ -5,7 +5,7 @@ import { settleAll } from '#keybroker/approvals/settle.js'
 import type { Broker } from '#keybroker/broker.js'
 import { publishAbandoned } from '#keybroker/outbox.js'
 import type { LogRecord } from '#keybroker/ports.js'
-import { summariseRefusals } from '#keybroker/refusals.js'
+import { countRefusal, summariseRefusals } from '#keybroker/refusals.js'
 import { verifyNotBehind } from '#keybroker/rollback.js'
 import { forgetExpiredNonces } from '#keybroker/store/nonces.js'
 import { forgetExpiredSessions } from '#keybroker/store/sessions.js'
@@ -19,6 +19,8 @@ export interface HousekeepingOptions {
   readonly log: Log
   /** the transparency log: `refresh` compares it with what its witnesses hold. @throws log/rollback, log/forked, ... */
   readonly record: LogRecord & { refresh(): Promise<void> }
+  /** refusals that were counted in memory since the last time it was called */
+  readonly takeRefused?: () => ReadonlyMap<string, number>
   readonly everyMs?: number
 }
 
@@ -39,6 +41,8 @@ export function startHousekeeping(options: HousekeepingOptions): () => Promise<v
     ending = true
     clearInterval(timer)
     await round
+    // What was counted since the last round is the database's to keep.
+    await attempt(options, () => countRefused(options))
   }
 }
 
@@ -56,22 +60,31 @@ async function compare({ broker, record }: Pick<HousekeepingOptions, 'broker' | 
   await verifyNotBehind(broker, record)
 }
 
-async function tidy({ broker, database, log, record }: HousekeepingOptions): Promise<void> {
+/** What bounds refused is counted where summaries are made from. */
+async function countRefused({ broker, takeRefused }: HousekeepingOptions): Promise<void> {
+  for (const [code, count] of takeRefused?.() ?? []) await countRefusal(broker, code, count)
+}
+
+async function attempt({ log }: HousekeepingOptions, task: () => Promise<unknown>): Promise<void> {
+  try {
+    await task()
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    log.warn(describeError(error), 'housekeeping failed')
+  }
+}
+
+async function tidy(options: HousekeepingOptions): Promise<void> {
+  const { broker, database, record } = options
   const at = broker.clock()
   const tasks = [
     () => publishAbandoned(broker),
     () => compare({ broker, record }),
     () => settleAll(broker),
+    () => countRefused(options),
     () => summariseRefusals(broker),
     () => database.read((db) => forgetExpiredNonces(db, at)),
     () => database.read((db) => forgetExpiredSessions(db, at)),
   ]
-  for (const task of tasks) {
-    try {
-      await task()
-    } catch (error) {
-      if (!isFailure(error)) throw error
-      log.warn(describeError(error), 'housekeeping failed')
-    }
-  }
+  for (const task of tasks) await attempt(options, task)
 }

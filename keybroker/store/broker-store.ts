@@ -98,7 +98,8 @@ export function brokerStore(database: Database): Store {
       return row === null ? null : toEntry(row)
     },
     listPseudonyms: () => database.read((db) => db.select().from(pseudonyms)),
-    countRefusal: (code, periodStart) => database.read((db) => countRefusal(db, { tenant: '', code, periodStart })),
+    countRefusal: (code, periodStart, count) =>
+      database.read((db) => countRefusal(db, { tenant: '', code, periodStart, count })),
     takeRefusals: (before, entryOf) =>
       database.transaction(async (tx) => {
         const counts = await takeRefusals(tx, before)

@@ -173,14 +173,19 @@ export async function forgetRequest(db: Connection, row: Pick<RequestRow, 'tenan
 /** One more refusal of this code in the period that began at `periodStart`. `tenant` is empty when none was named. */
 export async function countRefusal(
   db: Connection,
-  refusal: { readonly tenant: string; readonly code: string; readonly periodStart: UnixSeconds },
+  refusal: {
+    readonly tenant: string
+    readonly code: string
+    readonly periodStart: UnixSeconds
+    readonly count?: number
+  },
 ): Promise<void> {
   await db
     .insert(refusals)
-    .values({ ...refusal, count: 1 })
+    .values({ ...refusal, count: refusal.count ?? 1 })
     .onConflictDoUpdate({
       target: [refusals.tenant, refusals.code, refusals.periodStart],
-      set: { count: sql`${refusals.count} + 1` },
+      set: { count: sql`${refusals.count} + ${refusal.count ?? 1}` },
     })
 }
 

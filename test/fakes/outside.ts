@@ -9,7 +9,7 @@ import { postgresBinaries } from './postgres-cluster.js'
 import { note } from './run-folder.js'
 
 /** What tests need from outside of the repository, by name. */
-export type OutsideName = 'postgres' | 'chromium' | 'softhsm2' | 'model' | 'vectors'
+export type OutsideName = 'postgres' | 'chromium' | 'softhsm2' | 'openssl' | 'model' | 'vectors'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -22,6 +22,7 @@ const places: Readonly<Record<OutsideName, () => string | undefined>> = {
   postgres: () => process.env.CLAVIGER_TEST_DATABASE_URL ?? postgresBinaries(),
   chromium: () => onPath('chromium', 'chromium-browser', 'google-chrome'),
   softhsm2: () => ['/usr/lib/softhsm/libsofthsm2.so', '/usr/local/lib/softhsm/libsofthsm2.so'].find(existsSync),
+  openssl: () => onPath('openssl'),
   // A fetch that was cut short leaves the folder of models without the model in it.
   model: () =>
     [join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'claviger', 'models')].find((folder) =>

@@ -323,13 +323,19 @@ describe('tidy: imports', () => {
     expect(wrong).toEqual([])
   })
 
+  test('node-forge reads PKCS #12 bundles, in one file, and is used for nothing else', () => {
+    const importers = files.filter((file) => importsOf(file).some((one) => one.startsWith('node-forge')))
+    expect(importers.toSorted()).toEqual(['host/pkcs12.ts', 'test/host/pkcs12.test.ts'])
+    // Whoever has no such bundle does not load it.
+    const above = files.filter((file) => importsOf(file).includes('#host/pkcs12.js') && !file.startsWith('test/'))
+    expect(above.map((file) => [file, /import\([^)]*pkcs12/.test(readFileSync(join(root, file), 'utf8'))])).toEqual([
+      ['cli/rim-options.ts', true],
+    ])
+  })
+
   test('the other verifier of DCAP quotes is a second opinion for tests and a peer for the bench, and nothing else', () => {
     const importers = files.filter((file) => importsOf(file).some((one) => one.startsWith('@phala/')))
     expect(importers.filter((file) => !/^test\/(interop|bench)\//.test(file))).toEqual([])
     expect(importers.length).toBeGreaterThan(0)
-  })
-
-  test('node-forge reads PKCS#12 and nothing else; nobody imports it yet', () => {
-    expect(files.filter((file) => importsOf(file).includes('node-forge'))).toEqual([])
   })
 })

@@ -1,8 +1,15 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { toBase64 } from '#core/bytes/bytes.js'
 import { canonicalJson } from '#core/encoding/json.js'
+import { MiB } from '#core/limits.js'
 import { verifyAccessList } from '#core/wire/access-list.js'
+import { parseEntry } from '#core/wire/entries.js'
+import { countRefusal, summariseRefusals } from '#keybroker/refusals.js'
+import { openAccess } from '#keybroker/service/access.js'
+import { openIssuers } from '#keybroker/service/issuers.js'
 import { codeOf } from '#test/fakes/code-of.js'
 import { certified } from '#test/fakes/machine-certificates.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
@@ -172,6 +179,13 @@ describe('the list is the owner’s', () => {
   })
 })
 
+/** Bytes that are in use, without what is waiting to be collected. */
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  return process.memoryUsage().heapUsed
+}
+
 describe('bounds', () => {
   test('of the tenant’s owner hold for its identities, not for those of others, and say when to ask again', async () => {
     const { owner, other, say, get } = await twoTenants(await open())
@@ -184,5 +198,44 @@ describe('bounds', () => {
     const over = await get(owner, 'leases', mine.key)
     expect(over).toMatchObject({ status: 429, code: 'access/rate', retryAfter: '30' })
     expect((await get(other, 'leases', theirs.key)).status).toBe(200)
+  })
+
+  test('are counted, by code alone, and stand in the log as counts', async () => {
+    const access = openAccess(openIssuers())
+    const { chain, owner, get } = await twoTenants(await open(), undefined, access)
+    const { broker, clock } = chain.test
+    for (let i = 0; i < 3; i++) await get(owner, 'leases')
+    await get(owner, 'leases', 'x.y.z')
+    const taken = access.takeRefused()
+    expect([...taken]).toEqual([
+      ['access/credential', 3],
+      ['access/token-form', 1],
+    ])
+    expect(access.takeRefused().size).toBe(0)
+    for (const [code, count] of taken) await countRefusal(broker, code, count)
+    await countRefusal(broker, 'access/credential')
+    clock.now += 120
+    const index = await summariseRefusals(broker)
+    const { leaf } = (await broker.store.read((reader) => reader.loadEntryAt(index!)))!
+    expect(parseEntry(leaf)).toMatchObject({
+      counts: [
+        { code: 'access/credential', count: 4 },
+        { code: 'access/token-form', count: 1 },
+      ],
+    })
+  })
+
+  test('of one address hold before anything is looked up, and remember a bounded number of addresses', () => {
+    let nowMs = 0
+    const { admitAttempt } = openAccess(openIssuers(), () => nowMs)
+    for (let i = 0; i < 300; i++) expect(admitAttempt('198.51.100.9')).toBe(true)
+    expect(admitAttempt('198.51.100.9')).toBe(false)
+    const before = heapUsed()
+    for (let i = 0; i < 1_000_000; i++) admitAttempt(`2001:db8:${i.toString(16)}::/64`)
+    expect(heapUsed() - before).toBeLessThan(64 * MiB)
+    // Whoever used all of theirs up is not washed away by many who did not.
+    expect(admitAttempt('198.51.100.9')).toBe(false)
+    nowMs += 60_000
+    expect(admitAttempt('198.51.100.9')).toBe(true)
   })
 })
