@@ -134,8 +134,9 @@ function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<At
   // A request that is made again keeps the end that it was given first: never later than a term that begins now.
   const { seconds } = statements.registration.value.lease
   const lasts = entry.lease_expires_at - entry.at
-  if (lasts <= 0 || lasts > seconds)
-    throw refuse('client/bundle-splice', `entry grants ${lasts} seconds, the owner allows ${seconds}`)
+  const most = verdict.brokenUntil === null ? seconds : verdict.brokenUntil - entry.at
+  if (lasts <= 0 || lasts > most)
+    throw refuse('client/bundle-splice', `entry grants ${lasts} seconds, the owner allows ${most}`)
 }
 
 /** A decision that fits its entry; whose it is, where it stands and how it was reached is not judged. */

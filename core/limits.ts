@@ -67,6 +67,10 @@ export const challengesPerLeaseMax = 8
 export const statementChainsMax = 5000
 /** Proposals of one owner that wait for approvals. */
 export const proposalsMax = 100
+/** How long the glass stays broken at most, how often in thirty days, and how long it stays whole in between; seconds. */
+export const breakGlassSecondsMax = 4 * 3600
+export const breakGlassPerMonthMax = 3
+export const breakGlassPauseSeconds = 86_400
 /** How long a proposal may wait for approvals, in seconds. */
 export const approvalExpirySecondsMax = 90 * 86_400
 /** An XML document, how deep it nests, its elements, the attributes of one, and the namespaces in scope of one. */

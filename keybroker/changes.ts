@@ -140,7 +140,8 @@ export async function verifyChange<K extends StatementKind>(
   const signed = await verifyOne(kind, envelope, made, null)
   const { value } = signed as Signed<Statement>
   // What cannot be read later would deny everyone: it is refused now, while its author is there.
-  if (value.type === 'claviger/statement/policy/v1') validatePolicy(value.text)
+  if (value.type === 'claviger/statement/policy/v1' || value.type === 'claviger/statement/break-glass/v1')
+    validatePolicy(value.text)
   if (value.type === 'claviger/statement/revocation/v1') verifyRevoked(value.revoked, value.model)
   if (value.type === 'claviger/statement/access/v1') {
     verifyAccessList(value)

@@ -147,7 +147,13 @@ export async function placeFor(
   const held = await tx.loadLease(wanted)
   const runs = held?.tenant === tenant && held.model === of.model && held.endedAt === null && held.expiresAt > at
   if (!held || !runs) return refuse('broker/lease-ended', 'The lease has ended.', 'ask for a new release')
-  const { lease, usage } = verifyTerms(held, broker.callerSecret)
+  const { lease, usage, breakGlass } = verifyTerms(held, broker.callerSecret)
+  if (breakGlass === true && before === null)
+    return refuse(
+      'broker/lease-break-glass',
+      'What was granted while the glass was broken is not renewed.',
+      'ask the owner',
+    )
   if (lease.version !== request.modelVersion)
     return refuse('broker/lease-ended', 'The lease is for another version of the model.', 'ask for a new release')
   if (held.keysetDigest !== request.binding.keyset_digest)
@@ -204,7 +210,10 @@ async function storeGrant(
   const { id, model, version, keysetDigest, expiresAt } = lease
   const tenant = standing.tenant.id
   const { usage, account } = place
-  const terms = encodeTerms({ lease, machine: machineOf(verdict.node), usage }, secret)
+  const terms = encodeTerms(
+    { lease, machine: machineOf(verdict.node), usage, breakGlass: verdict.brokenUntil === null ? undefined : true },
+    secret,
+  )
   if (place.held === null) {
     const platform = verdict.node.platformId ?? ''
     await tx.storeLease({ id, tenant, model, version, platform, keysetDigest, entry, grantedAt: at, expiresAt, terms })

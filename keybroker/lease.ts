@@ -4,7 +4,7 @@ import { labelled } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { hex, object, type Shaped } from '#core/encoding/shape.js'
+import { hex, literal, object, optional, type Shaped } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { beatSecondsMax } from '#core/limits.js'
 import { grantableLimit } from '#core/sealed/quorum.js'
@@ -26,6 +26,8 @@ const termsShape = object({
   lease: leaseShape,
   machine: namedMachineShape,
   usage: leaseUsageShape,
+  /** granted while the glass was broken: absent of any other */
+  breakGlass: optional(literal(true)),
   /** HMAC-SHA-256 over the canonical JSON of the others, with a secret that no database holds */
   seal: hex(32),
 })
@@ -86,7 +88,8 @@ export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
   }
   return {
     issuedAt: at,
-    expiresAt: Math.min(at + lease.seconds, allowance?.expiresAt ?? Number.MAX_SAFE_INTEGER),
+    // While the glass is broken a lease lasts as long as that does, since nothing renews it.
+    expiresAt: Math.min(verdict.brokenUntil ?? at + lease.seconds, allowance?.expiresAt ?? Number.MAX_SAFE_INTEGER),
     budget,
   }
 }

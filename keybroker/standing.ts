@@ -66,6 +66,7 @@ export async function readStanding(
       referenceValues: of('reference-values'),
       revocation: of('revocation'),
       kek: of('kek') ?? undefined,
+      breakGlass: of('break-glass') ?? undefined,
       approved: await readApproved(reader, owner, rows),
     },
     heads: rows.map((row) => `${row.kind} ${row.digest}`).join('\n'),

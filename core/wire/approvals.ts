@@ -37,6 +37,8 @@ export type ApprovalCode =
   | 'approval/person'
   /** two people of one controlling group count once */
   | 'approval/group'
+  /** those who break the glass are of different employers */
+  | 'approval/employer'
   /** fewer agreed than have to */
   | 'approval/threshold'
   /** it was not long enough since everybody could see the proposal */
@@ -60,6 +62,7 @@ export const approvedActions = [
   'revocation',
   'kek',
   'approvers',
+  'break-glass',
 ] as const
 export type ApprovedAction = (typeof approvedActions)[number]
 export const approvedActionShape: Shape<ApprovedAction> = oneOf(...approvedActions)
@@ -132,6 +135,8 @@ export function verifyApproverSet(set: ApproverSet, at: UnixSeconds): void {
   if (ruleFor(set, 'approvers') === null)
     throw new Failure<ApproversCode>('approvers/unprotected', 'the set has no rule for a change of the approvers')
   for (const { action, threshold } of set.rules) {
+    if (action === 'break-glass' && threshold < 2)
+      throw new Failure<ApproversCode>('approvers/threshold', 'break-glass needs two controlling groups at least')
     const able = set.approvers.filter((one) => one.actions.includes(action) && one.expiresAt > at)
     const groups = new Set(able.map((one) => folded(one.group))).size
     if (groups < threshold)
@@ -295,14 +300,22 @@ export async function verifyApproval(
   return approver
 }
 
-/** Nobody agrees twice, neither as one person nor as one group. @throws approval/person, approval/group */
-export function verifyApart(approvers: readonly Approver[]): void {
+/**
+ * Nobody agrees twice, neither as one person nor as one group, nor, where the glass is broken, as one employer.
+ *
+ * throws  approval/person, approval/group, approval/employer
+ */
+export function verifyApart(approvers: readonly Approver[], action: string): void {
   const people = new Set<string>()
   const groups = new Set<string>()
-  for (const { id, group } of approvers) {
+  const employers = new Set<string>()
+  for (const { id, group, employer } of approvers) {
     if (people.has(id)) throw new Failure<ApprovalCode>('approval/person', `${id} has signed already`)
     if (groups.has(folded(group)))
       throw new Failure<ApprovalCode>('approval/group', `somebody of ${JSON.stringify(group)} has signed already`)
+    if (action === 'break-glass' && employers.has(folded(employer)))
+      throw new Failure<ApprovalCode>('approval/employer', `somebody of ${JSON.stringify(employer)} has signed already`)
+    employers.add(folded(employer))
     people.add(id)
     groups.add(folded(group))
   }
@@ -322,7 +335,7 @@ export async function verifyApprovals(
 ): Promise<readonly Approver[]> {
   const agreed: Approver[] = []
   for (const one of approvals) agreed.push(await verifyApproval(one, proposed, set, at))
-  verifyApart(agreed)
+  verifyApart(agreed, proposed.action)
   if (agreed.length < rule.threshold)
     throw new Failure<ApprovalCode>('approval/threshold', `${agreed.length} agree, ${rule.threshold} have to`)
   return agreed

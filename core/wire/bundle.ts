@@ -34,6 +34,7 @@ const statementsShape = object({
   referenceValues: nullable(envelopeShape),
   revocation: nullable(envelopeShape),
   kek: optional(envelopeShape),
+  breakGlass: optional(envelopeShape),
   approved: optional(approvedShape),
 })
 

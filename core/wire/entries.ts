@@ -90,6 +90,7 @@ const statedChangeShape = oneOf(
   'revocation',
   'approvers',
   'kek',
+  'break-glass',
   'access',
 )
 const stateShape = object({

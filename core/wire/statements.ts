@@ -20,7 +20,7 @@ import {
   string,
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
-import { policySizeMax } from '#core/limits.js'
+import { breakGlassSecondsMax, policySizeMax } from '#core/limits.js'
 import { quorumShape } from '#core/sealed/quorum.js'
 import { accessMembers } from '#core/wire/access-list.js'
 import { approversMembers } from '#core/wire/approvals.js'
@@ -153,6 +153,17 @@ export const statementShapes = {
   }),
   /** Who has to agree to what (TRUST 12): see approvals.md. */
   approvers: object({ type: literal('claviger/statement/approvers/v1'), ...head, ...approversMembers }),
+  /** For so long, rules of the policy that are annotated `@breakglass` do not refuse where this policy permits (TRUST 12). */
+  'break-glass': object({
+    type: literal('claviger/statement/break-glass/v1'),
+    ...head,
+    model: modelIdShape,
+    language: literal('cedar'),
+    text: string({ max: policySizeMax }),
+    /** from the moment that it takes effect; 0 ends the one before */
+    seconds: integer({ max: breakGlassSecondsMax }),
+    reason: titleShape,
+  }),
   /** Under which key-encryption keys the owner's model keys may be kept. */
   kek: object({
     type: literal('claviger/statement/kek/v1'),
@@ -181,6 +192,7 @@ export const statementKindShape: Shape<StatementKind> = oneOf(
   'revocation',
   'approvers',
   'kek',
+  'break-glass',
   'access',
 )
 

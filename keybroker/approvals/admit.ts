@@ -15,6 +15,7 @@ import {
   verifyApproverSet,
 } from '#core/wire/approvals.js'
 import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
+import { verifyGlass } from '#keybroker/approvals/break-glass.js'
 import { proposedIn } from '#keybroker/approvals/entries.js'
 import type { ApprovalsCode } from '#keybroker/approvals/failures.js'
 import type { Broker } from '#keybroker/broker.js'
@@ -40,7 +41,7 @@ export async function standingSet(
   const row = rows.find((one) => one.kind === 'trust')
   if (row === undefined) throw new Failure<BrokerCode>('broker/record', 'the trust statement is gone')
   const trust = await verifyOne('trust', row.envelope, made, null)
-  return verifyApproved(approved, made, trust, signer.id, [])
+  return (await verifyApproved(approved, made, trust, signer.id, [])).set
 }
 
 /** Where a proposal stands now. */
@@ -92,7 +93,7 @@ export async function standingOf(
     const proposed = proposedOf(broker, proposal.kind, signed, set, index!)
     try {
       const approver = await verifyApproval(envelope, proposed, set.value, at)
-      verifyApart([...agreed.map((one) => one.approver), approver])
+      verifyApart([...agreed.map((one) => one.approver), approver], proposal.kind)
       agreed.push({ approver, envelope })
     } catch (error) {
       if (!isFailure(error)) throw error // one that does not count is none
@@ -135,6 +136,7 @@ export async function admit(
   if (value.type === 'claviger/statement/approvers/v1') await verifySet(tx, value, at)
   if (!(approvedActions as readonly string[]).includes(kind)) return { kind: 'stands', accepted: null }
   const set = await standingSet(tx, broker, made)
+  if (value.type === 'claviger/statement/break-glass/v1') await verifyGlass(tx, broker, value, head, set, at)
   if (set === null)
     return { kind: 'stands', accepted: kind === 'approvers' ? await acceptFirst(tx, broker, change, at) : null }
   const last = head ? (await verifyOne(kind, head.envelope, made, null)).value : null

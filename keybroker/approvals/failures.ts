@@ -18,3 +18,9 @@ export type ApprovalsCode =
   | 'approvals/many'
   /** key-encryption keys need approvals, and the owner never said which may keep its keys */
   | 'approvals/kek'
+  /** there are no approvers, or none who may break the glass */
+  | 'break-glass/approvers'
+  /** it was broken as often as it may be in thirty days */
+  | 'break-glass/month'
+  /** it was broken too shortly before */
+  | 'break-glass/chained'

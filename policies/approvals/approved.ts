@@ -59,6 +59,7 @@ async function verifySets(
  * The set of approvers that stands, and that every one of `signed` stands under it: before there were approvers, because it
  * loosens nothing, or because as many as had to agree. The broker's word says which, and when; whoever agreed says so themselves.
  *
+ * returns  the set, and by their digests since when statements stand
  * broker   thumbprint of the broker that decides. Only its own word counts: the keys that it lists are its owner's to choose
  * throws   approved/missing, approved/other, approval/..., dsse/..., crypto/signature, json/..., shape/...
  */
@@ -68,7 +69,7 @@ export async function verifyApproved(
   trust: Signed<Statement<'trust'>>,
   broker: string,
   signed: readonly (readonly [StatementKind, Signed<Statement> | null])[],
-): Promise<StandingSet> {
+): Promise<{ readonly set: StandingSet; readonly since: ReadonlyMap<string, number> }> {
   const key = trust.value.brokers.find((one) => thumbprint(one) === broker)
   if (key === undefined) throw refuse('approved/other', 'the trust statement does not name this broker')
   const sets = await verifySets(given, tenant)
@@ -84,7 +85,7 @@ export async function verifyApproved(
     if (record === undefined) throw refuse('approved/missing', `nothing shows that the ${kind} statement was approved`)
     await verifyAccepted(kind, statement, record.value, record.approvals, sets, broker)
   }
-  return standing
+  return { set: standing, since: new Map([...records].map(([digest, { value }]) => [digest, value.at])) }
 }
 
 /** The statement came to stand as the record says, which is one of this broker's about this statement. */
@@ -106,6 +107,8 @@ async function verifyAccepted(
   if (!isSame) throw refuse('approved/other', `what shows that the ${kind} statement was approved is of another`)
   if (kind === 'approvers' && value.previous !== null && record.basis !== 'approved')
     throw refuse('approved/other', 'another set of approvers stands only by the approval of the one before')
+  if ('seconds' in value && value.seconds > 0 && record.basis !== 'approved')
+    throw refuse('approved/other', 'the glass is broken by those who agreed to it, and by nothing else')
   if (record.basis === 'approved') {
     const set = sets.find((one) => one.digest === record.approvers)
     if (set === undefined) throw refuse('approved/missing', 'the approvers that it was approved by are not there')
@@ -158,6 +161,7 @@ export function basisWithout<K extends StatementKind>(
   last: Statement<K> | null,
   next: Statement<K>,
 ): Exclude<Acceptance['basis'], 'approved' | 'stood'> | null {
+  if ('seconds' in next) return next.seconds === 0 ? 'tightening' : null // nobody breaks the glass alone
   if (ruleFor(set, kind) === null) return 'open'
   if (last === null) return 'first'
   // A new version comes with a key of its own: nobody who has the one before gets it by this.

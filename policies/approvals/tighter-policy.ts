@@ -35,7 +35,7 @@ export function isTighterPolicy(last: string, next: string): boolean {
 }
 
 function saysSame(a: Policy, b: Policy): boolean {
-  return same(a.head, b.head) && same(clausesOf(a), clausesOf(b))
+  return a.breakGlass === b.breakGlass && same(a.head, b.head) && same(clausesOf(a), clausesOf(b))
 }
 
 const clausesOf = ({ clauses }: Policy) => clauses.map(({ kind, condition }) => ({ kind, condition }))

@@ -27,6 +27,8 @@ const tighter: { readonly [K in StatementKind]: Compare<K> } = {
   policy: (last, next) => isTighterPolicy(last.text, next.text),
   'reference-values': (last, next) => isTighterValues(last.values, next.values),
   revocation: (last, next) => isSubset(last.revoked, next.revoked),
+  // It only ever allows more; 0 seconds ends it.
+  'break-glass': (_, next) => next.seconds === 0,
   kek: (last, next) => isSubset(next.keys, last.keys),
   access: (last, next) =>
     isSubset(next.identities, last.identities) &&

@@ -27,6 +27,8 @@ export interface Policy {
   readonly explain: string | null
   /** what would satisfy it */
   readonly remedy: string | null
+  /** while the glass is broken it does not refuse: `@breakglass`, on a forbid alone */
+  readonly breakGlass: boolean
   readonly text: string
   /** its head's conditions on principal, action and resource, then its when and unless clauses */
   readonly head: readonly Condition[]
@@ -53,7 +55,7 @@ export interface PolicySet extends ValidatedText {
 }
 
 const idForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/
-const annotationNames = ['id', 'law', 'explain', 'remedy']
+const annotationNames = ['id', 'law', 'explain', 'remedy', 'breakglass']
 
 /** The digest that names a policy text. */
 export function policyDigest(text: string): string {
@@ -124,13 +126,17 @@ function readPolicy(whole: string, span: Span, text: string, vocabulary: Vocabul
   }
 }
 
-function readAnnotations(tree: PolicyTree): Pick<Policy, 'id' | 'law' | 'explain' | 'remedy'> {
+function readAnnotations(tree: PolicyTree): Pick<Policy, 'id' | 'law' | 'explain' | 'remedy' | 'breakGlass'> {
   const given = new Map(Object.entries(tree.annotations ?? {}))
   for (const [name, value] of given) {
     if (!annotationNames.includes(name))
       throw new Failure<PolicyCode>('policy/invalid', `unknown annotation @${name}`, {
         detail: { hint: `the annotations are ${annotationNames.map((one) => `@${one}`).join(', ')}` },
       })
+    if (name === 'breakglass') {
+      if (tree.effect === 'forbid' && (value === null || value === '')) continue
+      throw new Failure<PolicyCode>('policy/invalid', '@breakglass stands on a forbid, and has no value')
+    }
     if (typeof value !== 'string' || value === '' || value.length > annotationLengthMax)
       throw new Failure<PolicyCode>('policy/invalid', `@${name} needs 1 to ${annotationLengthMax} characters`)
   }
@@ -144,6 +150,7 @@ function readAnnotations(tree: PolicyTree): Pick<Policy, 'id' | 'law' | 'explain
     law: given.get('law') ?? null,
     explain: given.get('explain') ?? null,
     remedy: given.get('remedy') ?? null,
+    breakGlass: given.has('breakglass'),
   }
 }
 

@@ -85,5 +85,5 @@ export async function judgeKbs<R extends Appraised>(
       purpose: null,
     }),
   ) // 6 the owner's policy
-  return { stage: 'decided', allow: decision.allow, decision, statements, result: verified, node }
+  return { stage: 'decided', allow: decision.allow, decision, brokenUntil: null, statements, result: verified, node }
 }

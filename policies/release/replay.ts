@@ -15,6 +15,8 @@ export type BrokerDenial =
   | 'broker/node-limit'
   | 'broker/lease-ended'
   | 'broker/lease-keyset'
+  /** it was granted while the glass was broken, and is not renewed */
+  | 'broker/lease-break-glass'
   /** the owner's allowance of inferences is spent */
   | 'broker/allowance-spent'
   /** the node says that it used less than it said before, or more than it was ever granted */
@@ -30,6 +32,7 @@ const brokerDenials: ReadonlySet<string> = new Set<BrokerDenial>([
   'broker/node-limit',
   'broker/lease-ended',
   'broker/lease-keyset',
+  'broker/lease-break-glass',
 ])
 
 /** The verdict with refusals that stand above what the policy said. */

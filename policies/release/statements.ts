@@ -1,6 +1,7 @@
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { Failure, isFailure } from '#core/failure.js'
+import type { UnixSeconds } from '#core/time.js'
 import { ruleFor } from '#core/wire/approvals.js'
 import { ownerOf } from '#core/wire/names.js'
 import {
@@ -23,8 +24,17 @@ export interface OwnerStatements {
   readonly revocation: Envelope | null
   /** under which key-encryption keys the owner lets its keys be kept; absent where it never said so */
   readonly kek: Envelope | undefined
+  /** absent where nobody ever broke the glass */
+  readonly breakGlass: Envelope | undefined
   /** how these came to stand; absent where the owner has no approvers */
   readonly approved: ApprovedStatements | undefined
+}
+
+/** The glass was broken by those who agreed to it, at that time. */
+export interface BrokenGlass {
+  readonly signed: Signed<Statement<'break-glass'>>
+  readonly from: UnixSeconds
+  readonly until: UnixSeconds
 }
 
 /** The same, verified with the owner's own keys. */
@@ -38,6 +48,8 @@ export interface VerifiedStatements {
   readonly revocation: Signed<Statement<'revocation'>> | null
   /** null when the owner never said under which key its keys may be kept */
   readonly kek: Signed<Statement<'kek'>> | null
+  /** what the glass was broken for last, and from when until when; null when it never was */
+  readonly breakGlass: BrokenGlass | null
   /** who approves what; null when the owner has no approvers */
   readonly approvers: StandingSet | null
 }
@@ -67,15 +79,22 @@ export async function verifyOwnerStatements(
     revocation: given.revocation && (await one('revocation', given.revocation)),
     kek: given.kek === undefined ? null : await one('kek', given.kek),
   }
-  return { ...verified, approvers: await approversOf(given.approved, verified, broker) }
+  const glass = given.breakGlass === undefined ? null : await one('break-glass', given.breakGlass)
+  const approved = await approversOf(given.approved, verified, glass, broker)
+  // Invariant: without approvers nobody broke it.
+  const from = glass && approved?.since.get(glass.digest)
+  if (glass !== null && (from === undefined || from === null)) throw untrue('break-glass', 'nobody agreed to it')
+  const breakGlass = glass && from ? { signed: glass, from, until: from + glass.value.seconds } : null
+  return { ...verified, breakGlass, approvers: approved?.set ?? null }
 }
 
 /** The approvers under whom all of these stand. @throws judge/statement-false */
 async function approversOf(
   given: ApprovedStatements | undefined,
-  verified: Omit<VerifiedStatements, 'approvers'>,
+  verified: Omit<VerifiedStatements, 'approvers' | 'breakGlass'>,
+  glass: Signed<Statement<'break-glass'>> | null,
   broker: string,
-): Promise<StandingSet | null> {
+): Promise<Awaited<ReturnType<typeof verifyApproved>> | null> {
   if (given === undefined) return null
   const { tenant, trust, registration, policy, referenceValues, revocation, kek } = verified
   verifyBrokerTrusted(trust, broker)
@@ -86,11 +105,12 @@ async function approversOf(
     ['reference-values', referenceValues],
     ['revocation', revocation],
     ['kek', kek],
+    ['break-glass', glass],
   ] as const
-  const set = await truly('approvers', () => verifyApproved(given, tenant, trust, broker, standing))
+  const approved = await truly('approvers', () => verifyApproved(given, tenant, trust, broker, standing))
   // Where key-encryption keys need approvals the owner named some: that statement was taken away.
-  if (kek === null && ruleFor(set.value, 'kek') !== null) present('kek', null)
-  return set
+  if (kek === null && ruleFor(approved.set.value, 'kek') !== null) present('kek', null)
+  return approved
 }
 
 /** The statement that made the tenant of this id. @throws judge/statement-false */
