@@ -136,6 +136,14 @@ describe('POST /v1/attest', () => {
     expect(await response.json()).toMatchObject({ code })
   })
 
+  test.each(['Bearer', 'bearer', 'BEARER'])('the scheme is read without regard to case: %s', (scheme) => {
+    const authorize = authorizeByToken([sha256(utf8(token))])
+    expect(() => authorize(`${scheme} ${token}`)).not.toThrow()
+    expect(() => authorize(`${scheme} ${token}x`)).toThrowError(
+      expect.objectContaining({ code: 'attest/unauthorized' }),
+    )
+  })
+
   test('lets nobody in when no token is known', () => {
     expect(() => authorizeByToken([])(`Bearer ${token}`)).toThrowError(
       expect.objectContaining({ code: 'attest/unauthorized' }),
