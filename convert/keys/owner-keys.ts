@@ -165,7 +165,7 @@ export async function storeModelKey(folder: string, manifestDigest: string, dek:
 }
 
 /** The key of the sealed model with that manifest digest: 32 bytes for the caller to wipe. @throws file/absent, keys/age, keys/form */
-export function loadModelKey(folder: string, manifestDigest: string): Promise<Uint8Array> {
+export async function loadModelKey(folder: string, manifestDigest: string): Promise<Uint8Array> {
   return openStored(folder, dekPath(folder, manifestDigest), dekSize)
 }
 
@@ -176,7 +176,7 @@ export async function storeShares(folder: string, manifestDigest: string, record
 }
 
 /** The same, for the caller to wipe. @throws file/absent, keys/age, keys/form */
-export function loadShares(folder: string, manifestDigest: string, size: number): Promise<Uint8Array> {
+export async function loadShares(folder: string, manifestDigest: string, size: number): Promise<Uint8Array> {
   return openStored(folder, dekPath(folder, manifestDigest, 'shares.age'), size)
 }
 

@@ -28,6 +28,14 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['register', at('sealed'), '--policy', 'eu-development', '*'],
   ['policy set', 'eu-development', '--model', 'tiny', '*'],
   ['policy show', '--model', 'tiny', '*'],
+  ['policy dry-run', 'eu-development', '--model', 'tiny', '*'],
+  ['approve list', '*'],
+  ['approve show', 'a'.repeat(64), '*'],
+  ['approve sign', 'a'.repeat(64), '--reason', 'R', '*'],
+  ['approve cancel', 'a'.repeat(64), '--reason', 'R', '*'],
+  ['approve set', at('approvers.json'), '*'],
+  ['approve kek', 'A'.repeat(22), '*'],
+  ['approve break-glass', 'eu-development', '--model', 'tiny', '--reason', 'R', '*'],
   ['lease list', '*'],
   ['lease revoke', 'a'.repeat(32), '*'],
   ['usage', 'tiny', '*'],
@@ -63,6 +71,7 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['serve witness', '--state', at('services'), '--listen', '127.0.0.1:0'],
   ['keybroker doctor', '--state', at('services'), '--witness', '=URL'],
   ['keybroker kek rotate', '--state', at('services'), '--dry-run'],
+  ['keybroker acknowledge-rollback', '--state', at('services')],
   ['serve keys list', '--state', at('services')],
   ['serve keys announce', '--state', at('services')],
   ['serve keys roll', '--state', at('services')],
@@ -99,6 +108,8 @@ const others: Readonly<Record<string, string>> = {
 
 beforeAll(async () => {
   writeModelFolder(at('model'), 'external')
+  const approvers = /```json\n([^`]+)```/.exec(readFileSync('docs/spec/approvals.md', 'utf8'))![1]!
+  writeFileSync(at('approvers.json'), approvers)
   writeFileSync(at('values.json'), JSON.stringify(testReferenceValues()))
   const { cases } = JSON.parse(readFileSync('test/vectors/broker-document/cases.json', 'utf8')) as {
     cases: { envelope: unknown }[]
