@@ -32,6 +32,14 @@ export async function signJws(key: SigningKey, payload: Uint8Array): Promise<str
   return new CompactSign(payload).setProtectedHeader(header).sign(key.handle.key as KeyObject | CryptoKey)
 }
 
+function partsOf(token: string, what: string): readonly [head: string, body: string, tail: string] {
+  const parts = token.split('.', 4)
+  const [head, body, tail] = parts
+  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
+    throw refuse('jws/form', `${what} is not a compact JWS of three parts`)
+  return [head, body, tail]
+}
+
 /**
  * The payload of a compact JWS that one of `keys` signed, and the thumbprint of that key.
  *
@@ -45,10 +53,7 @@ export async function verifyJws(
   keys: readonly SignatureJwk[],
   what: string,
 ): Promise<{ readonly signer: string; readonly payload: Uint8Array }> {
-  const parts = token.split('.', 4)
-  const [head, body, tail] = parts
-  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
-    throw refuse('jws/form', `${what} is not a compact JWS of three parts`)
+  const [head, body, tail] = partsOf(token, what)
   const header = readOutside(head, tail, what, headerShape)
   const key = keys.find((one) => thumbprint(one) === header.kid)
   if (!key) throw refuse('jws/key', `${what} is signed by key ${header.kid}, which is not one of the verifier's`)
@@ -97,10 +102,7 @@ export async function verifyForeignJws(
   keys: readonly SignatureJwk[],
   what: string,
 ): Promise<{ readonly signer: string; readonly payload: Uint8Array }> {
-  const parts = token.split('.', 4)
-  const [head, body, tail] = parts
-  if (parts.length !== 3 || head === undefined || body === undefined || tail === undefined)
-    throw refuse('jws/form', `${what} is not a compact JWS of three parts`)
+  const [head, body, tail] = partsOf(token, what)
   const header = readOutside(head, tail, what, foreignHeaderShape)
   // Invariant: only keys of the header's own algorithm are tried, each with that algorithm alone: `none` and MACs have none.
   const candidates = keys.filter((key) => joseAlgorithm(key) === header.alg)
