@@ -219,7 +219,7 @@ export class Right {
     try {
       const counter = await countFor({ lease: grant.lease.id, inferences, receipt: this.#receipt }, this.own, null)
       const { returned } = await this.#broker.finish({ keyset: this.own.keyset, counter })
-      this.#said('final', `${inferences} inferences used, ${returned} given back`)
+      this.#said('final', `inferences used: ${inferences}, given back: ${returned}`)
     } catch (error) {
       if (!isFailure(error)) throw error
       this.#ports.report({ kind: 'trouble', failure: this.#named(error) })
