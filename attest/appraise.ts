@@ -13,6 +13,7 @@ import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/
 import { type AttestationResult, check, trust } from '#attest/result.js'
 import { recorder, type Told, tracedUnappraised, tracedVerification } from '#attest/traced.js'
 import { type Failure, isFailure } from '#core/failure.js'
+import { assertTime } from '#core/time.js'
 import { deviceReportDataOf } from '#core/wire/binding.js'
 import type { AnyEvidence, CompositeEvidence, DeviceEvidence, PartEvidence } from '#core/wire/evidence.js'
 
@@ -53,6 +54,7 @@ export async function judgeEvidence<E extends AnyEvidence>(
   input: ExaminationInput,
   caches?: Caches,
 ): Promise<AttestationResult<E>> {
+  assertTime(input.at)
   const any: AnyEvidence = evidence
   const judge =
     any.kind === 'composite'

@@ -1,7 +1,7 @@
-import { assembleSnp, crlOf } from '#attest/assemble/amd.js'
+import { amdListOf, assembleSnp } from '#attest/assemble/amd.js'
 import { assembleCca } from '#attest/assemble/arm.js'
 import { assembleAzure } from '#attest/assemble/azure.js'
-import { assembleGpu } from '#attest/assemble/gpu.js'
+import { assembleGpu, fillGpu } from '#attest/assemble/gpu.js'
 import { dcapMembers } from '#attest/assemble/intel.js'
 import type { AssembleCode, Assembler } from '#attest/assemble/wanted.js'
 import { attempt, type Pool } from '#attest/pool.js'
@@ -44,12 +44,15 @@ export function assemble(recognised: Recognised, pool: Pool): AnyEvidence {
   return anyEvidenceShape(assembler(recognised, pool), 'evidence')
 }
 
-/** The file's own envelope; a CRL that it lacks is taken from the pool. */
+/** The file's own envelope; a CRL that it lacks, and RIMs and answers on devices, are taken from the pool. */
 function completeEnvelope({ bytes }: Recognised, pool: Pool): Json {
   const envelope = parseJson(bytes, 16 * MiB)
-  const { kind, crl, ark } = envelope as { readonly [name: string]: Json }
-  if (kind !== 'snp' || crl !== null || typeof ark !== 'string') return envelope
+  const { kind, crl, ark, ask } = envelope as { readonly [name: string]: Json }
+  if (kind === 'gpu') return fillGpu(envelope, pool)
+  if ((kind !== 'snp' && kind !== 'azure-snp') || crl !== null || typeof ark !== 'string' || typeof ask !== 'string')
+    return envelope
   const issuer = attempt(() => parseCertificate(fromBase64(ark), 'root certificate'))
-  const found = issuer && crlOf(pool.crls, issuer.subject)
+  const authority = attempt(() => parseCertificate(fromBase64(ask), 'intermediate certificate'))
+  const found = issuer && authority && amdListOf(pool.crls, issuer, authority)
   return found ? { ...(envelope as { readonly [name: string]: Json }), crl: toBase64(found.der) } : envelope
 }

@@ -1,4 +1,5 @@
 import { type AttestationResult, type Platform, vectorOf } from '#attest/result.js'
+import { devicesId } from '#attest/steps.js'
 import type { Subject } from '#attest/subject.js'
 import type { TracedStep } from '#attest/trace.js'
 import { documentDigest } from '#core/wire/binding.js'
@@ -47,9 +48,8 @@ export function composed(
   }
 }
 
-/** Two parts may compare the same thing: each comparison keeps a name of its own. Steps and codes of a kind have one. */
 function ofDevices<T extends Check | TracedStep>(kind: DeviceEvidence['kind'], one: T): T {
-  return one.id.startsWith(`${kind}/`) ? one : { ...one, id: `devices/${one.id}` }
+  return { ...one, id: devicesId(kind, one.id) }
 }
 
 /** The machine with every device that answered beside it. */

@@ -9,7 +9,7 @@ import {
   azureTdxMachine,
 } from '#attest/azure/claims.js'
 import { verifyAzureSnp, verifyAzureTdx } from '#attest/azure/verify.js'
-import { type Caches, noCaches, type Signatures, type Texts, write, written } from '#attest/caches.js'
+import { type Caches, noCaches, type Signatures } from '#attest/caches.js'
 import { appraiseCca } from '#attest/cca/appraise.js'
 import { type CcaClaims, ccaClaims, ccaMachine } from '#attest/cca/claims.js'
 import { verifyCca } from '#attest/cca/verify.js'
@@ -30,6 +30,7 @@ import { noDevices, type Subject } from '#attest/subject.js'
 import { appraiseTdx } from '#attest/tdx/appraise.js'
 import { type TdxClaims, tdxClaims, tdxMachine } from '#attest/tdx/claims.js'
 import { verifyTdx } from '#attest/tdx/verify.js'
+import { type Texts, write, written } from '#attest/texts.js'
 import { noTrace, type Trace } from '#attest/trace.js'
 import { sha256Hex } from '#core/crypto/hash.js'
 import { canonicalMembers, canonicalText } from '#core/encoding/json.js'
@@ -210,7 +211,7 @@ export async function verifyEvidence<E extends PartEvidence>(
     platform,
     claims,
     signatures,
-    ...evidenceDigests(evidence, caches),
+    ...evidenceDigests(evidence, own),
   } as VerifiedEvidence<E>
 }
 
@@ -225,11 +226,12 @@ export function evidenceDigests(
 ): Pick<VerifiedEvidence, 'evidenceDigest' | 'collateralDigest'> {
   const collateral = kinds[evidence.kind].collateral(evidence)
   const { canonical, members, digest } = written(caches, collateral) ?? write(caches, collateral)
+  const isDecoded = (text: string) => caches.hasDecoded(text)
   // Collateral is a member of the evidence, or made of some of its members: those are not spelled again.
   const parts: Readonly<Record<string, unknown>> = { ...(collateral as object | null) }
   const textOf = (name: string, part: unknown): string => {
     if (part === collateral) return canonical
-    return Object.hasOwn(members, name) && part === parts[name] ? members[name]! : canonicalText(part)
+    return Object.hasOwn(members, name) && part === parts[name] ? members[name]! : canonicalText(part, isDecoded)
   }
   const texts = Object.entries(evidence).map(([name, part]) => [name, textOf(name, part)] as const)
   return { evidenceDigest: sha256Hex(canonicalMembers(Object.fromEntries(texts))), collateralDigest: digest }

@@ -6,7 +6,7 @@ import { sgxChecks, sgxSteps } from '#attest/sgx/steps.js'
 import { snpChecks, snpSteps } from '#attest/snp/steps.js'
 import { tdxChecks, tdxSteps } from '#attest/tdx/steps.js'
 import type { KindSteps, Step } from '#attest/trace.js'
-import type { PartEvidence } from '#core/wire/evidence.js'
+import type { DeviceEvidence, PartEvidence } from '#core/wire/evidence.js'
 
 /** Comparisons that every kind can come to. */
 const everyKind: readonly Step[] = [
@@ -35,6 +35,11 @@ const everyMachine: readonly Step[] = [
   },
 ]
 
+/** Two parts of a node may compare the same thing: each comparison keeps a name of its own. Steps and codes of a kind have one. */
+export function devicesId(kind: DeviceEvidence['kind'], id: string): string {
+  return id.startsWith(`${kind}/`) ? id : `devices/${id}`
+}
+
 /** Every step and comparison there is, by kind of evidence. docs/spec/checks.md is this table as a page. */
 export const catalogue: Readonly<Record<PartEvidence['kind'], KindSteps>> = {
   snp: { steps: snpSteps, checks: [...everyMachine, ...snpChecks] },
@@ -46,3 +51,12 @@ export const catalogue: Readonly<Record<PartEvidence['kind'], KindSteps>> = {
   'azure-tdx': { steps: azureTdx.steps, checks: [...everyMachine, ...azureTdx.checks] },
   cca: { steps: ccaSteps, checks: [...everyMachine, ...ccaChecks] },
 }
+
+/**
+ * Comparisons of devices beside a machine, under the ids that they have in the trace of composite evidence. Their steps keep
+ * the ids of the kind.
+ */
+export const besideMachine: readonly Step[] = catalogue.gpu.checks.map((step) => ({
+  ...step,
+  id: devicesId('gpu', step.id),
+}))

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { fetchFor } from '#cli/connection-options.js'
 import type { Io } from '#cli/output.js'
 import { describeOwner, type OwnerArguments, pinnedBroker } from '#cli/owner.js'
 import { OwnerClient } from '#cli/owner-client.js'
@@ -80,7 +81,7 @@ export async function openApproving(args: ApproveArguments, io: Io): Promise<App
   const { signingKey: key } = await loadOwnerKeys(args.keys)
   const of = ownerKey(args.owner, trust, key)
   const tenant = thumbprint(of)
-  const client = new OwnerClient(args.broker)
+  const client = new OwnerClient(args.broker, await fetchFor(args))
   const broker = thumbprint((await pinnedBroker(client, trust)).key)
   const answer = await client.approvals({ broker, tenant, at: io.now() }, key)
   const set = answer.approvers && (await verifyStatement('approvers', answer.approvers, [of]))

@@ -14,8 +14,12 @@ What a raw report lacks comes from the folder of --collateral: certificates and 
 (JSON), an event log, RIMs, the quote of a vTPM. Files are told apart by content; their names do not matter, but that a
 chain of one of several devices begins as its report does (gpu0-report.bin, gpu0-chain.pem).
 
+Reference values are yours as you wrote them, or a document that a publisher of your trust file signed: a set (claviger reference
+sign), an in-toto/SLSA statement or a CoRIM. A signed document needs --trust; a statement and a CoRIM need --values too.
+
 Examples:
   ./claviger attest verify evidence.json --report-data 1f2e... --reference-values values.json
+  ./claviger attest verify evidence.json --reference-values image.corim --values values.json --trust trust.json
   ./claviger attest verify quote.bin --collateral collateral/ --at 2026-03-01T00:00:00Z
   base64 -d < report.b64 | ./claviger attest verify - --collateral certificates/ --json
 
@@ -45,8 +49,12 @@ export function describe(program: Command, io: Io): void {
     .option('--nonce <hex>', 'the nonce that the evidence has to answer, where its form has one')
     .option('--report-data <hex>', 'the 64 bytes that the evidence has to carry')
     .option('--binding <file>', 'what the evidence of a node of ours binds (JSON): joins devices to their machine')
-    .option('--reference-values <file>', 'what you accept: reference values, or the file of a runtime')
-    .option('--trust <file>', 'your trust file: simulated roots and the oldest lists that you take')
+    .option(
+      '--reference-values <file>',
+      'what you accept: reference values, the file of a runtime, or a signed set, SLSA statement or CoRIM',
+    )
+    .option('--values <file>', 'values that a signed statement names, or whose lists a CoRIM replaces')
+    .option('--trust <file>', 'your trust file: publishers, simulated roots and the oldest lists that you take')
     .option('--simulated-root <hex>', 'SHA-256 of the key of a throwaway root; may be given again', collect)
     .option('--dangerous-allow-simulated', 'accept simulated evidence: NOT HARDWARE, for development only')
     .option('--verbose', 'print expectation and section of the steps that passed too')

@@ -9,6 +9,7 @@ import type { Judged, Step } from '#client/steps.js'
 import type { Json } from '#core/encoding/json.js'
 import type { Failure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { Evidence } from '#core/wire/evidence.js'
 
 export interface BundleVerifyArguments {
@@ -25,6 +26,10 @@ const machine = (platform: 'hardware' | 'simulated', evidence: Evidence | null) 
       ? 'genuine hardware'
       : 'a SIMULATED machine (NOT HARDWARE)'
 
+/** A bundle carries no evidence of its broker: what the broker says of itself is its word. */
+const brokerWords = (standing: BrokerStanding) =>
+  standing === 'UNATTESTED BROKER' ? `an ${standing}` : `a broker that calls itself ${standing}`
+
 function sentence(found: VerifiedAnyBundle): string {
   const place = `log entry #${found.inclusion.index} at ${formatTime(found.bundle.at)}`
   if (found.kind === 'state') {
@@ -32,17 +37,23 @@ function sentence(found: VerifiedAnyBundle): string {
     const about = 'model' in value ? ` of ${value.model}` : ''
     return `The owner’s ${found.entry.change} statement ${value.sequence}${about} took effect as ${place}.`
   }
+  if (found.kind === 'proposal') {
+    const { value } = found.statement
+    const about = 'model' in value ? ` of ${value.model}` : ''
+    const what = found.entry.act === 'proposed' ? 'was proposed' : 'was called off'
+    return `The owner’s ${found.entry.change} statement ${value.sequence}${about} ${what} as ${place}: it is not in force by this.`
+  }
   const again = 'judged again offline with the same outcome'
   if (found.kind === 'decision') {
     const { entry } = found
     const denied = entry.kind === 'denial' ? `DENIED (${entry.reasons.join(', ')})` : null
     const outcome = denied ?? (entry.kind === 'release' ? 'RELEASED' : 'RENEWED')
-    return `${outcome} as ${place}, on ${machine(entry.platform, found.bundle.request.evidence)}, by an ${entry.broker}; ${again}.`
+    return `${outcome} as ${place}, on ${machine(entry.platform, found.bundle.request.evidence)}, by ${brokerWords(entry.broker)}; ${again}.`
   }
   const { entry } = found
   const outcome = entry.allow ? `RELEASED to an ${entry.client}` : `DENIED (${entry.reasons.join(', ')})`
   const how = found.verdict === null ? 'by the operator’s own rule, which is not in the bundle' : again
-  return `${found.bundle.resource}: ${outcome} by KBS as ${place}, on ${machine(entry.platform, found.bundle.evidence)}, by an ${entry.broker}; ${how}.`
+  return `${found.bundle.resource}: ${outcome} by KBS as ${place}, on ${machine(entry.platform, found.bundle.evidence)}, by ${brokerWords(entry.broker)}; ${how}.`
 }
 
 /** What is shown of a bundle: in words, to machines, and as an exit code. */
@@ -66,7 +77,7 @@ function outcomeOf(args: BundleVerifyArguments, verdict: Judged<VerifiedAnyBundl
   // What a step did not look at is not good: it is said, and the exit code says it too.
   if (steps.some((step) => step.status === 'not checked'))
     return { ...not, word: 'LOGGED, NOT JUDGED AGAIN', colour: 'yellow', found }
-  const simulated = found.kind !== 'state' && found.entry.platform === 'simulated'
+  const simulated = found.kind !== 'state' && found.kind !== 'proposal' && found.entry.platform === 'simulated'
   if (simulated && args.dangerousAllowSimulated !== true)
     return { ...not, word: 'SIMULATED: NOT HARDWARE', colour: 'red', found }
   return {

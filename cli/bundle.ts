@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { describeVerify } from '#cli/bundle-verify.js'
+import { type ConnectionArguments, connectionOptions, fetchFor } from '#cli/connection-options.js'
 import { brokerUrl, thumbprintText } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
@@ -16,7 +17,7 @@ import { parseEntry } from '#core/wire/entries.js'
 /** Failures of fetching a bundle. */
 export type BundleCommandCode = 'bundle/identity'
 
-export interface BundleArguments {
+export interface BundleArguments extends ConnectionArguments {
   readonly entry: number
   readonly broker: string
   readonly brokerKey?: string | undefined
@@ -29,7 +30,7 @@ export interface BundleArguments {
 const result = { shape: anyBundleShape, what: 'bundle', mode: 0o600 } as const
 
 async function fetchBundle(args: BundleArguments, io: Io): Promise<AnyBundle> {
-  const client = new OwnerClient(args.broker)
+  const client = new OwnerClient(args.broker, await fetchFor(args))
   if (args.keys !== undefined) {
     const { signingKey: owner } = await loadOwnerKeys(args.keys)
     const broker = thumbprint((await client.document(args.brokerKey ?? null)).key)
@@ -58,8 +59,7 @@ export async function run(args: BundleArguments, io: Io): Promise<number> {
 }
 
 export function describe(program: Command, io: Io): void {
-  const bundle = program
-    .command('bundle')
+  const bundle = connectionOptions(program.command('bundle'))
     .argument('[entry]', 'index of the entry in the log')
     .description('what a logged decision was made of: fetch it, and judge it again offline')
     .option('--broker <url>', 'the broker that decided', brokerUrl)

@@ -163,7 +163,7 @@ async function openServices(options: ChainOptions): Promise<Stack> {
     const kbs = { kbsClass: 'development', dangerousAllowSample: options.dangerousAllowSample === true } as const
     const stackOptions = { ...at, kbs, log: createLog('services', 'warn'), now: io.now }
     const stack = await openStack(stackOptions, { host: '127.0.0.1', port: options.brokerPort })
-    return [stack, `${stack.url} (UNATTESTED BROKER)`]
+    return [stack, `${stack.url} (${stack.standing})`]
   })
 }
 

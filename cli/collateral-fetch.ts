@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import { Collection } from '#attest/collateral/collect.js'
+import type { Above } from '#attest/collateral/fetch/sources.js'
 import { loadBundle, storeBundle } from '#attest/collateral/folder.js'
 import type { Lookup } from '#attest/endorsements/choose.js'
 import { completeEvidence } from '#attest/endorsements/complete.js'
@@ -32,6 +33,7 @@ export interface FetchArguments extends SourceArguments, RootsOption, JsonOption
   readonly databaseUrl?: string | undefined
   readonly document: readonly string[]
   readonly evidence?: string | undefined
+  readonly collateral?: string | undefined
   readonly held?: boolean | undefined
   readonly dryRun?: boolean | undefined
 }
@@ -39,7 +41,7 @@ export interface FetchArguments extends SourceArguments, RootsOption, JsonOption
 /** Where documents are fetched to: a bundle or a store, behind one face. */
 interface Target {
   held(): Promise<readonly VerifiedItem[]>
-  fetch(name: CollateralName): Promise<VerifiedItem>
+  fetch(name: CollateralName, above: Above): Promise<VerifiedItem>
 }
 
 interface Outcome {
@@ -50,9 +52,9 @@ interface Outcome {
 /** Fetches each, and says of each what became of it: one that fails keeps none of the others back. */
 async function fetchInto(target: Target, args: FetchArguments, io: Io): Promise<Outcome> {
   const outcome: Outcome = { fetched: [], refused: [] }
-  const one = async (name: CollateralName): Promise<VerifiedItem | null> => {
+  const one = async (name: CollateralName, above: Above = []): Promise<VerifiedItem | null> => {
     try {
-      const item = await target.fetch(name)
+      const item = await target.fetch(name, above)
       outcome.fetched.push(item)
       return item
     } catch (error) {
@@ -63,7 +65,10 @@ async function fetchInto(target: Target, args: FetchArguments, io: Io): Promise<
   }
   for (const text of args.document) await one(parseName(text))
   if (args.held) for (const { name } of await target.held()) await one(name)
-  if (args.evidence !== undefined) await fetchFor(await readEnvelope(args.evidence), one, args, io, outcome)
+  if (args.evidence !== undefined) {
+    const lookup: Lookup = (name, _root, _need, above) => one(name, above)
+    await fetchFor(await readEnvelope(args.evidence, args.collateral), lookup, args, io, outcome)
+  }
   return outcome
 }
 
@@ -91,15 +96,16 @@ async function dryRun(args: FetchArguments, io: Io): Promise<number> {
       documents.push(formatName(name))
       return null
     }
-    await completeEvidence(await readEnvelope(args.evidence), note, {
+    await completeEvidence(await readEnvelope(args.evidence, args.collateral), note, {
       simulatedRoots: args.simulatedRoot,
       at: io.now(),
     }).catch((error: unknown) => {
       if (!isFailure(error) || error.code !== 'collateral/absent') throw error
     })
   }
-  const vendors = new Set(documents.map((name) => name.split('/')[0]!))
-  const services = Object.entries(servicesOf(args)).filter(([vendor]) => args.held || vendors.has(vendor))
+  const services = Object.entries(servicesOf(args)).filter(
+    ([vendor]) => args.held || documents.some((name) => name.startsWith(`${vendor}/`)),
+  )
   if (args.json)
     io.stdout(`${JSON.stringify({ dryRun: true, documents, services: Object.fromEntries(services) }, null, 2)}\n`)
   else {
@@ -113,16 +119,19 @@ async function fetchIntoBundle(out: string, args: FetchArguments, io: Io): Promi
   const bundle = existsSync(out) ? await loadBundle(out) : []
   const options = { simulatedRoots: args.simulatedRoot, at: io.now(), fetchItem: await openSources(args) }
   const collection = await Collection.open(bundle, options)
-  const target: Target = { held: async () => collection.items(), fetch: (name) => collection.fetch(name) }
+  const target: Target = { held: async () => collection.items(), fetch: (name, above) => collection.fetch(name, above) }
   const outcome = await fetchInto(target, args, io)
   if (outcome.fetched.length > 0) await storeBundle(out, collection.items())
-  return { ...outcome, refused: [...collection.refused, ...outcome.refused] }
+  // What was refused of the bundle and came anew is there.
+  const isNew = (name: string) => outcome.fetched.some(({ label }) => label === name)
+  const refused = collection.refused.filter(({ name }) => !isNew(name))
+  return { ...outcome, refused: [...refused, ...outcome.refused] }
 }
 
 function fetchIntoStore(state: string, args: FetchArguments, io: Io): Promise<Outcome> {
   const place = { state, databaseUrl: args.databaseUrl, simulatedRoot: args.simulatedRoot }
   return withStore(place, io, args, (store) =>
-    fetchInto({ held: () => store.items(), fetch: (name) => store.renew(name) }, args, io),
+    fetchInto({ held: () => store.items(), fetch: (name, above) => store.renew(name, above) }, args, io),
   )
 }
 
@@ -169,11 +178,20 @@ export function describeFetch(collateral: Command, io: Io): void {
       documentName,
       [],
     )
-    .option('--evidence <file>', 'everything that this evidence is verified with: envelope, SNP report or quote')
+    .option(
+      '--evidence <file>',
+      'everything that this evidence is verified with: envelope, SNP report, quote or device report',
+    )
+    .option('--collateral <path>', 'with --evidence: files beside it, such as the certificates of a device report')
     .option('--held', 'everything that is held there already')
     .option('--pcs <url>', "Intel's service or a PCCS; without it Intel's own", httpUrl('https://pccs.example'))
     .option('--kds <url>', "AMD's service or a mirror; without it AMD's own", httpUrl('https://kds.example'))
     .option('--rim <url>', "NVIDIA's RIM service or a mirror; without it NVIDIA's own", httpUrl('https://rim.example'))
+    .option(
+      '--ocsp <url>',
+      "NVIDIA's OCSP responder or a mirror; without it NVIDIA's own",
+      httpUrl('https://ocsp.example'),
+    )
     .option('--dry-run', 'say what would be asked for and where, and ask nobody')
     .addHelpText(
       'after',

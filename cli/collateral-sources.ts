@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { amdService } from '#attest/collateral/fetch/amd.js'
 import { intelService } from '#attest/collateral/fetch/intel.js'
-import { nvidiaRimService } from '#attest/collateral/fetch/nvidia.js'
+import { nvidiaOcspService, nvidiaRimService } from '#attest/collateral/fetch/nvidia.js'
 import { type FetchItem, vendorSources } from '#attest/collateral/fetch/sources.js'
 import { CollateralStore } from '#attest/collateral/store.js'
 import { type CollateralSupply, collateralSupply } from '#attest/collateral/supply.js'
@@ -20,13 +20,15 @@ export interface SourceArguments {
   readonly pcs?: string | undefined
   readonly kds?: string | undefined
   readonly rim?: string | undefined
+  readonly ocsp?: string | undefined
 }
 
-/** The services that are asked, as text, by vendor. */
-export const servicesOf = ({ pcs, kds, rim }: SourceArguments) => ({
+/** The services that are asked, as text, by what the names of their documents begin with. */
+export const servicesOf = ({ pcs, kds, rim, ocsp }: SourceArguments) => ({
   intel: pcs ?? intelService,
   amd: kds ?? amdService,
-  nvidia: rim ?? nvidiaRimService,
+  'nvidia/rim': rim ?? nvidiaRimService,
+  'nvidia/ocsp': ocsp ?? nvidiaOcspService,
 })
 
 const fetchTimeoutMs = 10_000
@@ -34,10 +36,14 @@ const intelRootPath = join(import.meta.dirname, '../attest/dcap/roots/intel-sgx-
 
 /** The sources as they were named. Nobody is asked yet. */
 export async function openSources(args: SourceArguments): Promise<FetchItem> {
-  const { intel, amd, nvidia } = servicesOf(args)
+  const { intel, amd, ...nvidia } = servicesOf(args)
   const rootCertificate = parsePem(fromUtf8(new Uint8Array(await readFile(intelRootPath))), 'CERTIFICATE', 1)[0]!
   const http = { fetch: globalThis.fetch, timeoutMs: fetchTimeoutMs }
-  return vendorSources(http, { intel: { url: intel, rootCertificate }, amd: { url: amd }, nvidia: { rimUrl: nvidia } })
+  return vendorSources(http, {
+    intel: { url: intel, rootCertificate },
+    amd: { url: amd },
+    nvidia: { rimUrl: nvidia['nvidia/rim'], ocspUrl: nvidia['nvidia/ocsp'] },
+  })
 }
 
 /** The store of a service's collateral. What happens to its sources stands in the service's log. @throws database/... */
@@ -76,14 +82,20 @@ export function fetchOptions(command: Command): Command {
       "with it: NVIDIA's RIM service or a mirror; else NVIDIA's own",
       httpUrl('https://rim.example'),
     )
+    .option(
+      '--ocsp <url>',
+      "with it: NVIDIA's OCSP responder or a mirror; else NVIDIA's own",
+      httpUrl('https://ocsp.example'),
+    )
 }
 
 /** What was chosen by these options. @throws usage/fetch-collateral for an address that nobody would ask */
-export function fetchOf({ fetchCollateral, pcs, kds, rim }: FetchCollateralArguments): {
+export function fetchOf({ fetchCollateral, pcs, kds, rim, ocsp }: FetchCollateralArguments): {
   fetchCollateral?: SourceArguments
 } {
-  if (fetchCollateral === true) return { fetchCollateral: { pcs, kds, rim } }
-  if (pcs !== undefined || kds !== undefined || rim !== undefined)
+  const sources = { pcs, kds, rim, ocsp }
+  if (fetchCollateral === true) return { fetchCollateral: sources }
+  if (Object.values(sources).some((url) => url !== undefined))
     throw new Failure<FetchUsageCode>('usage/fetch-collateral', 'a source is named, and --fetch-collateral is missing')
   return {}
 }

@@ -3,6 +3,7 @@ import { Collection } from '#attest/collateral/collect.js'
 import { baseUrl, request } from '#attest/collateral/fetch/http.js'
 import { loadBundle } from '#attest/collateral/folder.js'
 import type { CollateralStatus } from '#attest/collateral/status.js'
+import { nameSizeMax } from '#attest/endorsements/names.js'
 import type { CollateralUsageCode } from '#cli/collateral-fetch.js'
 import {
   commonOptions,
@@ -37,13 +38,14 @@ const statusShape = object({
   fetching: boolean,
   items: list(
     object({
-      name: string(),
+      name: string({ max: nameSizeMax }),
       root: string(),
       platform: oneOf('hardware', 'simulated'),
       state: oneOf('current', 'held-through-outage', 'expired'),
       issuedAt: time,
       validUntil: time,
       edition: nullable(string()),
+      revoked: boolean,
       receivedAt: time,
       failure: nullable(string()),
     }),
@@ -80,9 +82,10 @@ const colours = { current: 'green', 'held-through-outage': 'yellow', expired: 'r
 function tellStore(status: CollateralStatus, io: Io): void {
   for (const item of status.items) {
     const edition = item.edition === null ? '' : `, edition ${item.edition}`
+    const revoked = item.revoked ? paint(io, 'red', ' REVOKED') : ''
     const simulated = item.platform === 'simulated' ? ' (simulated: NOT HARDWARE)' : ''
     const times = `of ${formatTime(item.issuedAt)}, valid until ${formatTime(item.validUntil)}`
-    io.stdout(`${paint(io, colours[item.state], item.state)} ${item.name}${edition}, ${times}${simulated}\n`)
+    io.stdout(`${paint(io, colours[item.state], item.state)} ${item.name}${edition}${revoked}, ${times}${simulated}\n`)
     if (item.failure !== null) io.stdout(`  not renewed: ${printable(item.failure)}\n`)
   }
   const shown = (at: UnixSeconds | null) => (at === null ? 'never' : formatTime(at))

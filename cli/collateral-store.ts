@@ -45,13 +45,16 @@ export async function withStore<T>(
   }
 }
 
-export const lineOf = (item: Pick<VerifiedItem, 'label' | 'edition' | 'issuedAt' | 'validUntil' | 'platform'>) =>
-  `${item.label}${item.edition === null ? '' : `, edition ${item.edition}`}, of ${formatTime(item.issuedAt)}, valid until ${formatTime(item.validUntil)}${item.platform === 'simulated' ? ' (simulated: NOT HARDWARE)' : ''}`
-export const jsonOf = ({ label, root, platform, edition, issuedAt, validUntil }: VerifiedItem) => ({
+export const lineOf = (
+  item: Pick<VerifiedItem, 'label' | 'edition' | 'revoked' | 'issuedAt' | 'validUntil' | 'platform'>,
+) =>
+  `${item.label}${item.edition === null ? '' : `, edition ${item.edition}`}${item.revoked ? ' REVOKED' : ''}, of ${formatTime(item.issuedAt)}, valid until ${formatTime(item.validUntil)}${item.platform === 'simulated' ? ' (simulated: NOT HARDWARE)' : ''}`
+export const jsonOf = ({ label, root, platform, edition, revoked, issuedAt, validUntil }: VerifiedItem) => ({
   name: label,
   root,
   platform,
   edition: edition === null ? null : edition.toString(),
+  revoked,
   issuedAt,
   validUntil,
 })

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { loadBundle, storeBundle } from '#attest/collateral/folder.js'
-import type { Admission } from '#attest/collateral/store.js'
+import type { Admission } from '#attest/collateral/options.js'
 import { describeFetch } from '#cli/collateral-fetch.js'
 import { describeStatus } from '#cli/collateral-status.js'
 import {

@@ -49,7 +49,7 @@ export async function run(args: DevArguments, io: Io, stopped?: Promise<void>): 
   const { stack, node, trustPath, model } = chain
   const trust = shellWord(trustPath)
   io.stdout(
-    `broker, verifier, log  ${stack.url} (UNATTESTED BROKER, key ${stack.broker})\n` +
+    `broker, verifier, log  ${stack.url} (${stack.standing}, key ${stack.broker})\n` +
       `node                   ${node.url} (NOT HARDWARE)\n` +
       `witness                ${stack.witnessVkey}\n` +
       `trust file             ${trustPath}\n` +

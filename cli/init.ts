@@ -1,12 +1,16 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Command, InvalidArgumentError } from 'commander'
+import { runtimeFileShape } from '#attest/reference/runtime-file.js'
+import { type ConnectionArguments, connectionOptions, fetchFor } from '#cli/connection-options.js'
+import { demandsOf, proveAll } from '#cli/init-brokers.js'
 import { readInput } from '#cli/input.js'
 import { mergeWitnessPolicies } from '#cli/merge-policies.js'
 import {
   brokerUrl,
   keyName,
   lineName,
+  modelIdText,
   namedPath,
   repeated,
   sha256Text,
@@ -16,9 +20,8 @@ import {
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { findOwnKey, openOwnKey } from '#cli/own-key.js'
 import { OwnerClient } from '#cli/owner-client.js'
-import { runtimeFileShape } from '#cli/reference-values.js'
 import { placeInLine, readStanding, type TrustLineCode } from '#cli/trust-line.js'
-import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
+import { loadOwnerPublicKey, loadPublisherKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
 import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
@@ -43,7 +46,7 @@ export type InitCode =
   | 'init/floor'
   | TrustLineCode
 
-export interface InitArguments {
+export interface InitArguments extends ConnectionArguments {
   readonly broker: string
   readonly brokerKey?: string | undefined
   readonly owner: readonly string[]
@@ -59,6 +62,11 @@ export interface InitArguments {
   readonly registry?: readonly string[] | undefined
   readonly issuer?: readonly string[] | undefined
   readonly crlFloor?: readonly string[] | undefined
+  /** what is accepted of each broker, one file for each in the same order; `none` for nothing */
+  readonly brokerValues?: readonly string[] | undefined
+  /** ids of key-encryption keys that may be released to such a broker */
+  readonly brokerKek?: readonly string[] | undefined
+  readonly dangerousAllowOperatorKek?: boolean | undefined
   readonly yes?: boolean | undefined
   readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
@@ -102,7 +110,7 @@ async function confirmBrokers(args: InitArguments, io: Io) {
 
 /** The broker's key is the pinned one, or a person has looked at it. @throws init/unconfirmed, broker/key */
 async function confirmBroker(args: InitArguments, io: Io): Promise<BrokerDocument> {
-  const document = await new OwnerClient(args.broker).document(args.brokerKey ?? null)
+  const document = await new OwnerClient(args.broker, await fetchFor(args)).document(args.brokerKey ?? null)
   const key = thumbprint(document.key)
   io.stderr(`broker ${args.broker}\n  key ${key}\n  ${document.standing}, ${document.kek}\n`)
   for (const log of document.logs) io.stderr(`  log ${printable(log)}\n`)
@@ -122,7 +130,10 @@ async function confirmBroker(args: InitArguments, io: Io): Promise<BrokerDocumen
  *
  * throws  init/owner, keys/..., pem/..., shape/...
  */
-async function namedKey(text: string): Promise<{ readonly alias: string | null; readonly key: SignatureJwk }> {
+async function namedKey<K>(
+  text: string,
+  load: (path: string) => Promise<K>,
+): Promise<{ readonly alias: string | null; readonly key: K }> {
   const named = /^([a-z0-9][a-z0-9._-]*)=(.+)$/.exec(text)
   const path = named?.[2] ?? text
   let isFolder: boolean
@@ -131,13 +142,16 @@ async function namedKey(text: string): Promise<{ readonly alias: string | null; 
   } catch (cause) {
     throw new Failure<InitCode>('init/owner', `there is no key at ${path}`, { cause })
   }
-  const key = await loadOwnerPublicKey(isFolder ? join(path, ownerKeyFiles.public) : path)
+  const key = await load(isFolder ? join(path, ownerKeyFiles.public) : path)
   return { alias: named === null ? null : nameShape(named[1], 'alias'), key }
 }
 
 /** Keys by the names given, or by what they are for and their number. */
-async function namedKeys(texts: readonly string[] | undefined, kind: string): Promise<Trust['issuers']> {
-  const keys = await Promise.all((texts ?? []).map(namedKey))
+const namedKeys = (texts: readonly string[] | undefined, kind: string): Promise<Trust['issuers']> =>
+  namedKeysOf(texts, kind, loadOwnerPublicKey)
+
+async function namedKeysOf<K>(texts: readonly string[] | undefined, kind: string, load: (path: string) => Promise<K>) {
+  const keys = await Promise.all((texts ?? []).map((text) => namedKey(text, load)))
   return keys.map(({ alias, key }, i) => ({ alias: alias ?? (i === 0 ? kind : `${kind}-${i + 1}`), key }))
 }
 
@@ -169,6 +183,21 @@ async function runtimeFile(path: string) {
   }
 }
 
+/** What is accepted of each broker, in their order: null for nothing; undefined where nothing was said. @throws init/brokers, init/runtime */
+async function readBrokerValues({ broker, brokerValues, brokerKek = [] }: InitArguments) {
+  if (brokerValues === undefined && brokerKek.length > 0)
+    throw new Failure<InitCode>('init/brokers', '--broker-kek says nothing of a broker of which nothing is demanded', {
+      detail: { hint: 'say what you accept of it as well: --broker-values FILE' },
+    })
+  if (brokerValues === undefined) return undefined
+  const count = broker.split(',').length
+  if (brokerValues.length !== count)
+    throw new Failure<InitCode>('init/brokers', `${brokerValues.length} files of values for ${count} brokers`, {
+      detail: { hint: 'one for each, in the same order; `none` for one of which you demand nothing' },
+    })
+  return Promise.all(brokerValues.map((path) => (path === 'none' ? null : runtimeFile(path))))
+}
+
 /**
  * The line of versions and the place in it. Readers remember lines by their names: without a name of its own each key has a
  * line of its own, so that a trust file made elsewhere is no older version of this one.
@@ -186,11 +215,14 @@ async function lineOf(
 /** What the files say that were named: read before anybody is asked, a key is made or a version counted. */
 async function readNamed(args: InitArguments) {
   const runtimes = await Promise.all(args.runtime.map(runtimeFile))
-  const simulatedRoots = [...args.simulatedRoot, ...runtimes.flatMap((one) => one.simulatedRoots ?? [])]
+  const values = await readBrokerValues(args)
+  const files = [...runtimes, ...(values ?? []).flatMap((one) => one ?? [])]
+  const simulatedRoots = [...args.simulatedRoot, ...files.flatMap((one) => one.simulatedRoots ?? [])]
   return {
+    values,
     owners: await namedKeys(args.owner, 'owner'),
     runtimes: runtimes.map(({ title, values }) => ({ title, values })),
-    runtimePublishers: await namedKeys(args.runtimePublisher, 'publisher'),
+    runtimePublishers: await namedKeysOf(args.runtimePublisher, 'publisher', loadPublisherKey),
     registries: await namedKeys(args.registry, 'registry'),
     issuers: await namedKeys(args.issuer, 'issuer'),
     collateralFloors: (args.crlFloor ?? []).map(crlFloor),
@@ -205,7 +237,7 @@ function distinctKeys(keys: readonly SignatureJwk[]): readonly SignatureJwk[] {
 /** Makes the reader's trust file: whom they believe, signed by themselves. */
 export async function run(args: InitArguments, io: Io): Promise<number> {
   const standing = await readStanding(args.out)
-  const named = await readNamed(args)
+  const { values, ...named } = await readNamed(args)
   const brokers = await confirmBrokers(args, io)
   const documents = brokers.map(({ document }) => document)
   const keyPath = args.key ?? `${args.out}.key`
@@ -216,12 +248,14 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
   // A dry run makes no key in a file: one for this moment stands for the one that would be made.
   const key = found ?? (await generateSigningKey('Ed25519')).key
   const at = io.now()
+  const line = await lineOf(args, standing, key)
+  const demands = await demandsOf(args, standing, documents, values)
   const trust: Trust = {
     type: 'claviger/trust/v1',
-    ...(await lineOf(args, standing, key)),
+    ...line,
     issuedAt: at,
     expiresAt: at + args.days * daySeconds,
-    brokers: brokers.map(({ alias, document }) => ({ alias, key: document.key })),
+    brokers: brokers.map(({ alias, document: { key: own } }, i) => ({ alias, key: own, demand: demands[i] })),
     verifiers: distinctKeys(documents.flatMap(({ verifiers }) => verifiers)).map((one, i) => ({
       alias: `verifier-${i + 1}`,
       key: one,
@@ -233,6 +267,7 @@ export async function run(args: InitArguments, io: Io): Promise<number> {
     independentWitnesses: args.independentWitness,
     ...named,
   }
+  await proveAll(args, trust, documents, io)
   const file = await signTrust(trust, key)
   if (!dryRun) await writeFileDurably(args.out, utf8(`${JSON.stringify(file, null, 2)}\n`))
   if (trust.simulatedRoots.length > 0)
@@ -268,8 +303,7 @@ function floorText(text: string): string {
 }
 
 export function describe(program: Command, io: Io): void {
-  program
-    .command('init')
+  connectionOptions(program.command('init'))
     .description('makes your trust file: whom you believe, signed by yourself')
     .requiredOption(
       '--broker <url>',
@@ -310,7 +344,7 @@ export function describe(program: Command, io: Io): void {
     .option('--independent-witness <name>', 'a witness of nobody who runs broker, log or host', repeated(keyName), [])
     .option(
       '--runtime-publisher <name=path>',
-      'key of one whose lists of runtimes you accept; repeat for more',
+      'key of one whose signed reference values you accept, P-384 too; repeat for more',
       repeated(namedPath),
       [],
     )
@@ -326,6 +360,21 @@ export function describe(program: Command, io: Io): void {
       'revocation lists of this root older than this are refused',
       repeated(floorText),
       [],
+    )
+    .option(
+      '--broker-values <files>',
+      'what you accept of the broker itself, which then has to prove it: FILE, of several brokers in the same order, `none` for nothing',
+      (text) => text.split(','),
+    )
+    .option(
+      '--broker-kek <id>',
+      'OWNER/NAME of a key-encryption key that such a broker may be released, by an owner whom you know; repeat for more',
+      repeated(modelIdText),
+      [],
+    )
+    .option(
+      '--dangerous-allow-operator-kek',
+      'a broker that proves itself may keep keys under one that its operator can use',
     )
     .option('--yes', 'take the key that a broker on this machine shows, unseen')
     .option('--dry-run', 'asks the broker and says what would be made; writes nothing')

@@ -1,14 +1,16 @@
 import type { Command } from 'commander'
-import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
+import { type BrokerAttesterArguments, brokerAttesterOptions } from '#cli/broker-attester.js'
+import { type KekArguments, kekOptions, kekPortsOf, keksOf } from '#cli/kek-options.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { stateOptions } from '#cli/serve-create.js'
 import { loadServices, openServiceDatabase, servicePlaces } from '#cli/service-state.js'
 import { openBrokerKeys } from '#keybroker/service/keys.js'
+import { resealOwnKeys } from '#keybroker/service/own-keys.js'
 import { type BadRow, type Rotation, rotateKeks } from '#keybroker/service/rotate.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import { closeMemory } from '#runtime/engine/closed.js'
 
-export interface KekRotateArguments extends KekArguments {
+export interface KekRotateArguments extends KekArguments, BrokerAttesterArguments {
   readonly databaseUrl?: string | undefined
   readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
@@ -53,7 +55,8 @@ export async function runKekRotate(args: KekRotateArguments, io: Io): Promise<nu
   const dryRun = args.dryRun === true
   const options = stateOptions(args)
   const state = await loadServices(options.folder)
-  const keys = await openBrokerKeys(servicePlaces(options.folder).broker, keksOf(args))
+  const folder = servicePlaces(options.folder).broker
+  const keys = await openBrokerKeys(folder, keksOf(args), await kekPortsOf(args, io))
   try {
     const { kek, callerSecret } = keys
     const database = await openServiceDatabase(options, state)
@@ -61,6 +64,7 @@ export async function runKekRotate(args: KekRotateArguments, io: Io): Promise<nu
       await migrateStore(database)
       const work = { database, kek, callerSecret, clock: io.now, dryRun, onProgress: progressOf(io) }
       const rotation = await rotateKeks(work)
+      if (rotation.finished) await resealOwnKeys(folder, kek) // the key before is needed no more: for them neither
       const { keyId, provider, holder } = kek
       if (args.json) io.stdout(`${JSON.stringify({ to: { keyId, provider, holder }, dryRun, ...rotation })}\n`)
       else tell(rotation, keyId, dryRun, io)
@@ -74,12 +78,14 @@ export async function runKekRotate(args: KekRotateArguments, io: Io): Promise<nu
 }
 
 export function describeRotate(kek: Command, io: Io): void {
-  kekOptions(
-    kek
-      .command('rotate')
-      .description('wraps every stored key by the one of --kek; --kek-previous is needed until it is done')
-      .requiredOption('--state <folder>', 'what `claviger serve create` made')
-      .option('--database-url <url>', 'Postgres, when it was created with it; or CLAVIGER_DATABASE_URL'),
+  brokerAttesterOptions(
+    kekOptions(
+      kek
+        .command('rotate')
+        .description('wraps every stored key by the one of --kek; --kek-previous is needed until it is done')
+        .requiredOption('--state <folder>', 'what `claviger serve create` made')
+        .option('--database-url <url>', 'Postgres, when it was created with it; or CLAVIGER_DATABASE_URL'),
+    ),
   )
     .option('--dry-run', 'unwraps every stored key and changes none')
     .option('--json', 'print what was done as JSON')

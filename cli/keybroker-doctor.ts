@@ -1,13 +1,15 @@
 import type { Command } from 'commander'
+import { type BrokerAttesterArguments, brokerAttesterOptions } from '#cli/broker-attester.js'
 import { lookAtDatabase } from '#cli/doctor/database.js'
 import { lookAtFiles } from '#cli/doctor/files.js'
 import { type Finding, failed, finding, looking } from '#cli/doctor/finding.js'
 import { lookAtKek, lookAtStoredKeys } from '#cli/doctor/kek.js'
+import { describeFindings } from '#cli/doctor/show.js'
 import { lookAtWitness } from '#cli/doctor/witness.js'
 import { readInput } from '#cli/input.js'
-import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
+import { type KekArguments, kekOptions, kekPortsOf, keksOf } from '#cli/kek-options.js'
 import { httpUrl } from '#cli/option-values.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { exitCodes, type Io } from '#cli/output.js'
 import type { ServeCode } from '#cli/serve.js'
 import { stateOptions } from '#cli/serve-create.js'
 import { loadServices, openServiceDatabase, type ServiceState, servicePlaces } from '#cli/service-state.js'
@@ -20,7 +22,7 @@ import type { KekRing } from '#keybroker/kek/ring.js'
 import { openBrokerKeys, openKeks } from '#keybroker/service/keys.js'
 import { closeMemory } from '#runtime/engine/closed.js'
 
-export interface DoctorArguments extends KekArguments {
+export interface DoctorArguments extends KekArguments, BrokerAttesterArguments {
   readonly databaseUrl?: string | undefined
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
@@ -84,8 +86,8 @@ async function lookInside(args: DoctorArguments, state: ServiceState, kek: KekRi
 }
 
 /** The broker's own keys, but for the one that wraps. */
-async function lookAtKeys(args: DoctorArguments): Promise<readonly Finding[]> {
-  const keys = await openBrokerKeys(servicePlaces(args.state).broker, keksOf(args))
+async function lookAtKeys(args: DoctorArguments, io: Io): Promise<readonly Finding[]> {
+  const keys = await openBrokerKeys(servicePlaces(args.state).broker, keksOf(args), await kekPortsOf(args, io))
   await keys.close()
   return [finding('keys', 'ok', `the broker is ${keys.signer.id}`)]
 }
@@ -104,9 +106,9 @@ async function examine(args: DoctorArguments, io: Io): Promise<readonly Finding[
   found.push(...(await looking('files', () => lookAtFiles(args.state, [database, collateral]))))
   let kek: KekRing | null = null
   try {
-    kek = await openKeks(keksOf(args))
+    kek = await openKeks(keksOf(args), await kekPortsOf(args, io))
     const ring = kek
-    found.push(...(await looking('keys', () => lookAtKeys(args), 'restore the state folder from its backup')))
+    found.push(...(await looking('keys', () => lookAtKeys(args, io), 'restore the state folder from its backup')))
     found.push(...(await looking('kek', () => lookAtKek(ring))))
   } catch (error) {
     found.push(failed('kek', error, 'fault', 'name the key with --kek, or restore its file from a backup'))
@@ -119,8 +121,6 @@ async function examine(args: DoctorArguments, io: Io): Promise<readonly Finding[
   found.push(...(await looking('witness', () => lookAtWitnesses(args))))
   return found
 }
-
-const marks = { ok: 'green', note: 'cyan', warning: 'yellow', skipped: 'yellow', fault: 'red' } as const
 
 /**
  * Looks at everything that a broker of these options stands on, and changes nothing.
@@ -135,21 +135,19 @@ export async function runDoctor(args: DoctorArguments, io: Io): Promise<number> 
     io.stdout(`${JSON.stringify({ exit: code, findings: found })}\n`)
     return code
   }
-  for (const { check, state, message, code: failure, fix } of found) {
-    const tail = failure === null ? '' : ` (${failure})`
-    io.stdout(`${paint(io, marks[state], state.padEnd(8))} ${check.padEnd(12)} ${message}${tail}\n`)
-    if (fix !== null && state !== 'ok') io.stdout(`${' '.repeat(22)}${fix}\n`)
-  }
+  describeFindings(found, io)
   return code
 }
 
 export function describeDoctor(keybroker: Command, io: Io): void {
-  kekOptions(
-    keybroker
-      .command('doctor')
-      .description('looks at all that a broker of these options stands on, says what mends it, and changes nothing')
-      .requiredOption('--state <folder>', 'what `claviger serve create` made')
-      .option('--database-url <url>', 'Postgres, when it was created with it; or CLAVIGER_DATABASE_URL'),
+  brokerAttesterOptions(
+    kekOptions(
+      keybroker
+        .command('doctor')
+        .description('looks at all that a broker of these options stands on, says what mends it, and changes nothing')
+        .requiredOption('--state <folder>', 'what `claviger serve create` made')
+        .option('--database-url <url>', 'Postgres, when it was created with it; or CLAVIGER_DATABASE_URL'),
+    ),
   )
     .option('--witness <url>', 'address of the witness that was created with it', httpUrl('http://127.0.0.1:8784'))
     .option('--witness-policy <file>', 'other witnesses: a C2SP tlog-policy with their addresses')

@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
+import { describeHybridKey } from '#cli/hybrid-key.js'
 import { kekOf, kekOption } from '#cli/kek-options.js'
 import { describeRotate } from '#cli/kek-rotate.js'
+import { describeSeal } from '#cli/kek-seal.js'
 import { describeDoctor } from '#cli/keybroker-doctor.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { describeRollback } from '#cli/rollback.js'
@@ -42,6 +44,7 @@ function describeKek(keybroker: Command, io: Io): void {
     .action(async (args: KekCreateArguments) => {
       io.exit(await runKekCreate(args, io))
     })
+  describeSeal(kek, io)
   describeRotate(kek, io)
 }
 
@@ -50,6 +53,7 @@ export function describe(program: Command, io: Io): void {
     .command('keybroker')
     .description("an operator's work on a broker: its key-encryption key, and what it stands on")
   describeKek(keybroker, io)
+  describeHybridKey(keybroker, io)
   describeDoctor(keybroker, io)
   describeRollback(keybroker, io)
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { atEach, sayIfSplit } from '#cli/each-broker.js'
 import { modelName } from '#cli/option-values.js'
 import { exitCodes, type Io, printable } from '#cli/output.js'
 import { describeOwner, type OwnerArguments, openOwner, ownerExample } from '#cli/owner.js'
@@ -15,6 +16,7 @@ export async function runList(args: LeaseListArguments, io: Io): Promise<number>
   const owner = await openOwner(args, io)
   const model = args.model === undefined ? null : owner.modelId(args.model)
   const named = namedBy(args)
+  await sayIfSplit(owner, model === null ? null : [model], args, io)
   const leases = (await owner.leases())
     .filter((one) => model === null || one.model === model)
     .filter((one) => named.every((what) => refusalsOf([what], one).includes(`judge/revoked-${what.kind}`)))
@@ -51,9 +53,9 @@ function namesOf({ machine, declared }: LeasesAnswer['leases'][number]): readonl
 
 export function describe(program: Command, io: Io): void {
   const lease = program.command('lease').description('the right of nodes to use the key of a model of yours')
-  describeNamed(describeOwner(lease.command('list').description('the leases that run now'), false))
+  describeNamed(describeOwner(lease.command('list').description('the leases that run now'), false, 'several'))
     .option('--model <name>', 'of this model only', modelName)
     .addHelpText('after', `\nExample:\n  ./claviger lease list ${ownerExample}`)
-    .action(async (args: LeaseListArguments) => io.exit(await runList(args, io)))
+    .action(async (args: LeaseListArguments) => io.exit(await atEach(args, io, runList)))
   describeRevoke(lease, io)
 }

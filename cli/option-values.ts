@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import { Failure, isFailure } from '#core/failure.js'
+import { parseTime } from '#core/time.js'
 import { isKeyName, parseVkey } from '#core/tlog/vkey.js'
 import { nameShape } from '#core/wire/names.js'
 
@@ -33,6 +34,11 @@ export const wholeNumber = (min: number, max: number, example: number) => (text:
   return value >= min && value <= max ? value : refuse(`a whole number from ${min} to ${max}`, String(example))
 }
 
+/** A day in UTC, which is its beginning, or a time; in Unix seconds. */
+export const dayOrTime = (text: string): number =>
+  parseTime(text.includes('T') ? text : `${text}T00:00:00Z`) ??
+  refuse('a day or a time in UTC', '2027-01-31 or 2027-01-31T12:00:00Z')
+
 /** An address that is called. */
 export const httpUrl = (example: string) => (text: string) => {
   const url = URL.canParse(text) ? new URL(text) : null
@@ -40,6 +46,9 @@ export const httpUrl = (example: string) => (text: string) => {
     return refuse('an http or https URL', example)
   return text
 }
+/** An address of a document that is published for everybody. */
+export const httpsUrl = form(/^https:\/\/[^\s#]{1,490}$/, 'an https address', 'https://issuer.example/status/1')
+
 /** The address of a broker or a node: its routes stand at the root, and it knows nobody by a name in the address. */
 export function isServiceUrl(text: string): boolean {
   if (!URL.canParse(text)) return false
@@ -55,6 +64,11 @@ export const thumbprintText = form(
   /^[A-Za-z0-9_-]{43}$/,
   'the thumbprint of a key, 43 characters',
   'the one that `claviger serve create` printed',
+)
+export const modelIdText = form(
+  /^[A-Za-z0-9_-]{43}\/[a-z0-9][a-z0-9._-]{0,99}$/,
+  'a full model id: thumbprint of the owner, a slash, the name',
+  'the one that `claviger inspect` prints',
 )
 export const lineName = form(
   /^[a-z0-9][a-z0-9._-]{0,99}$/,

@@ -5,9 +5,10 @@
 import { createInterface } from 'node:readline/promises'
 import { styleText } from 'node:util'
 import { exitCodes, troubleOf } from '#cli/trouble.js'
+import { printable, shellWord } from '#core/shown.js'
 import type { UnixSeconds } from '#core/time.js'
 
-export { exitCodes }
+export { exitCodes, printable, shellWord }
 
 /** What a command may touch of the process around it, so that tests drive it without one. */
 export interface Io {
@@ -22,14 +23,6 @@ export interface Io {
   exit(code: number): void
   /** the answer to a question on the terminal; null where there is none */
   ask(question: string): Promise<string | null>
-}
-
-/**
- * What a stranger wrote, on one line: control and formatting characters would let it move the cursor, hide a line or add one
- * that looks like ours. They are shown as `?`.
- */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
 }
 
 /**
@@ -114,9 +107,4 @@ export function formatDuration(milliseconds: number): string {
 /** Digests in groups of eight, so that two can be compared by eye. */
 export function groupHex(hex: string): string {
   return hex.replace(/(.{8})(?=.)/g, '$1 ')
-}
-
-/** A word of a printed command, as a shell has to read it. */
-export function shellWord(text: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

@@ -7,6 +7,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type BrokerDocument, type RegisterRequest, verifyBrokerDocument } from '#core/wire/broker-document.js'
+import { type BrokerProof, brokerProofAnswerShape } from '#core/wire/broker-proof.js'
 import { type AnyBundle, anyBundleShape } from '#core/wire/bundle.js'
 import {
   type Accepted,
@@ -48,6 +49,16 @@ export class OwnerClient {
   /** What the broker says of itself. pinned: thumbprint that it must have; null on a first use that a person confirms */
   async document(pinned: string | null): Promise<BrokerDocument> {
     return verifyBrokerDocument(await this.#call('/v1/broker', undefined, envelopeShape), pinned)
+  }
+
+  /** Its document with evidence for a nonce: null of a broker that says that it has none. nonce: base64url of 32 bytes */
+  async prove(nonce: string): Promise<BrokerProof | null> {
+    try {
+      return (await this.#call('/v1/broker/evidence', { version: apiVersion, nonce }, brokerProofAnswerShape)).proof
+    } catch (error) {
+      if (isFailure(error) && error.detail?.code === 'broker/unattested') return null
+      throw error
+    }
   }
 
   createTenant(tenant: Envelope, adminToken: string): Promise<Accepted> {
@@ -109,6 +120,12 @@ export class OwnerClient {
   /** The bundle of an entry of the owner's. */
   bundle(entry: number, query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<AnyBundle> {
     return this.#query({ ...query, ask: 'bundle', entry }, key, anyBundleShape)
+  }
+
+  /** What somebody may read whom the owner's access list names. bearer: null where a client certificate says who it is */
+  read(tenant: string, what: string, bearer: string | null): Promise<Json> {
+    const headers = bearer === null ? {} : { authorization: `Bearer ${bearer}` }
+    return this.#call(`/v1/tenants/${tenant}/${what}`, undefined, json, headers)
   }
 
   /** The bundle of any entry, for the operator. */

@@ -1,15 +1,18 @@
 import { type Command, Option } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
+import { type ConnectionArguments, connectionOptions, fetchFor } from '#cli/connection-options.js'
 import { brokerUrl, lineText } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import { type Body, compose, newest } from '#cli/owner-statements.js'
+import { standingShown } from '#cli/proven-broker.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { AnyBundle } from '#core/wire/bundle.js'
 import type { DecisionsAnswer, Head, LeasesAnswer, UsageAnswer } from '#core/wire/owner-query.js'
 import { type ActReason, actReasons, type Signed, type Statement, type StatementKind } from '#core/wire/statements.js'
@@ -25,8 +28,10 @@ export type OwnerCode =
   | 'owner/model'
 
 /** What every command of an owner takes. */
-export interface OwnerArguments {
+export interface OwnerArguments extends ConnectionArguments {
   readonly broker: string
+  /** all brokers that the command goes to, where there are several */
+  readonly beside?: readonly string[] | undefined
   readonly trust: string
   readonly keys: string
   readonly dryRun?: boolean | undefined
@@ -55,6 +60,8 @@ export interface Owner {
   readonly client: OwnerClient
   readonly key: SigningKey
   readonly document: BrokerDocument
+  /** what it proved that it is; `UNATTESTED BROKER` where your trust file demands nothing, or it proved nothing */
+  readonly standing: BrokerStanding
   readonly heads: readonly Head[]
   leases(): Promise<LeasesAnswer['leases']>
   /** decisions that stand in the log, the newest first: those before an entry, or the last; empty when there are no more */
@@ -71,8 +78,9 @@ export interface Owner {
 export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
   const { trust } = await loadTrust(args.trust, io.now())
   const { signingKey: key } = await loadOwnerKeys(args.keys)
-  const client = new OwnerClient(args.broker)
+  const client = new OwnerClient(args.broker, await fetchFor(args))
   const document = await pinnedBroker(client, trust)
+  const standing = await standingShown(client, document, trust, io)
   const query = () => queryFrom(key, thumbprint(document.key), io.now())
   const heads = await client.heads(query(), key)
   if (heads === null) {
@@ -84,6 +92,7 @@ export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
     client,
     key,
     document,
+    standing,
     heads,
     leases: () => client.leases(query(), key),
     decisions: (before) => client.decisions(before, query(), key),
@@ -166,10 +175,14 @@ export function reportSaid(
   return exitCodes.ok
 }
 
-/** The options of every command of an owner. */
-export function describeOwner(command: Command, changes: boolean): Command {
+const brokerUrls = (text: string) => text.split(',').map(brokerUrl).join(',')
+
+/** The options of every command of an owner. brokers: `several` for one that goes to each of several (`atEach`) */
+export function describeOwner(command: Command, changes: boolean, brokers: 'one' | 'several' = 'one'): Command {
+  const named = 'the broker; your trust file must name its key'
+  if (brokers === 'one') command.requiredOption('--broker <url>', named, brokerUrl)
+  else command.requiredOption('--broker <url>', `${named}; URL,URL,… for each that holds a split key`, brokerUrls)
   command
-    .requiredOption('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
     .requiredOption('--trust <file>', 'your trust file')
     .requiredOption('--keys <folder>', 'your keys, as `claviger keys new` made them')
   if (changes)
@@ -177,7 +190,7 @@ export function describeOwner(command: Command, changes: boolean): Command {
       .option('--dry-run', 'sign and print, and change nothing')
       .addOption(new Option('--why <code>', 'why: the log shows it').choices([...actReasons]).default('routine'))
       .option('--note <text>', 'more of why, in one line, for those who read the statement', lineText)
-  return command.option('--json', 'print the result as JSON')
+  return connectionOptions(command).option('--json', 'print the result as JSON')
 }
 
 /** The options as they stand in an example. */

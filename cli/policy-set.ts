@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { atEach, sayIfSplit } from '#cli/each-broker.js'
 import { modelName } from '#cli/option-values.js'
 import type { Io } from '#cli/output.js'
 import {
@@ -24,15 +25,22 @@ export async function runSet(nameOrFile: string, args: PolicySetArguments, io: I
   const owner = await openOwner(args, io)
   const { model } = await registrationOf(owner, owner.modelId(args.model))
   const name = policyName(nameOrFile)
+  await sayIfSplit(owner, [model], args, io)
   const said = await say(owner, 'policy', { model, name, language: 'cedar', text }, args, io)
   if (!policies.some((one) => one.effect === 'permit')) io.stderr('it permits nothing: every release is denied\n')
   return reportSaid(said, `policy ${name} decides about ${model.slice(44)}`, { model, name, digest }, args, io)
 }
 
 export function describeSet(policy: Command, io: Io): void {
-  describeOwner(policy.command('set').description('signs another policy for a registered model of yours'), true)
+  describeOwner(
+    policy.command('set').description('signs another policy for a registered model of yours'),
+    true,
+    'several',
+  )
     .argument('<file>', 'a Cedar policy, or a name of the library')
     .requiredOption('--model <name>', 'the model, as it is registered', modelName)
     .addHelpText('after', `\nExample:\n  ./claviger policy set eu-only --model whisper ${ownerExample}`)
-    .action(async (file: string, args: PolicySetArguments) => io.exit(await runSet(file, args, io)))
+    .action(async (file: string, args: PolicySetArguments) =>
+      io.exit(await atEach(args, io, (one, own) => runSet(file, one, own))),
+    )
 }

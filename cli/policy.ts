@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { describeDryRun } from '#cli/policy-dry-run.js'
+import { describeExplain } from '#cli/policy-explain.js'
 import { describeSet } from '#cli/policy-set.js'
 import { describeShow } from '#cli/policy-show.js'
+import { describeTest } from '#cli/policy-test.js'
 import { policyText } from '#cli/policy-text.js'
 import { type Policy, policySchema, validatePolicy } from '#policies/index.js'
 import { libraryPolicy, listLibrary } from '#policies/library/read.js'
@@ -48,7 +50,7 @@ export function runLibrary(name: string | undefined, options: JsonOption, io: Io
   }
   const all = listLibrary().map((policy) => ({ name: policy.name, title: policy.title }))
   if (options.json) io.stdout(`${JSON.stringify(all, null, 2)}\n`)
-  else for (const policy of all) io.stdout(`${policy.name.padEnd(16)} ${policy.title}\n`)
+  else for (const policy of all) io.stdout(`${policy.name.padEnd(22)} ${policy.title}\n`)
   return exitCodes.ok
 }
 
@@ -76,6 +78,8 @@ export function describe(program: Command, io: Io): void {
       io.stdout(policySchema)
       io.exit(exitCodes.ok)
     })
+  describeTest(policy, io)
+  describeExplain(policy, io)
   describeSet(policy, io)
   describeDryRun(policy, io)
   describeShow(policy, io)

@@ -1,15 +1,6 @@
+import type { runtimeFileShape } from '#attest/reference/runtime-file.js'
 import type { SimulatedAttester } from '#cli/simulated-attester.js'
-import { hex, list, object, optional, type Shaped } from '#core/encoding/shape.js'
-import { titleShape } from '#core/wire/names.js'
-import { referenceValuesShape } from '#core/wire/reference-values.js'
-
-/** A runtime's file, as its reader gives it to `claviger init`. */
-export const runtimeFileShape = object({
-  title: titleShape,
-  values: referenceValuesShape,
-  /** SHA-256 of the roots of the simulated machines that these values are of; absent for hardware */
-  simulatedRoots: optional(list(hex(32), { min: 1, max: 16 })),
-})
+import type { Shaped } from '#core/encoding/shape.js'
 
 /** What a reader accepts of the simulated machine of this computer: the runtime as it is built here, and nothing else. */
 export function simulatedRuntime(attester: SimulatedAttester): Shaped<typeof runtimeFileShape> {

@@ -1,8 +1,11 @@
+import { fetchFor } from '#cli/connection-options.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
+import { standingWords, verifyForKey, wrappingKeyOf } from '#cli/register-broker.js'
 import {
   composeAll,
+  keyExchangeOf,
   type RegisterArguments,
   type RegisterCode,
   readSealed,
@@ -22,6 +25,7 @@ import { manifestDigest, modelName } from '#core/sealed/manifest.js'
 import { grantableLimit, shareRecordSize } from '#core/sealed/quorum.js'
 import { verifyManifest } from '#core/sealed/signature.js'
 import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { Accepted } from '#core/wire/owner-query.js'
 import { apiVersion, registerShareInfo } from '#core/wire/release.js'
 import type { Trust } from '#core/wire/trust-file.js'
@@ -40,6 +44,9 @@ interface Member {
   readonly url: string
   readonly client: OwnerClient
   readonly document: BrokerDocument
+  /** what its share is sealed to */
+  readonly wrapping: ReturnType<typeof wrappingKeyOf>
+  readonly standing: BrokerStanding
   readonly holder: Holder
 }
 
@@ -85,27 +92,39 @@ function verifyArguments({ brokers, threshold, controllers, token, delivery, ...
   }
 }
 
-async function openMember(args: QuorumArguments, at: number, trust: Trust): Promise<Member> {
+async function openMember(args: QuorumArguments, at: number, trust: Trust, owner: SigningKey, io: Io): Promise<Member> {
   const url = args.brokers[at]!
-  const client = new OwnerClient(url)
-  const document = await pinnedBroker(client, trust)
-  const broker = thumbprint(document.key)
+  const client = new OwnerClient(url, await fetchFor(args))
+  const pinned = await pinnedBroker(client, trust)
+  const broker = thumbprint(pinned.key)
+  const known = await client.heads(queryFrom(owner, broker, io.now()), owner)
+  // A share opens nothing alone: a broker that proves nothing may hold one.
+  const allowed = { ...args, dangerousAllowUnattestedBroker: true }
+  const { document, standing } = await verifyForKey(allowed, client, pinned, trust, known, io)
   const { alias } = trust.brokers.find(({ key }) => thumbprint(key) === broker)!
-  return { url, client, document, holder: { broker, name: alias, controller: args.controllers?.[at] ?? null } }
+  return {
+    url,
+    client,
+    document,
+    standing,
+    wrapping: wrappingKeyOf(document, keyExchangeOf(args)),
+    holder: { broker, name: alias, controller: args.controllers?.[at] ?? null },
+  }
 }
 
 /** Those who are to hold a share; one that cannot be asked is none yet, and nothing has been signed. @throws owner/... */
-async function openMembers(args: QuorumArguments, trust: Trust, io: Io): Promise<readonly Member[]> {
+async function openMembers(args: QuorumArguments, trust: Trust, owner: SigningKey, io: Io): Promise<readonly Member[]> {
   const members: Member[] = []
   for (const [at, url] of args.brokers.entries()) {
-    const member = await openMember(args, at, trust)
+    const member = await openMember(args, at, trust, owner, io)
     const twin = members.find(
       ({ holder, document }) =>
-        holder.broker === member.holder.broker || document.wrapping.x === member.document.wrapping.x,
+        holder.broker === member.holder.broker ||
+        document.wrapping.x === member.document.wrapping.x ||
+        (document.wrappingHybrid !== undefined && document.wrappingHybrid.pub === member.document.wrappingHybrid?.pub),
     )
     if (twin) throw refuse(`${url} is the same broker as ${twin.url}`, 'name each broker once')
-    const { standing, kek } = member.document
-    io.stderr(`${member.holder.name} ${url}: ${paint(io, 'yellow', standing)}, ${kek}\n`)
+    io.stderr(`${member.holder.name} ${url}: ${standingWords(io, member.standing, member.document)}\n`)
     members.push(member)
   }
   return members
@@ -163,14 +182,15 @@ async function registerAt(
   trust: Trust,
   io: Io,
 ): Promise<Accepted['accepted'] | null> {
-  const { client, document } = member
+  const { client } = member
   const own: RegisterArguments = { ...args, broker: member.url, token: args.token?.[args.token.length === 1 ? 0 : at] }
   const known = await client.heads(queryFrom(owner, member.holder.broker, io.now()), owner)
   const heads = await ensureTenant(own, client, owner, known, io)
   const composed = await composeAll(own, owner, sealed, trust, heads, io)
   const of = (kind: (typeof composed)[number]['kind']) => composed.find((one) => one.kind === kind)!.envelope
   const info = registerShareInfo(sealed.digest)
-  const wrapped = await hpkeSeal(document.wrapping, info, new Uint8Array(0), recordAt(records, at + 1))
+  const { key, wrappedTo } = member.wrapping
+  const wrapped = await hpkeSeal(key, info, new Uint8Array(0), recordAt(records, at + 1))
   const request: RegisterRequest = {
     version: apiVersion,
     trust: of('trust'),
@@ -180,6 +200,7 @@ async function registerAt(
     manifest: toBase64(sealed.bytes),
     manifestSignature: toBase64(sealed.signature),
     wrapped: toBase64(wrapped),
+    wrappedTo,
   }
   return args.dryRun === true ? null : (await client.registerModel(request)).accepted
 }
@@ -193,7 +214,7 @@ export async function runQuorum(args: QuorumArguments, io: Io): Promise<number> 
   const { trust } = await loadTrust(args.trust, io.now())
   const { signingKey: owner } = await loadOwnerKeys(args.keys)
   const before = await readSealed(args.sealed, owner)
-  const members = await openMembers(args, trust, io)
+  const members = await openMembers(args, trust, owner, io)
   if (args.controllers === undefined)
     io.stderr('who controls the brokers is not stated: brokers of one company would count as several\n')
   const split = await splitOnce(args, before, members, owner, io)

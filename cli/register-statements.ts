@@ -1,9 +1,11 @@
 import { join } from 'node:path'
+import type { ConnectionArguments } from '#cli/connection-options.js'
 import { readDocument, readInput } from '#cli/input.js'
 import type { Io } from '#cli/output.js'
 import { type Composed, compose } from '#cli/owner-statements.js'
 import { policyName, policyText } from '#cli/policy-text.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
+import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
@@ -23,10 +25,16 @@ export type RegisterCode =
   | 'register/token'
   /** the brokers that are to hold a key together contradict each other, or those of a key that is split already */
   | 'register/quorum'
+  /** the key would go to a broker of which the owner demands nothing, or less than it has said (TRUST 7) */
+  | 'register/unattested-broker'
+  /** the owner asks for a hybrid key exchange, and the broker offers none */
+  | 'register/key-exchange'
+  /** a route that has no hybrid key exchange, and the owner asks for one */
+  | 'usage/key-exchange'
   /** not exactly one of --broker and --brokers */
   | 'usage/brokers'
 
-export interface RegisterArguments {
+export interface RegisterArguments extends ConnectionArguments {
   readonly sealed: string
   readonly broker: string
   readonly policy: string
@@ -39,6 +47,8 @@ export interface RegisterArguments {
   readonly callers: string
   /** routes on which the key may leave the broker; absent: our own alone */
   readonly delivery?: readonly ('v1' | 'kbs')[] | undefined
+  /** what the key has to leave under; absent: `hybrid`, and `any` where it also leaves by the KBS route */
+  readonly keyExchange?: 'hybrid' | 'any' | undefined
   readonly leaseSeconds: number
   readonly leaseRequests: number
   readonly leaseBytes: number
@@ -49,6 +59,8 @@ export interface RegisterArguments {
   /** when the licence of this version ends; absent: never */
   readonly licenceUntil?: number | undefined
   readonly versionFloor?: number | undefined
+  /** a production key goes to a broker of which nothing is demanded */
+  readonly dangerousAllowUnattestedBroker?: boolean | undefined
   readonly dryRun?: boolean | undefined
   readonly json?: boolean | undefined
 }
@@ -89,7 +101,7 @@ async function readCallers(text: string): Promise<Callers> {
 }
 
 /** The class that was fixed when the broker first saw this owner; null before. */
-function classOf(heads: readonly Head[]): RegisterArguments['class'] | null {
+export function classOf(heads: readonly Head[]): RegisterArguments['class'] | null {
   const made = heads.find((one) => one.kind === 'tenant')
   if (made === undefined) return null
   return statementShapes.tenant(parseCanonicalJson(fromBase64(made.statement.payload)), 'tenant').class
@@ -99,6 +111,27 @@ function classOf(heads: readonly Head[]): RegisterArguments['class'] | null {
 function allowanceOf({ maxInferences, licenceUntil }: RegisterArguments): Statement<'registration'>['allowance'] {
   if (maxInferences === undefined && licenceUntil === undefined) return undefined
   return { inferences: maxInferences ?? null, expiresAt: licenceUntil ?? null }
+}
+
+/** Brokers that have to prove themselves to the owner's nodes: those that have to prove themselves to the owner. */
+function demandsOf(trust: Trust): Pick<Statement<'trust'>, 'attestedBrokers'> {
+  const attestedBrokers = trust.brokers.flatMap(({ key, demand }) =>
+    demand === undefined ? [] : [{ broker: thumbprint(key), demand }],
+  )
+  return attestedBrokers.length === 0 ? {} : { attestedBrokers }
+}
+
+/** The floor that the owner signs: the stronger one wherever the routes allow it. @throws usage/key-exchange */
+export function keyExchangeOf({
+  keyExchange,
+  delivery,
+}: Pick<RegisterArguments, 'keyExchange' | 'delivery'>): 'hybrid' | undefined {
+  const leavesByKbs = delivery?.includes('kbs') === true
+  if (keyExchange === 'hybrid' && leavesByKbs)
+    throw new Failure<RegisterCode>('usage/key-exchange', 'the KBS route has no hybrid key exchange', {
+      detail: { hint: 'leave out kbs from --delivery, or say --key-exchange any' },
+    })
+  return keyExchange === 'any' || leavesByKbs ? undefined : 'hybrid'
 }
 
 /** What the owner says about this model, each statement after the one before it. */
@@ -128,6 +161,7 @@ export async function composeAll(
       witnessPolicy: trust.witnessPolicy,
       simulatedRoots: tenantClass === 'development' ? trust.simulatedRoots : [],
       independentWitnesses: trust.independentWitnesses,
+      ...demandsOf(trust),
     }),
     await say('registration', {
       model,
@@ -138,6 +172,7 @@ export async function composeAll(
       lease: { seconds: args.leaseSeconds, budget, nodes: args.nodes },
       allowance: allowanceOf(args),
       callers: await readCallers(args.callers),
+      keyExchange: keyExchangeOf(args),
       quorum: sealed.manifest.quorum,
     }),
     await say('policy', { model, name, language: 'cedar', text }),

@@ -1,12 +1,15 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { brokerUrl, wholeNumber } from '#cli/option-values.js'
-import { exitCodes, type Io, paint } from '#cli/output.js'
+import { connectionOptions, fetchFor } from '#cli/connection-options.js'
+import { brokerUrl, dayOrTime, wholeNumber } from '#cli/option-values.js'
+import { exitCodes, type Io } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import type { Composed } from '#cli/owner-statements.js'
+import { standingWords, verifyForKey, wrappingKeyOf } from '#cli/register-broker.js'
 import { runQuorum } from '#cli/register-quorum.js'
 import {
   composeAll,
+  keyExchangeOf,
   type RegisterArguments,
   type RegisterCode,
   readSealed,
@@ -18,19 +21,18 @@ import { loadModelKey, loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { toBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
-import { thumbprint } from '#core/crypto/jwk.js'
+import { type RecipientJwk, thumbprint } from '#core/crypto/jwk.js'
 import { sharesMax } from '#core/crypto/shamir.js'
 import { Failure } from '#core/failure.js'
 import { modelName } from '#core/sealed/manifest.js'
-import { parseTime } from '#core/time.js'
-import type { BrokerDocument, RegisterRequest } from '#core/wire/broker-document.js'
+import type { RegisterRequest } from '#core/wire/broker-document.js'
 import type { Accepted } from '#core/wire/owner-query.js'
 import { apiVersion, registerInfo } from '#core/wire/release.js'
 
-async function wrapDek(args: RegisterArguments, sealed: Sealed, document: BrokerDocument): Promise<string> {
+async function wrapDek(args: RegisterArguments, sealed: Sealed, to: RecipientJwk): Promise<string> {
   const dek = await loadModelKey(args.keys, sealed.digest)
   try {
-    return toBase64(await hpkeSeal(document.wrapping, registerInfo(sealed.digest), new Uint8Array(0), dek))
+    return toBase64(await hpkeSeal(to, registerInfo(sealed.digest), new Uint8Array(0), dek))
   } finally {
     wipe(dek)
   }
@@ -45,12 +47,12 @@ export async function run(args: RegisterArguments, io: Io): Promise<number> {
     throw new Failure<RegisterCode>('register/quorum', 'the key of this model is split among several brokers', {
       detail: { hint: 'name all of them: --brokers URL,URL,… --threshold N' },
     })
-  const client = new OwnerClient(args.broker)
-  const document = await pinnedBroker(client, trust)
-  io.stderr(
-    `${paint(io, 'yellow', document.standing)}, ${document.kek}: its operator can read keys that you register\n`,
-  )
-  const known = await client.heads(queryFrom(owner, thumbprint(document.key), io.now()), owner)
+  const client = new OwnerClient(args.broker, await fetchFor(args))
+  const pinned = await pinnedBroker(client, trust)
+  const known = await client.heads(queryFrom(owner, thumbprint(pinned.key), io.now()), owner)
+  const { document, standing } = await verifyForKey(args, client, pinned, trust, known, io)
+  io.stderr(`${standingWords(io, standing, document)}\n`)
+  const wrapping = wrappingKeyOf(document, keyExchangeOf(args))
   const heads = await ensureTenant(args, client, owner, known, io)
   const composed = await composeAll(args, owner, sealed, trust, heads, io)
   const of = (kind: Composed['kind']) => composed.find((one) => one.kind === kind)!.envelope
@@ -62,7 +64,8 @@ export async function run(args: RegisterArguments, io: Io): Promise<number> {
     referenceValues: of('reference-values'),
     manifest: toBase64(sealed.bytes),
     manifestSignature: toBase64(sealed.signature),
-    wrapped: await wrapDek(args, sealed, document),
+    wrapped: await wrapDek(args, sealed, wrapping.key),
+    wrappedTo: wrapping.wrappedTo,
   }
   const accepted = args.dryRun ? null : (await client.registerModel(request)).accepted
   report(args, sealed, composed, accepted, io)
@@ -102,6 +105,10 @@ function report(
   io.stdout(`  callers: ${args.callers}\n`)
   if (args.delivery?.includes('kbs'))
     io.stdout('  its key also leaves by the KBS route: no lease ends the use of a key that went there\n')
+  const floor = keyExchangeOf(args)
+  io.stdout(
+    `  key exchange: ${floor === 'hybrid' ? 'X-Wing alone' : 'X25519 too: recorded today, it is open to quantum computers'}\n`,
+  )
 }
 
 function delivery(text: string): readonly ('v1' | 'kbs')[] {
@@ -126,6 +133,7 @@ type Typed = Omit<RegisterArguments, 'sealed' | 'broker'> & {
 
 function runTyped(args: Typed & { readonly sealed: string }, io: Io): Promise<number> {
   const { broker, brokers, token } = args
+  keyExchangeOf(args)
   if ((broker === undefined) === (brokers === undefined))
     throw new Failure<RegisterCode>('usage/brokers', 'expected --broker or --brokers, and not both', {
       detail: { hint: 'a whole key goes to one --broker; among several --brokers it is split' },
@@ -134,19 +142,11 @@ function runTyped(args: Typed & { readonly sealed: string }, io: Io): Promise<nu
   return run({ ...args, broker: broker! }, io)
 }
 
-/** A day in UTC, at whose beginning it ends, or a time. */
-function endOf(text: string): number {
-  const at = parseTime(text.includes('T') ? text : `${text}T00:00:00Z`)
-  if (at !== undefined) return at
-  throw new InvalidArgumentError('expected a day or a time in UTC, such as 2027-01-31 or 2027-01-31T12:00:00Z')
-}
-
 /** As many as JSON's numbers count without a gap. */
 const countMax = 999_999_999_999_999
 
 export function describe(program: Command, io: Io): void {
-  program
-    .command('register')
+  connectionOptions(program.command('register'))
     .argument('<sealed>', 'the sealed folder')
     .description('registers a sealed model at a broker: policy, reference values, terms, and its key')
     .option('--broker <url>', 'the broker; your trust file must name its key', brokerUrl)
@@ -178,6 +178,12 @@ export function describe(program: Command, io: Io): void {
       'routes on which the key may leave the broker: v1, kbs or v1,kbs; kbs has no lease that ends its use',
       delivery,
     )
+    .addOption(
+      new Option(
+        '--key-exchange <which>',
+        'under what the key may leave: hybrid (X-Wing) alone, or any (default: hybrid, but any with --delivery kbs)',
+      ).choices(['hybrid', 'any']),
+    )
     .option(
       '--lease-seconds <n>',
       'how long a node may use the key before it asks again',
@@ -208,11 +214,15 @@ export function describe(program: Command, io: Io): void {
       'how many inferences all nodes together may do with this version (default: any number)',
       wholeNumber(1, countMax, 1_000_000),
     )
-    .option('--licence-until <date>', 'when the licence of this version ends (default: never)', endOf)
+    .option('--licence-until <date>', 'when the licence of this version ends (default: never)', dayOrTime)
     .option(
       '--version-floor <n>',
       'versions below it are never released (default: this version)',
       wholeNumber(1, countMax, 3),
+    )
+    .option(
+      '--dangerous-allow-unattested-broker',
+      'a production key goes to a broker of which your trust file demands no evidence: its operator can read it',
     )
     .option('--dry-run', 'sign and print, and change nothing')
     .option('--json', 'print what was registered as JSON')

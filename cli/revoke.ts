@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { atEach, sayIfSplit } from '#cli/each-broker.js'
 import { modelName } from '#cli/option-values.js'
 import { exitCodes, type Io, printable } from '#cli/output.js'
 import { describeOwner, type Owner, type OwnerArguments, openOwner, ownerExample, type Said, say } from '#cli/owner.js'
@@ -129,7 +130,8 @@ export async function runRevoke(value: string | undefined, args: RevokeArguments
   const owner = await openOwner(args, io)
   const leases = await owner.leases()
   const taken: Taken[] = []
-  for (const model of new Set(modelsOf(asked, args, owner, leases))) {
+  const models = new Set(modelsOf(asked, args, owner, leases))
+  for (const model of models) {
     const mine = args.all === true ? [...asked, { kind: 'model', value: model } as const] : asked
     const before = (await owner.newest('revocation', model))?.value.revoked ?? []
     const added = mine.filter((one) => !before.some((old) => old.kind === one.kind && old.value === one.value))
@@ -140,6 +142,7 @@ export async function runRevoke(value: string | undefined, args: RevokeArguments
   }
   if (args.json) io.stdout(`${JSON.stringify({ taken: taken.map(({ said, ...more }) => ({ ...more, ...said })) })}\n`)
   else for (const one of taken) tell(one, io)
+  await sayIfSplit(owner, [...models], args, io)
   return exitCodes.ok
 }
 
@@ -162,6 +165,7 @@ export function describeRevoke(lease: Command, io: Io): void {
   const command = describeOwner(
     lease.command('revoke').description('takes it back: the node ends key use within a minute'),
     true,
+    'several',
   )
     .argument('[id]', 'the lease; with --kind what is taken back')
     .addOption(new Option('--kind <kind>', 'what the argument is').choices([...revokedKinds]).default('lease'))
@@ -175,5 +179,8 @@ export function describeRevoke(lease: Command, io: Io): void {
       `\nExample:\n  ./claviger lease revoke 0f1e2d3c4b5a69788796a5b4c3d2e1f0 ${ownerExample}\n` +
         `  ./claviger lease revoke --operator "Example GmbH" --all-models --dry-run ${ownerExample}`,
     )
-    .action(async (id: string | undefined, args: RevokeArguments) => io.exit(await runRevoke(id, args, io)))
+    .action(async (id: string | undefined, args: RevokeArguments) => {
+      const isElsewhere = ({ code }: Failure) => code === ('lease/unknown' satisfies RevokeCode)
+      io.exit(await atEach(args, io, (one, own) => runRevoke(id, one, own), isElsewhere))
+    })
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
+import { runtimeFileShape } from '#attest/reference/runtime-file.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
-import { runtimeFileShape, simulatedRuntime } from '#cli/reference-values.js'
+import { simulatedRuntime } from '#cli/reference-values.js'
 import { verifyResultPlace, writeResult } from '#cli/result-file.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
 import { canonicalJson } from '#core/encoding/json.js'

@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
-import { kekOf, kekOption } from '#cli/kek-options.js'
+import { type BrokerAttesterArguments, brokerAttesterOptions } from '#cli/broker-attester.js'
+import { kekOf, kekOption, kekPortsOf } from '#cli/kek-options.js'
 import { keyName, logKey, repeated } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { adminTokenPath, createServices, type StateOptions } from '#cli/service-state.js'
 import { encodeVkey, parseVkey } from '#core/tlog/vkey.js'
+import { closeMemory } from '#runtime/engine/closed.js'
 import { addLog, createWitness } from '#transparency/witness/store/state.js'
 
 export interface StateArguments {
@@ -16,7 +18,7 @@ export const stateOptions = ({ state, databaseUrl }: StateArguments): StateOptio
   databaseUrl: databaseUrl ?? process.env.CLAVIGER_DATABASE_URL ?? null,
 })
 
-export interface CreateArguments extends StateArguments {
+export interface CreateArguments extends StateArguments, BrokerAttesterArguments {
   readonly origin: string
   /** where the key-encryption key is that was made before */
   readonly kek?: string | undefined
@@ -26,7 +28,8 @@ export interface CreateArguments extends StateArguments {
 /** Makes keys, an empty log and a witness: once, and never on the way of a start. */
 export async function runCreate(args: CreateArguments, io: Io): Promise<number> {
   const kek = kekOf(args)
-  const state = await createServices({ ...stateOptions(args), origin: args.origin, at: io.now(), kek })
+  const ports = await kekPortsOf(args, io)
+  const state = await createServices({ ...stateOptions(args), origin: args.origin, at: io.now(), kek, ports })
   const adminToken = adminTokenPath(args.state)
   if (args.json) io.stdout(`${JSON.stringify({ ...state, adminToken })}\n`)
   else {
@@ -56,16 +59,21 @@ export async function runCreateWitness(args: CreateWitnessArguments, io: Io): Pr
 }
 
 export function describeCreate(serve: Command, io: Io): void {
-  serve
-    .command('create')
-    .description('makes keys, an empty log and a witness in a new folder: once, never on the way of a start')
-    .requiredOption('--state <folder>', 'where the services keep what they are')
-    .option('--database-url <url>', 'Postgres; or CLAVIGER_DATABASE_URL; without either a PGlite folder')
-    .option('--origin <name>', 'name of the log, such as log.example/acme', keyName, 'claviger.invalid/log')
-    .option(...kekOption)
+  brokerAttesterOptions(
+    serve
+      .command('create')
+      .description('makes keys, an empty log and a witness in a new folder: once, never on the way of a start')
+      .requiredOption('--state <folder>', 'where the services keep what they are')
+      .option('--database-url <url>', 'Postgres; or CLAVIGER_DATABASE_URL; without either a PGlite folder')
+      .option('--origin <name>', 'name of the log, such as log.example/acme', keyName, 'claviger.invalid/log')
+      .option(...kekOption),
+  )
     .option('--json', 'print what was made as JSON')
     .addHelpText('after', '\nExample:\n  ./claviger serve create --state services')
-    .action(async (args: CreateArguments) => io.exit(await runCreate(args, io)))
+    .action(async (args: CreateArguments) => {
+      closeMemory()
+      io.exit(await runCreate(args, io))
+    })
   serve
     .command('create-witness')
     .description('makes a witness of your own for logs of others')

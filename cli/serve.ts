@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import { followKeySet } from '#attest/service/keys.js'
+import { type BrokerAttesterArguments, brokerAttesterOf, brokerAttesterOptions } from '#cli/broker-attester.js'
 import { type FetchCollateralArguments, fetchOf, fetchOptions, openSupply } from '#cli/collateral-sources.js'
+import { consoleCommand } from '#cli/console.js'
 import { readInput } from '#cli/input.js'
 import { type KbsArguments, kbsOf, kbsOptions } from '#cli/kbs-options.js'
-import { type KekArguments, kekOptions, keksOf } from '#cli/kek-options.js'
+import { type KekArguments, kekOptions, kekPortsOf, keksOf } from '#cli/kek-options.js'
 import { httpUrl, listenAddress, logKey, parseListen, repeated, sha256Text, wholeNumber } from '#cli/option-values.js'
 import { exitCodes, type Io, paint } from '#cli/output.js'
 import { type RimArguments, rimOf, rimOptions } from '#cli/rim-options.js'
@@ -13,6 +15,7 @@ import { logApp, verifierApp } from '#cli/service-apps.js'
 import { isCreated, loadServices, openServiceDatabase, type ServiceState, servicePlaces } from '#cli/service-state.js'
 import { stopSignal } from '#cli/signals.js'
 import { openKeybroker, openStack, ownWitness, type RunningBroker, type WitnessSetup } from '#cli/stack.js'
+import { loadTracing } from '#cli/tracing.js'
 import { fromUtf8 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
@@ -22,6 +25,7 @@ import { encodeVkey, parseVkey, type VerifierKey } from '#core/tlog/vkey.js'
 import { type Database, openDatabase } from '#host/database.js'
 import { listen } from '#host/listen.js'
 import { createLog } from '#host/log.js'
+import type { KekCode } from '#keybroker/kek/kek.js'
 import { readAdminTokenDigest } from '#keybroker/service/keys.js'
 import { closeProcess } from '#runtime/engine/closed.js'
 import { httpWitness } from '#transparency/service/witness-client.js'
@@ -40,12 +44,18 @@ interface ListenArguments extends StateArguments {
 }
 /** Services that judge evidence may fetch what it is verified with. */
 type JudgingArguments = ListenArguments & FetchCollateralArguments
-type AllArguments = JudgingArguments & KekArguments & KbsArguments & RunningArguments & RimArguments
+type AllArguments = JudgingArguments &
+  KekArguments &
+  KbsArguments &
+  RunningArguments &
+  RimArguments &
+  BrokerAttesterArguments
 
 /** How a broker runs, beside what it is. */
 interface RunningArguments {
   readonly metrics?: string | undefined
   readonly drain?: number | undefined
+  readonly dangerousTracing?: string | undefined
 }
 const runningOf = ({ metrics, drain = 0 }: RunningArguments) => ({
   metrics: metrics === undefined ? null : parseListen(metrics),
@@ -66,7 +76,7 @@ async function serveUntil(
 }
 
 function tellBroker(io: Io, running: RunningBroker): void {
-  io.stderr(`UNATTESTED BROKER, KEK HELD BY OPERATOR\nstorage: ${running.durability}\n`)
+  io.stderr(`${running.standing}, ${running.kek}\nstorage: ${running.durability}\n`)
   if (running.recovered > 0) io.stderr(`${running.recovered} entries of the time before were logged now\n`)
 }
 
@@ -76,9 +86,11 @@ export async function runAll(args: AllArguments, io: Io, stopped?: Promise<void>
     ...stateOptions(args),
     ...fetchOf(args),
     keks: keksOf(args),
+    kekPorts: await kekPortsOf(args, io),
     kbs: await kbsOf(args),
     ...runningOf(args),
     rim: await rimOf(args),
+    attester: await brokerAttesterOf(args, io),
   }
   const options = { ...base, log: createLog('services', 'warn'), now: io.now }
   const stack = await openStack(options, parseListen(args.listen))
@@ -94,7 +106,8 @@ export interface KeybrokerArguments
     KekArguments,
     KbsArguments,
     RunningArguments,
-    RimArguments {
+    RimArguments,
+    BrokerAttesterArguments {
   readonly witness?: string | undefined
   readonly witnessPolicy?: string | undefined
 }
@@ -124,9 +137,11 @@ export async function runKeybroker(args: KeybrokerArguments, io: Io, stopped?: P
     ...stateOptions(args),
     ...fetchOf(args),
     keks: keksOf(args),
+    kekPorts: await kekPortsOf(args, io),
     kbs: await kbsOf(args),
     ...runningOf(args),
     rim: await rimOf(args),
+    attester: await brokerAttesterOf(args, io),
   }
   const options = { ...base, log: createLog('keybroker', 'warn'), now: io.now }
   const running = await openKeybroker(options, setup, parseListen(args.listen))
@@ -216,6 +231,14 @@ export async function runWitness(args: WitnessArguments, io: Io, stopped?: Promi
   }
 }
 
+/** A module of the operator's beside a key that is released to this build alone would have it too. @throws kek/setting */
+function verifyAlone(args: KekArguments & RunningArguments): void {
+  const { current, previous } = keksOf(args)
+  if (args.dangerousTracing === undefined || ![current, ...previous].some((one) => one.provider === 'broker')) return
+  const message = 'a module of yours would run beside a key that is released to this build alone, and could read it'
+  throw new Failure<KekCode>('kek/setting', message, { detail: { hint: 'leave out --dangerous-tracing' } })
+}
+
 function describeService(serve: Command, name: string, description: string, listenOn: string): Command {
   return serve
     .command(name)
@@ -233,12 +256,14 @@ const databaseOption = [
 const close = () => closeProcess({ dangerousAllowInspection: false, endWithParent: false })
 
 export function describe(program: Command, io: Io): void {
-  const serve = program.command('serve').description('the services of an operator: broker, verifier, log, witness')
+  const serve = program
+    .command('serve')
+    .description('the services of an operator: broker, verifier, log, witness, console')
   describeCreate(serve, io)
   const judging = (...of: [name: string, description: string, listenOn: string]) =>
     fetchOptions(describeService(serve, ...of).option(...databaseOption))
   const broking = (...of: [name: string, description: string, listenOn: string]) =>
-    rimOptions(kbsOptions(kekOptions(judging(...of))))
+    brokerAttesterOptions(rimOptions(kbsOptions(kekOptions(judging(...of)))))
       .option(
         '--metrics <host:port>',
         'figures for Prometheus at /metrics, of no tenant, at an address of their own',
@@ -250,9 +275,15 @@ export function describe(program: Command, io: Io): void {
         wholeNumber(0, 600, 10),
         0,
       )
+      .option(
+        '--dangerous-tracing <module>',
+        'a module of yours that sets up an OpenTelemetry SDK: it runs in this process, and can read its keys',
+      )
   broking('all', 'broker, verifier and log at one address, and a witness as a child', '127.0.0.1:8780').action(
     async (args: AllArguments) => {
       close()
+      verifyAlone(args)
+      await loadTracing(args.dangerousTracing, io)
       io.exit(await runAll(args, io))
     },
   )
@@ -261,6 +292,8 @@ export function describe(program: Command, io: Io): void {
     .option('--witness-policy <file>', 'other witnesses: a C2SP tlog-policy with their addresses')
     .action(async (args: KeybrokerArguments) => {
       close()
+      verifyAlone(args)
+      await loadTracing(args.dangerousTracing, io)
       io.exit(await runKeybroker(args, io))
     })
   judging('attest', "the verifier, for whoever holds the operator's token", '127.0.0.1:8782')
@@ -283,5 +316,6 @@ export function describe(program: Command, io: Io): void {
       close()
       io.exit(await runWitness(args, io))
     })
+  consoleCommand(serve, './claviger serve console', io)
   describeKeys(serve, io)
 }

@@ -31,6 +31,7 @@ export const issuer = 'claviger'
 export interface ServedBroker {
   readonly broker: Broker
   document: OpenedBroker['document']
+  prove: OpenedBroker['prove']
   readonly adminTokenDigest: Uint8Array
   readonly database: Database
   readonly verifierKeys: () => Promise<KeySet>

@@ -10,7 +10,8 @@ import type { UnixSeconds } from '#core/time.js'
 import { type Database, openDatabase } from '#host/database.js'
 import { createSecretFile, makeFolder, writeFileDurably } from '#host/files.js'
 import { createSigningKeyFile } from '#host/signing-key-file.js'
-import { openKek } from '#keybroker/kek/open.js'
+import type { OpenKek } from '#keybroker/kek/kek.js'
+import { type KekPorts, openKek } from '#keybroker/kek/open.js'
 import type { KekSetting } from '#keybroker/kek/setting.js'
 import { createBroker } from '#keybroker/service/keys.js'
 import { createLog } from '#transparency/storage/open.js'
@@ -21,7 +22,7 @@ export type ServiceStateCode =
   /** nothing was created there: services never make themselves a new identity */
   | 'serve/absent'
   | 'serve/exists'
-  /** it was created with another kind of database than the one that is given now */
+  /** it was created with another kind of database than the one that is given now, or that one keeps nothing */
   | 'serve/database'
 
 const stateName = 'services.json'
@@ -66,8 +67,20 @@ export async function isCreated(folder: string): Promise<boolean> {
   return (await stat(servicePlaces(folder).state).catch(() => null)) !== null
 }
 
-function database(options: StateOptions): Promise<Database> {
+/** A database in memory would forget every lease, statement and revocation with the process. @throws serve/database */
+function verifyPostgres(url: string): void {
+  if (/^postgres(ql)?:\/\/./.test(url)) return
+  const isMemory = /^:?(memory|mem)\b/i.test(url)
+  const message = isMemory
+    ? 'a database in memory forgets leases and what was taken back'
+    : 'the database URL is not one of Postgres'
+  const hint = 'give --database-url postgres://USER@HOST/DATABASE, or leave it out for a PGlite folder in --state'
+  throw new Failure<ServiceStateCode>('serve/database', message, { detail: { hint } })
+}
+
+async function database(options: StateOptions): Promise<Database> {
   const { databaseUrl, folder } = options
+  if (databaseUrl !== null) verifyPostgres(databaseUrl)
   return openDatabase(databaseUrl === null ? { folder: servicePlaces(folder).database } : { url: databaseUrl })
 }
 
@@ -85,19 +98,32 @@ async function verifyEmpty(folder: string): Promise<void> {
  * New keys, an empty log and a witness that starts at it. The operator's explicit act, done once: services with new keys
  * are new services.
  *
- * kek     a key-encryption key that was made elsewhere, and can be used; without it one is made in the folder
+ * kek     a key-encryption key that was made elsewhere, and can be used; without it one is made in the folder. Under one that is
+ *         released to this process the broker's own keys are sealed
+ * ports   as in openKek
  * throws  serve/exists, file/exists, log/exists, database/..., tlog/vkey, kek/...
  */
 export async function createServices(
-  options: StateOptions & { readonly origin: string; readonly at: UnixSeconds; readonly kek?: KekSetting | null },
+  options: StateOptions & {
+    readonly origin: string
+    readonly at: UnixSeconds
+    readonly kek?: KekSetting | null
+    readonly ports?: KekPorts
+  },
 ): Promise<ServiceState> {
   const { folder, origin } = options
+  if (options.databaseUrl !== null) verifyPostgres(options.databaseUrl)
   const places = servicePlaces(folder)
   await verifyEmpty(folder)
-  const elsewhere = options.kek ?? null
-  if (elsewhere !== null) await (await openKek(elsewhere)).close()
-  await makeFolder(folder, 0o700)
-  const { broker, adminToken } = await createBroker(places.broker, { kek: elsewhere === null })
+  const kek = options.kek == null ? null : await openKek(options.kek, options.ports)
+  let made: Awaited<ReturnType<typeof createBroker>>
+  try {
+    await makeFolder(folder, 0o700)
+    made = await createBroker(places.broker, { kek: keptBy(kek) })
+  } finally {
+    await kek?.close()
+  }
+  const { broker, adminToken } = made
   await createKeyFolder(places.verifier, options.at)
   const signer = await createSigningKeyFile(places.logKey)
   const db = await database(options)
@@ -114,6 +140,12 @@ export async function createServices(
   const state: ServiceState = { format: 'claviger-services/1', origin, database: kind, broker, log, witness }
   await writeFileDurably(places.state, canonicalJson(state), { mode: 0o600 })
   return state
+}
+
+/** What a broker's own keys have to do with its key-encryption key. */
+function keptBy(kek: OpenKek | null): 'file' | 'elsewhere' | OpenKek {
+  if (kek === null) return 'file'
+  return kek.holder === 'broker' ? kek : 'elsewhere'
 }
 
 /** What was created in the folder. @throws serve/absent, json/..., shape/... */

@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path'
 import { stateFolder } from '#cli/places.js'
 import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import { createSecretFile, makeFolder, readSecretFile } from '#host/files.js'
 import { packageRoot } from '#host/process.js'
 import { measureRuntime } from '#runtime/attester/simulated/measure.js'
@@ -15,6 +16,7 @@ export interface SimulatedAttester extends Attester {
   readonly rootDigest: string
   /** measurement of the built runtime, 48 bytes in hex: for reference values */
   readonly measurement: string
+  attest(reportData: Uint8Array): Promise<SnpEvidence>
 }
 
 /** Where a simulated machine's keys lie when no other place is named. */
@@ -60,7 +62,7 @@ export async function openSimulatedAttester(path: string, at: UnixSeconds): Prom
 }
 
 function attesterOf(
-  platform: { readonly rootDigest: string; attest: Attester['attest'] },
+  platform: { readonly rootDigest: string; attest: SimulatedAttester['attest'] },
   measurement: string,
 ): SimulatedAttester {
   return {

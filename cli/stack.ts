@@ -13,12 +13,16 @@ import {
 import { verifierPort } from '#cli/verifier-port.js'
 import { object, string } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { describeDurability } from '#host/database.js'
+import type { BrokerDocument } from '#core/wire/broker-document.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
+import { describeDurability } from '#host/durability.js'
 import { type KeptService, keepService } from '#host/kept-service.js'
 import { listen } from '#host/listen.js'
 import { describeError, type Log as ServiceLog } from '#host/log.js'
 import { type Service, spawnService } from '#host/process.js'
 import { loadSigningKeyFile } from '#host/signing-key-file.js'
+import type { KekPorts } from '#keybroker/kek/open.js'
+import type { BrokerAttester } from '#keybroker/ports.js'
 import { openAccess } from '#keybroker/service/access.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { openIssuers } from '#keybroker/service/issuers.js'
@@ -26,7 +30,7 @@ import type { KbsSettings } from '#keybroker/service/kbs.js'
 import { kbsHeaderSizeMax } from '#keybroker/service/kbs-routes.js'
 import { type KekSettings, openBrokerKeys } from '#keybroker/service/keys.js'
 import { brokerMetrics } from '#keybroker/service/metrics.js'
-import { openBroker } from '#keybroker/service/open.js'
+import { kekWords, openBroker } from '#keybroker/service/open.js'
 import { readinessOf } from '#keybroker/service/readiness.js'
 import { httpWitness } from '#transparency/service/witness-client.js'
 import { openLog } from '#transparency/storage/open.js'
@@ -42,10 +46,14 @@ export interface StackOptions extends StateOptions {
   readonly unreadyMs?: number
   /** where the key-encryption keys live; absent: the file that `createServices` made */
   readonly keks?: KekSettings | undefined
+  /** what proves this machine to a broker that releases the key-encryption key; absent: nothing does */
+  readonly kekPorts?: Pick<KekPorts, 'obtain'>
   /** where collateral is fetched from; absent: nothing is fetched, and what was imported is used */
   readonly fetchCollateral?: SourceArguments
   /** who administers the KBS route, and whose tokens it takes beside our own */
   readonly kbs?: KbsSettings | undefined
+  /** what makes evidence of this broker; absent: it runs outside a TEE, and says so */
+  readonly attester?: BrokerAttester | undefined
   /** TLS, proxies in front, issuers of tokens; absent: plain HTTP, none, and those at public addresses */
   readonly rim?: RimSettings | undefined
 }
@@ -60,6 +68,9 @@ export interface ListenOn {
 export interface RunningBroker {
   readonly url: string
   readonly broker: string
+  /** what it says of itself, and of who can use its key-encryption key */
+  readonly standing: BrokerStanding
+  readonly kek: BrokerDocument['kek']
   readonly logVkey: string
   /** what a commit of its database survives, in words */
   readonly durability: string
@@ -103,9 +114,9 @@ async function openBase(options: StackOptions, closers: Closers) {
   const signer = await loadSigningKeyFile(places.logKey)
   const verifierKeys = followKeySet(places.verifier)
   await verifierKeys() // absent or malformed keys are known now, not at the first release
-  const keys = await openBrokerKeys(places.broker, options.keks, (failure) =>
-    options.log.error(describeError(failure), 'the key-encryption key may become unusable'),
-  )
+  const onTrouble = (failure: Failure) =>
+    options.log.error(describeError(failure), 'the key-encryption key may become unusable')
+  const keys = await openBrokerKeys(places.broker, options.keks, { ...options.kekPorts, onTrouble })
   closers.push(() => keys.close())
   const database = await openServiceDatabase(options, state)
   closers.push(() => database.close())
@@ -124,11 +135,12 @@ async function openParts(options: StackOptions, base: Base, witnesses: WitnessSe
     keys,
     log,
     record: log,
-    appraise: verifierPort(verifierKeys, collateral),
+    appraise: verifierPort(verifierKeys, collateral, options.log),
     verifiers: async () => (await verifierKeys()).publicKeys,
     logs: [state.log],
     witnessPolicy: policy,
     clock: options.now,
+    attester: options.attester,
   })
   const access = openAccess(openIssuers(options.rim?.issuers))
   const { takeRefused } = access
@@ -168,6 +180,8 @@ async function openListening(
   return {
     url: listening.url,
     broker: base.state.broker,
+    standing: parts.broker.standing,
+    kek: kekWords[base.keys.kek.usableBy],
     logVkey: base.state.log,
     durability: await describeDurability(parts.database),
     recovered: parts.recovered,

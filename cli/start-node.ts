@@ -1,25 +1,22 @@
 import { resolve } from 'node:path'
-import { openBrokers } from '#cli/start-brokers.js'
+import { openNodeSession, type Sealed } from '#cli/node-session.js'
 import { openSealedFolder } from '#convert/unseal/sealed-folder.js'
-import { randomBytes } from '#core/crypto/hash.js'
 import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
-import { manifestDigest, modelName, type VerifiedManifest } from '#core/sealed/manifest.js'
+import { isKekManifest } from '#core/sealed/kek.js'
+import { modelName } from '#core/sealed/manifest.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { HostDeclaration } from '#core/wire/release.js'
 import { type Listening, listen } from '#host/listen.js'
 import type { Log } from '#host/log.js'
 import { answerOip } from '#runtime/api/oip.js'
 import { answerOpenAi } from '#runtime/api/openai.js'
-import { readHostState } from '#runtime/engine/host-state.js'
 import { startEngine } from '#runtime/engine/start.js'
 import { engineThreads } from '#runtime/engine/threads.js'
 import type { Handler } from '#runtime/exchange.js'
-import { findLeaks } from '#runtime/leaks.js'
-import type { Attester, SessionCode, SessionEvent } from '#runtime/ports.js'
+import type { Attester, SessionCode, SessionEvent, SessionPorts } from '#runtime/ports.js'
 import { createNodeApp, keepSession } from '#runtime/service/app.js'
 import type { Session } from '#runtime/session.js'
-import { startSession } from '#runtime/start-session.js'
 
 /** Failures of starting a node, beside those of its session. */
 export type StartNodeCode =
@@ -39,6 +36,8 @@ export interface StartNodeOptions {
   readonly broker: string | null
   readonly host: HostDeclaration | null
   readonly attester: Attester
+  /** what the host presents with each request; absent: nothing */
+  readonly present?: SessionPorts['present']
   readonly listen: { readonly host: string; readonly port: number }
   readonly dangerousAllowSimulated: boolean
   readonly dangerousAllowInspection: boolean
@@ -62,22 +61,20 @@ export interface RunningNode {
   close(): Promise<void>
 }
 
-interface Sealed {
-  readonly folder: string
-  readonly manifestBytes: Uint8Array
-  readonly manifest: VerifiedManifest
-}
-
 function isNamed(asked: string, id: string): boolean {
   if (/^[A-Za-z0-9_-]{43}\//.test(asked)) return asked === id
   return asked.slice(asked.indexOf('/') + 1) === id.slice(id.indexOf('/') + 1)
 }
 
 /** The sealed folder's manifest, signed by the owner whom its model id names. @throws node/model, sealed/..., ... */
-async function openSealed(options: StartNodeOptions): Promise<Sealed> {
+export async function openSealed(options: Pick<StartNodeOptions, 'model' | 'sealed'>): Promise<Sealed> {
   const folder = resolve(options.sealed)
   const { manifest, bytes: manifestBytes } = await openSealedFolder(folder, null)
   const { model } = manifest
+  if (isKekManifest(manifest))
+    throw new Failure<StartNodeCode>('node/model', `${model.id} is a key-encryption key, and no model`, {
+      detail: { hint: 'a broker gets it: serve keybroker --kek broker:…' },
+    })
   if (options.model !== null && !isNamed(options.model, model.id)) {
     throw new Failure<StartNodeCode>('node/model', `sealed folder holds ${model.id}, expected ${options.model}`)
   }
@@ -101,45 +98,13 @@ function handlerOf(session: Session, sealed: Sealed): Handler {
 }
 
 async function openSession(options: StartNodeOptions, sealed: Sealed) {
-  const { manifest, manifestBytes, folder } = sealed
-  const brokers = await openBrokers(options.brokerUrl.split(','), manifest, options.trust, options.report)
   let enginePid = 0
-  const session = await startSession(
-    {
-      settings: {
-        model: manifest.model.id,
-        modelVersion: manifest.model.version,
-        manifestDigest: manifestDigest(manifestBytes),
-        ownerKey: manifest.owner,
-        trust: brokers.trust,
-        broker: options.broker,
-        ...(brokers.quorum === undefined ? {} : { quorum: brokers.quorum }),
-        host: options.host,
-        dangerousAllowInspection: options.dangerousAllowInspection,
-        dangerousAllowPlain: options.dangerousAllowPlain,
-        dangerousAllowSimulated: options.dangerousAllowSimulated,
-        engineConfinement: 'unconfined',
-        leaks: findLeaks(await readHostState()),
-      },
-      folder,
-      manifestBytes,
-      threads: options.threads ?? engineThreads(),
-    },
-    {
-      broker: brokers.broker,
-      ...(brokers.brokers === undefined ? {} : { brokers: brokers.brokers }),
-      attester: options.attester,
-      async startEngine() {
-        const engine = await startEngine({ dangerousAllowInspection: options.dangerousAllowInspection })
-        enginePid = engine.pid
-        return engine
-      },
-      random: randomBytes,
-      now: () => Math.floor(Date.now() / 1000),
-      elapsedMs: () => performance.now(),
-      report: options.report,
-    },
-  )
+  const { brokerUrl, threads = engineThreads() } = options
+  const session = await openNodeSession({ ...options, urls: brokerUrl.split(','), threads }, sealed, async () => {
+    const engine = await startEngine({ dangerousAllowInspection: options.dangerousAllowInspection })
+    enginePid = engine.pid
+    return engine
+  })
   return { session, enginePid }
 }
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { atEach } from '#cli/each-broker.js'
 import { exitCodes, type Io, printable } from '#cli/output.js'
 import { describeOwner, type Owner, type OwnerArguments, openOwner, ownerExample, registrationOf } from '#cli/owner.js'
 import { thumbprint } from '#core/crypto/jwk.js'
@@ -38,7 +39,7 @@ async function tenantOf(owner: Owner) {
     name: tenant?.value.name ?? null,
     class: tenant?.value.class ?? null,
     keys: tenant?.value.keys.map(thumbprint) ?? [],
-    broker: { key: thumbprint(owner.document.key), standing: owner.document.standing, kek: owner.document.kek },
+    broker: { key: thumbprint(owner.document.key), standing: owner.standing, kek: owner.document.kek },
     trust: trust && {
       sequence: trust.value.sequence,
       digest: trust.digest,
@@ -76,7 +77,11 @@ export async function runShow(args: OwnerArguments, io: Io): Promise<number> {
 
 export function describe(program: Command, io: Io): void {
   const tenant = program.command('tenant').description('what a broker has of you')
-  describeOwner(tenant.command('show').description('your statements, models and leases there, verified'), false)
+  describeOwner(
+    tenant.command('show').description('your statements, models and leases there, verified'),
+    false,
+    'several',
+  )
     .addHelpText('after', `\nExample:\n  ./claviger tenant show ${ownerExample}`)
-    .action(async (args: OwnerArguments) => io.exit(await runShow(args, io)))
+    .action(async (args: OwnerArguments) => io.exit(await atEach(args, io, runShow)))
 }

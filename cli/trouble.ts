@@ -116,6 +116,9 @@ const typed: readonly string[] = [
   'lease/value',
   'serve/witness',
   'serve/tls',
+  'connection/bundle',
+  'access/credential-named',
+  'access/entry',
   'kek/setting',
 ]
 

@@ -28,6 +28,13 @@ async function placeOf(file: TrustFile): Promise<Place> {
   return { name: nameShape(name, 'name'), version: integer({ min: 1 })(version, 'version') }
 }
 
+/** Brokers of the file that stands there, with what it demands of them; an earlier build's file demanded nothing. */
+export async function brokersBefore(file: TrustFile | null): Promise<Trust['brokers']> {
+  if (file === null || file.trust.payloadType === earlierType) return []
+  // An expired file demands what it did: it is read as of the time when it was made.
+  return (await verifyTrustFile(file, null, 0)).trust.brokers
+}
+
 /** The trust file that stands there; null where nothing does. What is no trust file is not written over. @throws file/..., and what readTrustFile throws */
 export async function readStanding(path: string): Promise<TrustFile | null> {
   try {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { atEach, sayIfSplit } from '#cli/each-broker.js'
 import { modelName } from '#cli/option-values.js'
 import { exitCodes, type Io } from '#cli/output.js'
 import { describeOwner, type OwnerArguments, openOwner, ownerExample } from '#cli/owner.js'
@@ -15,6 +16,7 @@ type Version = UsageAnswer['usage'][number]
 export async function runUsage(args: UsageArguments, io: Io): Promise<number> {
   const owner = await openOwner(args, io)
   const model = args.model === undefined ? null : owner.modelId(args.model)
+  await sayIfSplit(owner, model === null ? null : [model], args, io)
   const usage = (await owner.usage())
     .filter((one) => model === null || one.model === model)
     .map((one) => ({ ...one, left: leftOf(one) }))
@@ -51,8 +53,10 @@ function tell(one: Version & { readonly left: number | null }, io: Io): void {
 }
 
 export function describe(program: Command, io: Io): void {
-  describeOwner(program.command('usage').description('inferences used of inferences allowed'), false)
+  describeOwner(program.command('usage').description('inferences used of inferences allowed'), false, 'several')
     .argument('[model]', 'of this model only', modelName)
     .addHelpText('after', `\nExample:\n  ./claviger usage whisper ${ownerExample}`)
-    .action(async (model: string | undefined, args: UsageArguments) => io.exit(await runUsage({ ...args, model }, io)))
+    .action(async (model: string | undefined, args: UsageArguments) =>
+      io.exit(await atEach({ ...args, model }, io, runUsage)),
+    )
 }

@@ -2,6 +2,12 @@ import { type Judged, judged, type Steps } from '#client/steps.js'
 import { bundleSteps, readBundle, type VerifiedBundle, verifyBundle } from '#client/verify-bundle.js'
 import { kbsBundleSteps, readKbsBundle, type VerifiedKbsBundle, verifyKbsBundle } from '#client/verify-kbs-bundle.js'
 import {
+  proposalBundleSteps,
+  readProposalBundle,
+  type VerifiedProposalBundle,
+  verifyProposalBundle,
+} from '#client/verify-proposal-bundle.js'
+import {
   readStateBundle,
   stateBundleSteps,
   type VerifiedStateBundle,
@@ -14,6 +20,7 @@ import type { Trust } from '#core/wire/trust-file.js'
 export type VerifiedAnyBundle =
   | ({ readonly kind: 'decision' } & VerifiedBundle)
   | ({ readonly kind: 'state' } & VerifiedStateBundle)
+  | ({ readonly kind: 'proposal' } & VerifiedProposalBundle)
   | ({ readonly kind: 'kbs' } & VerifiedKbsBundle)
 
 interface Kind {
@@ -36,6 +43,14 @@ const kinds: ReadonlyMap<unknown, Kind> = new Map([
       plan: stateBundleSteps,
       read: readStateBundle,
       verify: async (...given) => ({ kind: 'state', ...(await verifyStateBundle(...given)) }),
+    },
+  ],
+  [
+    'claviger/proposal-bundle/v1',
+    {
+      plan: proposalBundleSteps,
+      read: readProposalBundle,
+      verify: async (...given) => ({ kind: 'proposal', ...(await verifyProposalBundle(...given)) }),
     },
   ],
   [

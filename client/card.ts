@@ -2,6 +2,7 @@ import type { VerifiedGrant, VerifiedNode } from '#client/node-trust.js'
 import type { VerifiedReceipt } from '#client/verify-receipt.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import { formatTime } from '#core/time.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { Evidence, MachineEvidence } from '#core/wire/evidence.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
@@ -72,9 +73,16 @@ export function teeText(evidence: Evidence, platform: VerifiedNode['platform']):
 
 const teeOf = (node: VerifiedNode) => teeText(node.document.release.evidence, node.platform)
 
-function brokerText({ lease }: Pick<VerifiedGrant, 'lease'>, trust: Trust): string {
+function brokerText({ lease, standing }: Pick<VerifiedGrant, 'lease' | 'standing'>, trust: Trust): string {
   const broker = trust.brokers.find(({ key }) => thumbprint(key) === lease.broker)
-  return `${broker?.alias ?? lease.broker} (${lease.standing})`
+  return `${broker?.alias ?? lease.broker} (${standing})`
+}
+
+/** Who vouches for what the broker is: nobody but itself, unless it proved it. */
+const standingSources: Readonly<Record<BrokerStanding, Source>> = {
+  'UNATTESTED BROKER': 'broker-signed',
+  'ATTESTED BROKER': 'hardware-proven',
+  'SIMULATED BROKER (NOT HARDWARE)': 'simulated',
 }
 
 /** Who had to agree, where several brokers hold the key; and who controls each, as the owner declares. */
@@ -134,7 +142,7 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
       value: `${lease.policy.name} v${lease.policy.sequence}, sha256 ${lease.policy.digest}`,
       source: 'owner-signed',
     },
-    { label: 'broker', value: brokerText(node, trust), source: 'broker-signed' },
+    { label: 'broker', value: brokerText(node, trust), source: standingSources[node.standing] },
     {
       label: 'log entry',
       value: `#${node.inclusion.index} of ${node.inclusion.origin}, leaf ${node.leafHash}`,

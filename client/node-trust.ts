@@ -1,6 +1,7 @@
 import type { AttestationResult } from '#attest/result.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { VerifiedInclusion } from '#core/tlog/verify.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { ClientPolicy } from '#core/wire/client-policy.js'
 import type { Ear } from '#core/wire/ear.js'
 import type { ReleaseEntry } from '#core/wire/entries.js'
@@ -28,6 +29,8 @@ export interface VerifiedGrant {
   readonly leafHash: string
   /** cosigners that the reader counts as independent */
   readonly independentWitnesses: readonly string[]
+  /** what the broker proved that it is, by the reader's own values */
+  readonly standing: BrokerStanding
 }
 
 /** A node that was judged good: can only be made by `verifyNode`. */
@@ -46,6 +49,8 @@ export interface VerifiedNode {
   readonly leafHash: string
   /** cosigners that the reader counts as independent */
   readonly independentWitnesses: readonly string[]
+  /** what the broker proved that it is, by the reader's own values */
+  readonly standing: BrokerStanding
   /** the grants of the other brokers, where several hold the key */
   readonly others: readonly VerifiedGrant[]
   readonly declared: Declared | null

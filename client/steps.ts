@@ -8,6 +8,8 @@ import { Failure, isFailure } from '#core/failure.js'
 export type ClientCode =
   | 'client/owner-unknown'
   | 'client/broker-unknown'
+  /** what the decision rests on was not signed by keepers whom the reader believes */
+  | 'client/keepers'
   | 'client/model'
   | 'client/manifest'
   | 'client/version'
@@ -28,6 +30,8 @@ export type ClientCode =
   | 'client/lease-expired'
   /** too few brokers of a split key granted, or they do not agree on who holds it */
   | 'client/quorum'
+  /** a lease or a receipt says another standing of its broker than was proven */
+  | 'client/broker-standing'
   | 'client/beat-splice'
   | 'client/beat-stale'
   | 'client/host-splice'

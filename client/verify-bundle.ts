@@ -13,7 +13,10 @@ import { type DenialEntry, loggedReasonsMax, parseEntry, type ReleaseEntry } fro
 import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
+import { verifyDirectory } from '#policies/credentials/directory.js'
 import type { DecisionRecord } from '#policies/record.js'
+import { keepersOf } from '#policies/registry/keepers.js'
+import { verifyRegistry } from '#policies/registry/signed.js'
 import { type Decided, judgeRelease } from '#policies/release/judge.js'
 import { verifyReplay } from '#policies/release/replay.js'
 
@@ -83,6 +86,26 @@ async function replay(bundle: Bundle, trust: Trust): Promise<Decided<Attestation
   return verdict
 }
 
+/** What facts of credentials rest on was signed by keepers whom the reader believes too, and as many of them as it asks for (I19). */
+async function verifyKeepers(
+  { statements, establishedUntil }: Decided<AttestationResult>,
+  trust: Trust,
+): Promise<void> {
+  if (statements.sources === null || establishedUntil === null) return
+  const { registry, directory } = statements.sources.value
+  try {
+    await verifyRegistry(registry.document, keepersOf(trust.registries), null)
+    await verifyDirectory(directory.document, keepersOf(trust.issuers), null)
+  } catch (cause) {
+    if (!isFailure(cause)) throw cause
+    const hint = 'a key that you believe goes into your trust file by: ./claviger init --registry, --issuer'
+    throw refuse('client/keepers', `the owner's registry or directory is none of yours: ${cause.message}`, {
+      hint,
+      cause,
+    })
+  }
+}
+
 function verifyVerdict(bundle: Bundle, entry: ReleaseEntry | DenialEntry, verdict: Decided<AttestationResult>): void {
   const record = replayed(bundle, verdict)
   if (record.allow !== (entry.kind !== 'denial')) {
@@ -134,7 +157,8 @@ function verifyReleased(bundle: Bundle, entry: ReleaseEntry, verdict: Decided<At
   // A request that is made again keeps the end that it was given first: never later than a term that begins now.
   const { seconds } = statements.registration.value.lease
   const lasts = entry.lease_expires_at - entry.at
-  const most = verdict.brokenUntil === null ? seconds : verdict.brokenUntil - entry.at
+  const ends = [verdict.brokenUntil ?? entry.at + seconds, verdict.establishedUntil ?? Number.MAX_SAFE_INTEGER]
+  const most = Math.min(...ends) - entry.at
   if (lasts <= 0 || lasts > most)
     throw refuse('client/bundle-splice', `entry grants ${lasts} seconds, the owner allows ${most}`)
 }
@@ -164,7 +188,11 @@ export async function verifyBundle(file: Json, trust: Trust, steps: Steps): Prom
   const inclusion = await steps.step('bundle/proof', () =>
     verifyTlogProof(bundle.proof, fromBase64(bundle.leaf), { logVkeys: trust.logs, policy: trust.witnessPolicy }),
   )
-  const verdict = await steps.step('bundle/replay', () => replay(bundle, trust))
+  const verdict = await steps.step('bundle/replay', async () => {
+    const again = await replay(bundle, trust)
+    await verifyKeepers(again, trust)
+    return again
+  })
   await steps.step('bundle/verdict', () => verifyVerdict(bundle, entry, verdict))
   return { bundle, entry, inclusion, verdict }
 }

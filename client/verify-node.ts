@@ -1,3 +1,4 @@
+import { verifyGrantBroker } from '#client/broker-proof.js'
 import { appraiseByReader, verifyAudience, verifyBinding, verifyFresh } from '#client/node-evidence.js'
 import {
   grantsOf,
@@ -41,6 +42,7 @@ export const nodeSteps = [
   ['node/leaf', 'the log entry is the entry of this release, field by field'],
   ['node/proof', 'the entry stands in a trusted log under a quorum of witnesses'],
   ['node/host', 'place and operator are what the host signed'],
+  ['node/broker', 'a broker of whom the trust file demands evidence proved itself to this node'],
   ['node/beat', 'the broker vouched for the lease recently, by this clock'],
   ['node/policy', 'the node satisfies the client’s own policy'],
 ] as const satisfies readonly (readonly [string, string])[]
@@ -129,6 +131,9 @@ export async function verifyNode(document: Json, input: NodeTrust, steps: Steps)
     'node/host',
     async () => (await each(grants, (one, at) => verifyDeclared(one, leases[at]!)))[0]!,
   )
+  const standings = await steps.step('node/broker', () =>
+    each(grants, (one, at) => verifyGrantBroker(one, leases[at]!, statements[at]!.value.class, input)),
+  )
   const beats = await steps.step('node/beat', () => each(grants, (one, at) => verifyBeatOf(one, leases[at]!, input)))
   const verified = grants.map(
     (one, at): VerifiedGrant => ({
@@ -137,6 +142,7 @@ export async function verifyNode(document: Json, input: NodeTrust, steps: Steps)
       entry: entries[at]!,
       inclusion: inclusions[at]!,
       leafHash: toHex(hashLeaf(fromBase64(one.leaf))),
+      standing: standings[at]!,
       independentWitnesses: independentCosigners(inclusions[at]!.cosigners, input.trust.independentWitnesses),
     }),
   )

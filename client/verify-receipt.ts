@@ -70,6 +70,7 @@ function verifyJoined(receipt: Receipt, node: VerifiedNode): void {
       'client/receipt-splice',
       'receipt and node name different models, keysets, policies, leases or log entries',
     )
+  verifyBrokerOf(receipt, node)
   verifyOthers(receipt, node)
   if (receipt.entryIndex !== node.inclusion.index) {
     throw refuse(
@@ -77,6 +78,14 @@ function verifyJoined(receipt: Receipt, node: VerifiedNode): void {
       `receipt names log entry ${receipt.entryIndex}, the proof is of ${node.inclusion.index}`,
     )
   }
+}
+
+/** The node says that its broker proved itself where, and only where, the owner demands it. @throws client/broker-standing */
+function verifyBrokerOf({ broker }: Receipt, { lease, trustStatement }: VerifiedNode): void {
+  const demanded = trustStatement.value.attestedBrokers?.some((one) => one.broker === lease.broker) === true
+  const proven = demanded ? lease.standing : 'UNATTESTED BROKER'
+  if (broker !== proven)
+    throw refuse('client/broker-standing', `receipt says ${broker}, the lease and the owner's demand make it ${proven}`)
 }
 
 /** Where several brokers hold the key: the receipt names the entries and leases of the others, too, in the node's order. */

@@ -15,6 +15,7 @@ import {
   verifyTenantStatement,
 } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
+import { verifyAcceptedChange } from '#policies/approvals/approved.js'
 
 /** The steps of judging a change that an owner made, in order. The first three need nobody's anchors. */
 export const stateBundleSteps = [
@@ -22,6 +23,7 @@ export const stateBundleSteps = [
   ['state/statement', 'a key of the owner signed the statement, which follows the one that it replaces'],
   ['state/entry', 'the log entry is of this statement: its commitments open to it'],
   ['state/anchors', 'the owner is in the trust file'],
+  ['state/approved', 'where its owner had approvers: they agreed, or judged again it loosens nothing'],
   ['state/proof', 'the change stands in a trusted log under a quorum of witnesses'],
 ] as const satisfies readonly (readonly [string, string])[]
 
@@ -30,16 +32,24 @@ export interface ReadStateBundle {
   readonly bundle: StateBundle
   readonly entry: StateEntry
   readonly statement: Signed<Statement>
+  readonly change: Change
 }
 export interface VerifiedStateBundle extends ReadStateBundle {
   readonly inclusion: VerifiedInclusion
+}
+
+/** A statement, with the one that made its tenant and the one that it replaces. */
+interface Change {
+  readonly made: Signed<Statement<'tenant'>>
+  readonly signed: Signed<Statement>
+  readonly before: Signed<Statement> | null
 }
 
 /**
  * The statement as one of the tenant's keys signed it. The tenant's own statement names those keys and proves itself: the
  * tenant's id is the thumbprint of the key that signed it.
  */
-async function verifyChange({ change, tenant, statement, previous }: StateBundle): Promise<Signed<Statement>> {
+async function verifyChange({ change, tenant, statement, previous }: StateBundle): Promise<Change> {
   const made = await verifyTenantStatement(tenant)
   const keys = made.value.keys
   const signed: Signed<Statement> = await verifyStatement(change, statement, keys)
@@ -52,7 +62,7 @@ async function verifyChange({ change, tenant, statement, previous }: StateBundle
   if (before !== null && modelOf(before) !== modelOf(signed))
     throw refuse('client/bundle-splice', 'the statement before it is about another model')
   verifySuccession(before, signed.value)
-  return signed
+  return { made, signed, before }
 }
 
 function verifyEntry(bundle: StateBundle, statement: Signed<Statement>): StateEntry {
@@ -79,16 +89,26 @@ function verifyEntry(bundle: StateBundle, statement: Signed<Statement>): StateEn
 /** What the file alone shows. @throws client/bundle-splice, statement/..., dsse/..., commitment/..., entry/..., shape/... */
 export async function readStateBundle(file: Json, steps: Steps): Promise<ReadStateBundle> {
   const bundle = await steps.step('state/form', () => stateBundleShape(file, 'bundle'))
-  const statement = await steps.step('state/statement', () => verifyChange(bundle))
-  const entry = await steps.step('state/entry', () => verifyEntry(bundle, statement))
-  return { bundle, entry, statement }
+  const change = await steps.step('state/statement', () => verifyChange(bundle))
+  const entry = await steps.step('state/entry', () => verifyEntry(bundle, change.signed))
+  return { bundle, entry, statement: change.signed, change }
+}
+
+/** A broker that the reader names says how it came to stand, and that is so. Without approvers the owner's key was enough. */
+async function verifyStands({ bundle, change }: ReadStateBundle, trust: Trust): Promise<void> {
+  const { approved } = bundle
+  if (approved === undefined) return
+  const { made, signed, before } = change
+  const brokers = trust.brokers.map(({ key }) => key)
+  await verifyAcceptedChange(bundle.change, signed, before?.value ?? null, approved, made, brokers)
 }
 
 /**
- * A change that an owner in the reader's trust file signed, and that stands in a trusted log.
+ * A change that an owner in the reader's trust file signed, and that stands in a trusted log. Where the owner had approvers, it came to
+ * stand as the broker says: whether it loosens anything is judged again.
  *
  * file    JSON as it came, unverified
- * throws  client/owner-unknown, tlog/..., and what readStateBundle throws
+ * throws  client/owner-unknown, approved/..., approval/..., tlog/..., and what readStateBundle throws
  */
 export async function verifyStateBundle(file: Json, trust: Trust, steps: Steps): Promise<VerifiedStateBundle> {
   const read = await readStateBundle(file, steps)
@@ -97,6 +117,7 @@ export async function verifyStateBundle(file: Json, trust: Trust, steps: Steps):
     if (trust.owners.some(({ key }) => thumbprint(key) === tenant)) return
     throw refuse('client/owner-unknown', `no owner in the trust file has key ${tenant}`)
   })
+  await steps.step('state/approved', () => verifyStands(read, trust))
   const { proof, leaf } = read.bundle
   const inclusion = await steps.step('state/proof', () =>
     verifyTlogProof(proof, fromBase64(leaf), { logVkeys: trust.logs, policy: trust.witnessPolicy }),

@@ -10,7 +10,7 @@ import { Failure, isFailure } from '#core/failure.js'
 export type JwsCode = 'jws/form' | 'jws/key' | 'jws/algorithm' | 'jws/signature' | 'jws/payload'
 
 /** Exactly these members: a header that brings a key along (`jwk`, `x5c`, `jku`), or asks for more (`crit`), is refused. */
-const headerShape = object({ typ: literal('JWT'), alg: oneOf('EdDSA', 'ES256'), kid: thumbprintShape })
+const headerOf = (typ: string) => object({ typ: literal(typ), alg: oneOf('EdDSA', 'ES256'), kid: thumbprintShape })
 
 function refuse(code: JwsCode, message: string, cause?: unknown): Failure<JwsCode> {
   return new Failure<JwsCode>(code, message, { cause })
@@ -22,12 +22,12 @@ export function joseAlgorithm(key: SignatureJwk): 'EdDSA' | 'ES256' {
 }
 
 /**
- * `payload` as a compact JWS. The header says `typ` JWT, the key's algorithm, and its thumbprint as `kid`.
+ * `payload` as a compact JWS. The header says `typ`, the key's algorithm, and its thumbprint as `kid`.
  *
  * source  RFC 7515, "JWS Compact Serialization"
  */
-export async function signJws(key: SigningKey, payload: Uint8Array): Promise<string> {
-  const header: Shaped<typeof headerShape> = { alg: joseAlgorithm(key.publicKey), kid: key.id, typ: 'JWT' }
+export async function signJws(key: SigningKey, payload: Uint8Array, typ = 'JWT'): Promise<string> {
+  const header: Shaped<ReturnType<typeof headerOf>> = { alg: joseAlgorithm(key.publicKey), kid: key.id, typ }
   // What the library gets is the backend's reference to the key (KeyObject or CryptoKey), never the key's bytes.
   return new CompactSign(payload).setProtectedHeader(header).sign(key.handle.key as KeyObject | CryptoKey)
 }
@@ -44,6 +44,7 @@ function partsOf(token: string, what: string): readonly [head: string, body: str
  * The payload of a compact JWS that one of `keys` signed, and the thumbprint of that key.
  *
  * token   the caller has bounded its size
+ * typ     what kind of token it has to say it is: one kind never passes for another (RFC 8725, "Use Explicit Typing")
  * throws  jws/form (three parts, strict header, 64 bytes of signature), jws/key for a key that is not pinned,
  *         jws/algorithm for one that is not the key's, jws/signature, jws/payload for base64url that is not canonical
  * source  RFC 7515, "Message Signature or MAC Validation"; RFC 8725, "Perform Algorithm Verification"
@@ -52,9 +53,10 @@ export async function verifyJws(
   token: string,
   keys: readonly SignatureJwk[],
   what: string,
+  typ = 'JWT',
 ): Promise<{ readonly signer: string; readonly payload: Uint8Array }> {
   const [head, body, tail] = partsOf(token, what)
-  const header = readOutside(head, tail, what, headerShape)
+  const header = readOutside(head, tail, what, headerOf(typ))
   const key = keys.find((one) => thumbprint(one) === header.kid)
   if (!key) throw refuse('jws/key', `${what} is signed by key ${header.kid}, which is not one of the verifier's`)
   // Invariant: the key decides the algorithm; the header may only agree with it.

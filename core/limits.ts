@@ -89,3 +89,24 @@ export const accessClaimsMax = 8
 export const accessRequestsPerMinuteMax = 6000
 /** A bearer token that somebody else issued. */
 export const bearerTokenSizeMax = 8 * KiB
+/** An SD-JWT with its disclosures and key binding, and how many disclosures it may have. */
+export const sdJwtSizeMax = 64 * KiB
+export const disclosuresMax = 200
+/** Credentials that a host presents with one request; how old, in seconds, a key binding and a status list may be. */
+export const credentialsPresentedMax = 16
+export const presentationSecondsMax = 600
+export const statusSecondsMax = 90 * 86_400
+/** A status list as a token, and as bits: eight million credentials of one bit each. */
+export const statusListTokenMax = 1024 * KiB
+export const statusListSizeMax = 1024 * KiB
+/** A ticket for landmarks: how long it holds in seconds, how many landmarks it names, and its bytes. */
+export const ticketSecondsMax = 300
+export const ticketLandmarksMax = 8
+export const ticketSizeMax = 900
+/** Probes of one session at a landmark, of those answered the fewest that make a receipt, and a landmark's receipt in bytes. */
+export const probesMax = 100
+export const probesAnsweredMin = 5
+export const landmarkReceiptSizeMax = 1100
+/** Sessions that a landmark measures at the same time, and tickets that it remembers against replay. */
+export const landmarkSessionsMax = 64
+export const landmarkTicketsMax = 100_000

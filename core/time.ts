@@ -1,7 +1,17 @@
+import { assert } from '#core/assert.js'
+
 /** What belongs here: the unit of time. Pure code never reads a clock: time is an argument. */
 
 /** Whole seconds since 1970-01-01T00:00:00Z. */
 export type UnixSeconds = number
+
+/**
+ * Invariant: what is judged is judged at a time. Against a time that is none (NaN, or left out where nobody compiles types) no
+ * date is ever over, so that it is a bug of the caller before anything is compared with it.
+ */
+export function assertTime(at: UnixSeconds): void {
+  assert(Number.isSafeInteger(at), 'the time to judge at is a whole number of seconds')
+}
 
 /** `2026-11-25T09:13:25Z` for a time in whole seconds. */
 export function formatTime(at: UnixSeconds): string {
@@ -35,19 +45,18 @@ export function timeOf(
 
 /** The time that such a text spells, and no other text: `2026-11-25T09:13:25Z`; undefined for any other. */
 export function parseTime(text: string): UnixSeconds | undefined {
-  if (text.length !== 20) return undefined
-  const digits = (at: number, count: number): number => {
-    let number = 0
-    for (let i = at; i < at + count; i++) {
-      const digit = text.charCodeAt(i) - 0x30
-      number = digit >= 0 && digit <= 9 ? number * 10 + digit : Number.NaN
-    }
-    return number
+  return text.length === 20 ? timeOfCodes((at) => text.charCodeAt(at)) : undefined
+}
+
+/** The same for the codes of 20 characters. */
+export function timeOfCodes(code: (at: number) => number): UnixSeconds | undefined {
+  let wrong = code(4) !== 0x2d || code(7) !== 0x2d || code(10) !== 0x54 || code(13) !== 0x3a || code(16) !== 0x3a
+  wrong ||= code(19) !== 0x5a
+  const two = (at: number): number => {
+    const [tens, ones] = [code(at) - 0x30, code(at + 1) - 0x30]
+    if (!(tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9)) wrong = true
+    return tens * 10 + ones
   }
-  const marks = text[4] === '-' && text[7] === '-' && text[10] === 'T' && text[13] === ':' && text[16] === ':'
-  if (!marks || text[19] !== 'Z') return undefined
-  const [year, month, day] = [digits(0, 4), digits(5, 2), digits(8, 2)]
-  const [hour, minute, second] = [digits(11, 2), digits(14, 2), digits(17, 2)]
-  const isNumber = !Number.isNaN(year + month + day + hour + minute + second)
-  return isNumber ? timeOf(year, month, day, hour, minute, second) : undefined
+  const at = timeOf(two(0) * 100 + two(2), two(5), two(8), two(11), two(14), two(17))
+  return wrong ? undefined : at
 }

@@ -5,7 +5,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { PGlite } from '@electric-sql/pglite'
 import { type SQL, sql } from 'drizzle-orm'
 import { drizzle as drizzleNodePostgres } from 'drizzle-orm/node-postgres'
@@ -18,8 +17,10 @@ import { assert } from '#core/assert.js'
 import { Failure } from '#core/failure.js'
 import { type DatabaseCode, databaseFailure, isConflict } from '#host/database-failures.js'
 import { lockFolder } from '#host/folder-lock.js'
+import { pauseAfter, transactionInQueue, triesMax } from '#host/queued.js'
+import { inSpan } from '#host/spans.js'
 import { verifyPrimary } from '#host/standby.js'
-import { advisoryKey, inQueue, keyedTurns, ownTurns, postgresTurns, type Turns } from '#host/turns.js'
+import { advisoryKey, keyedTurns, ownTurns, postgresTurns, type Turns } from '#host/turns.js'
 
 /** Where statements run: outside a transaction, or inside one. The same code runs on both drivers. */
 export type Connection = PgDatabase<PgQueryResultHKT>
@@ -60,16 +61,22 @@ export interface Database {
   close(): Promise<void>
 }
 
-const triesMax = 12
 const connectTimeoutMs = 10_000
 const statementTimeoutMs = 30_000
 const connectionsMax = 10
 
 interface Inside extends Database {
   readonly inside: AsyncLocalStorage<true>
+  /** a transaction among those of all processes; undefined on PGlite, where the queue within this process is all there is */
+  readonly queued:
+    | (<T>(
+        name: string,
+        isolation: string,
+        work: (tx: Connection) => Promise<T>,
+        began: (tries: number) => void,
+      ) => Promise<T>)
+    | undefined
   /** one advisory lock on one connection of its own while `work` runs */
-  /** `work` on a connection that alone has the queue; on PGlite the queue within this process is all there is */
-  queued<T>(name: string, work: (db: Connection) => Promise<T>): Promise<T>
   exclusively(key: string, work: (db: Connection, run: MigrateWith) => Promise<void>): Promise<void>
   readonly place: string
 }
@@ -97,20 +104,16 @@ async function runTransaction<T>(
   db: Connection,
   inside: AsyncLocalStorage<true>,
   work: (tx: Connection) => Promise<T>,
-  options: TransactionOptions,
+  isolationLevel: 'serializable' | 'read committed',
+  began: (tries: number) => void,
 ): Promise<T> {
-  assert(inside.getStore() === undefined, 'a transaction does not open another one')
   for (let tries = 1; ; tries++) {
+    began(tries)
     try {
-      return await inside.run(true, () =>
-        db.transaction((tx) => work(tx as unknown as Connection), {
-          isolationLevel: options.isolation ?? 'read committed',
-        }),
-      )
+      return await inside.run(true, () => db.transaction((tx) => work(tx as unknown as Connection), { isolationLevel }))
     } catch (error) {
       if (!isConflict(error) || tries >= triesMax) throw databaseFailure(error)
-      // Full jitter, so that the rivals of this try do not meet again.
-      await pause(Math.random() * Math.min(200, 2 ** tries))
+      await pauseAfter(tries)
     }
   }
 }
@@ -122,6 +125,7 @@ function makeDatabase(
 ): Database {
   const inside = new AsyncLocalStorage<true>()
   const queues = keyedTurns()
+  const system = { 'db.system.name': dialect === 'postgres' ? 'postgresql' : 'pglite' } as const
   let closing: Promise<void> | undefined
   const database: Inside = {
     dialect,
@@ -135,21 +139,29 @@ function makeDatabase(
       return db
     },
     async read(work) {
-      try {
-        return await work(database.db)
-      } catch (error) {
-        throw databaseFailure(error)
-      }
+      return inSpan('db read', system, async () => {
+        try {
+          return await work(database.db)
+        } catch (error) {
+          throw databaseFailure(error)
+        }
+      })
     },
     async transaction(work, options = {}) {
       assert(inside.getStore() === undefined, 'a transaction does not open another one')
-      const { queue } = options
-      if (queue === undefined) return runTransaction(db, inside, work, options)
-      try {
-        return await queues.take(queue, () => rest.queued(queue, (own) => runTransaction(own, inside, work, options)))
-      } catch (error) {
-        throw databaseFailure(error)
-      }
+      const { queue, isolation = 'read committed' } = options
+      return inSpan('db transaction', system, async (add) => {
+        const began = (tries: number) => add({ 'claviger.db.attempts': tries })
+        if (queue === undefined) return runTransaction(db, inside, work, isolation, began)
+        const own = (tx: Connection) => inside.run(true, () => work(tx))
+        const run = () =>
+          rest.queued?.(queue, isolation, own, began) ?? runTransaction(db, inside, work, isolation, began)
+        try {
+          return await queues.take(queue, run)
+        } catch (error) {
+          throw databaseFailure(error)
+        }
+      })
     },
     close: () => (closing ??= rest.close()),
   }
@@ -174,7 +186,7 @@ async function openPglite(folder: string | undefined): Promise<Database> {
   return makeDatabase('pglite', db, {
     place: folder ?? 'memory',
     turns: () => ownTurns(),
-    queued: (_name, work) => work(db),
+    queued: undefined,
     // One process and one connection: a queue is the whole lock.
     exclusively(_key, work) {
       const mine = last.then(() => work(db, (config) => migratePglite(drizzled, config)))
@@ -186,6 +198,15 @@ async function openPglite(folder: string | undefined): Promise<Database> {
       lock?.release()
     },
   })
+}
+
+/** One for each connection of a pool, made once. */
+const connections = new WeakMap<pg.PoolClient, Connection>()
+
+function connectionOf(client: pg.PoolClient): Connection {
+  const known = connections.get(client) ?? (drizzleNodePostgres(client) as unknown as Connection)
+  connections.set(client, known)
+  return known
 }
 
 async function openPostgres(url: string): Promise<Database> {
@@ -201,6 +222,9 @@ async function openPostgres(url: string): Promise<Database> {
   Object.assign(pool.options, { verify: verifyPrimary })
   // An idle connection that breaks is not an event of ours: whoever uses the database next is told.
   pool.on('error', () => undefined)
+  // Nor is one that breaks while somebody has it and says nothing: its next statement fails, where without a listener the
+  // process would end.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   const db = drizzleNodePostgres(pool) as unknown as Connection
   try {
     await rowsOf(db, sql`select 1`)
@@ -211,7 +235,8 @@ async function openPostgres(url: string): Promise<Database> {
   return makeDatabase('postgres', db, {
     place: 'postgres',
     turns: (name) => postgresTurns(url, name),
-    queued: (name, work) => inQueue(pool, name, (client) => work(drizzleNodePostgres(client) as unknown as Connection)),
+    queued: (name, isolation, work, began) =>
+      transactionInQueue(pool, name, isolation, (client) => work(connectionOf(client)), began),
     async exclusively(key, work) {
       const client = await pool.connect()
       // Invariant: one connection of its own, since a session's advisory lock is the connection's.
@@ -268,44 +293,7 @@ export async function migrate(
   }
 }
 
-interface Durability {
-  readonly durable: boolean
-  readonly text: string
-}
-
-async function durabilityOf(database: Database): Promise<Durability> {
-  const { place } = insideOf(database)
-  if (database.dialect === 'pglite') {
-    const text =
-      place === 'memory'
-        ? 'PGlite in memory: nothing survives this process'
-        : `PGlite in ${place}: what is committed survives the death of this process, not a power failure (it never calls fsync); one process at a time`
-    return { durable: false, text }
-  }
-  const setting = async (name: string) =>
-    String((await database.read((db) => rowsOf(db, sql`select current_setting(${name}) as value`)))[0]?.value)
-  const fsync = await setting('fsync')
-  const commit = await setting('synchronous_commit')
-  const version = await setting('server_version')
-  const durable = fsync === 'on' && commit !== 'off'
-  const meaning = durable ? 'what is committed survives a power failure' : 'NOT DURABLE, a power failure loses commits'
-  return { durable, text: `Postgres ${version}: ${meaning} (fsync ${fsync}, synchronous_commit ${commit})` }
-}
-
-/** One line for the start of a service: what a commit to this database survives. */
-export async function describeDurability(database: Database): Promise<string> {
-  return (await durabilityOf(database)).text
-}
-
-/** Returns only when a commit survives a power failure. @throws database/not-durable, database/unreachable */
-export async function verifyDurable(database: Database): Promise<void> {
-  const { durable, text } = await durabilityOf(database)
-  if (durable) return
-  // Where the folder lies is its operator's to know: this message goes out to whoever asked.
-  const message = database.dialect === 'pglite' ? 'PGlite does not survive a power failure' : text
-  const hint =
-    database.dialect === 'pglite'
-      ? 'create the services on Postgres: ./claviger serve create --state NEW --database-url postgres://…'
-      : 'alter system set fsync = on; alter system set synchronous_commit = on; then restart Postgres'
-  throw new Failure<DatabaseCode>('database/not-durable', message, { detail: { hint } })
+/** Where its commits go: a folder, `memory` or `postgres`. */
+export function placeOf(database: Database): string {
+  return insideOf(database).place
 }

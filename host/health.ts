@@ -1,6 +1,7 @@
-import type { Env, Hono } from 'hono'
+import type { Context, Env, Hono } from 'hono'
 import type { Log } from '#host/log.js'
 import type { Metrics } from '#host/metrics.js'
+import { errorType, inSpan } from '#host/spans.js'
 
 /** Whether a service can do its work. Of parts each is `ok`, or says what is wrong: callers hear which, the operator's log the rest. */
 export type Ready = () => Promise<boolean | Readonly<Record<string, string>>>
@@ -29,13 +30,34 @@ export function addHealth<E extends Env>(
   })
 }
 
+const methods: readonly string[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+
+/** A span around every request, named by the pattern of its route; health and readiness have none. */
+export function traceRequests<E extends Env>(hono: Hono<E>): void {
+  hono.use('*', async (c, next) => {
+    const method = methods.includes(c.req.method) ? c.req.method : '_OTHER'
+    await inSpan(
+      'request',
+      { 'http.request.method': method },
+      async (add) => {
+        await next()
+        const failed = c.error === undefined ? {} : errorType(c.error)
+        add({ 'http.route': routeOf(c), 'http.response.status_code': c.res.status, ...failed })
+      },
+      'server',
+    )
+  })
+}
+
+/** The last route that matched is the handler's; of a path that is none, the middleware's. */
+const routeOf = <E extends Env>(c: Context<E>): string => c.req.matchedRoutes.at(-1)?.path ?? '*'
+
 /** Counts and times every answer by the pattern of its route. */
 export function measure<E extends Env>(hono: Hono<E>, metrics: Metrics, nowMs: () => number): void {
   hono.use('*', async (c, next) => {
     const start = nowMs()
     await next()
-    // The last route that matched is the handler's; of a path that is none, the middleware's.
-    const route = c.req.matchedRoutes.at(-1)?.path ?? '*'
+    const route = routeOf(c)
     metrics.count('claviger_http_requests_total', { route, status: String(c.res.status) })
     metrics.observe('claviger_http_seconds', (nowMs() - start) / 1000, { route })
   })

@@ -5,7 +5,7 @@ import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { Arriving } from '#host/arriving.js'
 import { clientAddress } from '#host/client-address.js'
-import { addHealth, measure, type Ready } from '#host/health.js'
+import { addHealth, measure, type Ready, traceRequests } from '#host/health.js'
 import { type HttpCode, httpStatuses, neutralMessage } from '#host/http-failures.js'
 import { describeError, type Log, type LogValue } from '#host/log.js'
 import type { Metrics } from '#host/metrics.js'
@@ -239,6 +239,7 @@ export function createApp<Code extends string>(options: AppOptions<Code>): App {
     options.metrics?.count('claviger_http_refused_total', { code })
     return new Failure<HttpCode>(code, message)
   }
+  traceRequests(hono)
   if (options.metrics !== undefined) measure(hono, options.metrics, nowMs)
   hono.use('*', async (c, next) => {
     if (ending) throw refuse('http/busy', 'the service is ending')

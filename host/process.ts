@@ -61,11 +61,11 @@ const childMark = 'CLAVIGER_CHILD'
 const running = new Map<ChildProcess, 'SIGKILL' | 'SIGTERM'>()
 let watching = false
 
-/** Children do not outlive this process, however it ends short of SIGKILL. */
+/** Children do not outlive this process, however it ends short of SIGKILL. They end before what they were making is taken away. */
 function watchExit(): void {
   if (watching) return
   watching = true
-  process.on('exit', () => {
+  process.prependListener('exit', () => {
     for (const [child, signal] of running) child.kill(signal)
   })
 }
@@ -168,10 +168,13 @@ const printedMax = 256 * 1024
 /** Environment that loads code into a child, or writes down what it runs. */
 const loading = ['NODE_OPTIONS', 'NODE_V8_COVERAGE', 'NODE_REPL_EXTERNAL_MODULE', 'LD_PRELOAD', 'LD_AUDIT']
 
-/** A child that is no program of ours is asked to end when this process ends. Call what is returned when it has ended. */
+/**
+ * A child that is no program of ours ends at once when this process does: it would go on writing where this process takes its
+ * unfinished folders away. Call what is returned when it has ended.
+ */
 export function endWithThisProcess(child: ChildProcess): () => void {
   watchExit()
-  running.set(child, 'SIGTERM')
+  running.set(child, 'SIGKILL')
   return () => void running.delete(child)
 }
 

@@ -1,8 +1,6 @@
 /** A bound on how often something may happen, for each name apart. */
 export interface RateLimit {
   allow(name: string): boolean
-  /** Whole seconds until it may happen for this name; 0: now, and it counts. perMinute: of this name, the common one when absent */
-  wait(name: string, perMinute?: number): number
 }
 
 const namesMax = 50_000
@@ -14,45 +12,40 @@ const namesMax = 50_000
  * names cannot wash away those that used theirs up.
  */
 export function createRateLimit(options: { readonly perMinute: number; readonly nowMs: () => number }): RateLimit {
-  const { nowMs } = options
+  const { nowMs, perMinute } = options
   const used = new Map<string, Used>()
 
-  /** What of the allowance is there, from 0 to 1. */
-  const partLeft = (one: Used, now: number) => leftAt(one, now) / one.perMinute
-
   function forgetFull(now: number): void {
-    for (const [name, one] of used) if (partLeft(one, now) >= 1) used.delete(name)
+    for (const [name, one] of used) if (leftAt(one, now) >= perMinute) used.delete(name)
     if (used.size < namesMax) return
-    const byLeft = [...used].sort(([, a], [, b]) => partLeft(b, now) - partLeft(a, now))
+    const byLeft = [...used].sort(([, a], [, b]) => leftAt(b, now) - leftAt(a, now))
     for (const [name] of byLeft.slice(0, namesMax / 10)) used.delete(name)
   }
 
-  function wait(name: string, perMinute = options.perMinute): number {
-    if (perMinute === 0) return 0
+  function leftAt({ left, at }: Used, now: number): number {
+    return Math.min(perMinute, left + ((now - at) * perMinute) / 60_000)
+  }
+
+  function allow(name: string): boolean {
+    if (perMinute === 0) return true
     const now = nowMs()
     const one = used.get(name)
     if (one === undefined) {
       if (used.size >= namesMax) forgetFull(now)
-      used.set(name, { left: perMinute - 1, at: now, perMinute })
-      return 0
+      used.set(name, { left: perMinute - 1, at: now })
+      return true
     }
-    one.perMinute = perMinute
     one.left = leftAt(one, now)
     one.at = now
-    if (one.left < 1) return Math.ceil(((1 - one.left) / perMinute) * 60)
+    if (one.left < 1) return false
     one.left -= 1
-    return 0
+    return true
   }
-  return { wait, allow: (name) => wait(name) === 0 }
+  return { allow }
 }
 
 /** What is left of one name's allowance, and when that was so. */
 interface Used {
   left: number
   at: number
-  perMinute: number
-}
-
-function leftAt({ left, at, perMinute }: Used, now: number): number {
-  return Math.min(perMinute, left + ((now - at) * perMinute) / 60_000)
 }

@@ -21,13 +21,7 @@ export async function createSigningKeyFile(
 export async function loadSigningKeyFile(path: string): Promise<SigningKey> {
   const pkcs8 = await readSecretFile(path)
   try {
-    const privateKey = createPrivateKey({
-      key: Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.length),
-      format: 'der',
-      type: 'pkcs8',
-    })
-    const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' })
-    return await importSigningKey(pkcs8, new Uint8Array(spki))
+    return await signingKeyOf(pkcs8)
   } catch (cause) {
     // The cause may quote what it could not read.
     if (cause instanceof Failure) throw cause
@@ -35,4 +29,15 @@ export async function loadSigningKeyFile(path: string): Promise<SigningKey> {
   } finally {
     pkcs8.fill(0)
   }
+}
+
+/** The signing key of a PKCS#8 private key (DER). @throws crypto/key, and what Node throws at bytes that are none */
+export async function signingKeyOf(pkcs8: Uint8Array): Promise<SigningKey> {
+  const privateKey = createPrivateKey({
+    key: Buffer.from(pkcs8.buffer, pkcs8.byteOffset, pkcs8.length),
+    format: 'der',
+    type: 'pkcs8',
+  })
+  const spki = createPublicKey(privateKey).export({ format: 'der', type: 'spki' })
+  return importSigningKey(pkcs8, new Uint8Array(spki))
 }

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import pg from 'pg'
-import { isFailure } from '#core/failure.js'
-import { databaseFailure, sqlStateOf } from '#host/database-failures.js'
+import { databaseFailure } from '#host/database-failures.js'
 
 /** One holder at a time among all processes that have a database open. */
 export interface Turns {
@@ -25,34 +24,12 @@ export function advisoryKey(name: string): string {
   return (createHash('sha256').update(name).digest().readBigUInt64BE(0) >> 1n).toString()
 }
 
-/** Runs `work` on a connection of the pool that alone has the queue of this name. */
-export async function inQueue<T>(pool: pg.Pool, name: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect()
-  let broken = true
-  try {
-    await client.query(lockStatement(name))
-    const result = await work(client)
-    broken = false
-    return result
-  } catch (error) {
-    // What the database, or we, refused leaves the connection as it was.
-    broken = sqlStateOf(error) === undefined && !isFailure(error)
-    throw error
-  } finally {
-    if (!broken)
-      await client.query(unlockStatement(name)).catch(() => {
-        broken = true
-      })
-    client.release(broken) // a connection that may still hold the lock is closed, which frees it
-  }
-}
-
 /** One message that takes the lock and bounds how long its holder may stand still. */
-function lockStatement(name: string): string {
+export function enterStatement(name: string): string {
   return `select pg_advisory_lock(${advisoryKey(name)}); set idle_session_timeout = ${heldMsMax}`
 }
 
-function unlockStatement(name: string): string {
+export function leaveStatement(name: string): string {
   return `set idle_session_timeout = 0; select pg_advisory_unlock(${advisoryKey(name)})`
 }
 
@@ -111,7 +88,7 @@ export function postgresTurns(url: string, name: string): Turns {
 
   /** One message to the server and back. A connection that was found dead is replaced once. */
   async function enter(): Promise<pg.Client> {
-    const statement = lockStatement(name)
+    const statement = enterStatement(name)
     const known = open
     const client = await connection()
     try {
@@ -144,7 +121,7 @@ export function postgresTurns(url: string, name: string): Turns {
           return await work()
         } finally {
           // A connection that may still hold the lock is closed, which frees it.
-          const left = client.query(unlockStatement(name))
+          const left = client.query(leaveStatement(name))
           await left.catch(() => drop(client))
           if (closed) await drop(client)
         }

@@ -13,9 +13,10 @@ export function markUnfinished(path: string): () => void {
     process.on('exit', () => {
       for (const one of paths) {
         try {
-          rmSync(one, { recursive: true, force: true })
+          // A child that is being killed may still write there for a moment.
+          rmSync(one, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
         } catch {
-          // Somebody else still writes there.
+          // Somebody else writes there.
         }
       }
     })

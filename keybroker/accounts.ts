@@ -26,8 +26,18 @@ export async function readAccount(
   of: AccountOf,
   since: number,
 ): Promise<Account> {
+  return accountFrom(await reader.loadAccount(accountId(of)), reader, broker, of, since)
+}
+
+/** The same of what was loaded. @throws broker/record */
+export async function accountFrom(
+  { state, entry }: Awaited<ReturnType<StoreReader['loadAccount']>>,
+  reader: StoreReader,
+  broker: Pick<Broker, 'heads' | 'callerSecret'>,
+  of: AccountOf,
+  since: number,
+): Promise<Account> {
   const id = accountId(of)
-  const { state, entry } = await reader.loadAccount(id)
   // Invariant: what has entries has an account; without one they would be forgotten, and the allowance whole again.
   if (state !== null || entry !== null) {
     const account = verifyAccount(state ?? new Uint8Array(0), of, entry, broker.callerSecret)

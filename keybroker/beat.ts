@@ -29,7 +29,7 @@ export async function beat(
     return { row: found, standing: await readStanding(reader, broker, found.model) }
   })
   if (row.endedAt !== null || row.expiresAt <= at) throw new Failure<BrokerCode>('broker/lease-over', 'lease is over')
-  const statements = await verifyOwnerStatements(standing.statements, row.model, broker.signer.id)
+  const statements = await verifyOwnerStatements(standing.statements, row.model, broker.signer.id, broker.kept)
   verifyTenantRow(standing.tenant, statements.tenant)
   const terms = verifyTerms(row, broker.callerSecret)
   const { lease } = terms

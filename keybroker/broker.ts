@@ -1,9 +1,13 @@
 import type { RecipientKey } from '#core/crypto/hpke.js'
+import type { X25519Jwk, XwingJwk } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { HeadMemory } from '#keybroker/heads.js'
 import type { Clock, Kek, Log, Random, Store } from '#keybroker/ports.js'
+import type { SharedRates } from '#keybroker/rates.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { AppraiseEvidence } from '#policies/release/judge.js'
+import type { KeptStatements } from '#policies/release/kept.js'
 
 /** What the attestation result of a release is issued for. */
 export interface ResultFor {
@@ -29,13 +33,20 @@ export interface Broker {
   /** signs leases, beats and the broker's document; its thumbprint is the broker's name */
   readonly signer: SigningKey
   /** owners seal model keys to it */
-  readonly wrapping: RecipientKey
+  readonly wrapping: RecipientKey<X25519Jwk>
+  /** those who know X-Wing to this one */
+  readonly wrappingHybrid: RecipientKey<XwingJwk>
+  /** what it says that it runs in, by what it makes evidence with */
+  readonly standing: BrokerStanding
   /** 32 bytes, from which the salts of callers' pseudonyms are derived */
   readonly callerSecret: Uint8Array
   readonly appraise: AppraiseEvidence<IssuableResult>
   readonly heads: HeadMemory
-  /** Whether one more decision is taken now; `machine` names the chip, or the keyset where the chip is hidden. */
-  readonly admit: (tenant: string, machine: string) => boolean
+  readonly kept: KeptStatements
+  /** Whether one more decision is taken now; `machine` names the chip, or what runs there where the chip is hidden. */
+  readonly admit: (tenant: string, machine: string) => Promise<boolean>
+  /** bounds of tenants, which all processes on one database keep together */
+  readonly rates: SharedRates
   readonly clock: Clock
   readonly random: Random
 }

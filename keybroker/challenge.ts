@@ -26,12 +26,10 @@ export async function challenge(broker: Broker, model: string, renewal: Renewal 
   const at = broker.clock()
   const lease = renewal !== null && (await isHeld(broker, model, renewal, at)) ? renewal.lease : null
   const most = lease === null ? challengesMax : challengesPerLeaseMax
-  if ((await broker.store.countNonces(at, lease)) >= most) {
-    throw new Failure<BrokerCode>('broker/challenges', `${most} challenges wait for an answer`)
-  }
   const nonce = broker.random(32)
   const expiresAt = at + challengeSeconds
-  await broker.store.storeNonce(nonce, model, expiresAt, lease)
+  if (!(await broker.store.storeNonce(nonce, model, { lease, at, expiresAt, most })))
+    throw new Failure<BrokerCode>('broker/challenges', `${most} challenges wait for an answer`)
   return { version: apiVersion, broker: broker.signer.id, nonce: toBase64Url(nonce), expiresAt }
 }
 

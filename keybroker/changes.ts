@@ -29,7 +29,9 @@ import { revocableOf, verifyTerms } from '#keybroker/lease.js'
 import { shareContextOf } from '#keybroker/model-key.js'
 import { publishPending } from '#keybroker/outbox.js'
 import type { StoredLease, StoredTenant, StoreTransaction } from '#keybroker/ports.js'
+import { verifyFitFor } from '#keybroker/proof.js'
 import { verifyGrantable } from '#keybroker/shares.js'
+import { verifyNoOlder, verifyUsable } from '#keybroker/sources.js'
 import { readTenant } from '#keybroker/standing.js'
 import { validatePolicy } from '#policies/language/validate.js'
 import { revocationRefusals } from '#policies/release/revocation.js'
@@ -85,7 +87,7 @@ export async function createTenant(broker: Broker, envelope: Envelope): Promise<
  *
  * A registration may change terms of the registered version here; a new version comes with its key, by registerModel.
  * throws  broker/unknown-tenant, broker/record, broker/tenant-statement, broker/version, broker/key,
- *         judge/statement-false, judge/broker-not-trusted, policy/..., revoked/..., statement/chain, log/..., database/...
+ *         judge/statement-false, judge/broker-not-trusted, broker/sources, policy/..., revoked/..., statement/chain, log/..., database/...
  */
 export async function acceptStatement(
   broker: Broker,
@@ -132,7 +134,7 @@ function claimedTenant(envelope: Envelope): string {
 
 /** The statement as the owner signed it, and fit to be decided by. */
 export async function verifyChange<K extends StatementKind>(
-  broker: Pick<Broker, 'signer'>,
+  broker: Pick<Broker, 'signer' | 'standing' | 'clock'>,
   kind: K,
   envelope: Envelope,
   made: Signed<Statement<'tenant'>>,
@@ -143,6 +145,7 @@ export async function verifyChange<K extends StatementKind>(
   if (value.type === 'claviger/statement/policy/v1' || value.type === 'claviger/statement/break-glass/v1')
     validatePolicy(value.text)
   if (value.type === 'claviger/statement/revocation/v1') verifyRevoked(value.revoked, value.model)
+  if (value.type === 'claviger/statement/sources/v1') await verifyUsable(value, broker.clock())
   if (value.type === 'claviger/statement/access/v1') {
     verifyAccessList(value)
     verifyAuthorities(value)
@@ -150,6 +153,7 @@ export async function verifyChange<K extends StatementKind>(
   if (value.type === 'claviger/statement/trust/v1') {
     verifyBrokerTrusted(signed as Signed<Statement<'trust'>>, broker.signer.id)
     verifyWitnessable(value)
+    verifyFitFor(broker, value)
   }
   return { kind, signed }
 }
@@ -191,6 +195,7 @@ export async function applyChanges(
     verifySuccession(head ? { value: head, digest: head.digest } : null, signed.value)
     if (head && kind === 'registration')
       await verifyRises(head.envelope, signed as Signed<Statement<'registration'>>, made)
+    if (head && kind === 'sources') await verifyNoOlder(head.envelope, signed as Signed<Statement<'sources'>>, made)
     const admission = await admit(tx, broker, { kind, signed, made, head }, at)
     if (admission.kind === 'waits') {
       if (waiting === 'refuse') throw needed(kind, admission.rule)

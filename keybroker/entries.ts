@@ -27,7 +27,7 @@ export function newId(random: Random): string {
 }
 
 /** A broker, as far as its entries are made with it. */
-export type EntryWriter = Pick<Broker, 'random' | 'callerSecret'>
+export type EntryWriter = Pick<Broker, 'random' | 'callerSecret' | 'standing'>
 
 /** What is known of a decision before it is written down. */
 export interface DecidedParts {
@@ -86,7 +86,7 @@ export function writeDecision(
     evidence: commit('evidence', request.evidence, openings.evidence),
     decision: commit('decision', decision, openings.decision),
     platform: verdict.result.platform,
-    broker: 'UNATTESTED BROKER',
+    broker: writer.standing,
     policy_digest: verdict.decision.policyDigest,
   } as const
   const leaf = encodeEntry(

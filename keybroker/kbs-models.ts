@@ -19,9 +19,17 @@ import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
 import type { NewEntry, StoredModelKey } from '#keybroker/ports.js'
+import { verifyFitFor } from '#keybroker/proof.js'
 import { countRefusal } from '#keybroker/refusals.js'
 import { verifyUnwraps } from '#keybroker/release.js'
-import { keyContextOf, readStanding, type Standing, verifyTenantRow } from '#keybroker/standing.js'
+import {
+  holdStanding,
+  isSameStanding,
+  keyContextOf,
+  readStanding,
+  type Standing,
+  verifyTenantRow,
+} from '#keybroker/standing.js'
 import { recordOf } from '#policies/record.js'
 import { judgeKbs, type KbsVerdict } from '#policies/release/kbs.js'
 import { type OwnerStatements, verifyOwnerStatements } from '#policies/release/statements.js'
@@ -85,7 +93,7 @@ function writeKbsEntry(parts: EntryParts, writer: EntryWriter): NewEntry {
     token: commit('token', tokenRecord, openings.token),
     decision: commit('decision', parts.decision, openings.decision),
     platform: isHardware ? 'hardware' : 'simulated',
-    broker: 'UNATTESTED BROKER',
+    broker: writer.standing,
     client: 'unleased, unproven client',
     allow: parts.allow,
     reasons: parts.reasons.slice(0, loggedReasonsMax),
@@ -133,7 +141,7 @@ export function kbsModels(broker: Broker, kept: EvidenceStore): ModelKeyRoute {
     async loadDelivery({ model, version }) {
       try {
         const standing = await readNow(broker, model)
-        const { registration } = await verifyOwnerStatements(standing.statements, model, broker.signer.id)
+        const { registration } = await verifyOwnerStatements(standing.statements, model, broker.signer.id, broker.kept)
         return registration.value.version === version ? registration.value.delivery : null
       } catch (error) {
         const nothing = ['broker/unknown-model', 'judge/statement-missing']
@@ -145,9 +153,9 @@ export function kbsModels(broker: Broker, kept: EvidenceStore): ModelKeyRoute {
   }
 }
 
-function readNow(broker: Broker, model: string): Promise<Standing> {
+function readNow(broker: Broker, model: string, version: number | null = null): Promise<Standing> {
   const since = broker.heads.now()
-  return broker.store.read((reader) => readStanding(reader, broker, model, since))
+  return broker.store.read((reader) => readStanding(reader, broker, model, version, since))
 }
 
 /**
@@ -168,7 +176,7 @@ async function release(
   if (evidence === null) throw new Failure<KbsCode>('kbs/token', 'the evidence behind this token is gone: attest again')
   const about = token.claims.submods.cpu0['ear.veraison.annotated-evidence']
   for (let round = 1; round <= roundsMax; round++) {
-    const standing = await readNow(broker, key.model)
+    const standing = await readNow(broker, key.model, key.version)
     const { statements } = standing
     const reportData = fromHex(about.report_data, 64)
     const keyDigest = documentDigest(token.teeKey)
@@ -179,7 +187,8 @@ async function release(
       return null
     }
     verifyTenantRow(standing.tenant, verdict.statements.tenant)
-    if (verdict.allow) await verifyUnwraps(broker, verdict)
+    verifyFitFor(broker, verdict.statements.trust.value)
+    if (verdict.allow) await verifyUnwraps(broker, verdict, standing.key)
     const recorded = await recordModel(broker, { key, token, evidence, verdict, standing, at })
     if (recorded === 'pending') await publishPending(broker, standing.tenant.id)
     if (recorded === 'pending' || recorded === 'changed') continue
@@ -213,13 +222,12 @@ async function recordModel(
   const { id, opening } = standing.tenant
   return broker.store.transaction(async (tx) => {
     const since = broker.heads.now()
-    await tx.shareTenant(id)
-    const now = await readStanding(tx, broker, key.model, since)
+    const now = await holdStanding(tx, broker, key.model, key.version, since)
     if (now.mark.pending) return 'pending'
-    if (now.heads !== standing.heads) return 'changed'
+    if (!isSameStanding(now, standing)) return 'changed'
     const stateIndex = now.mark.index
     if (stateIndex === null) throw new Failure<BrokerCode>('broker/record', 'no change of the tenant is in the log')
-    const stored = await tx.loadModelKey(id, key.model, key.version)
+    const stored = now.key
     if (stored === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
     const { registration, kek } = verdict.statements
     verifyKek(kek, stored)

@@ -77,7 +77,7 @@ function readTerms(row: StoredLease): Shaped<typeof termsShape> {
 /** A lease's own times and work: fixed when it is granted or renewed, and not touched by a retry of the same request. */
 export type Term = Pick<Lease, 'issuedAt' | 'expiresAt' | 'budget'>
 
-/** A fresh term by the owner's registration: it ends no later than the licence. */
+/** A fresh term by the owner's registration: it ends no later than the licence, and than what facts of credentials rest on. */
 export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
   const { lease, quorum, allowance } = verdict.statements.registration.value
   const { requests, inputBytes, workUnits } = lease.budget
@@ -88,8 +88,12 @@ export function newTerm(verdict: Decided<Appraised>, at: UnixSeconds): Term {
   }
   return {
     issuedAt: at,
-    // While the glass is broken a lease lasts as long as that does, since nothing renews it.
-    expiresAt: Math.min(verdict.brokenUntil ?? at + lease.seconds, allowance?.expiresAt ?? Number.MAX_SAFE_INTEGER),
+    expiresAt: Math.min(
+      // While the glass is broken a lease lasts as long as that does, since nothing renews it.
+      verdict.brokenUntil ?? at + lease.seconds,
+      allowance?.expiresAt ?? Number.MAX_SAFE_INTEGER,
+      verdict.establishedUntil ?? Number.MAX_SAFE_INTEGER,
+    ),
     budget,
   }
 }
@@ -117,7 +121,13 @@ export function retriedTerm(verdict: Decided<Appraised>, granted: Term, at: Unix
 export function makeLease(
   verdict: Decided<Appraised>,
   request: ReleaseRequest,
-  granted: { readonly id: string; readonly broker: string; readonly term: Term; readonly callerSecret: Uint8Array },
+  granted: {
+    readonly id: string
+    readonly broker: string
+    readonly standing: Lease['standing']
+    readonly term: Term
+    readonly callerSecret: Uint8Array
+  },
 ): Lease {
   const { tenant, trust, registration, policy } = verdict.statements
   return {
@@ -136,7 +146,7 @@ export function makeLease(
     declared: verdict.declared,
     time: 'host-influenced',
     platform: verdict.result.platform,
-    standing: 'UNATTESTED BROKER',
+    standing: granted.standing,
     quorum: registration.value.quorum,
   }
 }

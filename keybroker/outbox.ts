@@ -8,6 +8,11 @@ export interface Published {
   readonly proof: string
 }
 
+/** What brings entries to the log. */
+export interface LogWriter extends Pick<Broker, 'log'> {
+  readonly store: Pick<Broker['store'], 'recordIndex'>
+}
+
 const batchMax = 256
 
 /**
@@ -16,7 +21,7 @@ const batchMax = 256
  * A crash before the log has it leaves it pending; one after leaves it pending too, and the log tells its index again.
  * throws  log/..., database/..., store/entry-index
  */
-export async function publish(broker: Broker, entry: Pick<NewEntry, 'id' | 'leaf'>): Promise<Published> {
+export async function publish(broker: LogWriter, entry: Pick<NewEntry, 'id' | 'leaf'>): Promise<Published> {
   const published = await broker.log.append(entry.leaf)
   await broker.store.recordIndex(entry.id, published.index)
   return published

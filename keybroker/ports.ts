@@ -6,8 +6,17 @@
 import type { Envelope } from '#core/dsse.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Accepted } from '#core/wire/approvals.js'
+import type { MachineEvidence } from '#core/wire/evidence.js'
 import type { StatementKind } from '#core/wire/statements.js'
 import type { StoredShare } from '#keybroker/model-key.js'
+import type { TakenRate } from '#keybroker/rates.js'
+
+/** What makes evidence of the broker. It signs report data that only the broker composes (`proveBroker`). */
+export interface BrokerAttester {
+  readonly platform: 'hardware' | 'simulated'
+  /** reportData 64 bytes */
+  attest(reportData: Uint8Array): Promise<MachineEvidence>
+}
 
 /** A statement as it is stored; `model` is empty for a statement on the whole tenant. */
 export interface StoredStatement {
@@ -104,8 +113,65 @@ export interface StateMark {
   readonly statements: number
 }
 
+/** All that a decision about a model starts from, of one moment. */
+export interface StoredStanding {
+  readonly tenant: StoredTenant | null
+  readonly mark: StateMark
+  /** the newest statement of each kind that concerns the model */
+  readonly statements: readonly StoredStatement[]
+  /** of the version that was asked for */
+  readonly key: StoredModelKey | null
+}
+
+/** What places for requests about one model are found by. */
+export interface PlacesWanted {
+  readonly tenant: string
+  readonly model: string
+  /** leases that expire later, and have not ended, live */
+  readonly at: UnixSeconds
+  /** ids of requests, leases and devices; the account of inferences, null where nobody counts */
+  readonly requests: readonly string[]
+  readonly leases: readonly string[]
+  readonly devices: readonly string[]
+  readonly account: string | null
+}
+export interface StoredPlaces {
+  /** how many leases of the model live */
+  readonly live: number
+  /** by id of the request: the lease that it was granted before, and what the request was */
+  readonly granted: ReadonlyMap<string, { readonly digest: string; readonly lease: string | null }>
+  /** the wanted ones and those of the requests, by id; `before`: how many live that were granted earlier */
+  readonly leases: ReadonlyMap<string, StoredLease & { readonly before: number }>
+  /** leases that live, of whatever tenant, in which a wanted device is */
+  readonly devices: readonly { readonly lease: string; readonly device: string }[]
+  /** as it is stored, and the id of the last entry made with it; null for none */
+  readonly account: { readonly state: Uint8Array | null; readonly entry: string | null }
+}
+
+/** Decisions with all that follows from them. */
+export interface DecisionWrites {
+  readonly entries: readonly NewEntry[]
+  readonly granted: readonly Omit<StoredLease, 'endedAt'>[]
+  readonly renewed: readonly Pick<StoredLease, 'id' | 'entry' | 'expiresAt' | 'terms' | 'keysetDigest'>[]
+  /** of each lease that is granted or renewed: these devices are in it, and no others */
+  readonly devices: readonly { readonly lease: string; readonly devices: readonly string[] }[]
+  /** requests that are known as granted from now on; one that is known already stays as it is */
+  readonly requests: readonly {
+    tenant: string
+    id: string
+    digest: string
+    lease: string
+    entry: string
+    decidedAt: UnixSeconds
+  }[]
+  readonly account: { readonly id: string; readonly state: Uint8Array } | null
+}
+
 /** Reads that see one state of the store: that of their transaction, when they are in one. */
 export interface StoreReader {
+  /** with the key of a version, unless that is null */
+  loadStanding(tenant: string, model: string, version: number | null): Promise<StoredStanding>
+  loadPlaces(wanted: PlacesWanted): Promise<StoredPlaces>
   loadTenant(id: string): Promise<StoredTenant | null>
   /** the newest statement of each kind that concerns the model; with an empty model those on the whole tenant alone */
   loadStatements(tenant: string, model: string): Promise<readonly StoredStatement[]>
@@ -125,12 +191,6 @@ export interface StoreReader {
   listModelKeys(tenant: string): Promise<readonly StoredModelKey[]>
   loadLease(id: string): Promise<StoredLease | null>
   listLiveLeases(tenant: string, model: string | null, at: UnixSeconds): Promise<readonly StoredLease[]>
-  /** how many leases of the model live; with `before`, those that were granted before that one */
-  countLiveLeases(
-    of: { readonly tenant: string; readonly model: string },
-    at: UnixSeconds,
-    before?: Pick<StoredLease, 'id' | 'grantedAt'>,
-  ): Promise<number>
   /** the leases of one version, live or not; of all of the tenant with null. The newest first, at most `limit` */
   listLeases(
     tenant: string,
@@ -139,8 +199,6 @@ export interface StoreReader {
   ): Promise<readonly StoredLease[]>
   /** the account of inferences of a version as it is stored, and the id of the last entry made with it; null for none */
   loadAccount(id: string): Promise<{ readonly state: Uint8Array | null; readonly entry: string | null }>
-  /** ids of leases that live, of whatever tenant, in which one of these devices is */
-  listLeasesWith(devices: readonly string[], at: UnixSeconds): Promise<readonly string[]>
   loadEntry(id: string): Promise<StoredEntry>
   /** leaves of all changes of a tenant, in the order of their making */
   listStateEntries(tenant: string): Promise<readonly Uint8Array[]>
@@ -153,6 +211,8 @@ export interface StoreReader {
 export interface StoreTransaction extends StoreReader {
   /** Nobody changes what the tenant decided until this transaction ends; others may hold the same. First call of a decision. */
   shareTenant(id: string): Promise<void>
+  /** Both: shareTenant and loadStanding. */
+  holdStanding(tenant: string, model: string, version: number | null): Promise<StoredStanding>
   /**
    * Decisions that began before wait or begin again. First call of a change of what the tenant decided: with it the
    * order of entries is the order in which changes and decisions took effect.
@@ -174,7 +234,8 @@ export interface StoreTransaction extends StoreReader {
   appendEntry(entry: NewEntry): Promise<void>
   /** in place of a key of the same version, when there is one */
   storeModelKey(key: StoredModelKey, at: UnixSeconds): Promise<void>
-  storeLease(lease: Omit<StoredLease, 'endedAt'>): Promise<void>
+  /** All of it or nothing. at: a lease that ended or expired by then is not renewed. @throws store/lease-unknown */
+  storeDecisions(writes: DecisionWrites, at: UnixSeconds): Promise<void>
   /** @throws store/lease-unknown */
   renewLease(
     lease: Pick<StoredLease, 'id' | 'entry' | 'expiresAt' | 'terms' | 'keysetDigest'>,
@@ -186,12 +247,6 @@ export interface StoreTransaction extends StoreReader {
   /** These devices are in the lease, and no others. */
   storeDevices(lease: string, devices: readonly string[]): Promise<void>
   storeAccount(id: string, state: Uint8Array): Promise<void>
-  /** The lease that a request of this id was granted before, or null. @throws store/request-reused */
-  loadGranted(tenant: string, requestId: string, digest: string): Promise<string | null>
-  recordGranted(
-    request: { tenant: string; id: string; digest: string; lease: string; entry: string },
-    at: UnixSeconds,
-  ): Promise<void>
   /** The request counts as never granted, when it was this entry that recorded it. */
   forgetGranted(request: { readonly tenant: string; readonly id: string; readonly entry: string }): Promise<void>
 }
@@ -208,9 +263,22 @@ export interface Store {
   transaction<T>(work: (tx: StoreTransaction) => Promise<T>, queue?: string): Promise<T>
   /** Returns only when a commit survives a power failure. @throws database/not-durable, database/... */
   verifyDurable(): Promise<void>
-  /** lease: whose pot it is; null for that of strangers */
-  countNonces(at: UnixSeconds, lease: string | null): Promise<number>
-  storeNonce(nonce: Uint8Array, context: string, expiresAt: UnixSeconds, lease: string | null): Promise<void>
+  /**
+   * The nonce waits for its use, unless `most` wait in its pot already.
+   *
+   * lease    whose pot it is; null for that of strangers
+   * returns  whether it waits
+   */
+  storeNonce(
+    nonce: Uint8Array,
+    context: string,
+    of: {
+      readonly lease: string | null
+      readonly at: UnixSeconds
+      readonly expiresAt: UnixSeconds
+      readonly most: number
+    },
+  ): Promise<boolean>
   /** The nonce is spent for ever, in a transaction of its own; exactly one caller returns (I12). @throws store/nonce-unknown */
   consumeNonce(nonce: Uint8Array, context: string, at: UnixSeconds, lease: string | null): Promise<void>
   /** entries that the log has not confirmed, oldest first: of one tenant, or of all */
@@ -222,6 +290,8 @@ export interface Store {
   /** the newest entry by which an operator acknowledged a rollback, and that the log has */
   loadAcknowledgement(): Promise<StoredEntry | null>
   listPseudonyms(): Promise<readonly { readonly tenant: string; readonly opening: string }[]>
+  /** `wanted` more of what may happen for a name in a minute of the database's, if `most` are not exceeded by it: all of them or none */
+  takeRate(name: string, most: number, wanted: number): Promise<TakenRate>
   countRefusal(code: string, periodStart: UnixSeconds, count: number): Promise<void>
   /** counts of periods before `before` become one entry, or stay counted */
   takeRefusals(before: UnixSeconds, entryOf: (counts: readonly RefusalCount[]) => NewEntry): Promise<NewEntry | null>
@@ -259,6 +329,8 @@ export interface Kek {
   unwrapDek(wrapped: Uint8Array, aad: Uint8Array, keyId: string): Promise<Uint8Array>
   /** Returns only when model keys of production tenants may pass on the way to it. @throws kek/vault-tls */
   verifyProtected(): void
+  /** Returns only while the key may be used. It asks nobody: a provider that is away is known when it is. @throws kek/lease-over */
+  verifyUsable(): void
 }
 
 export type Clock = () => UnixSeconds

@@ -5,7 +5,8 @@ import { apiVersion, type ReleaseRequest } from '#core/wire/release.js'
 import { verifyKek } from '#keybroker/approvals/kek.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { placeFor } from '#keybroker/grant.js'
+import { openLedger, placeFor } from '#keybroker/place.js'
+import { verifyFitFor } from '#keybroker/proof.js'
 import { readStanding, type Standing, verifyTenantRow } from '#keybroker/standing.js'
 import { explainFor } from '#policies/disclose.js'
 import { reasonsForHost } from '#policies/release/appraised.js'
@@ -41,6 +42,7 @@ export async function qualify(
     return { version: apiVersion, qualifies: false, platform: null, reasons, nearest: [], policyDigest: null }
   }
   verifyTenantRow(standing.tenant, verdict.statements.tenant)
+  verifyFitFor(broker, verdict.statements.trust.value)
   const { decision, result } = verdict.allow ? await placed(broker, request, verdict, standing, at) : verdict
   const explained = explainFor(reader, decision)
   return {
@@ -63,7 +65,8 @@ async function placed(
 ): Promise<Decided<IssuableResult>> {
   const judged = { verdict, standing, request, at, ear: '' }
   return broker.store.transaction(async (tx) => {
-    const place = await placeFor(tx, broker, judged, broker.heads.now())
+    const ledger = await openLedger(tx, broker, [judged], broker.heads.now())
+    const place = placeFor(ledger, broker, judged)
     const key = await tx.loadModelKey(standing.tenant.id, request.binding.model, request.modelVersion)
     if (key === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
     verifyKek(verdict.statements.kek, key)

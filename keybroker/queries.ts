@@ -127,7 +127,7 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
 }
 
 /** Kinds of entries that nobody replays. */
-const withoutBundle: ReadonlySet<string> = new Set(['refusals', 'kek-rotation', 'usage', 'rollback'])
+const withoutBundle: ReadonlySet<string> = new Set(['refusals', 'kek-rotation', 'usage', 'rollback', 'kbs-policy'])
 
 /**
  * The bundle of an entry with its proof of now: it holds the openings, so it is for the tenant and the operator only.

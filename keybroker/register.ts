@@ -1,6 +1,7 @@
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
-import { hpkeOpen } from '#core/crypto/hpke.js'
+import { hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
+import { thumbprint } from '#core/crypto/jwk.js'
 import { parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import { dekSize } from '#core/sealed/keys.js'
@@ -28,7 +29,7 @@ function contradiction(message: string): Failure<BrokerCode> {
  * effect together, and everyone can see that something changed.
  *
  * Sending the same again changes nothing.
- * throws  broker/unknown-tenant, broker/registration, broker/model-key, broker/version, broker/record, sealed/...,
+ * throws  broker/unknown-tenant, broker/registration, broker/model-key, broker/wrapping-key, broker/key-exchange, broker/version, broker/record, sealed/...,
  *         judge/statement-false, judge/broker-not-trusted, policy/..., statement/chain, crypto/hpke-open, log/..., database/...
  */
 export async function registerModel(broker: Broker, request: RegisterRequest): Promise<AcceptedChanges> {
@@ -47,7 +48,8 @@ export async function registerModel(broker: Broker, request: RegisterRequest): P
   const manifest = await readManifest(request, registration.signed, made) // 3 the sealed model
   verifyQuorumHere(manifest, registration.signed.value, broker.signer.id)
   const sealed = request.wrapped === null ? null : fromBase64(request.wrapped)
-  const key = sealed && (await openKey(broker, sealed, digest, manifest)) // 4
+  const recipient = recipientOf(broker, request, registration.signed.value)
+  const key = sealed && (await openKey(broker, recipient, sealed, digest, manifest)) // 4
   try {
     const wrapFor = (trustDigest: string) => {
       const share = shareContextOf(manifest.quorum, broker.signer.id)
@@ -86,6 +88,28 @@ async function readManifest(
   return manifest
 }
 
+/**
+ * The key that the model key was sealed to. One that its owner lets leave under a hybrid alone has to come under one: who
+ * recorded it on its way here would have it when X25519 breaks.
+ */
+function recipientOf(
+  broker: Broker,
+  { wrapped, wrappedTo }: RegisterRequest,
+  { keyExchange }: Statement<'registration'>,
+): RecipientKey {
+  const own: readonly RecipientKey[] = [broker.wrapping, broker.wrappingHybrid]
+  const recipient =
+    wrappedTo === undefined ? broker.wrapping : own.find(({ publicKey }) => thumbprint(publicKey) === wrappedTo)
+  if (recipient === undefined)
+    throw new Failure<BrokerCode>('broker/wrapping-key', 'the model key is sealed to a key that is not of this broker')
+  if (wrapped !== null && keyExchange === 'hybrid' && recipient.publicKey.kty !== 'AKP')
+    throw new Failure<BrokerCode>(
+      'broker/key-exchange',
+      'the model key came under X25519, and its owner asks for a hybrid',
+    )
+  return recipient
+}
+
 /** What is to be stored of a model key: all of it, or the share of this broker. */
 interface OpenedKey {
   /** 32 bytes, for the caller to wipe */
@@ -99,13 +123,14 @@ interface OpenedKey {
  */
 async function openKey(
   broker: Broker,
+  recipient: RecipientKey,
   sealed: Uint8Array,
   digest: string,
   manifest: VerifiedManifest,
 ): Promise<OpenedKey> {
   const { quorum } = manifest
   const info = quorum === undefined ? registerInfo(digest) : registerShareInfo(digest)
-  const opened = await hpkeOpen(broker.wrapping, info, new Uint8Array(0), sealed)
+  const opened = await hpkeOpen(recipient, info, new Uint8Array(0), sealed)
   try {
     if (quorum !== undefined) return openRecord(manifest, quorum, broker.signer.id, opened)
     if (opened.length !== dekSize) throw new Failure<BrokerCode>('broker/model-key', `a model key has ${dekSize} bytes`)

@@ -17,12 +17,15 @@ import type { NamedMachine } from '#core/wire/revoked.js'
 import type { Broker, IssuableResult } from '#keybroker/broker.js'
 import { renewalToken } from '#keybroker/challenge.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import { giveBack, type Judged, type Recorded, recordDecision } from '#keybroker/grant.js'
+import { giveBack } from '#keybroker/give-back.js'
+import { type Recorded, recordDecision } from '#keybroker/grant.js'
 import { makeBeat } from '#keybroker/lease.js'
 import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
+import type { Judged } from '#keybroker/place.js'
 import type { StoredModelKey } from '#keybroker/ports.js'
+import { verifyFitFor } from '#keybroker/proof.js'
 import { recordOf } from '#keybroker/shares.js'
 import { keyContextOf, readStanding, verifyTenantRow } from '#keybroker/standing.js'
 import { type Appraised, reasonsForHost } from '#policies/release/appraised.js'
@@ -49,7 +52,7 @@ const roundsMax = 5
  *
  * Invariant: the key leaves only under a public key that verified evidence binds (I2), only after its entry is in the
  * log under a cosigned checkpoint (I3), and opens only with that entry's leaf (TRUST 2).
- * throws  broker/unknown-model, broker/record, broker/key, broker/changing, broker/rate, broker/log-proof, broker/clock, judge/..., store/nonce-unknown,
+ * throws  broker/unknown-model, broker/record, broker/key, broker/unattested, broker/simulated, broker/changing, broker/rate, broker/log-proof, broker/clock, judge/..., store/nonce-unknown,
  *         store/request-reused, log/..., kek/..., database/...
  */
 export async function release(broker: Broker, request: ReleaseRequest): Promise<Outcome> {
@@ -58,16 +61,17 @@ export async function release(broker: Broker, request: ReleaseRequest): Promise<
   await broker.store.consumeNonce(fromBase64Url(nonce, 32), model, broker.clock(), request.lease)
   for (let round = 1; round <= roundsMax; round++) {
     const at = broker.clock()
-    const standing = await broker.store.read((reader) => readStanding(reader, broker, model)) // 2 what is true now (I5)
+    const standing = await broker.store.read((reader) => readStanding(reader, broker, model, request.modelVersion)) // 2 what is true now (I5)
     const input = { request, statements: standing.statements, broker: broker.signer.id, nonce, at }
     const verdict = await judgeRelease<IssuableResult>(input, broker) // 3 statements, binding, evidence, policy
     if (verdict.stage === 'refused') return { ...verdict, kind: 'refused' }
     verifyTenantRow(standing.tenant, verdict.statements.tenant)
-    if (round === 1 && !broker.admit(standing.tenant.id, machineOf(verdict.node)))
+    verifyFitFor(broker, verdict.statements.trust.value)
+    if (round === 1 && !(await broker.admit(standing.tenant.id, machineOf(verdict.node))))
       throw new Failure<BrokerCode>('broker/rate', 'more requests in a minute than are decided; wait')
     const ear = verdict.allow ? await issueEar(broker, verdict, request) : ''
     const judged: Judged = { verdict, standing, request, at, ear }
-    if (verdict.allow && request.lease === null) await verifyUnwraps(broker, verdict) // 4 a key that can leave
+    if (verdict.allow) await verifyKeyThere(broker, verdict, standing.key, request.lease) // 4 a key that can leave
     const recorded = await recordDecision(broker, judged) // 5 decision, lease and entry in one step
     if (recorded.kind === 'granted')
       return { kind: 'granted', answer: await answerOrGiveBack(broker, judged, recorded) }
@@ -185,16 +189,27 @@ async function wrapKey(
  * The stored key unwraps now: the log shall not say that a key was released which its provider did not give out. It is wiped at
  * once, and unwrapped again after its entry is in the log; what fails in between is given back.
  *
+ * stored  of the registered version; null when there is none
  * throws  broker/key, kek/..., database/...
  */
 export async function verifyUnwraps(
   broker: Broker,
   { statements }: Pick<Decided<Appraised>, 'statements'>,
+  stored: StoredModelKey | null,
 ): Promise<void> {
-  const { model, version, tenant } = statements.registration.value
-  const stored = await broker.store.read((reader) => reader.loadModelKey(tenant, model, version))
   if (stored === null) throw new Failure<BrokerCode>('broker/key', 'there is no key of this version')
   wipe(await unwrap(broker, stored, modelKeyAad(keyContextOf(statements, broker.signer.id))))
+}
+
+/** A renewal opens no key, and yet prolongs the use of one: not by a broker that may not use its own any more. @throws as verifyUnwraps */
+async function verifyKeyThere(
+  broker: Broker,
+  verdict: Decided<Appraised>,
+  stored: StoredModelKey | null,
+  lease: string | null,
+): Promise<void> {
+  if (lease === null) await verifyUnwraps(broker, verdict, stored)
+  else broker.kek.verifyUsable()
 }
 
 /** Failures that are the stored row's, and not those of the provider of the key-encryption key. */

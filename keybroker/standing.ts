@@ -13,7 +13,15 @@ import {
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { type ModelKeyContext, shareContextOf } from '#keybroker/model-key.js'
-import type { StateMark, StoredStatement, StoredTenant, StoreReader } from '#keybroker/ports.js'
+import type {
+  StateMark,
+  StoredModelKey,
+  StoredStanding,
+  StoredStatement,
+  StoredTenant,
+  StoreReader,
+  StoreTransaction,
+} from '#keybroker/ports.js'
 import type { ApprovedStatements } from '#policies/approvals/approved.js'
 import { type OwnerStatements, type VerifiedStatements, verifyOne, verifyTenant } from '#policies/release/statements.js'
 
@@ -24,6 +32,20 @@ export interface Standing {
   /** digests of the statements: two standings with the same ones are the same */
   readonly heads: string
   readonly mark: StateMark
+  /** of the version that was asked for */
+  readonly key: StoredModelKey | null
+}
+
+/** Whether what was true before is true now: the same statements of the same tenant. */
+export function isSameStanding(one: Standing, other: Standing): boolean {
+  const { id, class: tenantClass, ownerKeysDigest, opening } = one.tenant
+  return (
+    one.heads === other.heads &&
+    id === other.tenant.id &&
+    tenantClass === other.tenant.class &&
+    ownerKeysDigest === other.tenant.ownerKeysDigest &&
+    opening === other.tenant.opening
+  )
 }
 
 function falseRecord(message: string): Failure<BrokerCode> {
@@ -35,6 +57,7 @@ function falseRecord(message: string): Failure<BrokerCode> {
  *
  * Invariant: a record that was changed or taken away is no standing. Each row is what its statement says of itself, the
  * statements that were made public are all there, and none is older than one that this process has seen (I18).
+ * version  whose key is read too; null for none
  * since    of `HeadMemory.now`, from before the reader's snapshot was taken
  * throws   broker/unknown-model, broker/record
  */
@@ -42,14 +65,33 @@ export async function readStanding(
   reader: StoreReader,
   broker: Pick<Broker, 'heads'>,
   model: string,
+  version: number | null = null,
   since = broker.heads.now(),
 ): Promise<Standing> {
+  return standingFrom(await reader.loadStanding(ownerOf(model), model, version), reader, broker, model, since)
+}
+
+/** The same, and nobody changes it until the transaction ends. First call of a decision. @throws as readStanding */
+export async function holdStanding(
+  tx: StoreTransaction,
+  broker: Pick<Broker, 'heads'>,
+  model: string,
+  version: number | null,
+  since: number,
+): Promise<Standing> {
+  return standingFrom(await tx.holdStanding(ownerOf(model), model, version), tx, broker, model, since)
+}
+
+async function standingFrom(
+  { tenant, mark, statements: rows, key }: StoredStanding,
+  reader: StoreReader,
+  broker: Pick<Broker, 'heads'>,
+  model: string,
+  since: number,
+): Promise<Standing> {
   const owner = ownerOf(model)
-  const tenant = await reader.loadTenant(owner)
   if (tenant === null) throw new Failure<BrokerCode>('broker/unknown-model', 'no owner of this id is known here')
-  const mark = await reader.loadStateMark(owner)
   verifyMark(mark)
-  const rows = await reader.loadStatements(owner, model)
   for (const row of rows) verifyRow(row)
   broker.heads.observe(owner, rows, since)
   const of = (kind: StatementKind) => rows.find((row) => row.kind === kind)?.envelope ?? null
@@ -67,10 +109,12 @@ export async function readStanding(
       revocation: of('revocation'),
       kek: of('kek') ?? undefined,
       breakGlass: of('break-glass') ?? undefined,
+      sources: of('sources') ?? undefined,
       approved: await readApproved(reader, owner, rows),
     },
     heads: rows.map((row) => `${row.kind} ${row.digest}`).join('\n'),
     mark,
+    key,
   }
 }
 

@@ -101,10 +101,20 @@ function actualOf(term: Term, facts: Facts, action: Action): string {
     ...[...new Set(partsOf(term))].map((name) => `${name} is ${JSON.stringify(parts[name])}`),
     ...factsOf(term).map((path) => {
       const value = factAt(facts, path)
-      return value === undefined ? `context.${path} is not stated` : `context.${path} is ${JSON.stringify(value)}`
+      return value === undefined ? notStated(path, facts) : `context.${path} is ${JSON.stringify(value)}`
     }),
   ]
   return texts.join(', ') || 'it is false whatever the facts are'
+}
+
+/** An absent fact, and why what was presented for it does not count. */
+function notStated(path: string, facts: Facts): string {
+  const group = path.slice(0, path.indexOf('.'))
+  const text = `context.${path} is not stated`
+  if (group !== 'company' && group !== 'site' && group !== 'staff') return text
+  if (facts[group] === undefined) return `${text}, since the owner signed nothing of whom it believes about it`
+  const refused = facts.credentials?.refused ?? []
+  return refused.length === 0 ? text : `${text} (of what was presented: ${refused.join(', ')})`
 }
 
 /**
@@ -150,7 +160,7 @@ function absentFacts(policy: Policy, facts: Facts): readonly Unmet[] {
     .filter((path) => factAt(facts, path) === undefined)
     .map((path) => ({
       expected: `context.${path} is stated`,
-      actual: `context.${path} is not stated`,
+      actual: notStated(path, facts),
       facts: [path],
       head: false,
     }))

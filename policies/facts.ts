@@ -27,10 +27,11 @@ import {
   timeShape,
   titleShape,
 } from '#core/wire/names.js'
+import { type Established, establishedGroups, establishedMembers, sortedLists } from '#policies/credentials/facts.js'
 import { countryMeant, isCountry } from '#policies/registry/countries.js'
 
 /** Failures of making or reading facts, beside the `shape/...` codes of a member that has not its form. */
-export type FactsCode = 'facts/time' | 'facts/country' | 'facts/model' | 'facts/order'
+export type FactsCode = 'facts/time' | 'facts/country' | 'facts/model' | 'facts/order' | 'facts/groups'
 
 const svn = optional(integer({ max: 255 }))
 const measurement = string({ max: 128, form: /^(?:[0-9a-f]{2}){16,64}$/ })
@@ -96,6 +97,10 @@ const factsShape = object({
   place: statedOr(object(declared)),
   operator: statedOr(object({ ...declared, name: nonEmpty(titleShape) })),
   purpose: statedOr(object({ stated: literal(true), name: nameShape })),
+  credentials: optional(establishedMembers.credentials),
+  company: optional(establishedMembers.company),
+  site: optional(establishedMembers.site),
+  staff: optional(establishedMembers.staff),
 })
 
 /** All that a decision is made of, beside the policy. Plain JSON: a bundle carries it. */
@@ -149,6 +154,8 @@ export interface FactsInput {
   readonly tenantClass: 'production' | 'development'
   /** null when the request names none */
   readonly purpose: string | null
+  /** what rests on credentials; absent where the owner never said whom it believes, and then these facts are absent too */
+  readonly established?: Established | undefined
 }
 
 /**
@@ -193,7 +200,15 @@ export function buildFacts(input: FactsInput): Facts {
         ? { stated: true, name: declared.operator.legalName, country: declared.operator.country, ...basis }
         : { stated: false },
     purpose: input.purpose === null ? { stated: false } : { stated: true, name: input.purpose },
+    ...withoutAbsent(input.established ?? {}),
   })
+}
+
+/** As JSON has it: a member that is undefined is none. */
+function withoutAbsent(groups: object): { readonly [name: string]: Json } {
+  const present = (group: object) =>
+    Object.fromEntries(Object.entries(group).filter(([, value]) => value !== undefined))
+  return Object.fromEntries(Object.entries(groups).map(([name, group]) => [name, present(group)]))
 }
 
 const sorted = (list: readonly string[]): readonly string[] => [...new Set(list)].sort()
@@ -208,16 +223,16 @@ function ageOf(then: UnixSeconds, at: UnixSeconds, what: string): number {
 /**
  * Facts read back, as from a bundle: exactly the members of docs/spec/facts.md.
  *
- * throws  facts/country, facts/model (id, owner and name disagree), facts/order, shape/...
+ * throws  facts/country, facts/model (id, owner and name disagree), facts/order, facts/groups, shape/...
  */
 export function parseFacts(value: Json | undefined): Facts {
   const facts = factsShape(value, 'facts')
-  for (const claim of [facts.place, facts.operator]) {
-    if (!claim.stated || isCountry(claim.country)) continue
-    const meant = countryMeant(claim.country)
+  for (const country of countriesIn(facts)) {
+    if (isCountry(country)) continue
+    const meant = countryMeant(country)
     throw new Failure<FactsCode>(
       'facts/country',
-      `${claim.country} is not an assigned ISO 3166-1 code${meant ? `, ${meant} is` : ''}`,
+      `${country} is not an assigned ISO 3166-1 code${meant ? `, ${meant} is` : ''}`,
     )
   }
   const { model, evidence } = facts
@@ -229,7 +244,29 @@ export function parseFacts(value: Json | undefined): Facts {
     if (list.some((one, i) => i > 0 && list[i - 1]! >= one))
       throw new Failure<FactsCode>('facts/order', `${name} are not sorted, each once`)
   }
+  verifyEstablished(facts)
   return facts
+}
+
+function countriesIn({ place, operator, company, site }: Facts): readonly string[] {
+  return [
+    ...[place, operator].flatMap((claim) => (claim.stated ? [claim.country] : [])),
+    ...(company?.proven ? [company.seat, ...(company.controllers ?? [])] : []),
+    ...(site?.proven ? [site.country] : []),
+  ]
+}
+
+/** Groups that rest on credentials are there together, each list in one form. */
+function verifyEstablished(facts: Facts): void {
+  const missing = establishedGroups.filter((name) => facts[name] === undefined)
+  if (missing.length > 0 && missing.length < establishedGroups.length)
+    throw new Failure<FactsCode>('facts/groups', `there is no group ${missing.join(', ')} beside the others`)
+  for (const group of establishedGroups)
+    for (const name of sortedLists[group]) {
+      const list = (facts[group] as { readonly [name: string]: unknown } | undefined)?.[name]
+      if (Array.isArray(list) && list.some((one, i) => i > 0 && list[i - 1] >= one))
+        throw new Failure<FactsCode>('facts/order', `${group}.${name} are not sorted, each once`)
+    }
 }
 
 function nonEmpty(shape: Shape<string>): Shape<string> {

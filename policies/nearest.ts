@@ -14,7 +14,7 @@ export interface Change {
   /** null when it is not stated */
   readonly from: Json
   /** a value with which the whole set allows */
-  readonly to: string | number | boolean
+  readonly to: string | number | boolean | readonly string[]
   /** what the rule asks for, in words: `one of "DE", "FR"` */
   readonly wanted: string
 }
@@ -58,7 +58,8 @@ function changesOf(edits: readonly Edit[], facts: Facts): readonly Change[] {
   const last = new Map(edits.map((edit) => [edit.path, edit]))
   // Whoever states the country of a place states a place: the flag beside it is no change of its own.
   const implied = ({ path }: Edit) =>
-    path.endsWith('.stated') && [...last.keys()].some((other) => other !== path && other.startsWith(groupOf(path)))
+    /\.(stated|proven)$/.test(path) &&
+    [...last.keys()].some((other) => other !== path && other.startsWith(groupOf(path)))
   return [...last.values()]
     .filter((edit) => !implied(edit))
     .map(({ path, value, wanted }) => ({ fact: path, from: (factAt(facts, path) ?? null) as Json, to: value, wanted }))
@@ -110,11 +111,16 @@ function editsFor(term: Term, want: boolean, now: Situation): readonly Edit[] | 
     if (!left || !right) return left ?? right
     return right.length < left.length ? right : left
   }
-  if (term.op === 'contains') return want ? editsToContain(term.left, term.right) : null
+  if (term.op === 'contains') return want ? editsToContain(term.left, term.right, now) : null
   return 'left' in term ? editsToCompare(term, want) : null
 }
 
-function editsToContain(set: Term, item: Term): readonly Edit[] | null {
+function editsToContain(set: Term, item: Term, now: Situation): readonly Edit[] | null {
+  if (set.op === 'fact' && item.op === 'value' && typeof item.value === 'string') {
+    const before = factAt(now.facts, set.path)
+    const value = [...new Set([...(Array.isArray(before) ? (before as string[]) : []), item.value])].sort()
+    return [{ path: set.path, value, wanted: `a set with ${JSON.stringify(item.value)}` }]
+  }
   if (set.op !== 'set' || item.op !== 'fact') return null
   const values = set.items.flatMap((one) => (one.op === 'value' ? [one.value] : []))
   const wanted = `one of ${values.map((one) => JSON.stringify(one)).join(', ')}`
@@ -195,10 +201,21 @@ const fixed = ['time', 'model', 'node', 'tenant']
 
 // What else a statement says when one comes to be: enough to decide, and none of it is shown as a change.
 const statement = { stated: true, basis: 'declared', grade: 0, issuer: 'A'.repeat(43), ageSeconds: 0, country: 'AQ' }
+const credential = { proven: true, basis: 'credential', grade: 3, issuers: ['example'], ageSeconds: 0 }
 const becomes: Readonly<Record<string, object>> = {
   place: statement,
   operator: { ...statement, name: 'Example' },
   purpose: { stated: true, name: 'example' },
+  company: {
+    ...{ ...credential, name: 'Example', ids: ['LEI:EXAMPLE'], seat: 'AQ', jurisdictions: ['AQ'] },
+    ...{ controllers: ['AQ'], controlledWithin: ['AQ'], outsideMaxBp: 0, outsideSumBp: 0, outsideVeto: false },
+    ...{ certifications: [], ual: 1, lists: [], clearances: [] },
+  },
+  site: {
+    ...{ ...credential, basis: 'auditor', facility: 'example', area: 'AQ', country: 'AQ', jurisdictions: ['AQ'] },
+    ...{ operated: true, contradicted: false },
+  },
+  staff: { ...credential, persons: 1, predicates: [] },
 }
 
 /** Facts with edits made; null when they would not be facts. */
@@ -208,8 +225,11 @@ function apply(facts: Facts, edits: readonly Edit[]): Facts | null {
     const names = path.split('.')
     const group = names[0]!
     if (fixed.includes(group)) return null
+    // Where an owner never said whom it believes, nothing that a node does states these facts.
+    if (out[group] === undefined) return null
     const comes = becomes[group]
-    if (comes && out[group]?.stated === false && value !== false) out[group] = { ...comes }
+    const isSilent = out[group].stated === false || out[group].proven === false
+    if (comes && isSilent && value !== false) out[group] = { ...comes }
     let at = out as Record<string, unknown>
     for (const name of names.slice(0, -1)) at = at[name] as Record<string, unknown>
     at[names.at(-1)!] = value

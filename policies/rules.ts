@@ -15,10 +15,11 @@ export interface BuiltIn {
  *
  * simulated-in-production  simulated evidence can never satisfy a production tenant (I6)
  * attestation-not-affirmed an attestation result of tier `none` or `contraindicated` is not a success (I4)
+ * place-contradicted       who says where the node is contradicts who else says it, and a contradiction is no place (I13)
  * debug                    a node that can be debugged from outside keeps no secret (I1)
  */
 export function builtInRefusals(facts: Facts): readonly BuiltIn[] {
-  const { evidence, tenant } = facts
+  const { evidence, tenant, site } = facts
   const refusals: BuiltIn[] = []
   if (evidence.platform !== 'hardware' && tenant.class !== 'development') {
     refusals.push({
@@ -44,6 +45,16 @@ export function builtInRefusals(facts: Facts): readonly BuiltIn[] {
       explain: 'The TEE was started so that its host can debug it, and so read it.',
       remedy: 'start the TEE without debugging',
       fact: 'evidence.debug',
+      wanted: false,
+    })
+  }
+  if (site?.contradicted === true) {
+    refusals.push({
+      id: 'claviger/place-contradicted',
+      explain: 'What is said of where this node stands contradicts itself, so that nothing of it is believed.',
+      remedy:
+        'present placements that agree with each other and with the host statement, or have their issuers correct them',
+      fact: 'site.contradicted',
       wanted: false,
     })
   }

@@ -9,6 +9,7 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import { apiVersion, type Challenge, type ReleaseRequest, type Renewal } from '#core/wire/release.js'
 import { bindingOf } from '#runtime/own-values.js'
 import type { Broker, SessionCode, SessionPorts } from '#runtime/ports.js'
+import { proveToNode } from '#runtime/proven-broker.js'
 import type { Asked, OwnValues } from '#runtime/verify-grant.js'
 
 function verifyChallenge(challenge: Challenge, own: OwnValues, at: UnixSeconds): void {
@@ -42,22 +43,33 @@ export function countFor(
   return signCounter({ type: 'claviger/counter/v1', ...about, inferences, nonce }, receipt)
 }
 
-/** Takes a challenge, makes evidence that answers it, and composes the request. renewal: null for a first release */
+/** What it takes to answer a challenge. */
+export type AskPorts = Pick<SessionPorts, 'attester' | 'now' | 'random' | 'appraiseBroker' | 'present'>
+
+/**
+ * Has the broker prove itself where that is demanded, takes a challenge, makes evidence that answers it, and composes the
+ * request.
+ *
+ * renewal  null for a first release
+ */
 export async function ask(
-  ports: Omit<SessionPorts, 'broker' | 'brokers'>,
-  broker: Broker,
+  ports: AskPorts,
+  broker: Pick<Broker, 'challenge' | 'prove'>,
   own: OwnValues,
   requestId: string,
   renewal: OwnRenewal | null,
+  purpose: 'claviger.release.v1' | 'claviger.renew.v1' | 'claviger.qualify.v1' = renewal === null
+    ? 'claviger.release.v1'
+    : 'claviger.renew.v1',
 ): Promise<{ readonly asked: Asked; readonly request: ReleaseRequest }> {
   const leaseId = renewal?.lease ?? null
   const named = renewal && { lease: renewal.lease, token: renewal.token }
+  const proven = await proveToNode(ports, broker, own) // before the broker learns anything of this node
   const challenge = await broker.challenge(own.model, named)
   verifyChallenge(challenge, own, ports.now())
-  const purpose = leaseId === null ? 'claviger.release.v1' : 'claviger.renew.v1'
   const binding = bindingOf(own, purpose, own.broker, challenge.nonce)
   const evidence = await ports.attester.attest(reportDataOf(binding))
-  const asked = { binding, evidence, leaseId }
+  const asked = { binding, evidence, leaseId, proven }
   const request = {
     version: apiVersion,
     requestId,
@@ -70,6 +82,7 @@ export async function ask(
     host: own.host?.declaration ?? null,
     lease: leaseId,
     counter: renewal === null ? undefined : await countFor(renewal, own, challenge.nonce),
+    presented: await ports.present?.(binding),
   } as const
   return { asked, request }
 }

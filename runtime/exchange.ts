@@ -184,6 +184,7 @@ async function makeReceipt(
     clientPolicy: request.policy,
     caller: outcome.caller,
     usage: outcome.usage,
+    broker: grant.asked.proven.standing,
     platform: own.platform,
     notHardware: own.platform !== 'hardware',
     weakenings: session.weakenings,

@@ -1,5 +1,5 @@
 import { fromBase64Url } from '#core/bytes/bytes.js'
-import { type SignatureJwk, thumbprint, type X25519Jwk } from '#core/crypto/jwk.js'
+import { type RecipientJwk, type SignatureJwk, thumbprint, type X25519Jwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
 import { requestSizeMax } from '#core/limits.js'
@@ -56,7 +56,7 @@ export interface NodeSettings {
 
 /** Keys that this node made. The release key is the engine's, whose private half this process never sees. */
 export interface NodeKeys {
-  readonly release: X25519Jwk
+  readonly release: RecipientJwk
   readonly request: X25519Jwk
   readonly receipt: Keyset['receipt']
   readonly notAfter: UnixSeconds
@@ -194,11 +194,27 @@ export async function viewsOf(settings: NodeSettings, own: OwnValues): Promise<r
   for (const { broker } of quorum.quorum.shares) {
     const envelope = quorum.trust.get(broker)
     if (envelope === undefined) continue
-    const trust = await verifyOwnTrust({ ...settings, trust: envelope }, own.platform)
-    pinnedBroker(settings, trust.value)
-    views.push({ ...own, broker, trust })
+    views.push(await viewOf(settings, own, broker, envelope))
   }
   return views
+}
+
+/**
+ * The same node as one broker of its split key sees it.
+ *
+ * broker    thumbprint; of `own.quorum`
+ * envelope  the owner's trust statement that this broker keeps
+ * throws    own/..., dsse/..., crypto/signature, json/..., shape/...
+ */
+export async function viewOf(
+  settings: NodeSettings,
+  own: OwnValues,
+  broker: string,
+  envelope: Envelope,
+): Promise<OwnValues> {
+  const trust = await verifyOwnTrust({ ...settings, trust: envelope }, own.platform)
+  pinnedBroker(settings, trust.value)
+  return { ...own, broker, trust }
 }
 
 /** The statement that evidence binds: everything in it but purpose, audience and nonce is this node's own. */

@@ -2,13 +2,16 @@
  * What belongs in runtime: what runs inside the TEE. Files beside this one are pure; network, device, engine process,
  * clock and randomness are the ports below, and edges (attester, engine, service) fill them.
  */
-import type { X25519Jwk } from '#core/crypto/jwk.js'
+import type { XwingJwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import type { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
+import type { Binding } from '#core/wire/binding.js'
+import type { AppraiseBroker, BrokerProof } from '#core/wire/broker-proof.js'
 import type { FinalAnswer, FinalRequest } from '#core/wire/counter.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import type { Challenge, ReleaseAnswer, ReleaseRequest, Renewal } from '#core/wire/release.js'
+import type { Presented } from '#core/wire/sources.js'
 import type { InferenceEngine, ModelMetadata } from '#runtime/api/engine.js'
 
 /** Failures of speaking with the broker. */
@@ -19,6 +22,8 @@ export type BrokerCode =
   | 'broker/denied'
   /** no sign of life for this lease as it is: the owner changed its terms, and a renewal brings those of now */
   | 'broker/lease-stale'
+  /** it says that it runs outside a TEE, and has no evidence */
+  | 'broker/unattested'
   /** the broker refused the request as such */
   | 'broker/refused'
   /** the answer is not one */
@@ -44,6 +49,8 @@ export type SessionCode =
 
 /** The key broker as a node sees it. @throws Failure<BrokerCode> */
 export interface Broker {
+  /** Its document with evidence that answers the node's own nonce. nonce: base64url of 32 bytes */
+  prove(nonce: string): Promise<BrokerProof>
   /** renewal: of the lease that is to be renewed; null for a first release */
   challenge(model: string, renewal: Renewal | null): Promise<Challenge>
   release(request: ReleaseRequest): Promise<ReleaseAnswer>
@@ -72,7 +79,7 @@ export type LoadKey = SealedKey | { readonly shares: readonly (SealedKey & { rea
 /** The model's process, as far as the session needs it. */
 export interface SessionEngine extends InferenceEngine {
   /** made in the process; its private half never leaves it */
-  readonly releaseKey: X25519Jwk
+  readonly releaseKey: XwingJwk
   load(
     request: {
       readonly folder: string
@@ -93,13 +100,32 @@ export interface Clocks {
   elapsedMs(): number
 }
 
+/** A broker of a split key, with the owner's trust statement that it keeps: verify it. */
+export interface FoundBroker {
+  /** thumbprint of its key, by its own word */
+  readonly id: string
+  readonly broker: Broker
+  readonly trust: Envelope
+}
+
 export interface SessionPorts extends Clocks {
   readonly broker: Broker
   /** of a key that is split: those of its brokers that can be called, by their thumbprints */
   readonly brokers?: ReadonlyMap<string, Broker>
+  /**
+   * Of a key that is split: every broker that answers by now, those of the start among them or not. It tells by itself what it is that
+   * others do not answer, and never fails for it. Absent where nobody looks again.
+   */
+  findBrokers?(): Promise<readonly FoundBroker[]>
   readonly attester: Attester
+  /** the verifier, for evidence of brokers: this process knows no kind of evidence */
+  readonly appraiseBroker: AppraiseBroker
+  /** what the host presents with the request that this binding is of; absent where it presents nothing */
+  readonly present?: ((binding: Binding) => Promise<Presented>) | undefined
   startEngine(): Promise<SessionEngine>
   random(size: number): Uint8Array
+  /** returns after so many milliseconds */
+  pause(ms: number): Promise<void>
   /** tells what the session is doing: codes, counts and digests, never a secret or a body */
   report(event: SessionEvent): void
 }

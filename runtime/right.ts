@@ -17,6 +17,8 @@ const beatEveryMs = 5_000
 const retryMs = 2_000
 /** A broker of several whose lease ran out, or that gave none, is asked again after this long. */
 const regainMs = 15_000
+/** So often a first release is asked for in all, where no answer comes: for half a minute. */
+const releaseTriesMax = 15
 
 /** A broker that this node has to do with, and what the node is to it. */
 export interface Member {
@@ -40,22 +42,45 @@ export interface MemberGrant extends Member {
 /**
  * Asks a broker for a key, or a share of one, and verifies everything that it sent. Nothing touched the key before.
  *
+ * A request that was sent and not answered may stand in the log as a release: it is made again under its id, to a new
+ * challenge, so that the broker gives the lease of before and not a second one.
  * throws  session/..., grant/..., leaf/..., tlog/..., ear/..., broker/..., dsse/..., crypto/...
  */
 export async function askForRelease(
   ports: SessionPorts,
-  { own, broker }: Member,
+  member: Member,
   say: (step: 'evidence' | 'release' | 'verify', text: string) => void,
 ): Promise<Granted> {
   const askedAtMs = ports.elapsedMs()
-  const { asked, request } = await ask(ports, broker, own, toHex(ports.random(16)), null)
+  const requestId = toHex(ports.random(16))
+  const sent = { yes: false }
+  for (let tries = 1; ; tries++) {
+    try {
+      return { ...(await askOnce(ports, member, requestId, sent, say)), askedAtMs }
+    } catch (error) {
+      if (!isFailure(error) || error.code !== 'broker/unreachable' || !sent.yes || tries >= releaseTriesMax) throw error
+      ports.report({ kind: 'trouble', failure: error })
+      await ports.pause(retryMs)
+    }
+  }
+}
+
+async function askOnce(
+  ports: SessionPorts,
+  { own, broker }: Member,
+  requestId: string,
+  sent: { yes: boolean },
+  say: Parameters<typeof askForRelease>[2],
+): Promise<Omit<Granted, 'askedAtMs'>> {
+  const { asked, request } = await ask(ports, broker, own, requestId, null)
   say('evidence', `evidence answers broker ${own.broker}`)
+  sent.yes = true
   const answer = await broker.release(request)
   say('release', `the broker released ${own.quorum === undefined ? 'the key' : 'its share'} to this keyset`)
   if (answer.wrapped === null) throw new Failure<SessionCode>('session/key', 'the release carries no key')
   const grant = await verifyGrant(answer, own, asked, ports.now())
   say('verify', `lease, attestation result and log entry ${grant.index} verified`)
-  return { grant, askedAtMs, sealed: fromBase64(answer.wrapped) }
+  return { grant, sealed: fromBase64(answer.wrapped) }
 }
 
 /** What a right tells the session that it belongs to. */

@@ -1,16 +1,18 @@
 import type { RecipientKey } from '#core/crypto/hpke.js'
+import type { X25519Jwk } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { reportDataOf } from '#core/wire/binding.js'
 import type { Budget } from '#core/wire/budget.js'
-import type { BoundEvidence, NodeDocument, ShownGrant } from '#core/wire/node-document.js'
+import type { BoundEvidence, NodeDocument } from '#core/wire/node-document.js'
 import { weakenings } from '#core/wire/runtime-config.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
-import type { HeldBeat, KeyUse } from '#runtime/key-use.js'
+import type { LateBrokers } from '#runtime/late-brokers.js'
 import { createMeter, type Meter } from '#runtime/meter.js'
 import { bindingOf } from '#runtime/own-values.js'
 import type { SessionCode, SessionEngine, SessionPorts } from '#runtime/ports.js'
 import { brokerName, type MemberGrant, Right, type RightEvents } from '#runtime/right.js'
+import { type GrantInUse, Rights, shownGrant } from '#runtime/rights.js'
 import { type Grant, leafHashHex, type OwnValues } from '#runtime/verify-grant.js'
 
 /** What is fixed from the start of a session to its end. */
@@ -18,9 +20,11 @@ export interface Fixed {
   readonly ports: SessionPorts
   readonly own: OwnValues
   readonly engine: SessionEngine
-  readonly request: RecipientKey
+  readonly request: RecipientKey<X25519Jwk>
   readonly receipt: SigningKey
   readonly metadata: ModelMetadata
+  /** brokers of a split key that could not be called at the start; null where none is missing */
+  readonly late: LateBrokers | null
 }
 
 /**
@@ -33,7 +37,7 @@ export class Session {
   readonly engine: SessionEngine
   readonly metadata: ModelMetadata
   /** requests are opened with it */
-  readonly requestKey: RecipientKey
+  readonly requestKey: RecipientKey<X25519Jwk>
   /** receipts are signed with it */
   readonly receiptKey: SigningKey
   readonly weakenings: readonly string[]
@@ -42,18 +46,15 @@ export class Session {
   /** Resolves when the last word on the lease was said, or could not be. */
   finished: Promise<void> = Promise.resolve()
   readonly #ports: SessionPorts
-  /** one for each broker: the whole right where one holds the key, else a part of it */
-  readonly #rights: readonly Right[]
-  /** how many of them have to live */
-  readonly #threshold: number
+  readonly #rights: Rights
+  readonly #late: LateBrokers | null
+  readonly #events: RightEvents
   readonly #keysetEndMs: number
   #resolveEnded: (failure: Failure) => void = () => {}
   #ending: Failure | undefined
   #busy = false
   /** a bug under work that no tick waits for */
   #fault: { readonly error: unknown } | undefined
-  /** names of brokers whose lease gave no right when it was last looked at */
-  #lost = ''
 
   constructor(fixed: Fixed, members: readonly MemberGrant[]) {
     this.own = fixed.own
@@ -63,13 +64,14 @@ export class Session {
     this.receiptKey = fixed.receipt
     this.weakenings = weakenings(fixed.own.config)
     this.#ports = fixed.ports
-    const events: RightEvents = {
+    this.#late = fixed.late
+    this.#events = {
       isEnding: () => this.#ending !== undefined,
       denied: (reason) => this.end(reason),
       spent: (reason) => this.#onSpent(reason),
     }
-    this.#rights = members.map((member) => new Right(fixed.ports, fixed.receipt, member, member.granted, events))
-    this.#threshold = fixed.own.quorum?.threshold ?? 1
+    const each = members.map((member) => new Right(fixed.ports, fixed.receipt, member, member.granted, this.#events))
+    this.#rights = new Rights(each, fixed.own)
     const secondsLeft = fixed.own.keyset.notAfter - fixed.ports.now()
     this.#keysetEndMs = fixed.ports.elapsedMs() + secondsLeft * 1000
     this.ended = new Promise((resolve) => {
@@ -82,22 +84,17 @@ export class Session {
 
   /** the broker's grant; of several the first that lives */
   get grant(): Grant {
-    return this.#first().use.grant
+    return this.#rights.first().use.grant
   }
   /** all grants that live: more than one where several brokers hold the key */
   get grants(): readonly GrantInUse[] {
-    return this.#alive().map(({ use }) => ({ grant: use.grant, beat: use.beat }))
+    return this.#rights.alive().map(({ use }) => ({ grant: use.grant, beat: use.beat }))
   }
-  /** what is left of the lease's budget; of several, what so many as have to pay can pay each */
   get left(): Budget {
-    const part = (name: keyof Budget) => this.#payers((use) => use.left[name]).at(-1)!.use.left[name]
-    if (this.#rights.length === 1) return this.#first().use.left
-    return { requests: part('requests'), inputBytes: part('inputBytes'), workUnits: part('workUnits') }
+    return this.#rights.left()
   }
-  /** inferences that were paid for since the lease was granted; of several leases the sum of what each paid for, in parts */
   get inferences(): number {
-    const paid = this.#rights.reduce((sum, { use }) => sum + (use?.inferences ?? 0), 0)
-    return Math.ceil(paid / this.#threshold)
+    return this.#rights.inferences()
   }
   /** Whether a request could be paid for now. */
   get isServing(): boolean {
@@ -110,35 +107,13 @@ export class Session {
     }
   }
   get beat() {
-    return this.#first().use.beat
-  }
-
-  /** The rights that live now. */
-  #alive(): readonly RightInUse[] {
-    return this.#rights.flatMap((right) => {
-      const { use } = right
-      return use === null || right.findOver() !== null ? [] : [{ own: right.own, use }]
-    })
-  }
-
-  /** The right that is shown first: one that lives, while any does. */
-  #first(): RightInUse {
-    const [alive] = this.#alive()
-    if (alive !== undefined) return alive
-    const held = this.#rights.find(({ use }) => use !== null)!
-    return { own: held.own, use: held.use! }
-  }
-
-  /** Those who pay: as many as have to agree, of those that live, with most left first. */
-  #payers(left: (use: KeyUse) => number): readonly RightInUse[] {
-    const alive = [...this.#alive()].sort((a, b) => left(b.use) - left(a.use))
-    return (alive.length < this.#threshold ? [this.#first()] : alive).slice(0, this.#threshold)
+    return this.#rights.first().use.beat
   }
 
   /** Returns only while the key may be used. @throws the failure that ended the session, lease/expired, lease/beat-missed, session/quorum */
   verifyAlive(): void {
     if (this.#ending) throw this.#ending
-    const over = this.#findTooFew()
+    const over = this.#rights.findTooFew()
     if (over) throw over
   }
 
@@ -148,7 +123,7 @@ export class Session {
    */
   debit(inputBytes: number): void {
     this.verifyAlive()
-    const payers = this.#payers((use) => (use.canPay(inputBytes) ? use.left.requests : -1))
+    const payers = this.#rights.payers((use) => (use.canPay(inputBytes) ? use.left.requests : -1))
     const poor = payers.find(({ use }) => !use.canPay(inputBytes))
     // It refuses and costs nothing; only when all can pay does anyone.
     for (const { use } of poor ? [poor] : payers) use.debit(inputBytes)
@@ -156,7 +131,7 @@ export class Session {
 
   /** The engine as one request uses it: every unit of its work is debited (TRUST 16). */
   meter(): Meter {
-    const most = () => this.#payers((use) => use.left.workUnits)
+    const most = () => this.#rights.payers((use) => use.left.workUnits)
     const pay = (units: number) => {
       this.verifyAlive()
       const payers = most()
@@ -187,7 +162,7 @@ export class Session {
    * hear it counts all as used (TRUST 16); nothing waits for it but an orderly stop.
    */
   async #sayFinal(): Promise<void> {
-    await Promise.all(this.#rights.map((right) => right.sayFinal()))
+    await Promise.all(this.#rights.each.map((right) => right.sayFinal()))
   }
 
   /** Does what is due: ends what is over, asks for the next beat, renews the lease. Call it about once a second. */
@@ -198,12 +173,12 @@ export class Session {
     try {
       const over = this.#findOver()
       if (over) return await this.end(over)
-      const [only, ...others] = this.#rights
+      const [only, ...others] = this.#rights.each
       if (others.length === 0) return await only!.keepUp()
       // A broker that is slow to answer keeps no other waiting: its own work goes on beside the ticks.
-      this.#reportLost()
-      for (const right of this.#rights) {
-        right.keepUp().catch((error: unknown) => {
+      this.#rights.reportLost((event) => this.#ports.report(event))
+      for (const work of [...this.#rights.each.map((right) => right.keepUp()), this.#takeLate()]) {
+        work.catch((error: unknown) => {
           this.#fault = { error }
         })
       }
@@ -212,54 +187,43 @@ export class Session {
     }
   }
 
+  /** A broker that was away at the start and is there now is asked for its lease as one that gave none is. */
+  async #takeLate(): Promise<void> {
+    for (const member of (await this.#late?.find()) ?? []) {
+      this.#ports.report({
+        kind: 'step',
+        step: 'challenge',
+        text: `${brokerName(member.own)}: answers now, and is asked`,
+      })
+      this.#rights.add(new Right(this.#ports, this.receiptKey, member, null, this.#events))
+    }
+  }
+
   #findOver(): Failure | null {
     const { notAfter } = this.own.keyset
     if (this.#ports.now() >= notAfter || this.#ports.elapsedMs() >= this.#keysetEndMs) {
       return new Failure<SessionCode>('session/keyset-expired', 'the keys of this node have reached their end')
     }
-    return this.#findTooFew()
-  }
-
-  /** Why fewer leases live than have to; null while enough do. */
-  #findTooFew(): Failure | null {
-    const over = this.#rights.flatMap((right) => right.findOver() ?? [])
-    const alive = this.#rights.length - over.length
-    if (alive >= this.#threshold) return null
-    if (this.own.quorum === undefined) return over[0]!
-    const why = over.map(({ message }) => message).join('; ')
-    const message = `${alive} leases live, ${this.#threshold} have to: ${why}`
-    return new Failure<SessionCode>('session/quorum', message, { cause: over[0] })
-  }
-
-  /** Says which broker's lease gives no right any more, once. */
-  #reportLost(): void {
-    const lost = this.#rights.filter((right) => right.findOver() !== null)
-    const names = lost.map(({ own }) => brokerName(own)).join(', ')
-    if (names !== this.#lost && names !== '') {
-      const message = `no lease of ${names} lives; the others are enough for now`
-      this.#ports.report({ kind: 'trouble', failure: new Failure<SessionCode>('session/quorum', message) })
-    }
-    this.#lost = names
+    return this.#rights.findTooFew()
   }
 
   /** One that cannot pay ends the use, unless enough others can. */
   async #onSpent(reason: Failure): Promise<void> {
-    const able = this.#alive().filter(({ use }) => use.findSpent() === null).length
-    if (able < this.#threshold) await this.end(reason)
+    if (!this.#rights.canGoOn()) await this.end(reason)
   }
 
   /** Evidence for anybody's nonce, that says who we are and nothing that the asker chose. nonce: base64url of 32 bytes */
   async attestFor(nonce: string): Promise<BoundEvidence> {
-    const binding = bindingOf(this.#first().own, 'claviger.node.v1', 'client', nonce)
+    const binding = bindingOf(this.#rights.first().own, 'claviger.node.v1', 'client', nonce)
     return { binding, evidence: await this.#ports.attester.attest(reportDataOf(binding)) }
   }
 
   /** What this node shows to anyone. */
   document(fresh: BoundEvidence | null): NodeDocument {
-    const alive = this.#alive()
+    const alive = this.#rights.alive()
     // Evidence for a caller names one trust statement, and the document begins with the grant that has the same.
     const named = alive.find(({ own }) => own.trust.digest === fresh?.binding.trust_digest)
-    const first = named ?? this.#first()
+    const first = named ?? this.#rights.first()
     const others = alive.filter(({ own }) => own.broker !== first.own.broker)
     return {
       type: 'claviger/node/v1',
@@ -277,34 +241,5 @@ export class Session {
   /** RFC 6962 leaf hash of the newest grant, in hex. */
   get leafHash(): string {
     return leafHashHex(this.grant)
-  }
-}
-
-/** A lease that gives a right, and whose it is. */
-interface RightInUse {
-  readonly own: OwnValues
-  readonly use: KeyUse
-}
-
-/** A grant with the broker's last sign of life for it. */
-export interface GrantInUse {
-  readonly grant: Grant
-  readonly beat: HeldBeat
-}
-
-/** A grant as anybody can verify it. */
-function shownGrant({ own, use }: RightInUse): ShownGrant {
-  const { asked, answer } = use.grant
-  const { ear, leaf, openings, decision, proof, lease } = answer
-  return {
-    trust: own.trust.envelope,
-    release: { binding: asked.binding, evidence: asked.evidence },
-    ear,
-    leaf,
-    openings,
-    decision,
-    proof,
-    lease,
-    beat: use.beat.envelope,
   }
 }

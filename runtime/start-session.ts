@@ -5,6 +5,7 @@ import { shareIndexOf } from '#core/sealed/quorum.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { releaseAad, releaseInfo } from '#core/wire/release.js'
 import type { ModelMetadata } from '#runtime/api/engine.js'
+import { LateBrokers } from '#runtime/late-brokers.js'
 import {
   composeOwnValues,
   type NodeSettings,
@@ -120,6 +121,18 @@ function withoutWrong(
   })
 }
 
+/** Brokers that hold a share and that nobody could call: a wrong share's broker is none of them. */
+function lateOf(settings: NodeSettings, own: OwnValues, ports: SessionPorts, members: readonly Member[]) {
+  const missing = own.quorum?.shares.filter((one) => !members.some((member) => member.own.broker === one.broker)) ?? []
+  if (missing.length === 0) return null
+  return new LateBrokers(
+    settings,
+    own,
+    ports,
+    missing.map((one) => one.broker),
+  )
+}
+
 /** Everything between a running engine and a loaded model. */
 async function obtain(options: SessionOptions, ports: SessionPorts, engine: SessionEngine): Promise<Session> {
   const say = (step: SessionStep, text: string) => ports.report({ kind: 'step', step, text })
@@ -143,7 +156,8 @@ async function obtain(options: SessionOptions, ports: SessionPorts, engine: Sess
   })
   const { knownAnswers } = metadata
   say('load', `model loaded: ${metadata.runtime}, ${metadata.threads} threads, ${knownAnswersText(knownAnswers)}`)
-  return new Session({ ports, own, engine, request, receipt, metadata }, withoutWrong(ports, granted, metadata))
+  const late = lateOf(options.settings, own, ports, members)
+  return new Session({ ports, own, engine, request, receipt, metadata, late }, withoutWrong(ports, granted, metadata))
 }
 
 /**

@@ -7,6 +7,8 @@ import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { type VerifiedInclusion, verifyTlogProof } from '#core/tlog/verify.js'
 import { type Binding, documentDigest } from '#core/wire/binding.js'
+import type { BrokerProof } from '#core/wire/broker-proof.js'
+import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import { type Ear, verifyEar } from '#core/wire/ear.js'
 import type { ReleaseEntry } from '#core/wire/entries.js'
 import type { Evidence } from '#core/wire/evidence.js'
@@ -44,6 +46,7 @@ type LeaseField =
   | 'id'
   | 'declared'
   | 'platform'
+  | 'standing'
   | 'quorum'
 
 /** A host's statement on place and operator, verified under the key beside it. */
@@ -69,12 +72,21 @@ export interface OwnValues {
   readonly platform: 'hardware' | 'simulated'
 }
 
+/** What a broker proved to this node that it is, before the node sent it anything. */
+export interface ProvenToNode {
+  readonly standing: BrokerStanding
+  /** the proof, and the salt of the nonce that it answers; null where the owner demands none */
+  readonly shown: { readonly salt: string; readonly proof: BrokerProof } | null
+}
+
 /** What this request bound into its evidence. */
 export interface Asked {
   readonly binding: Binding
   readonly evidence: Evidence
   /** the lease that a renewal renews; null for a first release */
   readonly leaseId: string | null
+  /** what the broker proved that it is, before it was asked */
+  readonly proven: ProvenToNode
 }
 
 /** A release or renewal that verified: can only be made by `verifyGrant`. */
@@ -119,6 +131,7 @@ function verifyLeaseFields(lease: Lease, own: OwnValues, asked: Asked, at: UnixS
     ['id', asked.leaseId === null || lease.id === asked.leaseId],
     ['declared', isDeclared(lease, own.host)],
     ['platform', lease.platform === own.platform],
+    ['standing', asked.proven.shown === null || lease.standing === asked.proven.standing],
     ['quorum', isSameQuorum(lease.quorum, own.quorum)],
     // This node has no attested counter: a lease that says so would promise its readers too much.
     ['time', lease.time === 'host-influenced'],

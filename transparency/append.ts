@@ -1,22 +1,15 @@
-import { toHex } from '#core/bytes/bytes.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { entrySizeMax } from '#core/limits.js'
 import { signCheckpoint } from '#core/tlog/checkpoint.js'
-import { hashLeaf } from '#core/tlog/merkle.js'
 import { encodeTlogProof } from '#core/tlog/proof.js'
 import { planInclusion, proveInclusion } from '#core/tlog/prove.js'
 import { type Deferred, defer } from '#transparency/deferred.js'
 import type { LogCode } from '#transparency/failures.js'
+import { type Pending, PendingEntries } from '#transparency/pending.js'
 import type { Appended, SequencerLimits, SequencerPorts } from '#transparency/ports.js'
-import { catchUp, loadTree, type NewEntry, type Published } from '#transparency/store.js'
+import { catchUp, loadTree, type NewEntry, type Published, present } from '#transparency/store.js'
 import type { Tree } from '#transparency/tree.js'
 
 const triesMax = 5
-
-interface Pending extends NewEntry {
-  readonly key: string
-  readonly done: Deferred<Appended>
-}
 
 /**
  * Puts entries into the log one batch after the other.
@@ -34,9 +27,7 @@ interface Pending extends NewEntry {
 export class Sequencer {
   readonly #ports: SequencerPorts
   readonly #limits: SequencerLimits
-  #pending: Pending[] = []
-  readonly #waiting = new Map<string, Pending>()
-  #waitingBytes = 0
+  readonly #pending: PendingEntries
   #tree: Tree | undefined
   #published: Published | undefined
   /** whether a quorum has cosigned what storage held, since it was last loaded */
@@ -51,6 +42,7 @@ export class Sequencer {
   constructor(ports: SequencerPorts, limits: SequencerLimits) {
     this.#ports = ports
     this.#limits = limits
+    this.#pending = new PendingEntries(limits)
     this.#running = this.#run()
   }
 
@@ -61,25 +53,10 @@ export class Sequencer {
    * throws  log/entry-size, log/busy, log/closed, log/witness-unavailable, log/rollback, log/forked, log/storage, log/state
    */
   append(leaf: Uint8Array): Promise<Appended> {
-    if (leaf.length > entrySizeMax) {
-      throw new Failure<LogCode>('log/entry-size', `entry has ${leaf.length} bytes, at most ${entrySizeMax}`)
-    }
     if (this.#closing.signal.aborted) throw closed()
-    const leafHash = hashLeaf(leaf)
-    const key = toHex(leafHash)
-    const known = this.#waiting.get(key)
-    if (known !== undefined) return known.done.promise
-    const { pendingEntriesMax, pendingBytesMax } = this.#limits
-    if (this.#waiting.size >= pendingEntriesMax || this.#waitingBytes + leaf.length > pendingBytesMax) {
-      throw new Failure<LogCode>('log/busy', `${this.#waiting.size} entries of ${this.#waitingBytes} bytes are waiting`)
-    }
-    // The caller may use its buffer again before the batch is written.
-    const entry: Pending = { leaf: leaf.slice(), leafHash, key, done: defer() }
-    this.#waiting.set(key, entry)
-    this.#waitingBytes += leaf.length
-    this.#pending.push(entry)
+    const done = this.#pending.add(leaf)
     this.#wake.resolve()
-    return entry.done.promise
+    return done
   }
 
   /** A quorum has cosigned the current tree just now: this log is what its witnesses have seen. @throws as `append` */
@@ -113,7 +90,7 @@ export class Sequencer {
     while (!signal.aborted) {
       await this.#gather()
       if (signal.aborted) break
-      const batch = this.#take()
+      const batch = this.#pending.take()
       this.#lastCount = batch.length
       const refreshes = this.#refreshes.splice(0)
       try {
@@ -123,15 +100,16 @@ export class Sequencer {
         for (const one of refreshes) one.reject(error)
         for (const one of batch) one.done.reject(error) // no effect on those that were answered
       }
-      for (const one of batch) this.#settle(one)
+      for (const one of batch) this.#pending.settle(one)
     }
-    for (const one of [...this.#pending, ...this.#refreshes]) ('done' in one ? one.done : one).reject(closed())
+    this.#pending.refuse(closed())
+    for (const one of this.#refreshes) one.reject(closed())
   }
 
   /** Waits until there is something to do, and then a moment longer for more of it. */
   async #gather(): Promise<void> {
     const { signal } = this.#closing
-    const isIdle = () => this.#pending.length === 0 && this.#refreshes.length === 0
+    const isIdle = () => this.#pending.count === 0 && this.#refreshes.length === 0
     if (isIdle()) {
       this.#wake = defer()
       const unpublished = this.#tree !== undefined && this.#published?.size !== this.#tree.size
@@ -140,20 +118,9 @@ export class Sequencer {
     }
     // Callers that were just answered come back at once. Only when fewer are here than last time is it worth a wait.
     const { batchEntriesMax, windowMs } = this.#limits
-    if (this.#pending.length > 0 && this.#pending.length < Math.min(this.#lastCount, batchEntriesMax)) {
+    if (this.#pending.count > 0 && this.#pending.count < Math.min(this.#lastCount, batchEntriesMax)) {
       await this.#ports.sleep(windowMs, signal)
     }
-  }
-
-  /** The entries that were first, as many as fit a batch; one always does. */
-  #take(): readonly Pending[] {
-    const { batchEntriesMax, batchBytesMax } = this.#limits
-    let count = 0
-    for (let bytes = 0; count < Math.min(this.#pending.length, batchEntriesMax); count++) {
-      bytes += this.#pending[count]!.leaf.length
-      if (count > 0 && bytes > batchBytesMax) break
-    }
-    return this.#pending.splice(0, count)
   }
 
   /**
@@ -172,10 +139,9 @@ export class Sequencer {
   }
 
   async #round(batch: readonly Pending[], refresh: boolean): Promise<void> {
-    await this.#catchUp()
+    const indexes = await this.#begin(batch)
     let tree = await this.tree()
     if (!this.#confirmed) tree = await this.#publish()
-    const indexes = await this.#storage(() => this.#ports.store.indexesOf(batch.map((one) => one.leafHash)))
     const fresh = batch.filter((one) => !indexes.has(one.key))
     if (fresh.length > 0) {
       for (const [i, one] of fresh.entries()) indexes.set(one.key, tree.size + i)
@@ -188,18 +154,26 @@ export class Sequencer {
     }
   }
 
-  /** The tree is that of storage, to which other writers may have added; so is what was published of it. */
-  async #catchUp(): Promise<void> {
-    const known = this.#tree
-    if (known === undefined) return
+  /** The tree is that of storage, to which other writers may have added; so is what was published of it. @returns indexes of what is stored */
+  async #begin(batch: readonly Pending[]): Promise<Map<string, number>> {
+    const { store, witnesses } = this.#ports
+    const hashes = batch.map((one) => one.leafHash)
+    const known = await this.tree()
+    const { head, indexes } = await this.#storage(() => store.survey(hashes))
     try {
-      const caught = await this.#storage(() => catchUp(this.#ports.store, known))
-      if (caught === null) return this.#forget()
+      const caught = await this.#storage(() => catchUp(store, known, present(head)))
+      if (caught === null) {
+        // The tree first, then what is in it: what comes between is in neither, and integrating finds it.
+        this.#forget()
+        await this.tree()
+        return (await this.#storage(() => store.survey(hashes))).indexes
+      }
       const { published } = caught
       if (published === undefined || published.size <= (this.#published?.size ?? 0) || published.size > known.size)
-        return
+        return indexes
       this.#published = published
-      this.#ports.witnesses.expect(published.size)
+      witnesses.expect(published.size)
+      return indexes
     } catch (error) {
       this.#forget()
       throw error
@@ -262,20 +236,13 @@ export class Sequencer {
     const spelled = new Map<Uint8Array, string>()
     for (const one of batch) {
       const index = indexes.get(one.key)
-      if (index === undefined || index >= published.size || this.#waiting.get(one.key) !== one) continue
+      if (index === undefined || index >= published.size || !this.#pending.waits(one)) continue
       const hashes =
         tree.joinNow(planInclusion(index, published.size)) ??
         (await proveInclusion(index, published.size, (nodes) => tree.read(nodes)))
-      this.#settle(one)
+      this.#pending.settle(one)
       one.done.resolve({ index, proof: encodeTlogProof({ index, hashes, checkpoint: published.checkpoint }, spelled) })
     }
-  }
-
-  /** The same bytes may come again while their batch is still being closed: only this very entry is forgotten. */
-  #settle(entry: Pending): void {
-    if (this.#waiting.get(entry.key) !== entry) return
-    this.#waiting.delete(entry.key)
-    this.#waitingBytes -= entry.leaf.length
   }
 
   async #load(): Promise<Tree> {

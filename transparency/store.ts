@@ -35,6 +35,13 @@ export interface Published {
   readonly checkpoint: string
 }
 
+/** What a batch begins with. */
+export interface Survey {
+  /** undefined when no log was ever created here */
+  readonly head: LogHead | undefined
+  readonly indexes: Map<string, number>
+}
+
 /**
  * Port: where a log is kept. Any number of readers; writers exclude each other by the size that a batch starts from.
  *
@@ -55,8 +62,8 @@ export interface LogStore {
    * throws  log/writer when the stored size is not `from`
    */
   integrate(batch: Batch): Promise<void>
-  /** The indexes of those leaf hashes that are stored, by their lowercase hex. */
-  indexesOf(leafHashes: readonly Uint8Array[]): Promise<Map<string, number>>
+  /** The head, and the indexes of those leaf hashes that are stored, by their lowercase hex: of one moment. */
+  survey(leafHashes: readonly Uint8Array[]): Promise<Survey>
   /** Entries `from` to `to` (exclusive), in order; at most 256. Fewer when they are not there. */
   entries(from: number, to: number): Promise<readonly NewEntry[]>
   tile(level: number, index: number): Promise<FullTile | undefined>
@@ -73,14 +80,15 @@ const caughtUpMax = 4096
 /**
  * The tree has grown by what other writers stored since: its own hashes with the new ones have the stored root.
  *
+ * head     as it is stored now
  * returns  what was published of it since, if anything; null when the difference is large or negative: it is loaded anew
  * throws   log/forked when the stored entries do not continue this tree: somebody changed what was stored
  */
 export async function catchUp(
   store: LogStore,
   tree: Tree,
+  head: LogHead,
 ): Promise<{ readonly published: Published | undefined } | null> {
-  const head = await loadHead(store)
   if (head.size < tree.size || head.size - tree.size > caughtUpMax) return null
   const hasGrown = head.size > tree.size
   while (tree.size < head.size) {
@@ -98,7 +106,11 @@ export async function catchUp(
 
 /** The head of the log that must be here. @throws log/absent */
 export async function loadHead(store: LogStore): Promise<LogHead> {
-  const head = await store.head()
+  return present(await store.head())
+}
+
+/** @throws log/absent */
+export function present(head: LogHead | undefined): LogHead {
   if (head === undefined) throw new Failure<LogCode>('log/absent', 'no log was created here')
   return head
 }

@@ -1,9 +1,14 @@
 import { type Assembler, Wanted } from '#attest/assemble/wanted.js'
+import { isOlder } from '#attest/endorsements/item.js'
+import { chainSize } from '#attest/gpu/layout.js'
 import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
 import { rimIds } from '#attest/gpu/rim/golden.js'
 import { attempt, type NamedFile, type Pool } from '#attest/pool.js'
-import { equal, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
-import { parseOcsp } from '#core/x509/ocsp-answer.js'
+import { equal, fromBase64, fromUtf8, toBase64 } from '#core/bytes/bytes.js'
+import type { Json } from '#core/encoding/json.js'
+import { type GpuEvidence, gpuEvidenceShape } from '#core/wire/evidence.js'
+import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
+import { certificateId, type OcspAnswer, parseOcsp } from '#core/x509/ocsp-answer.js'
 
 /**
  * Devices that answered together: the report, and every other one in the pool where it is one of them. The chain of each
@@ -16,18 +21,90 @@ export const assembleGpu: Assembler = ({ bytes, title }, pool) => {
   const wanted = new Wanted()
   if (devices.some(({ chain }) => chain.length === 0)) wanted.take(undefined, 'the certificate chain of each device')
   wanted.done(title)
-  const rims = new Map(devices.flatMap(({ report }) => attempt(() => rimsOf(parseReport(report), pool)) ?? []))
-  return {
-    kind: 'gpu',
-    devices: devices.map(({ report, chain }) => ({ report: toBase64(report), chain: chain.map(toBase64) })),
-    rims: [...rims].map(([id, rim]) => ({ id, rim: toBase64(rim) })),
-    // Each answer says itself which certificate it is about; one that is not current then fails, and is not left out.
-    ocsp: pool.others.flatMap((file) => (attempt(() => parseOcsp(file.bytes)) ? [toBase64(file.bytes)] : [])),
-  }
+  return filled(
+    {
+      kind: 'gpu',
+      devices: devices.map(({ report, chain }) => ({ report: toBase64(report), chain: chain.map(toBase64) })),
+      rims: [],
+      ocsp: [],
+    },
+    pool,
+  )
 }
 
+/** The file's own envelope, with the RIMs and answers of the pool that it lacks or has older. @throws shape/... */
+export function fillGpu(envelope: Json, pool: Pool): GpuEvidence {
+  return filled(gpuEvidenceShape(envelope, 'evidence'), pool)
+}
+
+function filled(evidence: GpuEvidence, pool: Pool): GpuEvidence {
+  const found = new Map(
+    evidence.devices.flatMap(
+      ({ report, chain }) => attempt(() => rimsOf(parseReport(fromBase64(report)), certificatesOf(chain), pool)) ?? [],
+    ),
+  )
+  for (const { id } of evidence.rims) found.delete(id)
+  const rims = [...evidence.rims, ...[...found].map(([id, rim]) => ({ id, rim: toBase64(rim) }))]
+  const chains = [
+    ...evidence.devices.map(({ chain }) => certificatesOf(chain)),
+    ...rims.map(({ rim }) => certificatesOf(certificatesIn(rim))),
+  ]
+  return { ...evidence, rims, ocsp: answersOn(chains, evidence.ocsp, pool.others) }
+}
+
+const certificatesOf = (texts: readonly string[]): readonly Certificate[] =>
+  texts.flatMap((one) => attempt(() => parseCertificate(fromBase64(one), 'certificate', { times: 'any' })) ?? [])
+
+const rimCertificate = /<(?:\w{1,20}:)?X509Certificate>([A-Za-z0-9+/=\s]{1,20000})</g
+/** The certificates in a RIM, as it spells them. */
+function certificatesIn(rim: string): readonly string[] {
+  const xml = attempt(() => fromUtf8(fromBase64(rim))) ?? ''
+  return [...xml.matchAll(rimCertificate)].slice(0, chainsMax).map(([, one]) => one!.replace(/\s/g, ''))
+}
+const chainsMax = 8
+
+/**
+ * Answers on certificates of these chains: those that came along, and those of the files, of each certificate the newest.
+ * One that is not current is not left out: it fails.
+ */
+function answersOn(
+  chains: readonly (readonly Certificate[])[],
+  sent: readonly string[],
+  files: readonly NamedFile[],
+): readonly string[] {
+  const ids = new Set(
+    chains.flatMap((chain) =>
+      chain.slice(1).flatMap((issuer, i) => attempt(() => certificateId(chain[i]!, issuer)) ?? []),
+    ),
+  )
+  const answers: { text: string; answer: OcspAnswer | null }[] = sent.map((text) => ({
+    text,
+    answer: attempt(() => parseOcsp(fromBase64(text))),
+  }))
+  for (const { bytes } of files) {
+    const answer = attempt(() => parseOcsp(bytes))
+    if (!answer || !ids.has(answer.id)) continue
+    const before = answers.find((one) => one.answer?.id === answer.id)
+    const newer = { text: toBase64(bytes), answer }
+    if (!before) answers.push(newer)
+    else if (isOlder('nvidia-ocsp', issueOf(before.answer!), issueOf(answer))) Object.assign(before, newer)
+  }
+  return answers.map(({ text }) => text)
+}
+
+const issueOf = ({ thisUpdate, status }: OcspAnswer) => ({
+  edition: null,
+  issuedAt: thisUpdate,
+  revoked: typeof status === 'object',
+})
+
+/** Those as long as a device's come first: a bundle has the shorter chains of its documents beside it. */
 function chainOf(report: string, { chains }: Pool): readonly Uint8Array[] {
-  return chains.toSorted((a, b) => likeness(report, b.name) - likeness(report, a.name))[0]?.ders ?? []
+  const whole = chains.filter(({ ders }) => ders.length === chainSize)
+  return (
+    (whole.length > 0 ? whole : chains).toSorted((a, b) => likeness(report, b.name) - likeness(report, a.name))[0]
+      ?.ders ?? []
+  )
 }
 
 /** How many characters two names begin with alike; between equals the one that says it is a chain. */
@@ -49,14 +126,21 @@ function rimFor(bios: boolean, version: string, files: readonly NamedFile[]): Ui
   return (rims.find((one) => one.version === version) ?? rims[0])?.bytes
 }
 
-function rimsOf(report: GpuReport, pool: Pool): readonly (readonly [id: string, rim: Uint8Array])[] {
+function rimsOf(
+  report: GpuReport,
+  chain: readonly Certificate[],
+  pool: Pool,
+): readonly (readonly [id: string, rim: Uint8Array])[] {
   // Early Blackwell reports do not say their chip; its certificates do. The id of a switch has no chip.
-  const isBlackwell = report.opaque.chipInfo !== null || pool.certificates.some(({ name }) => /^GB[12]/.test(name))
+  const isBlackwell =
+    report.opaque.chipInfo !== null ||
+    chain.some(({ subject }) => /^GB[12]/.test(attempt(() => commonName(subject)) ?? ''))
   const architecture = isBlackwell ? 'BLACKWELL' : 'HOPPER'
   const ids = rimIds(report, { architecture })
   const { driverVersion, vbiosVersion } = report.opaque
-  const driver = driverVersion === null ? undefined : rimFor(false, driverVersion, pool.others)
-  const bios = rimFor(true, vbiosVersion, pool.others)
+  const named = (id: string | null) => pool.others.find(({ name }) => name === `nvidia/rim/${id}.rim`)?.bytes
+  const driver = named(ids.driver) ?? (driverVersion === null ? undefined : rimFor(false, driverVersion, pool.others))
+  const bios = named(ids.vbios) ?? rimFor(true, vbiosVersion, pool.others)
   return [
     ...(ids.driver !== null && driver ? [[ids.driver, driver] as const] : []),
     ...(ids.vbios !== null && bios ? [[ids.vbios, bios] as const] : []),

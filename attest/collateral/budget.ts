@@ -1,4 +1,5 @@
 import type { CollateralStoreCode } from '#attest/collateral/failures.js'
+import { type CollateralName, formatName } from '#attest/endorsements/names.js'
 import { Failure } from '#core/failure.js'
 import { createRateLimit } from '#host/rate-limit.js'
 
@@ -15,19 +16,27 @@ export interface BudgetLimits {
   /** documents new to this store that a credential may have fetched in a minute, and all credentials together */
   readonly newPerMinute: number
   readonly newPerMinuteOfAll: number
+  /** the same for OCSP answers, of which one board needs as many as all else together */
+  readonly newAnswersPerMinute: number
+  readonly newAnswersPerMinuteOfAll: number
 }
 
 /** Returns only when a vendor may be asked for a document that is new here. @throws collateral/budget */
-export type VerifyMayAskNew = (label: string, asker: Asker) => void
+export type VerifyMayAskNew = (name: CollateralName, asker: Asker) => void
 
 export function createBudget(limits: BudgetLimits, nowMs: () => number): VerifyMayAskNew {
-  const ofOne = createRateLimit({ perMinute: limits.newPerMinute, nowMs })
-  const ofAll = createRateLimit({ perMinute: limits.newPerMinuteOfAll, nowMs })
+  const budget = (ofOne: number, ofAll: number) => ({
+    ofOne: createRateLimit({ perMinute: ofOne, nowMs }),
+    ofAll: createRateLimit({ perMinute: ofAll, nowMs }),
+  })
+  const documents = budget(limits.newPerMinute, limits.newPerMinuteOfAll)
+  const answers = budget(limits.newAnswersPerMinute, limits.newAnswersPerMinuteOfAll)
   const refuse = (message: string) => new Failure<CollateralStoreCode>('collateral/budget', message)
-  return (label, asker) => {
+  return (name, asker) => {
     if (asker.kind === 'operator') return
     if (asker.kind === 'stranger')
-      throw refuse(`${label} is not held, and no vendor is asked for callers without a credential`)
+      throw refuse(`${formatName(name)} is not held, and no vendor is asked for callers without a credential`)
+    const { ofOne, ofAll } = name.kind === 'nvidia-ocsp' ? answers : documents
     if (!ofOne.allow(asker.id)) throw refuse('this caller had too many new documents fetched in a minute')
     if (!ofAll.allow('all')) throw refuse('too many new documents were fetched in a minute')
   }

@@ -1,4 +1,4 @@
-import type { FetchItem } from '#attest/collateral/fetch/sources.js'
+import type { Above, FetchItem } from '#attest/collateral/fetch/sources.js'
 import { neededBefore } from '#attest/collateral/fetch/sources.js'
 import { Held } from '#attest/collateral/held.js'
 import { itemDigest } from '#attest/collateral/rows.js'
@@ -59,9 +59,10 @@ export class Collection {
   /**
    * The document as its vendor gives it out now, asked for once, after what it is verified beside.
    *
+   * above   without them those of the document that is held
    * throws  FetchCode, collateral/rollback, what verifyItem throws
    */
-  async fetch(name: CollateralName): Promise<VerifiedItem> {
+  async fetch(name: CollateralName, above: Above = []): Promise<VerifiedItem> {
     const label = formatName(name)
     const known = this.#fetched.get(label)
     if (known) return known
@@ -69,7 +70,7 @@ export class Collection {
     if (fetchItem === null) throw new Error('a collection without sources was asked to fetch')
     const needed: VerifiedItem[] = []
     for (const one of neededBefore(name)) needed.push(await this.fetch(one))
-    const item = await fetchItem(name, needed)
+    const item = await fetchItem(name, needed, above.length > 0 ? above : (this.find(name, null)?.chain ?? []))
     const verified = await verifyItem(item, this.#held.context(at))
     this.#held.put(verified, itemDigest(item), at)
     this.#fetched.set(label, verified)

@@ -2,6 +2,7 @@
  * What belongs in attest/collateral: fetching what vendors sign, and keeping it: HTTP, the database, folders. What is
  * genuine is decided in attest/endorsements; nothing is kept, and no floor is raised, before it was.
  */
+import { Failure } from '#core/failure.js'
 
 /** Failures of fetching from a vendor or a mirror. */
 export type FetchCode =
@@ -32,3 +33,8 @@ export type CollateralStoreCode =
   | 'collateral/budget'
   /** too many fetches at the same time */
   | 'collateral/busy'
+
+/** A document that is not there in its time, and why nobody fetches it now. */
+export function notHeld(label: string, why: string): Failure<CollateralStoreCode> {
+  return new Failure<CollateralStoreCode>('collateral/not-held', `${label} is not held in its time: ${why}`)
+}

@@ -1,10 +1,10 @@
-import type { StoredItem } from '#attest/collateral/rows.js'
+import type { BadRow, StoredItem } from '#attest/collateral/rows.js'
 import { verifyNotOlder } from '#attest/collateral/rows.js'
 import type { VerifyContext } from '#attest/endorsements/context.js'
 import { beforeInOrder, type VerifiedItem } from '#attest/endorsements/item.js'
 import { type CollateralName, formatName } from '#attest/endorsements/names.js'
 import { verifyItem } from '#attest/endorsements/verify.js'
-import { type Failure, isFailure } from '#core/failure.js'
+import { isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { CollateralFloor } from '#core/wire/trust-file.js'
 import { LinkCache } from '#core/x509/links.js'
@@ -42,12 +42,19 @@ export class Held {
   }
 
   all(): readonly HeldItem[] {
-    const all = [...this.#items.values()].flatMap((ofName) => [...ofName.values()])
+    return this.#those(() => true)
+  }
+
+  #those(wanted: (item: VerifiedItem) => boolean): readonly HeldItem[] {
+    const all = [...this.#items.values()].flatMap((ofName) => [...ofName.values()].filter(({ item }) => wanted(item)))
     return all.sort((a, b) => (a.item.label < b.item.label ? -1 : 1))
   }
 
+  /** Of AMD's lists also each entry: a list of the other kind, which cannot be told apart, does not name it. */
   floors(): readonly CollateralFloor[] {
-    return this.all().flatMap(({ item }) => item.floor ?? [])
+    // Asked for with every verification: certificates and good answers, the most by far, have none.
+    const those = this.#those((item) => item.floor !== null || item.crl !== null)
+    return those.flatMap(({ item }) => [...(item.floor === null ? [] : [item.floor]), ...revokedFloors(item)])
   }
 
   /** What documents are verified beside at `at`; with `anyAge` also lists that are over, since they revoked what they revoked. */
@@ -92,11 +99,8 @@ export class Held {
    *
    * returns  rows that are not what they say, with the reason
    */
-  async load(
-    rows: readonly StoredItem[],
-    now: UnixSeconds,
-  ): Promise<readonly { readonly name: string; readonly failure: Failure }[]> {
-    const bad: { name: string; failure: Failure }[] = []
+  async load(rows: readonly StoredItem[], now: UnixSeconds): Promise<readonly BadRow[]> {
+    const bad: BadRow[] = []
     for (const row of [...rows].sort((a, b) => beforeInOrder(a.item, b.item))) {
       try {
         const item = await verifyAsOfItsTime(row, now, (at) => this.context(at, true))
@@ -110,7 +114,20 @@ export class Held {
   }
 }
 
-const isOver = (code: string) => ['crl/expired', 'dcap/collateral-expired', 'chain/expired'].includes(code)
+function revokedFloors({ name, crl, root, issuedAt }: VerifiedItem): readonly CollateralFloor[] {
+  if (name.kind !== 'amd-crl' || crl === null) return []
+  return [...crl.revoked].map((serial) => ({ kind: 'amd-revoked', issuer: root, serial, issuedAtMin: issuedAt }))
+}
+
+/** `ocsp/responder` too: its certificate may end before the answer does. Another reason fails at any time. */
+const over: readonly string[] = [
+  'crl/expired',
+  'dcap/collateral-expired',
+  'chain/expired',
+  'ocsp/expired',
+  'ocsp/responder',
+]
+const isOver = (code: string) => over.includes(code)
 
 async function verifyAsOfItsTime(
   { item, issuedAt }: StoredItem,

@@ -1,14 +1,22 @@
-import { and, asc, count, eq, inArray, like } from 'drizzle-orm'
+import { and, asc, count, eq, inArray, like, or } from 'drizzle-orm'
 import type { CollateralStoreCode } from '#attest/collateral/failures.js'
 import { collateral, collateralSchemaName } from '#attest/collateral/schema.js'
-import { type CollateralItem, isOlder, type VerifiedItem } from '#attest/endorsements/item.js'
+import {
+  type CollateralItem,
+  chainSizeMax,
+  forgottenBy,
+  type Issue,
+  isOlder,
+  type VerifiedItem,
+} from '#attest/endorsements/item.js'
 import { parseName } from '#attest/endorsements/names.js'
 import { concat, fromBase64, toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
 import { base64, list } from '#core/encoding/shape.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
+import { type Crl, parseCrl } from '#core/x509/crl.js'
 import { type Connection, type Database, migrate } from '#host/database.js'
 
 export type Origin = 'fetched' | 'imported'
@@ -21,9 +29,9 @@ export interface StoredItem {
   readonly receivedAt: UnixSeconds
   readonly origin: Origin
 }
-/** How many documents are kept. Those that can be had again, certificates of single chips, make room for others. */
+/** How many documents are kept. Those that can be had again, certificates of single chips and answers, make room for others. */
 export const itemsMax = 5000
-const chainShape = list(base64(undefined, 16 * 1024), { max: 2 })
+const chainShape = list(base64(undefined, 16 * 1024), { max: chainSizeMax })
 
 /** The store's table is in the database. @throws database/migration, database/unreachable */
 export async function migrateCollateral(database: Database): Promise<void> {
@@ -46,31 +54,42 @@ export async function listDigests(db: Connection) {
     .limit(itemsMax * 2)
 }
 
-/** The rows of these names. @throws collateral/name, json/..., shape/..., when somebody altered them */
-export async function loadItems(db: Connection, names: readonly string[]): Promise<readonly StoredItem[]> {
+/** A row that is not what it says: one that somebody altered, or of a kind that a newer build keeps. */
+export interface BadRow {
+  readonly name: string
+  readonly failure: Failure
+}
+
+/** The rows of these names, and those that cannot be read: none of them keeps the others from being read. */
+export async function loadItems(
+  db: Connection,
+  names: readonly string[],
+): Promise<{ readonly items: readonly StoredItem[]; readonly bad: readonly BadRow[] }> {
   const rows = await db
     .select()
     .from(collateral)
     .where(inArray(collateral.name, [...names]))
-  return rows.map((row) => ({
-    root: row.root,
-    digest: row.digest,
-    issuedAt: row.issuedAt,
-    receivedAt: row.receivedAt,
-    origin: row.origin,
-    item: {
-      name: parseName(row.name),
-      body: row.body,
-      chain: chainShape(parseCanonicalJson(row.chain), 'chain').map((one) => fromBase64(one)),
-    },
-  }))
+  const items: StoredItem[] = []
+  const bad: BadRow[] = []
+  for (const { root, digest, issuedAt, receivedAt, origin, name, body, chain } of rows) {
+    try {
+      const above = chainShape(parseCanonicalJson(chain), 'chain').map((one) => fromBase64(one))
+      items.push({ root, digest, issuedAt, receivedAt, origin, item: { name: parseName(name), body, chain: above } })
+    } catch (failure) {
+      if (!isFailure(failure)) throw failure
+      bad.push({ name, failure })
+    }
+  }
+  return { items, bad }
 }
 
 async function makeRoom(tx: Connection): Promise<void> {
   const [found] = await tx.select({ rows: count() }).from(collateral)
   if ((found?.rows ?? 0) < itemsMax) return
-  const chips = like(collateral.name, 'amd/%/vcek/%/%')
-  const oldest = await tx.select().from(collateral).where(chips).orderBy(asc(collateral.receivedAt)).limit(1)
+  // An answer that revokes stays: what was good before it would be good again.
+  const ofOne = or(like(collateral.name, 'amd/%/vcek/%/%'), like(collateral.name, 'nvidia/ocsp/%'))
+  const again = and(ofOne, eq(collateral.revoked, false))
+  const oldest = await tx.select().from(collateral).where(again).orderBy(asc(collateral.receivedAt)).limit(1)
   const [one] = oldest
   if (!one) throw new Failure<CollateralStoreCode>('collateral/full', `the store holds ${itemsMax} documents`)
   await tx.delete(collateral).where(and(eq(collateral.root, one.root), eq(collateral.name, one.name)))
@@ -93,7 +112,8 @@ export async function storeItem(
   const [there] = await tx.select().from(collateral).where(here)
   if (there) {
     const edition = there.edition === null ? null : BigInt(there.edition)
-    verifyNotOlder(one, { edition, issuedAt: there.issuedAt })
+    const { issuedAt, revoked } = there
+    verifyNotOlder(one, { edition, issuedAt, revoked, crl: seenList(one.name, there.body) })
   } else await makeRoom(tx)
   const row = {
     digest: itemDigest(one),
@@ -102,6 +122,7 @@ export async function storeItem(
     issuedAt: one.issuedAt,
     validUntil: one.validUntil,
     edition: one.edition === null ? null : one.edition.toString(),
+    revoked: one.revoked,
     receivedAt,
     origin,
   }
@@ -111,11 +132,31 @@ export async function storeItem(
     .onConflictDoUpdate({ target: [collateral.root, collateral.name], set: row })
 }
 
+/** What was seen of a name. `crl`: the list that it is, where entries are not to be forgotten. */
+type Seen = Issue & Pick<VerifiedItem, 'crl'>
+
+/** The list in a row, of AMD's alone. A row that somebody altered holds none: what is in memory still holds. */
+function seenList(name: CollateralItem['name'], body: Uint8Array): Crl | null {
+  if (name.kind !== 'amd-crl') return null
+  try {
+    return parseCrl(body)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return null
+  }
+}
+
 /** @throws collateral/rollback */
-export function verifyNotOlder(one: VerifiedItem, seen: Pick<VerifiedItem, 'edition' | 'issuedAt'>): void {
+export function verifyNotOlder(one: VerifiedItem, seen: Seen): void {
+  const forgotten = forgottenBy(one, seen.crl)
+  if (forgotten !== null)
+    throw new Failure<CollateralStoreCode>(
+      'collateral/rollback',
+      `${one.label} does not name serial number ${forgotten}, which one that was seen before revokes`,
+    )
   if (!isOlder(one.name.kind, one, seen)) return
-  const say = (issue: Pick<VerifiedItem, 'edition' | 'issuedAt'>) =>
-    `${issue.edition === null ? '' : `edition ${issue.edition} `}of ${formatTime(issue.issuedAt)}`
+  const say = ({ edition, issuedAt, revoked }: Issue) =>
+    `${edition === null ? '' : `edition ${edition} `}of ${formatTime(issuedAt)}${revoked ? ' (revoked)' : ''}`
   throw new Failure<CollateralStoreCode>(
     'collateral/rollback',
     `${one.label}, ${say(one)}, is older than one that was seen before, ${say(seen)}`,

@@ -2,9 +2,9 @@
  * The store's one table, on Postgres and PGlite. Nothing in it is believed (I18): documents are verified again when they are
  * read, and floors are what the newest document of a name says of itself, so no row can raise one.
  *
- * The first migration spells this table in SQL; the two change together, and a test compares them.
+ * The migrations spell this table in SQL; the two change together, and a test compares them.
  */
-import { pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
+import { boolean, pgSchema, primaryKey, text } from 'drizzle-orm/pg-core'
 import { bytes, unixSeconds } from '#host/columns.js'
 
 export const collateralSchemaName = 'attest'
@@ -26,6 +26,8 @@ export const collateral = schema.table(
     validUntil: unixSeconds('valid_until').notNull(),
     /** decimal; null where documents of this name have none */
     edition: text(),
+    /** an answer that says that its certificate is revoked: it makes no room for others */
+    revoked: boolean().notNull().default(false),
     /** when it, or the same again, was last received */
     receivedAt: unixSeconds('received_at').notNull(),
     origin: text({ enum: ['fetched', 'imported'] }).notNull(),

@@ -18,6 +18,8 @@ export interface CollateralStatus {
     readonly issuedAt: UnixSeconds
     readonly validUntil: UnixSeconds
     readonly edition: string | null
+    /** an answer that says that its certificate is revoked: it counts after its time too */
+    readonly revoked: boolean
     readonly receivedAt: UnixSeconds
     /** why it could not be renewed */
     readonly failure: string | null
@@ -60,6 +62,7 @@ export function statusOf(
     issuedAt: item.issuedAt,
     validUntil: item.validUntil,
     edition: item.edition === null ? null : item.edition.toString(),
+    revoked: item.revoked,
     receivedAt,
     failure: parts.documents.of(item.label).failure?.code ?? null,
   }))

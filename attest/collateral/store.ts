@@ -1,9 +1,10 @@
 import { Backoff, isOfDocument } from '#attest/collateral/backoff.js'
 import { type Asker, createBudget, type VerifyMayAskNew } from '#attest/collateral/budget.js'
-import type { CollateralStoreCode } from '#attest/collateral/failures.js'
-import { type FetchItem, laneOf, neededBefore } from '#attest/collateral/fetch/sources.js'
+import { type CollateralStoreCode, notHeld } from '#attest/collateral/failures.js'
+import { type Above, laneOf, neededBefore } from '#attest/collateral/fetch/sources.js'
 import { Held, type HeldItem } from '#attest/collateral/held.js'
 import { type CollateralLimits, defaultLimits } from '#attest/collateral/limits.js'
+import type { Admission, CollateralStoreOptions } from '#attest/collateral/options.js'
 import {
   itemDigest,
   listDigests,
@@ -17,30 +18,9 @@ import { beforeInOrder, type CollateralItem, type VerifiedItem } from '#attest/e
 import { type CollateralName, formatName } from '#attest/endorsements/names.js'
 import { verifyItem } from '#attest/endorsements/verify.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { formatTime, type UnixSeconds } from '#core/time.js'
+import { formatTime } from '#core/time.js'
 import type { CollateralFloor } from '#core/wire/trust-file.js'
-import type { Database } from '#host/database.js'
-import { describeError, type Log } from '#host/log.js'
-
-export interface CollateralStoreOptions {
-  readonly database: Database
-  /** null: nothing is ever fetched */
-  readonly fetchItem: FetchItem | null
-  /** SHA-256 of the keys of throwaway roots, whose documents are kept apart from vendors' and called simulated */
-  readonly simulatedRoots: readonly string[]
-  readonly now: () => UnixSeconds
-  /** milliseconds that only go forward */
-  readonly nowMs: () => number
-  readonly log: Log
-  readonly limits?: Partial<CollateralLimits>
-}
-
-/** What became of one document that was offered. */
-export interface Admission {
-  readonly name: string
-  readonly outcome: 'stored' | 'unchanged' | 'refused'
-  readonly failure: Failure | null
-}
+import { describeError } from '#host/log.js'
 
 /** Collateral that was verified, with its floors: in memory and in the database. One for a process. */
 export class CollateralStore {
@@ -80,10 +60,11 @@ export class CollateralStore {
    * many callers, if the asker may have that done.
    *
    * root    under which root it must stand; null prefers the vendor's
+   * above   each verified by the caller; without them those of the document that is held
    * throws  collateral/not-held, collateral/budget, collateral/busy, collateral/backing-off, collateral/rollback, FetchCode,
    *         what verifyItem throws, database/...
    */
-  async obtain(name: CollateralName, root: string | null, asker: Asker): Promise<VerifiedItem> {
+  async obtain(name: CollateralName, root: string | null, asker: Asker, above: Above = []): Promise<VerifiedItem> {
     await this.#syncIfDue()
     const label = formatName(name)
     const held = this.#held.get(label, root)
@@ -91,8 +72,8 @@ export class CollateralStore {
       this.#renewIfDue(name, held)
       return held.item
     }
-    this.#verifyMayAsk(label, held, asker)
-    const item = await this.#fetchOnce(name)
+    this.#verifyMayAsk(name, held, asker)
+    const item = await this.#fetchOnce(name, above)
     if (root !== null && item.root !== root) throw notHeld(label, 'what its source gives out stands under another root')
     return item
   }
@@ -106,9 +87,26 @@ export class CollateralStore {
     return held.item
   }
 
+  /**
+   * Has a document that is not held in its time fetched behind the caller's back, if the asker may have that done: for what
+   * came along and counts, while its vendor may say something else by now.
+   */
+  obtainSoon(name: CollateralName, asker: Asker, above: Above): void {
+    const label = formatName(name)
+    if (this.#options.fetchItem === null || this.#flights.has(label)) return
+    try {
+      this.#verifyMayTry(name)
+      this.#verifyMayAsk(name, this.#held.get(label, null), asker)
+    } catch (error) {
+      if (!isFailure(error)) throw error
+      return
+    }
+    this.#fetchSoon(name, above)
+  }
+
   /** Fetches the document now, whatever is held. For the operator's commands. */
-  renew(name: CollateralName): Promise<VerifiedItem> {
-    return this.#fetchOnce(name)
+  renew(name: CollateralName, above: Above = []): Promise<VerifiedItem> {
+    return this.#fetchOnce(name, above)
   }
 
   /** The least that is accepted of each list and document that was ever seen. @throws database/... */
@@ -133,7 +131,8 @@ export class CollateralStore {
     for (const item of [...items].sort(beforeInOrder)) {
       const name = formatName(item.name)
       try {
-        out.push({ name, outcome: await this.#admitOne(item, 'imported', held), failure: null })
+        const { outcome } = await this.#admitOne(item, 'imported', held)
+        out.push({ name, outcome, failure: null })
       } catch (error) {
         if (!isFailure(error) || error.code.startsWith('database/')) throw error
         out.push({ name, outcome: 'refused', failure: error })
@@ -156,32 +155,45 @@ export class CollateralStore {
     return this.#held.all().map(({ item }) => item)
   }
 
-  #verifyMayAsk(label: string, held: HeldItem | null, asker: Asker): void {
+  #verifyMayAsk(name: CollateralName, held: HeldItem | null, asker: Asker): void {
+    const label = formatName(name)
     if (this.#options.fetchItem === null)
       throw notHeld(
         label,
         held ? `the one that is held was valid until ${formatTime(held.item.validUntil)}` : 'fetching is switched off',
       )
-    if (held === null && !this.#flights.has(label)) this.#verifyMayAskNew(label, asker)
+    if (held === null && !this.#flights.has(label)) this.#verifyMayAskNew(name, asker)
   }
 
   /** Behind the caller's back: what goes wrong is in the status and the log, and costs nobody anything. */
   #renewIfDue(name: CollateralName, { item, receivedAt }: HeldItem): void {
-    const isCertificate = item.floor === null
+    const isCertificate = name.kind === 'amd-ask' || name.kind === 'amd-vcek'
     if (this.#options.fetchItem === null || isCertificate || this.#flights.has(item.label)) return
-    if (this.#options.now() - receivedAt < this.#limits.refreshSeconds) return
-    this.#fetchOnce(name).catch((error: unknown) => {
-      if (!isFailure(error)) this.#options.log.error({ name: item.label, ...describeError(error) }, 'renewal is broken')
+    const { refreshSeconds, answerRefreshSeconds } = this.#limits
+    const due = name.kind === 'nvidia-ocsp' ? answerRefreshSeconds : refreshSeconds
+    if (this.#options.now() - receivedAt < due) return
+    this.#fetchSoon(name, item.chain)
+  }
+
+  #fetchSoon(name: CollateralName, above: Above): void {
+    this.#fetchOnce(name, above).catch((error: unknown) => {
+      const fields = { name: formatName(name), ...describeError(error) }
+      if (!isFailure(error)) this.#options.log.error(fields, 'renewal is broken')
     })
+  }
+
+  #verifyMayTry(name: CollateralName): void {
+    this.#sources.verifyMayTry(laneOf[name.kind])
+    this.#documents.verifyMayTry(formatName(name))
   }
 
   async #need(name: CollateralName): Promise<VerifiedItem> {
     const held = this.#held.get(formatName(name), null)
-    return held && held.item.validUntil >= this.#options.now() ? held.item : this.#fetchOnce(name, true)
+    return held && held.item.validUntil >= this.#options.now() ? held.item : this.#fetchOnce(name, [], true)
   }
 
   /** One flight for however many callers. What a flight under way needs is not counted, or all would wait for each other. */
-  #fetchOnce(name: CollateralName, isNeeded = false): Promise<VerifiedItem> {
+  #fetchOnce(name: CollateralName, above: Above, isNeeded = false): Promise<VerifiedItem> {
     const label = formatName(name)
     const flying = this.#flights.get(label)
     if (flying) return flying
@@ -189,7 +201,7 @@ export class CollateralStore {
       return Promise.reject(new Failure<CollateralStoreCode>('collateral/busy', 'too many fetches at the same time'))
     const weight = isNeeded ? 0 : 1
     this.#counted += weight
-    const flight = this.#fetch(name, label).finally(() => {
+    const flight = this.#fetch(name, label, above).finally(() => {
       this.#flights.delete(label)
       this.#counted -= weight
     })
@@ -197,26 +209,25 @@ export class CollateralStore {
     return flight
   }
 
-  async #fetch(name: CollateralName, label: string): Promise<VerifiedItem> {
+  async #fetch(name: CollateralName, label: string, above: Above): Promise<VerifiedItem> {
     const { fetchItem } = this.#options
     if (fetchItem === null) throw notHeld(label, 'fetching is switched off')
     const lane = laneOf[name.kind]
-    this.#sources.verifyMayTry(lane)
-    this.#documents.verifyMayTry(label)
+    this.#verifyMayTry(name)
+    const { failures } = this.#sources.of(lane)
     const needed: VerifiedItem[] = []
     for (const one of neededBefore(name)) needed.push(await this.#need(one))
     try {
-      const item = await fetchItem(name, needed)
+      const known = this.#held.get(label, null)?.item.chain ?? []
+      const item = await fetchItem(name, needed, above.length > 0 ? above : known)
       this.#sourceAnswered(lane)
-      await this.#admitOne(item, 'fetched', this.#held)
+      const { verified } = await this.#admitOne(item, 'fetched', this.#held)
       this.#documents.succeeded(label)
+      return verified
     } catch (error) {
-      if (isFailure(error) && !error.code.startsWith('database/')) this.#failed(lane, label, error)
+      if (isFailure(error) && !error.code.startsWith('database/')) this.#failed(lane, label, error, failures)
       throw error
     }
-    const held = this.#held.get(label, null)
-    if (held === null) throw notHeld(label, 'it was stored and is gone')
-    return held.item
   }
 
   #sourceAnswered(lane: string): void {
@@ -226,9 +237,11 @@ export class CollateralStore {
     this.#sources.succeeded(lane)
   }
 
-  #failed(lane: string, label: string, failure: Failure): void {
+  /** `failuresBefore`: of fetches that ran at the same time the first failure counts, or one outage would count for each. */
+  #failed(lane: string, label: string, failure: Failure, failuresBefore: number): void {
     const fields = { source: lane, name: label, ...describeError(failure) }
     if (!isOfDocument(failure.code)) {
+      if (this.#sources.of(lane).failures > failuresBefore) return
       this.#sources.failed(lane, failure)
       this.#options.log.warn(fields, 'collateral source fails: what is held serves to its end')
       return
@@ -239,7 +252,11 @@ export class CollateralStore {
   }
 
   /** `held`: a copy for a dry run, which changes nothing else. */
-  async #admitOne(item: CollateralItem, origin: Origin, held: Held): Promise<'stored' | 'unchanged'> {
+  async #admitOne(
+    item: CollateralItem,
+    origin: Origin,
+    held: Held,
+  ): Promise<{ readonly verified: VerifiedItem; readonly outcome: 'stored' | 'unchanged' }> {
     const { now, database } = this.#options
     const at = now()
     const verified = await verifyItem(item, held.context(at))
@@ -248,7 +265,7 @@ export class CollateralStore {
     if (held === this.#held)
       await database.transaction((tx) => storeItem(tx, verified, origin, at), { isolation: 'serializable' })
     held.put(verified, digest, at)
-    return before?.digest === digest ? 'unchanged' : 'stored'
+    return { verified, outcome: before?.digest === digest ? 'unchanged' : 'stored' }
   }
 
   async #syncIfDue(): Promise<void> {
@@ -269,8 +286,8 @@ export class CollateralStore {
       return held?.digest !== digest || held.receivedAt < receivedAt
     })
     if (changed.length > 0) {
-      const loaded = await database.read((db) => loadItems(db, [...new Set(changed.map(({ name }) => name))]))
-      for (const { name, failure } of await this.#held.load(loaded, now())) {
+      const { items, bad } = await database.read((db) => loadItems(db, [...new Set(changed.map(({ name }) => name))]))
+      for (const { name, failure } of [...bad, ...(await this.#held.load(items, now()))]) {
         if (!this.#passedOver.has(name))
           log.warn({ name, ...describeError(failure) }, 'collateral in the database is passed over')
         this.#passedOver.add(name)
@@ -280,8 +297,4 @@ export class CollateralStore {
     this.#held.drop(({ item }) => !there.has(`${item.root} ${item.label}`))
     this.#syncedAtMs = begun
   }
-}
-
-function notHeld(label: string, why: string): Failure<CollateralStoreCode> {
-  return new Failure<CollateralStoreCode>('collateral/not-held', `${label} is not held in its time: ${why}`)
 }

@@ -7,7 +7,7 @@
  *         "Quote Format"; Intel SGX PCK Certificate and CRL Profile, "PCK Certificate"
  */
 import { fromHex } from '#core/bytes/bytes.js'
-import type { OidArc } from '#core/encoding/der.js'
+import { type OidArc, oidArc } from '#core/encoding/der.js'
 
 /** Sizes in bytes. */
 export const headerSize = 48
@@ -60,9 +60,12 @@ export type SgxField = keyof typeof sgxField
 /** Bits of the flags of an enclave's attributes. */
 export const sgxFlag = { init: 0, debug: 1, mode64Bit: 2, provisionKey: 4, einitTokenKey: 5, kss: 7 } as const
 
-/** Extensions of a PCK certificate: the identifier that all are below. */
+/** Extensions of a PCK certificate: the identifiers that all are below. */
 const sgx = '1.2.840.113741.1.13.1'
-export const sgxArc: OidArc = { contents: fromHex('2a864886f84d010d01'), dotted: sgx }
+export const sgxArcs: readonly OidArc[] = [
+  oidArc(fromHex('2a864886f84d010d01'), sgx),
+  oidArc(fromHex('2a864886f84d010d0102'), `${sgx}.2`),
+]
 export const pckOid = {
   extension: sgx,
   ppid: `${sgx}.1`,

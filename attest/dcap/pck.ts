@@ -1,5 +1,5 @@
 import type { DcapCode } from '#attest/dcap/codes.js'
-import { componentOids, pckOid, sgxArc } from '#attest/dcap/layout.js'
+import { componentOids, pckOid, sgxArcs } from '#attest/dcap/layout.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
 import { type Der, derInteger, derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure } from '#core/failure.js'
@@ -57,7 +57,7 @@ function readPairs(sequence: Der): ReadonlyMap<string, Der> {
   const reader = sequence.reader()
   while (!reader.done) {
     const pair = reader.next(derTag.sequence, 'SGX extension member').reader()
-    const oid = derOid(pair.next(derTag.oid, 'SGX extension id'), 'SGX extension id', sgxArc)
+    const oid = derOid(pair.next(derTag.oid, 'SGX extension id'), 'SGX extension id', ...sgxArcs)
     const value = pair.next(pair.tag ?? 0, oid)
     pair.end(oid)
     if (out.has(oid)) throw refuse(`PCK certificate has ${oid} twice`)

@@ -22,22 +22,65 @@ export interface SgxReport {
 /** The fields of a report: of an enclave, or of the quoting enclave. source: Intel SDM, "REPORT" */
 export function readSgxReport(bytes: Uint8Array): SgxReport {
   assert(bytes.length === 384, 'an SGX report has 384 bytes')
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const of = (name: SgxField) => bytes.subarray(sgxField[name][0], sgxField[name][0] + sgxField[name][1])
-  const u16 = (name: SgxField) => view.getUint16(sgxField[name][0], true)
-  return {
-    cpuSvn: of('cpuSvn'),
-    miscSelect: of('miscSelect'),
-    isvExtProdId: of('isvExtProdId'),
-    attributes: of('attributes'),
-    flags: view.getBigUint64(sgxField.attributes[0], true),
-    mrEnclave: of('mrEnclave'),
-    mrSigner: of('mrSigner'),
-    configId: of('configId'),
-    isvProdId: u16('isvProdId'),
-    isvSvn: u16('isvSvn'),
-    configSvn: u16('configSvn'),
-    isvFamilyId: of('isvFamilyId'),
-    reportData: of('reportData'),
+  return new Fields(bytes)
+}
+
+/** Views are made when asked for: of the quoting enclave's report few fields are. */
+class Fields implements SgxReport {
+  readonly #bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  #of(name: SgxField): Uint8Array {
+    const [from, size] = sgxField[name]
+    return this.#bytes.subarray(from, from + size)
+  }
+
+  #u16(name: SgxField): number {
+    const [from] = sgxField[name]
+    return this.#bytes[from]! | (this.#bytes[from + 1]! << 8)
+  }
+
+  get flags() {
+    const { buffer, byteOffset } = this.#bytes
+    return new DataView(buffer, byteOffset + sgxField.attributes[0], 8).getBigUint64(0, true)
+  }
+  get cpuSvn() {
+    return this.#of('cpuSvn')
+  }
+  get miscSelect() {
+    return this.#of('miscSelect')
+  }
+  get isvExtProdId() {
+    return this.#of('isvExtProdId')
+  }
+  get attributes() {
+    return this.#of('attributes')
+  }
+  get mrEnclave() {
+    return this.#of('mrEnclave')
+  }
+  get mrSigner() {
+    return this.#of('mrSigner')
+  }
+  get configId() {
+    return this.#of('configId')
+  }
+  get isvProdId() {
+    return this.#u16('isvProdId')
+  }
+  get isvSvn() {
+    return this.#u16('isvSvn')
+  }
+  get configSvn() {
+    return this.#u16('configSvn')
+  }
+  get isvFamilyId() {
+    return this.#of('isvFamilyId')
+  }
+  get reportData() {
+    return this.#of('reportData')
   }
 }

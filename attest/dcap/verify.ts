@@ -1,18 +1,19 @@
 import type { Anchors } from '#attest/anchors.js'
-import { type Caches, keyOf, type Remembered, remembered, type Slot, textsDigest, whileAll } from '#attest/caches.js'
+import { type Caches, keyOf, type Remembered, remembered, type Slot, whileAll } from '#attest/caches.js'
 import type { DcapCode } from '#attest/dcap/codes.js'
 import { type QeIdentity, type TcbInfo, verifyQeIdentity, verifyTcbInfo } from '#attest/dcap/collateral.js'
 import { certificateNames, type Tee } from '#attest/dcap/layout.js'
 import { type Pck, readPck } from '#attest/dcap/pck.js'
 import type { Quote } from '#attest/dcap/quote.js'
 import { intelRoot, intelRootCertificate } from '#attest/dcap/roots.js'
-import { fromBase64, toHex } from '#core/bytes/bytes.js'
+import { textsDigest } from '#attest/texts.js'
+import { toHex } from '#core/bytes/bytes.js'
 import { hasKeyForm } from '#core/crypto/spki.js'
 import { Failure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { DcapCollateral } from '#core/wire/evidence.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
-import { type VerifiedLinks, verifyChain } from '#core/x509/chain.js'
+import { verifyChain } from '#core/x509/chain.js'
 import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
 import { certificateDigest, keyDigest } from '#core/x509/digests.js'
 
@@ -142,17 +143,15 @@ async function verifySigned(
   at: UnixSeconds,
   caches: Caches,
 ): Promise<Remembered<SignedCollateral>> {
-  const tcbInfoSigner = await verifySigner(collateral.tcbInfoSigner, machine, caches.links, at)
+  const tcbInfoSigner = await verifySigner(collateral.tcbInfoSigner, machine, caches, at)
   // Usually one certificate for both.
   const isSame = collateral.qeIdentitySigner === collateral.tcbInfoSigner
-  const qeIdentitySigner = isSame
-    ? tcbInfoSigner
-    : await verifySigner(collateral.qeIdentitySigner, machine, caches.links, at)
+  const qeIdentitySigner = isSame ? tcbInfoSigner : await verifySigner(collateral.qeIdentitySigner, machine, caches, at)
   const signers = [tcbInfoSigner, qeIdentitySigner]
   const [pckCrl, rootCrl] = await verifyRevocation(collateral, machine, signers, at, caches)
-  const tcbInfo = await verifyTcbInfo(fromBase64(collateral.tcbInfo), tee, tcbInfoSigner, at)
+  const tcbInfo = await verifyTcbInfo(caches.decode(collateral.tcbInfo), tee, tcbInfoSigner, at)
   caches.count('vendor')
-  const qeIdentity = await verifyQeIdentity(fromBase64(collateral.qeIdentity), tee, qeIdentitySigner, at)
+  const qeIdentity = await verifyQeIdentity(caches.decode(collateral.qeIdentity), tee, qeIdentitySigner, at)
   caches.count('vendor')
   return {
     value: { tcbInfo, qeIdentity, pckCrl, rootCrl },
@@ -215,16 +214,11 @@ function verifyEdition(
   }
 }
 
-async function verifySigner(
-  der: string,
-  machine: Machine,
-  links: VerifiedLinks | undefined,
-  at: UnixSeconds,
-): Promise<Certificate> {
-  const signer = parseCertificate(fromBase64(der), 'TCB signing certificate')
+async function verifySigner(der: string, machine: Machine, caches: Caches, at: UnixSeconds): Promise<Certificate> {
+  const signer = parseCertificate(caches.decode(der), 'TCB signing certificate')
   verifyName(signer, certificateNames.signer, 'TCB signing certificate')
   const names = ['TCB signing certificate', 'root certificate']
-  await verifyChain([signer, machine.root], names, at, links, 'verified')
+  await verifyChain([signer, machine.root], names, at, caches.links, 'verified')
   return signer
 }
 
@@ -235,10 +229,10 @@ async function verifyRevocation(
   at: UnixSeconds,
   caches: Caches,
 ): Promise<readonly [pck: Crl, root: Crl]> {
-  const pckCrl = parseCrl(fromBase64(collateral.pckCrl), 'PCK CRL')
+  const pckCrl = parseCrl(caches.decode(collateral.pckCrl), 'PCK CRL')
   await verifyCrl(pckCrl, machine.ca, at, 'PCK CRL')
   caches.count('vendor')
-  const rootCrl = parseCrl(fromBase64(collateral.rootCrl), 'root CRL')
+  const rootCrl = parseCrl(caches.decode(collateral.rootCrl), 'root CRL')
   await verifyCrl(rootCrl, machine.root, at, 'root CRL')
   caches.count('vendor')
   // Serial numbers are an issuer's own: each certificate is looked up in the list of its own issuer.

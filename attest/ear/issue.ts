@@ -2,14 +2,13 @@
  * What belongs in attest/ear: an attestation result as a signed EAR, under both sets of names. Reading and verifying one is
  * `core/wire/ear.ts`, keeping keys `attest/service`; no judgement is made here.
  */
-import { deployedClaims } from '#attest/ear/deployed-claims.js'
-import type { AnyClaims, AttestationResult } from '#attest/result.js'
+import { submodsOf } from '#attest/ear/submods.js'
+import type { AttestationResult } from '#attest/result.js'
 import { assert } from '#core/assert.js'
 import type { SigningKey } from '#core/crypto/sign.js'
-import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
+import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { signJws } from '#core/jws.js'
 import { type EarPayload, earLifetimeSeconds, earPayloadShape, earProfile } from '#core/wire/ear.js'
-import type { AnyEvidence, DeviceEvidence } from '#core/wire/evidence.js'
 
 /** What an EAR says beyond the attestation result. */
 export interface EarInput {
@@ -65,43 +64,5 @@ function payloadOf(result: AttestationResult, input: EarInput): EarPayload {
     claviger_evidence_digest: result.digests.evidence,
     claviger_tenant_class: result.tenantClass,
     claviger_hardware: result.platform === 'hardware' ? 'hardware' : 'NOT HARDWARE',
-  }
-}
-
-type Submod = EarPayload['submods']['cpu0']
-
-/** One submod for each part: the machine, and of composite evidence each device. */
-function submodsOf(result: AttestationResult): EarPayload['submods'] {
-  const [cpu, ...devices] = result.parts
-  if (cpu === undefined) return { cpu0: submod(result, result.claims) }
-  const named = devices.flatMap((part) => deviceSubmods(part as AttestationResult<DeviceEvidence>))
-  return { cpu0: submod(cpu, cpu.claims), ...Object.fromEntries(named) }
-}
-
-/** Devices are judged together, so each has the verdict on all of them; its claims are its own. */
-function deviceSubmods(part: AttestationResult<DeviceEvidence>): readonly (readonly [string, Submod])[] {
-  const { claims } = part
-  if (claims === null) return [['gpu0', submod(part, null)]]
-  const counts = { gpu: 0, nvswitch: 0 }
-  return claims.devices.map((device) => {
-    const name = device.kind === 'switch' ? 'nvswitch' : 'gpu'
-    return [`${name}${counts[name]++}`, submod(part, { ...claims, devices: [device] })]
-  })
-}
-
-function submod(part: AttestationResult<AnyEvidence>, claims: AnyClaims | null): Submod {
-  const { status, vector, policy } = part
-  const annotated: Json = claims === null ? {} : deployedClaims(claims)
-  return {
-    'ear.status': status,
-    ear_status: status,
-    'ear.trustworthiness-vector': vector,
-    ear_trustworthiness_vector: vector,
-    'ear.appraisal-policy-id': policy,
-    ear_appraisal_policy_ids: [policy],
-    'ear.veraison.annotated-evidence': annotated,
-    ear_veraison_annotated_evidence: annotated,
-    claviger_claims: claims as unknown as Json,
-    claviger_checks: part.checks,
   }
 }

@@ -4,6 +4,7 @@ import {
   type CollateralName,
   type EndorsementCode,
   formatName,
+  nameSizeMax,
   parseName,
 } from '#attest/endorsements/names.js'
 import { fromBase64, fromUtf8, toBase64, utf8 } from '#core/bytes/bytes.js'
@@ -25,7 +26,7 @@ const bundleShape = object({
   format: literal(format),
   items: list(
     object({
-      name: string(),
+      name: string({ max: nameSizeMax }),
       body: base64(undefined, inBase64(128 * KiB)),
       chain: list(base64(undefined, inBase64(8 * KiB)), { max: chainSizeMax }),
     }),
@@ -103,6 +104,7 @@ const extensions: Readonly<Record<CollateralKind, string>> = {
   'amd-crl': 'crl',
   'amd-vcek': 'der',
   'nvidia-rim': 'rim',
+  'nvidia-ocsp': 'ors',
 }
 const chainEnd = '.chain.pem'
 

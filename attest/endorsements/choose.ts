@@ -8,10 +8,29 @@ import type { UnixSeconds } from '#core/time.js'
 import type { Crl } from '#core/x509/crl.js'
 
 /**
- * The current document of a name under a root (null: the vendor's), or null where there is none. Where it is not needed,
- * since a genuine one came along, nobody is to be asked for it.
+ * How much a document is needed. `no`: a genuine one came along, and nobody is to be asked. `soon`: so it did, and its
+ * vendor may say something else by now: nobody waits for that. `now`: the evidence has none that counts.
  */
-export type Lookup = (name: CollateralName, root: string | null, isNeeded: boolean) => Promise<VerifiedItem | null>
+export type Need = 'no' | 'soon' | 'now'
+
+/**
+ * The current document of a name under a root (null: the vendor's), or null where there is none. `above` are certificates
+ * above it, verified, where its name alone does not lead to them.
+ */
+export type Lookup = (
+  name: CollateralName,
+  root: string | null,
+  need: Need,
+  above: readonly Uint8Array[],
+) => Promise<VerifiedItem | null>
+
+/** A document that evidence needs, and what of it came along; null when nothing did. */
+export interface Choice {
+  readonly name: CollateralName
+  readonly root: string | null
+  readonly sent: CollateralItem | null
+  readonly above?: readonly Uint8Array[]
+}
 
 /** What was put into evidence that did not come with it. */
 export interface Used {
@@ -20,6 +39,22 @@ export interface Used {
   readonly how: 'filled' | 'replaced'
   readonly issuedAt: UnixSeconds
   readonly validUntil: UnixSeconds
+}
+
+/** An OCSP answer that came along and is older than this is asked for anew, in seconds. */
+const answerAgeMax = 3600
+
+/** A board needs about 20 OCSP answers: one after the other they would take their time, all at once their responder's. */
+const atATime = 4
+
+async function inTurn<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<readonly R[]> {
+  const results: R[] = []
+  const open = [...all.entries()]
+  const worker = async () => {
+    for (let next = open.shift(); next; next = open.shift()) results[next[0]] = await work(next[1])
+  }
+  await Promise.all(Array.from({ length: atATime }, worker))
+  return results
 }
 
 /**
@@ -40,15 +75,38 @@ export class Chooser {
 
   /** sent  what came with the evidence; null when nothing did. The document to use; null where there is none. */
   async choose(name: CollateralName, root: string | null, sent: CollateralItem | null): Promise<CollateralItem | null> {
+    const [chosen] = await this.chooseAll([{ name, root, sent }])
+    return chosen!
+  }
+
+  /** The document to use for each of these, in their order: some are looked up at the same time. */
+  async chooseAll(choices: readonly Choice[]): Promise<readonly (CollateralItem | null)[]> {
+    const found = await inTurn(choices, (one) => this.#chooseOne(one))
+    for (const { used } of found) if (used) this.used.push(used)
+    return found.map(({ chosen }) => chosen)
+  }
+
+  /** Has these looked up as chooseAll does, for evidence that stays as it was sent. */
+  async learn(choices: readonly Choice[]): Promise<void> {
+    await inTurn(choices, (one) => this.#chooseOne(one))
+  }
+
+  async #chooseOne({ name, root, sent, above = [] }: Choice) {
     const genuine = sent && (await this.#verified(sent))
-    const held = await this.#lookup(name, root, genuine === null)
+    const held = await this.#lookup(name, root, this.#needOf(genuine), above)
     const newer = genuine && !(held && isOlder(name.kind, genuine, held)) ? genuine : held
     if (newer?.crl) this.#crls.set(`${newer.root} ${newer.label}`, newer.crl)
-    if (held === null || newer !== held) return sent
-    if (sent && equal(sent.body, held.body)) return sent
+    if (held === null || newer !== held || (sent && equal(sent.body, held.body))) return { chosen: sent, used: null }
     const { label, issuedAt, validUntil } = held
-    this.used.push({ name: label, how: sent ? 'replaced' : 'filled', issuedAt, validUntil })
-    return held
+    const how: Used['how'] = sent ? 'replaced' : 'filled'
+    return { chosen: held, used: { name: label, how, issuedAt, validUntil } }
+  }
+
+  /** Whoever sends an answer chooses which one of a day: the last good one before a revocation, too. */
+  #needOf(genuine: VerifiedItem | null): Need {
+    if (genuine === null) return 'now'
+    const isOld = this.#context.at - genuine.issuedAt >= answerAgeMax
+    return genuine.name.kind === 'nvidia-ocsp' && isOld ? 'soon' : 'no'
   }
 
   /** null for what does not verify: its own verifier will say why, unless something else takes its place. */

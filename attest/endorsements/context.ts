@@ -23,6 +23,8 @@ export interface Facts {
   readonly platform: VerifiedItem['platform']
   readonly crl: VerifiedItem['crl']
   readonly floor: VerifiedItem['floor']
+  /** absent: documents of this kind revoke nothing by themselves */
+  readonly revoked?: boolean
   readonly edition: VerifiedItem['edition']
   readonly issuedAt: UnixSeconds
   readonly nextUpdate: UnixSeconds

@@ -29,8 +29,10 @@ export interface VerifiedItem extends CollateralItem {
   readonly validUntil: UnixSeconds
   /** what only grows from one issue to the next: the CRL number, or Intel's `tcbEvaluationDataNumber`; null without one */
   readonly edition: bigint | null
-  /** the least that is accepted of this name once this document has been seen; null for certificates */
+  /** the least that is accepted of this name once this document has been seen; null for certificates and good answers */
   readonly floor: CollateralFloor | null
+  /** whether it is an answer that says that its certificate is revoked: as genuine as one that says that it is good */
+  readonly revoked: boolean
   readonly crl: Crl | null
 }
 
@@ -44,9 +46,11 @@ export const bodySizeMax: Readonly<Record<CollateralKind, number>> = {
   'amd-crl': 64 * KiB,
   'amd-vcek': 8 * KiB,
   'nvidia-rim': 128 * KiB,
+  'nvidia-ocsp': 8 * KiB,
 }
 export const chainCertificateSizeMax = 8 * KiB
-export const chainSizeMax = 2
+/** Above the certificate of a device or of a signer of RIMs, the longest, stand three. */
+export const chainSizeMax = 3
 
 /** @throws collateral/size */
 export function verifySizes({ name, body, chain }: CollateralItem): void {
@@ -63,18 +67,35 @@ export function verifySizes({ name, body, chain }: CollateralItem): void {
 export interface Issue {
   readonly edition: bigint | null
   readonly issuedAt: UnixSeconds
+  readonly revoked: boolean
 }
 
 /**
  * Whether `one` is older than `other`: by edition, and within an edition by its time. A CRL is older by either: its number
- * and its time grow together, so that a list of a higher number and an earlier time is no honest one. Certificates
- * and RIMs have no order: a vendor issues the same one anew.
+ * and its time grow together, so that a list of a higher number and an earlier time is no honest one. Of two OCSP answers
+ * of one time the one that revokes is the newer. Certificates and RIMs have no order: a vendor issues the same one anew.
  */
 export function isOlder(kind: CollateralKind, one: Issue, other: Issue): boolean {
   if (kind === 'amd-ask' || kind === 'amd-vcek' || kind === 'nvidia-rim') return false
+  if (kind === 'nvidia-ocsp')
+    return one.issuedAt < other.issuedAt || (one.issuedAt === other.issuedAt && other.revoked && !one.revoked)
   if (other.edition !== null && (one.edition === null || one.edition < other.edition)) return true
   const isCrl = kind !== 'intel-tcb-info' && kind !== 'intel-qe-identity'
   return (isCrl || one.edition === other.edition) && one.issuedAt < other.issuedAt
+}
+
+/**
+ * The first serial number that AMD's root took back in `before` and not in `one`, or null. AMD's lists name authorities,
+ * which last for decades, so that no honest list of a name leaves out what one before it named: one that does is
+ * the list of the other kind of key, or somebody's who would have a revocation forgotten.
+ *
+ * source  RFC 5280, "CRLs": an entry stays at least until the certificate is over
+ */
+export function forgottenBy(one: Pick<VerifiedItem, 'name' | 'crl'>, before: Crl | null): string | null {
+  if (one.name.kind !== 'amd-crl' || before === null) return null
+  const revoked = new Set(one.crl?.revoked ?? [])
+  for (const serial of before.revoked) if (!revoked.has(serial)) return serial
+  return null
 }
 
 const ranks: Readonly<Record<CollateralKind, number>> = {
@@ -86,6 +107,7 @@ const ranks: Readonly<Record<CollateralKind, number>> = {
   'amd-ask': 2,
   'amd-vcek': 3,
   'nvidia-rim': 3,
+  'nvidia-ocsp': 3,
 }
 /** Orders documents so that each comes after those that it is verified beside. */
 export function beforeInOrder(a: CollateralItem, b: CollateralItem): number {

@@ -7,6 +7,7 @@ import type { Tee } from '#attest/dcap/layout.js'
 import { hwIdSize, type Product, tcbLayout } from '#attest/snp/layout.js'
 import { formatTcb, type Tcb } from '#attest/snp/tcb.js'
 import { Failure } from '#core/failure.js'
+import { type OcspSubject, ocspSerialForm } from '#core/x509/ocsp-request.js'
 
 /** Failures of collateral as a value. */
 export type EndorsementCode =
@@ -35,6 +36,9 @@ export type CollateralName =
   | { readonly kind: 'amd-crl'; readonly product: Product; readonly key: AmdKey }
   | { readonly kind: 'amd-vcek'; readonly product: Product; readonly hwId: string; readonly tcb: Tcb }
   | { readonly kind: 'nvidia-rim'; readonly id: string }
+  | OcspName
+/** A responder's answer on one certificate of an NVIDIA device, or of one who signs RIMs. */
+export type OcspName = OcspSubject & { readonly kind: 'nvidia-ocsp' }
 export type CollateralKind = CollateralName['kind']
 
 /** The name as text: how lists show it, and where the document stands in a folder. */
@@ -56,6 +60,8 @@ export function formatName(name: CollateralName): string {
       return `amd/${name.product.toLowerCase()}/vcek/${name.hwId}/${formatTcb(name.tcb)}`
     case 'nvidia-rim':
       return `nvidia/rim/${name.id}`
+    case 'nvidia-ocsp':
+      return `nvidia/ocsp/${name.issuerName}/${name.issuerKey}/${name.serial}`
   }
 }
 
@@ -66,8 +72,8 @@ const products = new Map<string, Product>([
 ])
 /** An id of NVIDIA's RIM service. It becomes a file name and part of an address. */
 const rimId = /^NV_[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$/
-/** A name of a VCEK, the longest, has 162 characters. */
-const nameSizeMax = 200
+/** A name of an OCSP answer, the longest, has 246 characters. */
+export const nameSizeMax = 250
 
 function refuse(text: string): Failure<EndorsementCode> {
   return new Failure<EndorsementCode>(
@@ -87,8 +93,7 @@ export function parseName(text: string): CollateralName {
 function readName(parts: readonly string[]): CollateralName | null {
   const [vendor, second, third, fourth, fifth] = parts
   if (vendor === 'amd') return readAmdName(products.get(second ?? ''), third, fourth, fifth)
-  if (vendor === 'nvidia')
-    return second === 'rim' && third !== undefined && rimId.test(third) ? { kind: 'nvidia-rim', id: third } : null
+  if (vendor === 'nvidia') return readNvidiaName(second, third, fourth, fifth)
   if (vendor !== 'intel') return null
   if (second === 'root-crl') return { kind: 'intel-root-crl' }
   if (second === 'pck-crl')
@@ -97,6 +102,16 @@ function readName(parts: readonly string[]): CollateralName | null {
   if (third === 'qe-identity') return { kind: 'intel-qe-identity', tee: second }
   if (third !== 'tcb-info' || fourth === undefined || !/^[0-9a-f]{12}$/.test(fourth)) return null
   return { kind: 'intel-tcb-info', tee: second, fmspc: fourth }
+}
+
+const sha384Text = /^[0-9a-f]{96}$/
+
+function readNvidiaName(what?: string, third?: string, issuerKey?: string, serial?: string): CollateralName | null {
+  if (third === undefined) return null
+  if (what === 'rim') return rimId.test(third) ? { kind: 'nvidia-rim', id: third } : null
+  if (what !== 'ocsp' || issuerKey === undefined || serial === undefined) return null
+  const isName = sha384Text.test(third) && sha384Text.test(issuerKey) && ocspSerialForm.test(serial)
+  return isName ? { kind: 'nvidia-ocsp', issuerName: third, issuerKey, serial } : null
 }
 
 function readAmdName(

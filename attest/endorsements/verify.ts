@@ -3,14 +3,14 @@ import { type CollateralItem, type VerifiedItem, verifySizes } from '#attest/end
 import { formatName } from '#attest/endorsements/names.js'
 import { verifyAmd } from '#attest/endorsements/verify-amd.js'
 import { verifyIntel } from '#attest/endorsements/verify-intel.js'
-import { verifyRim } from '#attest/endorsements/verify-nvidia.js'
+import { verifyAnswer, verifyRim } from '#attest/endorsements/verify-nvidia.js'
 
 /**
  * The document is what its name says, its vendor signed it, and it is current at `context.at`. Whether it is older than
  * one that was seen before is the store's to know.
  *
  * throws  collateral/size, collateral/mismatch, collateral/root-crl-missing, dcap/..., snp/..., gpu/...,
- *         x509/..., chain/..., crl/...
+ *         x509/..., chain/..., crl/..., ocsp/...
  */
 export async function verifyItem(item: CollateralItem, context: VerifyContext): Promise<VerifiedItem> {
   verifySizes(item)
@@ -28,6 +28,7 @@ export async function verifyItem(item: CollateralItem, context: VerifyContext): 
     validUntil: Math.min(facts.nextUpdate, facts.issuer.notAfter, facts.root.notAfter),
     edition,
     floor,
+    revoked: facts.revoked ?? false,
     crl,
   } as VerifiedItem
 }
@@ -41,6 +42,8 @@ function factsOf(item: CollateralItem, context: VerifyContext): Promise<Facts> {
       return verifyAmd(item, name, context)
     case 'nvidia-rim':
       return verifyRim(item, name, context)
+    case 'nvidia-ocsp':
+      return verifyAnswer(item, name, context)
     default:
       return verifyIntel(item, name, context)
   }

@@ -100,7 +100,7 @@ function revocation({ ocsp }: GpuClaims, values: GpuReferenceValues): Check {
         ? 'a current OCSP answer on every certificate of devices and RIMs'
         : 'current OCSP answers where they are given',
     found: `${ocsp.answered} of ${ocsp.needed}, all good`,
-    fix: 'send the OCSP answers on every certificate but roots and firmware with the evidence',
+    fix: 'send the OCSP answers on every certificate but roots and firmware with the evidence, or have them fetched for it',
   })
 }
 

@@ -1,5 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
-import { type Caches, ofTexts, type Slot, type Texts } from '#attest/caches.js'
+import type { Caches, Slot } from '#attest/caches.js'
 import type { DeviceIdentity } from '#attest/gpu/chain.js'
 import type { GpuReport } from '#attest/gpu/parse.js'
 import {
@@ -12,12 +12,15 @@ import {
 } from '#attest/gpu/rim/golden.js'
 import { type Rim, readRim, verifyRimChain } from '#attest/gpu/rim/rim.js'
 import { refuse } from '#attest/gpu/rim/signature.js'
+import { ofTexts, type Texts } from '#attest/texts.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
-import type { UnixSeconds } from '#core/time.js'
+import { Failure } from '#core/failure.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
 import { type Certificate, commonName } from '#core/x509/certificate.js'
 import { verifyOcsp } from '#core/x509/ocsp.js'
-import { certificateId, type OcspAnswer, parseOcsp } from '#core/x509/ocsp-answer.js'
+import { certificateId, type OcspAnswer, type OcspCode, parseOcsp } from '#core/x509/ocsp-answer.js'
+import { ocspId } from '#core/x509/ocsp-request.js'
 
 export type { Golden } from '#attest/gpu/rim/golden.js'
 
@@ -45,6 +48,15 @@ const rimSlot: Slot<{ readonly texts: Texts; readonly made: Rim }> = { name: 'gp
 const answerSlot: Slot<{ readonly texts: Texts; readonly made: OcspAnswer }> = { name: 'gpu/ocsp' }
 const parts: readonly RimPart[] = ['driver', 'vbios']
 
+/** As readRim, of a text that was read before from what was remembered. @throws gpu/rim-..., x509/... */
+export function readRimOnce(text: string, caches: Caches): Promise<Rim> {
+  return ofTexts(caches, rimSlot, text, async () => {
+    const read = await readRim(text)
+    caches.count('vendor')
+    return read
+  })
+}
+
 /**
  * Verifies the RIMs that came along: each is asked for by a device, signed and valid, about what the device reports.
  *
@@ -63,11 +75,7 @@ export async function verifyRims(
   for (const { id, rim: text } of rims) {
     if (!wanted.has(id) || verified.has(id))
       throw refuse('gpu/collateral-unused', `RIM ${id} is there twice, or of no device of this evidence`)
-    const rim = await ofTexts(caches, rimSlot, text, async () => {
-      const read = await readRim(text)
-      caches.count('vendor')
-      return read
-    })
+    const rim = await readRimOnce(text, caches)
     if ((await verifyRimChain(rim, anchors, at, caches)) === 'simulated') simulated = true
     verified.set(id, rim)
   }
@@ -101,27 +109,57 @@ export interface VerifiedAnswers {
   readonly validUntil: UnixSeconds | null
 }
 
-/** Certificates that NVIDIA's responders answer for, each with its issuer: not roots, nor firmware that signs reports. */
-function revocable(devices: readonly Device[], rims: VerifiedRims): ReadonlyMap<string, Subject> {
-  const out = new Map<string, Subject>()
+/** A certificate that NVIDIA's responders answer for, with those above it: its issuer first, the root last. */
+export interface Revocable {
+  readonly certificate: Certificate
+  readonly above: readonly [Certificate, ...Certificate[]]
+}
+
+/** Certificates that may have been revoked, by the id of answers: not roots, nor firmware that signs reports. */
+export function revocable(
+  devices: readonly Pick<Device, 'identity'>[],
+  rims: Iterable<Pick<Rim, 'chain'>>,
+): ReadonlyMap<string, Revocable> {
+  const out = new Map<string, Revocable>()
   const add = (chain: readonly Certificate[], from: number) => {
     for (let i = from; i < chain.length - 1; i++) {
-      const subject = { certificate: chain[i]!, issuer: chain[i + 1]! }
-      out.set(certificateId(subject.certificate, subject.issuer), subject)
+      const [certificate, issuer, ...more] = chain.slice(i) as [Certificate, Certificate, ...Certificate[]]
+      out.set(certificateId(certificate, issuer), { certificate, above: [issuer, ...more] })
     }
   }
   for (const { identity } of devices) add(identity.chain, 1)
-  for (const { chain } of rims.verified.values()) add(chain, 0)
+  for (const { chain } of rims) add(chain, 0)
   return out
 }
-interface Subject {
-  readonly certificate: Certificate
-  readonly issuer: Certificate
+
+const nameOf = ({ certificate }: Revocable) => commonName(certificate.subject) ?? 'a certificate'
+
+/**
+ * None of these certificates is known to be revoked: an answer that its reader saw said so, and none that is newer came
+ * along. Whoever sends evidence chooses the answers in it, and leaves out, or sends the last good one instead of, the one
+ * that takes its device back. A floor of a later time than `at` does not count: what was decided before it stays decided.
+ */
+function verifyNotKnownRevoked(
+  subjects: ReadonlyMap<string, Revocable>,
+  goodSince: ReadonlyMap<string, UnixSeconds>,
+  { collateralFloors }: Anchors,
+  at: UnixSeconds,
+): void {
+  for (const floor of collateralFloors ?? []) {
+    if (floor.kind !== 'nvidia-revoked' || floor.issuedAtMin > at) continue
+    const id = ocspId(floor)
+    const subject = subjects.get(id)
+    if (!subject || (goodSince.get(id) ?? 0) > floor.issuedAtMin) continue
+    throw new Failure<OcspCode>(
+      'ocsp/revoked',
+      `${nameOf(subject)} was called revoked by an answer of ${formatTime(floor.issuedAtMin)}, and by none that is newer called good`,
+    )
+  }
 }
 
 /**
  * Verifies the OCSP answers that came along: each is about a certificate of this evidence, current and good. Whether one
- * has to be there for every certificate is the appraisal's to say.
+ * has to be there for every certificate is the appraisal's to say; that none is known to be revoked is verified always.
  *
  * throws  gpu/collateral-unused, ocsp/..., x509/...
  * source  RFC 6960, "Signed Response Acceptance Requirements"
@@ -130,21 +168,22 @@ export async function verifyAnswers(
   answers: readonly string[],
   devices: readonly Device[],
   rims: VerifiedRims,
+  anchors: Anchors,
   at: UnixSeconds,
   caches: Caches,
 ): Promise<VerifiedAnswers> {
-  const open = new Map(revocable(devices, rims))
-  const needed = open.size
+  const subjects = revocable(devices, rims.verified.values())
+  const goodSince = new Map<string, UnixSeconds>()
   let validUntil: UnixSeconds | null = null
   for (const text of answers) {
     const answer = await ofTexts(caches, answerSlot, text, async () => parseOcsp(fromBase64(text)))
-    const subject = open.get(answer.id)
+    const subject = goodSince.has(answer.id) ? undefined : subjects.get(answer.id)
     if (!subject)
       throw refuse('gpu/collateral-unused', 'an OCSP answer is there twice, or on no certificate of this evidence')
-    open.delete(answer.id)
-    const name = commonName(subject.certificate.subject) ?? 'a certificate'
-    await verifyOcsp(answer, subject.issuer, at, `OCSP answer on ${name}`, caches.links)
+    await verifyOcsp(answer, subject.above[0], at, `OCSP answer on ${nameOf(subject)}`, caches.links)
+    goodSince.set(answer.id, answer.thisUpdate)
     validUntil = Math.min(validUntil ?? answer.nextUpdate, answer.nextUpdate)
   }
-  return { needed, answered: answers.length, validUntil }
+  verifyNotKnownRevoked(subjects, goodSince, anchors, at)
+  return { needed: subjects.size, answered: answers.length, validUntil }
 }

@@ -59,7 +59,7 @@ export const gpuSteps: readonly Step[] = [
     document: 'RFC 6960',
     section: 'Signed Response Acceptance Requirements',
     expected:
-      'each OCSP answer is on a certificate of this evidence, signed by a responder that its issuer appointed, current, and good; one on hold is revoked',
+      'each OCSP answer is on a certificate of this evidence, signed by a responder that its issuer appointed, current, and good; one on hold is revoked; no certificate is known to be revoked by an answer that is newer',
     without: 'the evidence came without OCSP answers: whether a certificate was revoked is not known',
   },
   {

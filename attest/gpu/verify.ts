@@ -12,7 +12,7 @@ import {
 } from '#attest/gpu/collateral.js'
 import { type GpuReport, parseReport } from '#attest/gpu/parse.js'
 import type { Trace } from '#attest/trace.js'
-import { equal, fromBase64, toHex } from '#core/bytes/bytes.js'
+import { equal, toHex } from '#core/bytes/bytes.js'
 import { verifySpkiSignature } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -60,7 +60,7 @@ export async function verifyGpu(
 ): Promise<VerifiedGpu> {
   // Devices of one system share three certificates of five, and RIMs share theirs: each signature is verified once.
   const caches = given.forOneRun()
-  const reports = evidence.devices.map((device) => parseReport(fromBase64(device.report)))
+  const reports = evidence.devices.map((device) => parseReport(caches.decode(device.report)))
   trace('gpu/structure', countOf(reports))
   const identities: DeviceIdentity[] = []
   const certificates = new Map()
@@ -79,7 +79,7 @@ export async function verifyGpu(
   const rims = await verifyRims(evidence.rims, parts, anchors, at, caches)
   if (evidence.rims.length > 0) trace('gpu/rim', () => evidence.rims.map(({ id }) => id).join(', '))
   else trace('gpu/rim', '', 'skip')
-  const ocsp = await verifyAnswers(evidence.ocsp, parts, rims, at, caches)
+  const ocsp = await verifyAnswers(evidence.ocsp, parts, rims, anchors, at, caches)
   if (ocsp.answered > 0) trace('gpu/ocsp', `${ocsp.answered} of ${ocsp.needed} certificates are good`)
   else trace('gpu/ocsp', '', 'skip')
   const devices = parts.map((device) => ({ ...device, rims: rimsOf(device, rims.verified) }))

@@ -45,7 +45,8 @@ export function nitroMachine({ measurement, pcrs, debug, product }: NitroClaims)
 /** The claims of a verified document. */
 export function nitroClaims({ document, madeAt, signer, root }: VerifiedNitro): NitroClaims {
   const hex = (bytes: Uint8Array | null) => (bytes === null ? null : toHex(bytes))
-  const pcr = (index: number) => document.pcrs.get(index)! // Invariant: parsed with 0, 1 and 2
+  const pcrs: Record<string, string> = {}
+  for (const [index, value] of document.pcrs) pcrs[index] = toHex(value)
   return {
     product: 'Nitro',
     moduleId: document.moduleId,
@@ -54,9 +55,9 @@ export function nitroClaims({ document, madeAt, signer, root }: VerifiedNitro): 
     reportData: hex(document.userData) ?? '',
     nonce: hex(document.nonce),
     publicKey: hex(document.publicKey),
-    measurement: toHex(pcr(0)),
-    pcrs: Object.fromEntries([...document.pcrs].map(([index, value]) => [String(index), toHex(value)])),
-    debug: imagePcrs.some((index) => isZero(pcr(index))),
+    measurement: pcrs[0]!, // Invariant: parsed with 0, 1 and 2
+    pcrs,
+    debug: imagePcrs.some((index) => isZero(document.pcrs.get(index)!)),
     chipId: null,
     endorsement: {
       certificate: certificateDigest(signer),

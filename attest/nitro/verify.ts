@@ -4,7 +4,6 @@ import type { NitroCode } from '#attest/nitro/codes.js'
 import { type NitroDocument, parseDocument } from '#attest/nitro/parse.js'
 import { awsRoot } from '#attest/nitro/roots.js'
 import type { Trace } from '#attest/trace.js'
-import { fromBase64 } from '#core/bytes/bytes.js'
 import { verifyCoseSign1 } from '#core/cose.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
@@ -54,7 +53,7 @@ export async function verifyNitro(
   trace: Trace,
   caches: Caches = noCaches(),
 ): Promise<VerifiedNitro> {
-  const document = parseDocument(fromBase64(evidence.document))
+  const document = parseDocument(caches.decode(evidence.document))
   trace('nitro/structure', () => `module ${document.moduleId}, ${document.pcrs.size} PCRs`)
   const madeAt = Math.floor(document.timestampMs / 1000)
   const key = caches.keeps ? keyOf(document.certificate, ...document.bundle) : ''

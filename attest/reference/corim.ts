@@ -81,7 +81,7 @@ function metaValidity(one: Cbor | undefined): Validity {
 function readMessage(bytes: Uint8Array): CoseSign1 {
   try {
     const known = [header.contentType, header.keyId, header.meta]
-    const algorithms = ['ES256', 'Ed25519'] as const // those of the keys of publishers
+    const algorithms = ['ES256', 'ES384', 'Ed25519'] as const // those of the keys of publishers
     return parseCoseSign1(bytes, 'manifest', { algorithms, protected: known, unprotected: [header.keyId] })
   } catch (cause) {
     if (!isFailure(cause)) throw cause

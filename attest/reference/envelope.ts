@@ -1,7 +1,8 @@
 import type { Publisher, ReferenceCode } from '#attest/reference/provenance.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { ecdsaDerToRaw } from '#core/crypto/ecdsa.js'
-import { verifySignature } from '#core/crypto/sign.js'
+import { jwkToSpki } from '#core/crypto/jwk.js'
+import { verifySpkiSignature } from '#core/crypto/sign.js'
 import { preAuthenticationEncoding } from '#core/dsse.js'
 import type { Json } from '#core/encoding/json.js'
 import { base64, list, object, optional, string } from '#core/encoding/shape.js'
@@ -48,7 +49,9 @@ function readEnvelope(document: Json) {
 
 async function isSignedBy({ key }: Publisher, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
   try {
-    await verifySignature(key, message, key.kty === 'EC' ? ecdsaDerToRaw(signature, 32) : signature, 'envelope')
+    const algorithm = key.kty === 'OKP' ? 'Ed25519' : key.crv === 'P-384' ? 'ES384' : 'ES256'
+    const raw = key.kty === 'OKP' ? signature : ecdsaDerToRaw(signature, key.crv === 'P-384' ? 48 : 32)
+    await verifySpkiSignature(algorithm, jwkToSpki(key), message, raw, 'envelope')
     return true
   } catch (error) {
     if (!isFailure(error)) throw error

@@ -3,7 +3,7 @@
  * by the key of a publisher that its reader trusts, never by where it came from. Judging evidence by the values is the
  * folder of its kind.
  */
-import type { SignatureJwk } from '#core/crypto/jwk.js'
+import type { PublisherJwk } from '#core/crypto/jwk.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 
@@ -29,7 +29,7 @@ export type ReferenceCode =
 /** A publisher as the reader's trust file names it. */
 export interface Publisher {
   readonly alias: string
-  readonly key: SignatureJwk
+  readonly key: PublisherJwk
 }
 
 /** Who vouches for reference values, since when, until when. */

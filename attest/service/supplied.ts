@@ -1,5 +1,5 @@
 import type { Anchors } from '#attest/anchors.js'
-import type { Supplied } from '#attest/collateral/supply.js'
+import type { CollateralSupply, Supplied } from '#attest/collateral/supply.js'
 import type { AttestServiceCode } from '#attest/service/failures.js'
 import type { AttestRoutesOptions } from '#attest/service/options.js'
 import type { Json } from '#core/encoding/json.js'
@@ -30,18 +30,28 @@ export async function suppliedEvidence<E extends AnyEvidence>(
 ): Promise<SuppliedEvidence<E>> {
   const anchors = await options.anchors()
   if (!options.collateral) return { evidence: shape(document, 'evidence'), anchors, collateral: null }
+  const { evidence, collateral } = await completed(options.collateral, document, shape, {
+    simulatedRoots: anchors.simulatedRoots,
+    at: options.now(),
+  })
+  // Afterwards: what was fetched for this evidence counts for it. Of two floors the stricter holds, since each must be met.
   const floors = await options.collateral.floors()
-  // Of two floors the stricter holds, since each of them must be met.
-  const strict = { ...anchors, collateralFloors: [...(anchors.collateralFloors ?? []), ...floors] }
-  const context = { simulatedRoots: anchors.simulatedRoots, at: options.now() }
+  const collateralFloors = [...(anchors.collateralFloors ?? []), ...floors]
+  return { evidence, anchors: { ...anchors, collateralFloors }, collateral }
+}
+
+async function completed<E extends AnyEvidence>(
+  supply: CollateralSupply,
+  document: Json,
+  shape: Shape<E>,
+  context: Parameters<CollateralSupply['complete']>[1],
+): Promise<Pick<SuppliedEvidence<E>, 'evidence' | 'collateral'>> {
   try {
-    const { evidence, used, unavailable } = await options.collateral.complete(document, context, asker)
-    const collateral = { used, unavailable }
-    return { evidence: shape({ ...evidence } as Json, 'evidence'), anchors: strict, collateral }
+    const { evidence, used, unavailable } = await supply.complete(document, context, asker)
+    return { evidence: shape({ ...evidence } as Json, 'evidence'), collateral: { used, unavailable } }
   } catch (error) {
     if (!isFailure(error) || error.code.startsWith('database/') || error.code.startsWith('shape/')) throw error
-    const collateral = { used: [], unavailable: [] }
-    return { evidence: asItCame(document, shape, error), anchors: strict, collateral }
+    return { evidence: asItCame(document, shape, error), collateral: { used: [], unavailable: [] } }
   }
 }
 

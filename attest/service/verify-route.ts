@@ -43,7 +43,7 @@ export const verifyRequestShape = object({
   raw: optional(
     object({
       evidence: base64(undefined, MiB),
-      collateral: list(object({ name: string({ max: 200 }), content: base64(undefined, MiB) }), { max: filesMax }),
+      collateral: list(object({ name: string({ max: 300 }), content: base64(undefined, MiB) }), { max: filesMax }),
     }),
   ),
   binding: optional(bindingShape),

@@ -8,7 +8,6 @@ import { type Collateral, type Machine, verifyCollateral, verifyFamily, verifyPc
 import { verifyAttestationKey, verifyQe, verifyQeReport, verifyQuoteSignature } from '#attest/dcap/verify-quote.js'
 import { parseEnclaveReport } from '#attest/sgx/parse.js'
 import type { Trace } from '#attest/trace.js'
-import { fromBase64 } from '#core/bytes/bytes.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { SgxEvidence } from '#core/wire/evidence.js'
 
@@ -41,7 +40,7 @@ export async function verifySgx(
   trace: Trace,
   caches: Caches = noCaches(),
 ): Promise<VerifiedSgx> {
-  const quote = parseQuote(fromBase64(evidence.quote))
+  const quote = parseQuote(caches.decode(evidence.quote))
   const report = parseEnclaveReport(quote)
   trace('sgx/structure', `quote version ${quote.version}, report of an enclave`)
   const machine = await verifyPckChain(quote, anchors, at, caches)

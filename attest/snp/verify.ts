@@ -14,7 +14,7 @@ import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { SnpEvidence } from '#core/wire/evidence.js'
 import { type Certificate, commonName, parseCertificate } from '#core/x509/certificate.js'
 import { verifyChain } from '#core/x509/chain.js'
-import { type Crl, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
+import { type Crl, type CrlCode, parseCrl, verifyCrl, verifyNotRevoked } from '#core/x509/crl.js'
 import { keyDigest } from '#core/x509/digests.js'
 
 declare const verified: unique symbol
@@ -65,17 +65,18 @@ export async function verifySnp(
   trace: Trace,
   caches: Caches = noCaches(),
 ): Promise<VerifiedSnp> {
-  const report = parseReport(fromBase64(evidence.report))
+  const report = parseReport(caches.decode(evidence.report))
   trace('snp/structure', `version ${report.version}, ${report.bytes.length} bytes, signed by a ${report.signingKey}`)
   const key = caches.keeps ? keyOf(evidence.vek, evidence.ask, evidence.ark) : ''
   const known = caches.get(chainSlot, key, at)
-  const chain = known ?? parseChain(evidence)
+  const chain = known ?? parseChain(evidence, caches)
   const root = findRoot(chain.ark, anchors)
   trace('snp/root', `${root.product ?? 'simulated'}, key ${root.digest}`)
   if (!known) caches.set(chainSlot, key, await verifyEndorsementChain(chain, at, caches))
   trace('snp/chain', () => chainText(chain))
   const crl = await verifyRevocation(evidence.crl, chain, at, caches)
   verifyCrlFloor(crl, chain, anchors, at)
+  verifyNotKnownRevoked(chain, anchors, at)
   if (crl) trace('snp/crl', () => crlText(crl))
   else trace('snp/crl', '', 'skip')
   const endorsement = readEndorsement(chain.vek)
@@ -116,11 +117,11 @@ function identityText({ key, hwId, cspId }: Endorsement): string {
   return hwId ? `${key} of chip ${toHex(hwId)}` : `${key} of ${cspId}`
 }
 
-function parseChain(evidence: SnpEvidence): Chain {
+function parseChain(evidence: SnpEvidence, caches: Caches): Chain {
   const chain = {
-    vek: parseCertificate(fromBase64(evidence.vek), 'endorsement key certificate'),
-    ask: parseCertificate(fromBase64(evidence.ask), 'intermediate certificate'),
-    ark: parseCertificate(fromBase64(evidence.ark), 'root certificate'),
+    vek: parseCertificate(caches.decode(evidence.vek), 'endorsement key certificate'),
+    ask: parseCertificate(caches.decode(evidence.ask), 'intermediate certificate'),
+    ark: parseCertificate(caches.decode(evidence.ark), 'root certificate'),
   }
   for (const [name, { algorithm }] of Object.entries(chain)) {
     if (algorithm !== 'RSA-PSS-SHA384')
@@ -192,6 +193,20 @@ function verifyCrlFloor(crl: Crl | null, { ask, ark }: Chain, anchors: Anchors, 
     if (crl !== null && crl.thisUpdate >= floor.issuedAtMin) continue
     const found = crl === null ? 'there is no CRL of the root' : `CRL of the root is from ${formatTime(crl.thisUpdate)}`
     throw refuse('snp/crl-floor', `${found}, expected one from ${formatTime(floor.issuedAtMin)} or later`)
+  }
+}
+
+/**
+ * AMD's root signs a list for VCEKs and one for VLEKs, neither of which says which it is: a current one of the other kind
+ * would not name a revoked intermediate. What the caller has seen revoked stays so, whichever list comes along.
+ */
+function verifyNotKnownRevoked({ ask, ark }: Chain, anchors: Anchors, at: UnixSeconds): void {
+  const [issuer, serial] = [keyDigest(ark), toHex(ask.serial)]
+  for (const floor of anchors.collateralFloors ?? []) {
+    if (floor.kind !== 'amd-revoked' || floor.issuer !== issuer || floor.serial !== serial) continue
+    if (floor.issuedAtMin > at) continue
+    const seen = `is revoked by a list from ${formatTime(floor.issuedAtMin)} that was seen here`
+    throw new Failure<CrlCode>('crl/revoked', `intermediate certificate, serial number ${serial}, ${seen}`)
   }
 }
 

@@ -18,7 +18,7 @@ import type { TdxCode } from '#attest/tdx/codes.js'
 import { type VerifiedEventLog, verifyEventLog } from '#attest/tdx/event-log.js'
 import { parseTdReport, type TdReport } from '#attest/tdx/parse.js'
 import type { Trace } from '#attest/trace.js'
-import { equal, fromBase64, fromHex, isZero, toHex } from '#core/bytes/bytes.js'
+import { equal, fromHex, isZero, toHex } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { TdxEvidence } from '#core/wire/evidence.js'
@@ -58,7 +58,7 @@ export async function verifyTdx(
   trace: Trace,
   caches: Caches = noCaches(),
 ): Promise<VerifiedTdx> {
-  const quote = parseQuote(fromBase64(evidence.quote))
+  const quote = parseQuote(caches.decode(evidence.quote))
   const report = parseTdReport(quote)
   trace('tdx/structure', `quote version ${quote.version}, TD report ${report.version}`)
   const machine = await verifyPckChain(quote, anchors, at, caches)
@@ -81,7 +81,7 @@ export async function verifyTdx(
   trace('tdx/signature', `ECDSA P-256 with SHA-256 over ${quote.signed.length} bytes`)
   const tcb = tcbOf(report, machine, collateral, qe.isvSvn)
   trace('tdx/tcb', () => found.tcb(tcb))
-  const eventLog = evidence.eventLog === null ? null : verifyEventLog(fromBase64(evidence.eventLog), report)
+  const eventLog = evidence.eventLog === null ? null : verifyEventLog(caches.decode(evidence.eventLog), report)
   if (eventLog) trace('tdx/event-log', `${eventLog.format}, ${eventLog.count} events`)
   else trace('tdx/event-log', '', 'skip')
   return { platform: machine.platform, quote, report, machine, collateral, tcb, eventLog } as VerifiedTdx

@@ -1,5 +1,4 @@
-import type { Examination } from '#attest/examine.js'
-import type { NamedFile } from '#attest/pool.js'
+import type { TakenApart } from '#attest/reader/beside.js'
 import { type Recognised, recognise } from '#attest/recognise.js'
 import { toBase64, toHex } from '#core/bytes/bytes.js'
 import { canonicalJson, type Json } from '#core/encoding/json.js'
@@ -8,19 +7,12 @@ import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
 import { type KbsAttestation, parseAttestation, type VerifiedTee } from '#keybroker/kbs/messages.js'
 import { verifyNoDevices } from '#keybroker/kbs/snp-evidence.js'
 
-/** Evidence out of a KBS attestation message, with what the message carries beside it. */
-interface KbsEvidence {
-  readonly recognised: Recognised
-  readonly files: readonly NamedFile[]
-  readonly bindingOf: (nonce: Uint8Array) => Pick<Examination, 'expectedReportData' | 'expectedNonce'>
-}
-
 /**
  * What a guest sent to a KBS, as a piece of evidence. Evidence of devices beside it is refused, as the broker does.
  *
  * throws  kbs/message, kbs/evidence, kbs/tee-key, kbs/init-data, evidence/unrecognised, shape/...
  */
-export function takeKbsApart(bytes: Uint8Array): KbsEvidence {
+export function takeKbsApart(bytes: Uint8Array): TakenApart {
   const message = parseAttestation(bytes)
   verifyNoDevices(message.additionalEvidence)
   const primary = primaryOf(message.primaryEvidence)
@@ -36,7 +28,7 @@ function teeOf(primary: Json): VerifiedTee {
   return 'snp'
 }
 
-function primaryOf(primary: Json): Pick<KbsEvidence, 'recognised' | 'files'> {
+function primaryOf(primary: Json): Pick<TakenApart, 'recognised' | 'files'> {
   const sent = parseKbsEvidence(teeOf(primary), primary)
   switch (sent.tee) {
     case 'tdx':

@@ -20,11 +20,17 @@ export async function lookAtKek(kek: KekRing): Promise<readonly Finding[]> {
   if (!same) return [finding('kek', 'fault', 'the key does not unwrap what it wrapped', 'look at its provider')]
   const found = [
     finding('kek', 'ok', `${kek.provider} key ${kek.keyId} wraps and unwraps`),
-    finding('kek', 'note', 'KEK HELD BY OPERATOR: who can use it can unwrap every stored key'),
+    finding('kek', 'note', heldBy(kek)),
   ]
   const before = kek.keyIds.filter((id) => id !== kek.keyId)
   if (before.length === 0) return found
   return [...found, finding('kek', 'note', `open for reading as well: ${before.join(', ')}`)]
+}
+
+function heldBy({ released, usableBy }: KekRing): string {
+  if (released === undefined || usableBy === 'operator')
+    return 'KEK HELD BY OPERATOR: who can use it can unwrap every stored key'
+  return `KEK RELEASED BY BROKER ${released.broker}, ${released.model}: under a lease of its own, which was given back`
 }
 
 /** A dry run makes no entry that it would seal. */

@@ -5,7 +5,7 @@ import type { KeysCode } from '#convert/keys/failures.js'
 import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
 import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { wipe } from '#core/bytes/secret.js'
-import { jwkToSpki, type SignatureJwk, spkiToJwk } from '#core/crypto/jwk.js'
+import { jwkToSpki, type PublisherJwk, type SignatureJwk, spkiToJwk, spkiToPublisherJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, importSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { encodePem, parsePem } from '#core/encoding/pem.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -115,11 +115,16 @@ export async function createOwnerKeys(folder: string, name: string): Promise<Own
 }
 
 /** The public key in a PEM file. @throws keys/absent, keys/form */
-export async function loadOwnerPublicKey(path: string): Promise<SignatureJwk> {
+export const loadOwnerPublicKey = (path: string): Promise<SignatureJwk> => loadPublicKey(path, spkiToJwk)
+
+/** The same of somebody who signs reference values, perhaps on P-384. @throws keys/absent, keys/form */
+export const loadPublisherKey = (path: string): Promise<PublisherJwk> => loadPublicKey(path, spkiToPublisherJwk)
+
+async function loadPublicKey<K extends PublisherJwk>(path: string, read: (spki: Uint8Array) => K): Promise<K> {
   const text = await readText(path)
   try {
     const [der] = parsePem(text, 'PUBLIC KEY', 1)
-    return spkiToJwk(der!)
+    return read(der!)
   } catch (cause) {
     if (!isFailure(cause)) throw cause
     throw new Failure<KeysCode>('keys/form', `${path} holds no public key: ${cause.message}`, { cause })

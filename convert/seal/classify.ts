@@ -1,10 +1,12 @@
 import type { SealCode } from '#convert/seal/failures.js'
 import { verifyKnownAnswersFile } from '#convert/seal/known-answers.js'
 import { verifyOrtFormat } from '#convert/seal/ort-format.js'
+import { equal } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 import { parseGraph } from '#core/onnx/graph.js'
 import type { ByteSource } from '#core/onnx/protobuf.js'
 import { verifyGraph } from '#core/onnx/verify.js'
+import { kekFile, kekFileName } from '#core/sealed/kek.js'
 import type { FileRole } from '#core/sealed/manifest.js'
 import { knownAnswersPath } from '#core/wire/known-answers.js'
 
@@ -82,4 +84,15 @@ export function classify(
     throw new Failure<SealCode>('seal/folder', 'the folder holds no graph')
   }
   return files
+}
+
+/** The one file of a folder that stands for a key-encryption key, and nothing beside it. @throws seal/folder */
+export function classifyKek(
+  sizes: ReadonlyMap<string, number>,
+  open: (path: string) => ByteSource,
+): readonly Classified[] {
+  const size = sizes.get(kekFileName)
+  if (sizes.size !== 1 || size !== kekFile.length || !equal(open(kekFileName).bytes(0, size), kekFile))
+    throw new Failure<SealCode>('seal/folder', `the folder holds something other than ${kekFileName} of this build`)
+  return [{ path: kekFileName, size, role: 'config' }]
 }

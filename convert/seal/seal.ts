@@ -3,7 +3,7 @@ import { dirname, join, sep } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { ageSeal } from '#convert/keys/age.js'
 import type { OnProgress } from '#convert/progress.js'
-import { type Classified, classify } from '#convert/seal/classify.js'
+import { type Classified, classify, classifyKek } from '#convert/seal/classify.js'
 import type { SealCode } from '#convert/seal/failures.js'
 import { makeScratch, type SealedFileResult, sealFile } from '#convert/seal/seal-file.js'
 import { openPlaintext, type PlaintextFile } from '#convert/seal/source.js'
@@ -29,6 +29,9 @@ import { manifestName, recoveryName, signatureName, signFolder } from '#core/sea
 import { makeAside } from '#host/aside.js'
 import { syncFolder, writeFileDurably } from '#host/files.js'
 
+/** What a folder holds: a model, or `kek.json` alone, whose key stands for a key-encryption key. */
+export type Sealable = 'model' | 'kek'
+
 export interface SealOptions {
   /** the model's folder: graphs and what belongs to them, nothing else */
   readonly folder: string
@@ -46,6 +49,8 @@ export interface SealOptions {
   readonly licence?: string | null
   /** the engine that made the prepared forms in the folder, `onnxruntime 1.30.0`; without it they are refused */
   readonly preparedBy?: string | null
+  /** default: a model */
+  readonly what?: Sealable
   /** keeps the model's key for registration; called once, before the sealed folder gets its name */
   readonly storeKey?: (manifestDigest: string, dek: Uint8Array) => Promise<void>
   readonly onProgress?: OnProgress
@@ -78,6 +83,7 @@ const fileCost = 1500
 /** Every file of the folder, looked at and held open until `work` is done. */
 async function withFolder<T>(
   folder: string,
+  what: Sealable,
   preparedBy: string | null,
   work: (open: OpenFolder) => Promise<T>,
 ): Promise<T> {
@@ -94,7 +100,8 @@ async function withFolder<T>(
     held.delete(path)
   }
   try {
-    const files = classify(sizes, (path) => file(path).source(), preparedBy)
+    const open = (path: string) => file(path).source()
+    const files = what === 'kek' ? classifyKek(sizes, open) : classify(sizes, open, preparedBy)
     const size = files.reduce((sum, one) => sum + one.size, 0)
     const manifestSize = files.reduce((sum, one) => sum + fileCost + segmentCost * segmentCount(one.size), 0)
     if (manifestSize > manifestSizeMax) {
@@ -108,7 +115,7 @@ async function withFolder<T>(
 
 /** Looks at a model's folder as sealModel does, and seals nothing. @throws seal/*, onnx/*, path/form */
 export async function planSeal(folder: string, preparedBy: string | null = null): Promise<SealPlan> {
-  return withFolder(folder, preparedBy, async ({ plan }) => plan)
+  return withFolder(folder, 'model', preparedBy, async ({ plan }) => plan)
 }
 
 /** Every folder below `target` that holds something, and `target` itself. */
@@ -194,6 +201,12 @@ async function verifyOutside(folder: string, out: string): Promise<void> {
     throw new Failure<SealCode>('seal/output', `${out} lies in the model's folder, which is what is sealed`)
 }
 
+/** Nothing stands where a folder is to be sealed. @throws seal/output */
+export async function verifySealPlace(out: string): Promise<void> {
+  if ((await lstat(out).catch(() => null)) !== null)
+    throw new Failure<SealCode>('seal/output', `${out} exists and is not written over`)
+}
+
 /**
  * `out` is a sealed folder, whole, signed and durable. Before that moment it does not exist under that name: work goes
  * on in `<out>.sealing-…` beside it, which holds no plaintext and no key.
@@ -202,11 +215,9 @@ async function verifyOutside(folder: string, out: string): Promise<void> {
  */
 export async function sealModel(options: SealOptions): Promise<SealResult> {
   const { folder, out } = options
-  if ((await lstat(out).catch(() => null)) !== null) {
-    throw new Failure<SealCode>('seal/output', `${out} exists and is not written over`)
-  }
+  await verifySealPlace(out)
   await verifyOutside(folder, out)
-  return withFolder(folder, options.preparedBy ?? null, async (open) => {
+  return withFolder(folder, options.what ?? 'model', options.preparedBy ?? null, async (open) => {
     const dek = randomBytes(dekSize)
     try {
       return await makeAside({ place: out, word: 'sealing', mode: 0o755 }, async (target) => {

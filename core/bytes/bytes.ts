@@ -1,6 +1,6 @@
 /** What belongs in core/bytes: reading, writing, spelling and comparing bytes with bounds. Knows no format. */
-import { base64 } from '#base64'
 import { Failure } from '#core/failure.js'
+import { spelling } from '#spelling'
 
 /** Failures of reading and spelling bytes. */
 export type BytesCode =
@@ -56,22 +56,14 @@ export function isZero(bytes: Uint8Array): boolean {
   return any === 0
 }
 
-/** The character codes of 0 to 9 and a to f. */
-const hexCodes = encoder.encode('0123456789abcdef')
-
 /** Lowercase hex. */
 export function toHex(bytes: Uint8Array): string {
-  const codes = new Uint8Array(bytes.length * 2)
-  for (let i = 0; i < bytes.length; i++) {
-    codes[2 * i] = hexCodes[bytes[i]! >> 4]!
-    codes[2 * i + 1] = hexCodes[bytes[i]! & 15]!
-  }
-  return decoder.decode(codes)
+  return spelling.toHex(bytes)
 }
 
 /** What the character of a code stands for as a digit of lowercase hex; -1 for one that is none. */
 const hexDigits = new Int8Array(128).fill(-1)
-for (let i = 0; i < 16; i++) hexDigits[hexCodes[i]!] = i
+for (let i = 0; i < 16; i++) hexDigits['0123456789abcdef'.charCodeAt(i)] = i
 
 /** Bytes of lowercase hex; `size` fixes the length. @throws bytes/hex */
 export function fromHex(text: string, size?: number): Uint8Array {
@@ -91,7 +83,7 @@ export function fromHex(text: string, size?: number): Uint8Array {
 
 /** Padded standard base64 (RFC 4648, "Base 64 Encoding"). */
 export function toBase64(bytes: Uint8Array): string {
-  return base64.encode(bytes)
+  return spelling.toBase64(bytes)
 }
 
 /**
@@ -99,10 +91,21 @@ export function toBase64(bytes: Uint8Array): string {
  * and missing padding. @throws bytes/base64
  */
 export function fromBase64(text: string, size?: number): Uint8Array {
-  const bytes = base64.decode(text)
-  if (bytes === null) throw new Failure<BytesCode>('bytes/base64', 'text is not canonical base64')
+  const bytes = spelling.fromBase64(text)
+  if (bytes === null) throw notBase64()
   if (size !== undefined && bytes.length !== size)
     throw new Failure<BytesCode>('bytes/base64', `base64 has ${bytes.length} bytes, expected ${size}`)
+  return bytes
+}
+
+function notBase64(): Failure<BytesCode> {
+  return new Failure<BytesCode>('bytes/base64', 'text is not canonical base64')
+}
+
+/** The same for what is no secret: the bytes are not alone in their memory, so that it need not be asked for. @throws bytes/base64 */
+export function fromPublicBase64(text: string): Uint8Array {
+  const bytes = spelling.fromPublicBase64(text)
+  if (bytes === null) throw notBase64()
   return bytes
 }
 

@@ -9,33 +9,33 @@ export class Writer {
     return this
   }
 
-  #integer(size: number, set: (view: DataView) => void): this {
-    const part = new Uint8Array(size)
-    set(new DataView(part.buffer))
-    this.#parts.push(part)
-    return this
-  }
-
+  // Element by element, where it is short: a view would make an on-heap array move to memory of its own.
   u8(value: number): this {
-    return this.#integer(1, (view) => view.setUint8(0, value))
+    return this.bytes(Uint8Array.of(value))
   }
   u16le(value: number): this {
-    return this.#integer(2, (view) => view.setUint16(0, value, true))
+    return this.bytes(Uint8Array.of(value, value >> 8))
   }
   u16be(value: number): this {
-    return this.#integer(2, (view) => view.setUint16(0, value, false))
+    return this.bytes(Uint8Array.of(value >> 8, value))
   }
   u32le(value: number): this {
-    return this.#integer(4, (view) => view.setUint32(0, value, true))
+    return this.bytes(Uint8Array.of(value, value >> 8, value >> 16, value >> 24))
   }
   u32be(value: number): this {
-    return this.#integer(4, (view) => view.setUint32(0, value, false))
+    return this.bytes(Uint8Array.of(value >> 24, value >> 16, value >> 8, value))
   }
   u64le(value: bigint): this {
-    return this.#integer(8, (view) => view.setBigUint64(0, value, true))
+    return this.#long((view) => view.setBigUint64(0, value, true))
   }
   u64be(value: bigint): this {
-    return this.#integer(8, (view) => view.setBigUint64(0, value, false))
+    return this.#long((view) => view.setBigUint64(0, value, false))
+  }
+
+  #long(set: (view: DataView) => void): this {
+    const part = new Uint8Array(8)
+    set(new DataView(part.buffer))
+    return this.bytes(part)
   }
 
   done(): Uint8Array {

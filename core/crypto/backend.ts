@@ -63,6 +63,26 @@ export interface Backend {
   ): Promise<{ readonly pkcs8: Uint8Array; readonly spki: Uint8Array }>
   importPrivateKey(algorithm: SignatureAlgorithm, pkcs8: Uint8Array): Promise<PrivateKeyHandle>
   sign(key: PrivateKeyHandle, message: Uint8Array): Promise<Uint8Array>
-  /** false for a wrong signature and for a key that is not one of this algorithm */
-  verify(algorithm: SignatureAlgorithm, spki: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean>
+  /**
+   * X25519 of 32 secret bytes and a point of 32 (RFC 7748), in memory of its own for the caller to wipe. Throws
+   * `crypto/key` where the result is zero: the point is of small order.
+   */
+  x25519(scalar: Uint8Array, point: Uint8Array): Promise<Uint8Array>
+  /**
+   * The same with a key pair that the platform makes for this one exchange and forgets: its private half is never in our memory, and
+   * costs less than one that is brought in. `ephemeral` is its public half.
+   */
+  x25519Once(point: Uint8Array): Promise<{ readonly ephemeral: Uint8Array; readonly secret: Uint8Array }>
+  /**
+   * False for a wrong signature and for a key that is not one of this algorithm.
+   *
+   * der  the same ECDSA signature in DER, of the one spelling, where the caller has it: nearer to some libraries
+   */
+  verify(
+    algorithm: SignatureAlgorithm,
+    spki: Uint8Array,
+    message: Uint8Array,
+    signature: Uint8Array,
+    der?: Uint8Array,
+  ): Promise<boolean>
 }

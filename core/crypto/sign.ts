@@ -63,8 +63,9 @@ export async function verifySpkiSignature(
   message: Uint8Array,
   signature: Uint8Array,
   what: string,
+  der?: Uint8Array,
 ): Promise<void> {
-  if (!(await backend.verify(algorithm, spki, message, signature))) {
+  if (!(await backend.verify(algorithm, spki, message, signature, der))) {
     throw new Failure<CryptoCode>('crypto/signature', `signature of ${what} is not the key's`)
   }
 }

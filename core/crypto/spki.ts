@@ -1,4 +1,4 @@
-import { equal, fromHex } from '#core/bytes/bytes.js'
+import { fromHex } from '#core/bytes/bytes.js'
 import type { SignatureAlgorithm } from '#core/crypto/backend.js'
 
 /**
@@ -11,6 +11,8 @@ import type { SignatureAlgorithm } from '#core/crypto/backend.js'
 export const p256Prefix = fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004')
 export const p384Prefix = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
 export const ed25519Prefix = fromHex('302a300506032b6570032100')
+/** Before the 32 bytes of an X25519 key, public and private. source: RFC 8410, "Private Key Format" */
+export const x25519Pkcs8Prefix = fromHex('302e020100300506032b656e04220420')
 
 const forms = {
   ES256: { prefix: p256Prefix, size: 91 },
@@ -22,5 +24,13 @@ const forms = {
 export function hasKeyForm(algorithm: SignatureAlgorithm, spki: Uint8Array): boolean {
   if (algorithm === 'RSA-PSS-SHA384' || algorithm === 'RSA-SHA256') return true
   const { prefix, size } = forms[algorithm]
-  return spki.length === size && equal(spki.subarray(0, prefix.length), prefix)
+  if (spki.length !== size) return false
+  for (let i = 0; i < prefix.length; i++) if (spki[i] !== prefix[i]) return false
+  return true
+}
+
+/** The uncompressed point of an EC key of this form; undefined for a key of another kind. */
+export function pointOf(algorithm: SignatureAlgorithm, spki: Uint8Array): Uint8Array | undefined {
+  if (algorithm !== 'ES256' && algorithm !== 'ES384') return undefined
+  return spki.subarray(forms[algorithm].prefix.length - 1) // the prefix ends with the byte that says: uncompressed
 }

@@ -261,16 +261,17 @@ export function encodeCbor(value: Cbor): Uint8Array {
 
 function write(writer: Writer, value: Cbor): void {
   if (value === null || typeof value === 'boolean') writer.u8(value === null ? 0xf6 : value ? 0xf5 : 0xf4)
-  else if (typeof value === 'number' || typeof value === 'bigint') writeInteger(writer, BigInt(value))
+  else if (typeof value === 'number' || typeof value === 'bigint')
+    writeInteger(writer, Number.isSafeInteger(value) ? value : BigInt(value))
   else if (typeof value === 'string') {
     const bytes = utf8(value)
-    writeHead(writer, major.text, BigInt(bytes.length)).bytes(bytes)
-  } else if (value instanceof Uint8Array) writeHead(writer, major.bytes, BigInt(value.length)).bytes(value)
+    writeHead(writer, major.text, bytes.length).bytes(bytes)
+  } else if (value instanceof Uint8Array) writeHead(writer, major.bytes, value.length).bytes(value)
   else if (isCborArray(value)) {
-    writeHead(writer, major.array, BigInt(value.length))
+    writeHead(writer, major.array, value.length)
     for (const item of value) write(writer, item)
   } else if (isCborMap(value)) {
-    writeHead(writer, major.map, BigInt(value.size))
+    writeHead(writer, major.map, value.size)
     for (const [key, item] of value) {
       write(writer, key)
       write(writer, item)
@@ -281,15 +282,17 @@ function write(writer: Writer, value: Cbor): void {
   }
 }
 
-function writeInteger(writer: Writer, value: bigint): void {
-  writeHead(writer, value < 0n ? major.negative : major.unsigned, value < 0n ? -1n - value : value)
+/** A number is a safe integer: what is not is a bigint. */
+function writeInteger(writer: Writer, value: number | bigint): void {
+  if (value >= 0) writeHead(writer, major.unsigned, value)
+  else writeHead(writer, major.negative, typeof value === 'number' ? -1 - value : -1n - value)
 }
 
-function writeHead(writer: Writer, type: number, argument: bigint): Writer {
+function writeHead(writer: Writer, type: number, argument: number | bigint): Writer {
   const first = type << 5
-  if (argument < 24n) return writer.u8(first | Number(argument))
-  if (argument < 0x100n) return writer.u8(first | 24).u8(Number(argument))
-  if (argument < 0x1_0000n) return writer.u8(first | 25).u16be(Number(argument))
-  if (argument < 0x1_0000_0000n) return writer.u8(first | 26).u32be(Number(argument))
-  return writer.u8(first | 27).u64be(argument)
+  if (argument < 24) return writer.u8(first | Number(argument))
+  if (argument < 0x100) return writer.u8(first | 24).u8(Number(argument))
+  if (argument < 0x1_0000) return writer.u8(first | 25).u16be(Number(argument))
+  if (argument < 0x1_0000_0000) return writer.u8(first | 26).u32be(Number(argument))
+  return writer.u8(first | 27).u64be(BigInt(argument))
 }

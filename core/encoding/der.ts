@@ -69,6 +69,13 @@ export class Der {
     return true
   }
 
+  /** Whether these bytes spell it, tag and length included. */
+  isSpelled(bytes: Uint8Array): boolean {
+    if (bytes.length !== this.#end - this.#start) return false
+    for (let i = 0; i < bytes.length; i++) if (this.#bytes[this.#start + i] !== bytes[i]) return false
+    return true
+  }
+
   /** Whether it is spelled as the other one, tag and length included. */
   isSame(other: Der): boolean {
     const size = this.#end - this.#start
@@ -152,6 +159,18 @@ export class DerReader {
     return this.tag === wanted ? this.next(wanted, what) : undefined
   }
 
+  /** What is left, unread. */
+  get rest(): Uint8Array {
+    return this.#bytes.subarray(this.#at, this.#end)
+  }
+
+  /** Whether these bytes are what is left. */
+  isLeft(bytes: Uint8Array): boolean {
+    if (bytes.length !== this.#end - this.#at) return false
+    for (let i = 0; i < bytes.length; i++) if (this.#bytes[this.#at + i] !== bytes[i]) return false
+    return true
+  }
+
   end(what: string): void {
     if (!this.done) throw refuse('der/trailing', `${what} goes on after its last value`)
   }
@@ -195,14 +214,14 @@ export function derBoolean(value: Der, what: string): boolean {
   return byte === 0xff
 }
 
-/** Hands over the arcs that an OBJECT IDENTIFIER of at most 64 bytes spells from the byte `from` on. */
-function readArcs(value: Der, from: number, what: string, take: (arc: number) => void): void {
+/** Hands over the arcs that an OBJECT IDENTIFIER of at most 64 bytes spells. */
+function readArcs(value: Der, what: string, take: (arc: number) => void): void {
   const { size } = value
   if (size === 0 || size > 64 || value.byte(size - 1)! & 0x80)
     throw refuse('der/value', `${what} is no object identifier`)
   let arc = 0
   let fresh = true
-  for (let i = from; i < size; i++) {
+  for (let i = 0; i < size; i++) {
     const byte = value.byte(i)!
     if (fresh && byte === 0x80) throw refuse('der/value', `${what} has an arc that is not minimal`)
     arc = arc * 128 + (byte & 0x7f)
@@ -214,22 +233,30 @@ function readArcs(value: Der, from: number, what: string, take: (arc: number) =>
   }
 }
 
-/** An identifier below which many are: its contents, and its dotted form. */
+/** An identifier below which many are: its contents, and the dotted forms of those that are one small number below it. */
 export interface OidArc {
   readonly contents: Uint8Array
-  readonly dotted: string
+  readonly below: readonly string[]
+}
+
+export function oidArc(contents: Uint8Array, dotted: string): OidArc {
+  return { contents, below: Array.from({ length: 0x80 }, (_, last) => `${dotted}.${last}`) }
 }
 
 /**
  * The dotted form of an OBJECT IDENTIFIER of at most 64 bytes.
  *
- * above   an identifier that this one may be below: its text is not written anew
+ * arcs    identifiers that this one may be below: then its text is not written anew
  * throws  der/value
  */
-export function derOid(value: Der, what: string, above?: OidArc): string {
-  const isBelow = above !== undefined && value.beginsWith(above.contents)
-  let out = isBelow ? above.dotted : ''
-  readArcs(value, isBelow ? above.contents.length : 0, what, (arc) => {
+export function derOid(value: Der, what: string, ...arcs: readonly OidArc[]): string {
+  for (const { contents, below } of arcs) {
+    if (value.size !== contents.length + 1 || !value.beginsWith(contents)) continue
+    const known = below[value.byte(contents.length)!]
+    if (known !== undefined) return known
+  }
+  let out = ''
+  readArcs(value, what, (arc) => {
     // The first two arcs are spelled as one number.
     const head = Math.min(2, Math.floor(arc / 40))
     out += out === '' ? `${head}.${arc - head * 40}` : `.${arc}`
@@ -240,7 +267,7 @@ export function derOid(value: Der, what: string, above?: OidArc): string {
 /** Whether an OBJECT IDENTIFIER is the one with these contents; what is none is refused. @throws der/value */
 export function derOidIs(value: Der, contents: Uint8Array, what: string): boolean {
   if (value.size === contents.length && value.beginsWith(contents)) return true
-  readArcs(value, 0, what, () => undefined)
+  readArcs(value, what, () => undefined)
   return false
 }
 

@@ -27,14 +27,14 @@ const words = [
   ['null', null],
 ] as const
 
-/** Where a reader stands in a text, and how many values it has seen. For readers of JSON in this folder alone. */
-export interface Cursor {
+/** Where a reader stands in a text, and how many values it has seen. */
+interface Cursor {
   readonly text: string
   at: number
   items: number
 }
 
-export function skipSpace(cursor: Cursor): void {
+function skipSpace(cursor: Cursor): void {
   const { text } = cursor
   let code = text.charCodeAt(cursor.at)
   while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++cursor.at)
@@ -47,53 +47,22 @@ function match(cursor: Cursor, token: RegExp): string | undefined {
   return found
 }
 
-export function syntax(cursor: Cursor, expected: string): Failure<JsonCode> {
+function syntax(cursor: Cursor, expected: string): Failure<JsonCode> {
   return new Failure<JsonCode>('json/syntax', `expected ${expected} at character ${cursor.at}`)
 }
 
-/** Where the string at the cursor ends, if nothing in it needs a second look; undefined where something does. */
-function plainStringEnd({ text, at }: Cursor): number | undefined {
+/** The string at the cursor, if nothing in it needs a second look; undefined where something does. */
+function readPlainString(cursor: Cursor): string | undefined {
+  const { text, at } = cursor
   if (text.charCodeAt(at) !== 0x22) return undefined
   let end = at + 1
   for (let code = text.charCodeAt(end); code !== 0x22; code = text.charCodeAt(++end)) {
     // A control character, the end of the text (NaN), a backslash, or half of a pair perhaps.
     if (!(code >= 0x20 && code < 0xd800) || code === 0x5c) return undefined
   }
-  return end
-}
-
-function readPlainString(cursor: Cursor): string | undefined {
-  const { text, at } = cursor
-  const end = plainStringEnd(cursor)
-  if (end === undefined) return undefined
   cursor.at = end + 1
   // A longer slice would hold on to the whole text as long as the value lives.
   return end - at < 12 ? text.slice(at + 1, end) : (JSON.parse(text.slice(at, end + 1)) as string)
-}
-
-/** Counts a value that is read. @throws json/limit */
-export function countValue(cursor: Cursor): void {
-  if (++cursor.items > jsonItemsMax) throw new Failure<JsonCode>('json/limit', `more than ${jsonItemsMax} values`)
-}
-
-/** Reads over a value, which is held to the same grammar and bounds as one that is read. */
-export function skipValue(cursor: Cursor, depth: number): void {
-  const end = plainStringEnd(cursor)
-  if (end === undefined || depth > jsonDepthMax) {
-    readValue(cursor, depth)
-    return
-  }
-  countValue(cursor)
-  cursor.at = end + 1
-}
-
-/** A string for a caller who does not keep it: a piece of the whole text where that is possible. */
-export function readShortly(cursor: Cursor): string {
-  const { text, at } = cursor
-  const end = plainStringEnd(cursor)
-  if (end === undefined) return readString(cursor)
-  cursor.at = end + 1
-  return text.slice(at + 1, end)
 }
 
 /** Where what a string may hold ends, from the character behind the cursor on. */
@@ -103,7 +72,7 @@ function stringEnd({ text, at }: Cursor): number {
   return end
 }
 
-export function readString(cursor: Cursor): string {
+function readString(cursor: Cursor): string {
   const plain = readPlainString(cursor)
   if (plain !== undefined) return plain
   const { text, at } = cursor
@@ -115,7 +84,7 @@ export function readString(cursor: Cursor): string {
   return value
 }
 
-export function readNumber(cursor: Cursor): number {
+function readNumber(cursor: Cursor): number {
   const { text, at } = cursor
   // A few digits before a comma or a bracket: most numbers of most documents.
   let [end, digits, code] = [at, 0, text.charCodeAt(at)]
@@ -128,6 +97,16 @@ export function readNumber(cursor: Cursor): number {
   }
   const token = match(cursor, numberToken)
   if (token === undefined) throw syntax(cursor, 'a value')
+  return toNumber(token)
+}
+
+/** The number that a text of JSON is; undefined for a text that is none. @throws json/number */
+export function numberOf(text: string): number | undefined {
+  numberToken.lastIndex = 0
+  return numberToken.exec(text)?.[0].length === text.length ? toNumber(text) : undefined
+}
+
+function toNumber(token: string): number {
   const value = Number(token)
   if (!Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))) {
     throw new Failure<JsonCode>('json/number', 'number is beyond 2^53')
@@ -180,7 +159,7 @@ function readObject(cursor: Cursor, depth: number): Json {
 /** The value at the cursor, which is left behind the space that follows. */
 function readValue(cursor: Cursor, depth: number): Json {
   if (depth > jsonDepthMax) throw new Failure<JsonCode>('json/limit', `nested deeper than ${jsonDepthMax}`)
-  countValue(cursor)
+  if (++cursor.items > jsonItemsMax) throw new Failure<JsonCode>('json/limit', `more than ${jsonItemsMax} values`)
   skipSpace(cursor)
   const value = readBare(cursor, depth)
   skipSpace(cursor)
@@ -225,19 +204,25 @@ export function canonicalJson(value: unknown): Uint8Array {
   return utf8(canonicalText(value))
 }
 
-/** The same as text. */
-export function canonicalText(given: unknown): string {
+const notKnown = () => false
+
+/**
+ * The same as text.
+ *
+ * isPlain  for a caller who knows some of the texts to be printable ASCII without quotation mark and backslash
+ */
+export function canonicalText(given: unknown, isPlain: (text: string) => boolean = notKnown): string {
   const value = given as Json
-  if (Array.isArray(value)) return `[${value.map(canonicalText).join(',')}]`
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalText(item, isPlain)).join(',')}]`
   if (value !== null && typeof value === 'object') {
     const members: Record<string, string> = Object.create(null)
-    for (const [name, member] of Object.entries(value)) members[name] = canonicalText(member)
+    for (const [name, member] of Object.entries(value)) members[name] = canonicalText(member, isPlain)
     return canonicalMembers(members)
   }
   if (typeof value === 'number' && !Number.isFinite(value))
     throw new Failure<JsonCode>('json/number', 'number is not finite')
   // Long texts are base64 most of the time: looking for what needs an escape is cheaper than writing each character.
-  return typeof value === 'string' && plain.test(value) ? `"${value}"` : JSON.stringify(value)
+  return typeof value === 'string' && (isPlain(value) || plain.test(value)) ? `"${value}"` : JSON.stringify(value)
 }
 
 /** The canonical text of an object, made of the canonical texts of its members; none is the text of `undefined`. */

@@ -1,4 +1,4 @@
-import { fromBase64, toBase64 } from '#core/bytes/bytes.js'
+import { fromBase64, fromPublicBase64, toBase64 } from '#core/bytes/bytes.js'
 import { Failure } from '#core/failure.js'
 
 /** Failures of reading PEM. */
@@ -26,7 +26,7 @@ export function parsePem(text: string, label: string, max: number): readonly Uin
         ? new Failure<PemCode>('pem/label', `PEM block is ${block.label}, expected ${label}`)
         : out.length === max && new Failure<PemCode>('pem/count', `more than ${max} PEM blocks`)
     if (refusal) throw bodyForm.test(block.body) ? refusal : noBlock(at)
-    out.push(readBody(block.body, at))
+    out.push(readBody(block.body, at, isPrivate(label)))
     at = block.end
   }
   if (out.length === 0) throw new Failure<PemCode>('pem/count', 'no PEM block')
@@ -53,7 +53,7 @@ export function parsePemBlocks(text: string, max: number): readonly PemBlock[] {
     if (at === text.length) break
     if (out.length === max) throw new Failure<PemCode>('pem/count', `more than ${max} PEM blocks`)
     const { label, body, end } = readBlock(text, at)
-    out.push({ label, der: readBody(body, at) })
+    out.push({ label, der: readBody(body, at, isPrivate(label)) })
     at = end
   }
   if (out.length === 0) throw new Failure<PemCode>('pem/count', 'no PEM block')
@@ -87,10 +87,15 @@ function readBlock(text: string, at: number): Block {
   return { label, body: text.slice(from, to), end: end + newline }
 }
 
+/** Only what a label calls private may be a secret, and needs memory of its own. */
+const isPrivate = (label: string) => label.includes('PRIVATE')
+
 /** The body is read first: what stands in it that is no base64 is asked for when that fails. */
-function readBody(body: string, at: number): Uint8Array {
+function readBody(body: string, at: number, isSecret: boolean): Uint8Array {
   try {
-    return fromBase64(body.replaceAll('\n', '').replaceAll('\r', ''))
+    const lines = body.replaceAll('\n', '')
+    const text = lines.includes('\r') ? lines.replaceAll('\r', '') : lines
+    return isSecret ? fromBase64(text) : fromPublicBase64(text)
   } catch (cause) {
     throw bodyForm.test(body) ? cause : noBlock(at, cause)
   }

@@ -25,3 +25,8 @@ export function fileKey(dek: Uint8Array, path: string): Uint8Array {
 export function manifestKey(dek: Uint8Array): Uint8Array {
   return derive(dek, utf8('manifest'))
 }
+
+/** The key-encryption key of a folder that seals one: 32 bytes, for the caller to wipe. */
+export function kekOf(dek: Uint8Array): Uint8Array {
+  return derive(dek, utf8('kek'))
+}

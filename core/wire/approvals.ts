@@ -63,6 +63,7 @@ export const approvedActions = [
   'kek',
   'approvers',
   'break-glass',
+  'sources',
 ] as const
 export type ApprovedAction = (typeof approvedActions)[number]
 export const approvedActionShape: Shape<ApprovedAction> = oneOf(...approvedActions)

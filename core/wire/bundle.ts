@@ -35,6 +35,7 @@ const statementsShape = object({
   revocation: nullable(envelopeShape),
   kek: optional(envelopeShape),
   breakGlass: optional(envelopeShape),
+  sources: optional(envelopeShape),
   approved: optional(approvedShape),
 })
 

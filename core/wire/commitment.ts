@@ -18,6 +18,7 @@ export type CommitmentLabel =
   | 'caller'
   | 'resource'
   | 'token'
+  | 'policy'
 /** Failures of opening a commitment. */
 export type CommitmentCode = 'commitment/mismatch'
 

@@ -18,7 +18,7 @@ import {
 import { Failure, isFailure } from '#core/failure.js'
 import { type JwsCode, verifyJws } from '#core/jws.js'
 import { clockSkewSeconds, KiB } from '#core/limits.js'
-import type { UnixSeconds } from '#core/time.js'
+import { assertTime, type UnixSeconds } from '#core/time.js'
 import { timeShape } from '#core/wire/names.js'
 import { type Tier, type TrustVector, tiers, vectorNames, worstTier, worstVector } from '#core/wire/trust-vector.js'
 
@@ -178,6 +178,7 @@ export async function verifyEar(
   verifierKeys: readonly SignatureJwk[],
   expected: { readonly audience: string; readonly at: UnixSeconds },
 ): Promise<Ear> {
+  assertTime(expected.at)
   const { signer, payload } = await verifyToken(token, verifierKeys)
   verifyNames(payload)
   if (payload.aud !== expected.audience)

@@ -16,6 +16,7 @@ import {
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
 import { entrySizeMax } from '#core/limits.js'
+import { brokerStandingShape } from '#core/wire/broker-standing.js'
 import { idShape, platformShape, timeShape } from '#core/wire/names.js'
 import { actReasonShape } from '#core/wire/statements.js'
 
@@ -46,8 +47,8 @@ const decided = {
   /** commitment to facts and decision */
   decision: hex(32),
   platform: platformShape,
-  /** a broker outside a TEE says so in every decision (I16) */
-  broker: literal('UNATTESTED BROKER'),
+  /** a broker outside a TEE says so in every decision; any other's word is what its evidence is for (I16) */
+  broker: brokerStandingShape,
 }
 
 const released = {
@@ -91,6 +92,7 @@ const statedChangeShape = oneOf(
   'approvers',
   'kek',
   'break-glass',
+  'sources',
   'access',
 )
 const stateShape = object({
@@ -143,7 +145,7 @@ const kbsShape = object({
   token: hex(32),
   decision: hex(32),
   platform: platformShape,
-  broker: literal('UNATTESTED BROKER'),
+  broker: brokerStandingShape,
   client: literal('unleased, unproven client'),
   allow: boolean,
   /** what refused; empty when nothing did */
@@ -165,9 +167,9 @@ const rotationShape = object({
   /** ids of the keys that wrapped before */
   from: list(keyIdShape, { min: 1, max: 16 }),
   to: keyIdShape,
-  provider: oneOf('file', 'pkcs11', 'vault'),
-  holder: literal('operator'),
-  broker: literal('UNATTESTED BROKER'),
+  provider: oneOf('file', 'pkcs11', 'vault', 'broker'),
+  holder: oneOf('operator', 'broker'),
+  broker: brokerStandingShape,
 })
 
 /** An operator says that the broker's database is known to be behind the log: a backup was restored. */
@@ -181,7 +183,27 @@ const rollbackShape = object({
   /** how many are missing, and how many of them are changes of owners */
   lost: integer({ min: 1 }),
   changes_lost: integer(),
-  broker: literal('UNATTESTED BROKER'),
+  broker: brokerStandingShape,
+})
+
+/**
+ * The broker's operator sets by what its own resources on the KBS route are given out, or guests affirmed. No key of an owner's hangs
+ * on it.
+ */
+const kbsPolicyShape = object({
+  kind: literal('kbs-policy'),
+  type: literal('claviger/entry/v1'),
+  at: timeShape,
+  /** of the resources that it is for */
+  class: oneOf('production', 'development'),
+  decides: oneOf('resource', 'attestation'),
+  /** commitment to the policy, whose id names resources */
+  policy: hex(32),
+  /** as decisions name it */
+  policy_digest: hex(32),
+  /** of the policy of the same id that it replaces; null for none */
+  previous_digest: nullable(hex(32)),
+  broker: brokerStandingShape,
 })
 
 export type ReleaseEntry = Shaped<typeof releaseShape> | Shaped<typeof renewalShape>
@@ -193,6 +215,7 @@ export type RefusalsEntry = Shaped<typeof summaryShape>
 export type KbsEntry = Shaped<typeof kbsShape>
 export type RotationEntry = Shaped<typeof rotationShape>
 export type RollbackEntry = Shaped<typeof rollbackShape>
+export type KbsPolicyEntry = Shaped<typeof kbsPolicyShape>
 export type Entry =
   | ReleaseEntry
   | DenialEntry
@@ -203,6 +226,7 @@ export type Entry =
   | KbsEntry
   | RotationEntry
   | RollbackEntry
+  | KbsPolicyEntry
 
 const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   release: releaseShape,
@@ -215,6 +239,7 @@ const shapes: { readonly [K in Entry['kind']]: Shape<Entry> } = {
   kbs: kbsShape,
   'kek-rotation': rotationShape,
   rollback: rollbackShape,
+  'kbs-policy': kbsPolicyShape,
 }
 
 /** The leaf of an entry: its canonical JSON, below the 64 KiB that tlog-tiles allows. @throws entry/size */

@@ -92,7 +92,7 @@ const gpuDeviceShape = object({
  * rims  reference integrity manifests by the id that NVIDIA's service knows them by; devices may share one
  * ocsp  answers on certificates of devices and RIMs, DER; each says itself which certificate it is about
  */
-const gpuEvidenceShape = object({
+export const gpuEvidenceShape = object({
   kind: literal('gpu'),
   devices: list(gpuDeviceShape, { min: 1, max: 12 }),
   rims: list(

@@ -104,7 +104,7 @@ export function parseInnerRequest(bytes: Uint8Array): InnerRequest {
   const deadline = required(headers, 'claviger-deadline')
   if (!/^[1-9][0-9]{12,13}$/.test(deadline)) throw refuse('claviger-deadline is not unix milliseconds')
   const authorization = fieldOf(headers, 'authorization')
-  const credential = authorization === null ? null : /^Bearer ([A-Za-z0-9._~+/=-]{1,200})$/.exec(authorization)?.[1]
+  const credential = authorization === null ? null : /^Bearer ([A-Za-z0-9._~+/=-]{1,200})$/i.exec(authorization)?.[1]
   if (credential === undefined) throw refuse('authorization is not a bearer credential')
   return {
     requestId: idShape(required(headers, 'claviger-request-id'), 'claviger-request-id'),

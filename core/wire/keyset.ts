@@ -1,6 +1,6 @@
 import { toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
-import { ed25519Jwk, thumbprint, x25519Jwk } from '#core/crypto/jwk.js'
+import { curvePoint, ed25519Jwk, recipientJwk, thumbprint, x25519Jwk } from '#core/crypto/jwk.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { hex, literal, nullable, object, type Shaped } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
@@ -9,12 +9,15 @@ import { timeShape } from '#core/wire/names.js'
 /** Failures of a keyset. */
 export type KeysetCode = 'keyset/role'
 
-/** The keys of one node, one role each. The suite is fixed here and never negotiated. */
+/**
+ * The keys of one node, one role each. Suites are fixed here, in what evidence binds, and never negotiated: `suite` is that of keys
+ * of X25519; a key of X-Wing names its own.
+ */
 export const keysetShape = object({
   type: literal('claviger/keyset/v1'),
   suite: literal('DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM'),
   /** the model key is wrapped to it; the private half never leaves the engine's process */
-  release: x25519Jwk,
+  release: recipientJwk,
   /** requests are sealed to it */
   request: x25519Jwk,
   /** receipts are signed with it */
@@ -31,9 +34,14 @@ export function keysetDigest(keyset: Keyset): string {
   return toHex(sha256(canonicalJson(keyset)))
 }
 
-/** Returns only when no key stands in two roles. @throws keyset/role */
+/** Returns only when no key stands in two roles, nor the curve half of one. @throws keyset/role */
 export function verifyKeysetRoles(keyset: Keyset): void {
-  const raw = [keyset.release.x, keyset.request.x, keyset.receipt.x, ...(keyset.landmark ? [keyset.landmark.x] : [])]
+  const raw = [
+    curvePoint(keyset.release),
+    keyset.request.x,
+    keyset.receipt.x,
+    ...(keyset.landmark ? [keyset.landmark.x] : []),
+  ]
   if (new Set(raw).size !== raw.length) throw new Failure<KeysetCode>('keyset/role', 'one key stands in two roles')
 }
 

@@ -16,6 +16,7 @@ import {
   type Shaped,
 } from '#core/encoding/shape.js'
 import { quorumShape } from '#core/sealed/quorum.js'
+import { brokerStandingShape } from '#core/wire/broker-standing.js'
 import { budgetShape } from '#core/wire/budget.js'
 import {
   countryShape,
@@ -70,7 +71,8 @@ export const leaseShape = object({
   /** nobody believes a guest's clock; without an attested counter the host can stop it */
   time: oneOf('host-influenced', 'attested-counter'),
   platform: platformShape,
-  standing: literal('UNATTESTED BROKER'),
+  /** the broker's own word: whoever wants to know verifies its evidence (I16) */
+  standing: brokerStandingShape,
   /** the brokers among whom the key is split: this lease alone opens nothing. Absent: this broker holds the whole key */
   quorum: optional(quorumShape),
 })

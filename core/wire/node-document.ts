@@ -1,8 +1,20 @@
 import { sharesMax } from '#core/crypto/shamir.js'
 import { envelopeShape } from '#core/dsse.js'
-import { base64, json, list, literal, nullable, object, optional, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  base64,
+  base64Url,
+  json,
+  list,
+  literal,
+  nullable,
+  object,
+  optional,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { entrySizeMax } from '#core/limits.js'
 import { bindingShape } from '#core/wire/binding.js'
+import { brokerProofShape } from '#core/wire/broker-proof.js'
 import { budgetLeftShape } from '#core/wire/budget.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { keysetShape } from '#core/wire/keyset.js'
@@ -26,6 +38,11 @@ const shownGrant = {
   proof: string({ max: 64 * 1024 }),
   lease: envelopeShape,
   beat: envelopeShape,
+  /**
+   * How the broker proved itself to this node before it was asked (I16), with the salt of the nonce (`brokerNonceOf`). Absent:
+   * the owner demands no proof of it.
+   */
+  broker: optional(object({ salt: base64Url(32), proof: brokerProofShape })),
 } as const
 const shownGrantShape = object(shownGrant)
 export type ShownGrant = Shaped<typeof shownGrantShape>

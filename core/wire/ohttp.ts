@@ -202,7 +202,7 @@ async function* sealResponse(
 }
 
 /** Whether the first chunk opens under the label of the form without chunks: the first mistake that senders make. */
-async function isWholeRequest(recipient: RecipientKey, enc: Uint8Array, header: Uint8Array, chunk: Chunk) {
+async function isWholeRequest(recipient: RecipientKey<X25519Jwk>, enc: Uint8Array, header: Uint8Array, chunk: Chunk) {
   const context = await setupRecipient(recipient, enc, requestInfo(header, wholeRequestLabel))
   try {
     await context.open(chunk.bytes, chunk.final ? finalAad : noAad)
@@ -219,7 +219,7 @@ async function isWholeRequest(recipient: RecipientKey, enc: Uint8Array, header: 
  * throws  ohttp/key-id, ohttp/suite, ohttp/truncated, ohttp/chunk, ohttp/final, ohttp/label, ohttp/empty-chunk, ohttp/size
  * source  draft-ietf-ohai-chunked-ohttp-08, "Request Format", "Request Encapsulation"
  */
-export async function openRequest(recipient: RecipientKey, body: Uint8Array): Promise<OpenedRequest> {
+export async function openRequest(recipient: RecipientKey<X25519Jwk>, body: Uint8Array): Promise<OpenedRequest> {
   if (body.length < headerSize + suiteSizes.enc) throw refuse('ohttp/truncated', 'request ends in its header')
   const reader = new Reader(body)
   const header = body.subarray(0, headerSize)

@@ -16,6 +16,7 @@ import {
   type Shaped,
   string,
 } from '#core/encoding/shape.js'
+import { brokerStandingShape } from '#core/wire/broker-standing.js'
 import { clientPolicyShape } from '#core/wire/client-policy.js'
 import { openingShape } from '#core/wire/commitment.js'
 import { idShape, modelIdShape, nameShape, platformShape, timeShape } from '#core/wire/names.js'
@@ -73,6 +74,8 @@ export const receiptShape = object({
     outputUnits: integer(),
     unit: nameShape,
   }),
+  /** what the broker of the lease proved to the node that it is; `UNATTESTED BROKER` where it proved nothing (I16) */
+  broker: brokerStandingShape,
   platform: platformShape,
   notHardware: boolean,
   weakenings: list(string(), { max: 32 }),

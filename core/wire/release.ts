@@ -24,6 +24,7 @@ import { evidenceShape } from '#core/wire/evidence.js'
 import { keysetShape } from '#core/wire/keyset.js'
 import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
 import { runtimeConfigShape } from '#core/wire/runtime-config.js'
+import { presentedShape } from '#core/wire/sources.js'
 
 /** The version of our own API that both sides must name. */
 export const apiVersion = 'claviger/v1'
@@ -70,6 +71,8 @@ export const releaseRequestShape = object({
   lease: nullable(idShape),
   /** what the node has used of the lease, as its TEE counts it (`verifyCounter`); absent in a first release alone */
   counter: optional(envelopeShape),
+  /** what others signed about operator, site and staff; absent where the host presents nothing */
+  presented: optional(presentedShape),
 })
 export type ReleaseRequest = Shaped<typeof releaseRequestShape>
 
@@ -96,7 +99,7 @@ export const releaseAnswerShape = object({
   ear: string({ max: 256 * 1024 }),
   /** for challenges of this lease's renewals; it stays with the node */
   renewalToken: base64Url(32),
-  /** encapsulated key (32 bytes), then the ciphertext; null in a renewal */
+  /** encapsulated key (32 bytes; of X-Wing 1,120), then the ciphertext; null in a renewal */
   wrapped: nullable(base64(undefined, 4096)),
 })
 export type ReleaseAnswer = Shaped<typeof releaseAnswerShape>

@@ -24,10 +24,12 @@ import { breakGlassSecondsMax, policySizeMax } from '#core/limits.js'
 import { quorumShape } from '#core/sealed/quorum.js'
 import { accessMembers } from '#core/wire/access-list.js'
 import { approversMembers } from '#core/wire/approvals.js'
+import { brokerDemandShape } from '#core/wire/broker-standing.js'
 import { budgetShape } from '#core/wire/budget.js'
 import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { revokedKinds } from '#core/wire/revoked.js'
+import { sourcesMembers } from '#core/wire/sources.js'
 
 /** Failures of a signed statement. */
 export type StatementCode = 'statement/chain' | 'statement/tenant' | 'statement/model'
@@ -107,6 +109,13 @@ export const statementShapes = {
     simulatedRoots: list(hex(32), { max: 16 }),
     /** witness names that count as independent of broker, log and host */
     independentWitnesses: list(string(), { max: 32 }),
+    /**
+     * Brokers that have to prove themselves before a node sends them anything, each by its thumbprint (I16). One that is not
+     * named may run outside a TEE, and is shown as an `UNATTESTED BROKER`; absent: none is named.
+     */
+    attestedBrokers: optional(
+      list(object({ broker: thumbprintShape, demand: brokerDemandShape }), { min: 1, max: 16 }),
+    ),
   }),
   registration: object({
     type: literal('claviger/statement/registration/v1'),
@@ -126,6 +135,8 @@ export const statementShapes = {
     /** how much and how long all nodes together may use this version; absent: only leases bound it */
     allowance: optional(allowanceShape),
     callers: callersShape,
+    /** the key leaves under X-Wing alone; absent: the node's attested keyset says under what */
+    keyExchange: optional(literal('hybrid')),
     /** the brokers among whom the key is split, as the manifest has it. Absent: this broker holds the whole key */
     quorum: optional(quorumShape),
   }),
@@ -171,6 +182,8 @@ export const statementShapes = {
     /** ids of key-encryption keys */
     keys: list(base64Url(16), { min: 1, max: 16 }),
   }),
+  /** Whom the owner believes about places and companies, and what they say: see sources.md. */
+  sources: object({ type: literal('claviger/statement/sources/v1'), ...head, ...sourcesMembers }),
   /** Who may read as whom, beside the owner who signs. */
   access: object({
     type: literal('claviger/statement/access/v1'),
@@ -180,8 +193,11 @@ export const statementShapes = {
 } as const
 
 export type StatementKind = keyof typeof statementShapes
-/** `why` may be left out by whoever makes one. */
-type Leaving<T> = T extends { readonly why: infer W } ? Omit<T, 'why'> & { readonly why?: W } : never
+/** What may be absent may be left out by whoever makes one. */
+type Leaving<T> = T extends { readonly why: infer W }
+  ? Omit<T, 'why' | 'attestedBrokers'> & { readonly why?: W } & Leavable<T>
+  : never
+type Leavable<T> = T extends { readonly attestedBrokers: infer A } ? { readonly attestedBrokers?: A } : unknown
 export type Statement<K extends StatementKind = StatementKind> = Leaving<Shaped<(typeof statementShapes)[K]>>
 export const statementKindShape: Shape<StatementKind> = oneOf(
   'tenant',
@@ -193,6 +209,7 @@ export const statementKindShape: Shape<StatementKind> = oneOf(
   'approvers',
   'kek',
   'break-glass',
+  'sources',
   'access',
 )
 

@@ -1,20 +1,53 @@
 import { toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
-import { ed25519Jwk, type SignatureJwk, signatureJwk, thumbprint } from '#core/crypto/jwk.js'
+import {
+  type Ed25519Jwk,
+  ed25519Jwk,
+  publisherJwk,
+  type SignatureJwk,
+  signatureJwk,
+  thumbprint,
+} from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { envelopeShape, signEnvelope, verifyEnvelope } from '#core/dsse.js'
 import { canonicalJson, parseCanonicalJson } from '#core/encoding/json.js'
-import { hex, integer, list, literal, object, oneOf, type Shape, type Shaped, string } from '#core/encoding/shape.js'
+import {
+  hex,
+  integer,
+  list,
+  literal,
+  object,
+  oneOf,
+  optional,
+  type Shape,
+  type Shaped,
+  string,
+} from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
-import type { UnixSeconds } from '#core/time.js'
+import { assertTime, type UnixSeconds } from '#core/time.js'
+import { type BrokerDemand, brokerDemandShape } from '#core/wire/broker-standing.js'
 import { nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
+import { ocspSerialForm } from '#core/x509/ocsp-request.js'
 
 /** Failures of a trust file. */
 export type TrustFileCode = 'trust-file/expired' | 'trust-file/rollback' | 'trust-file/author'
 
 /** A key by the name that the reader calls it by. */
 const namedKey = object({ alias: nameShape, key: signatureJwk })
+
+/** A broker that the reader believes. */
+export interface NamedBroker {
+  readonly alias: string
+  readonly key: Ed25519Jwk
+  /** what it has to show of itself (I16); absent: it may run outside a TEE, and is shown so */
+  readonly demand?: BrokerDemand | undefined
+}
+const namedBroker: Shape<NamedBroker> = object({
+  alias: nameShape,
+  key: ed25519Jwk,
+  demand: optional(brokerDemandShape),
+})
 
 /**
  * The oldest that a vendor's list of revoked certificates may be, by the key that signs it: the holder of evidence chooses
@@ -33,6 +66,17 @@ const amdCrlFloor = object({
   issuer: hex(32),
   issuedAtMin: timeShape,
 })
+/**
+ * An authority that AMD's root took back, as its reader has seen in a list of `issuedAtMin`. The two lists of one root do
+ * not say which of them they are, so that a current one of the other kind may not name it: it stays refused.
+ */
+const amdRevokedFloor = object({
+  kind: literal('amd-revoked'),
+  issuer: hex(32),
+  /** the serial number without its sign byte, 1 to 20 bytes */
+  serial: string({ max: 40, form: /^(?!00.)([0-9a-f]{2}){1,20}$/ }),
+  issuedAtMin: timeShape,
+})
 
 /** SHA-256 of the DER SubjectPublicKeyInfo of the vendor's root, since the signer below it changes. */
 const ofEdition = { root: hex(32), tee: oneOf('tdx', 'sgx'), editionMin: integer({ max: 0xffff_ffff }) }
@@ -40,12 +84,27 @@ const ofEdition = { root: hex(32), tee: oneOf('tdx', 'sgx'), editionMin: integer
 const tcbInfoFloor = object({ kind: literal('tcb-info'), fmspc: hex(6), ...ofEdition, issuedAtMin: timeShape })
 const qeIdentityFloor = object({ kind: literal('qe-identity'), ...ofEdition, issuedAtMin: timeShape })
 
+/**
+ * An answer of this time said that an NVIDIA certificate is revoked: it is, whatever comes along or does not, until a newer
+ * answer says that it is good. By its issuer and its serial number, as answers name it.
+ */
+const nvidiaRevokedFloor = object({
+  kind: literal('nvidia-revoked'),
+  /** SHA-384 of the DER name of the issuer, and of its key */
+  issuerName: hex(48),
+  issuerKey: hex(48),
+  serial: string({ form: ocspSerialForm }),
+  issuedAtMin: timeShape,
+})
+
 /** The least that collateral of a vendor may be, as its reader has seen it. */
 export type CollateralFloor =
   | Shaped<typeof crlFloor>
   | Shaped<typeof amdCrlFloor>
+  | Shaped<typeof amdRevokedFloor>
   | Shaped<typeof tcbInfoFloor>
   | Shaped<typeof qeIdentityFloor>
+  | Shaped<typeof nvidiaRevokedFloor>
 
 /** Decides by `kind`, never by trying one shape and then the other. */
 const collateralFloorShape: Shape<CollateralFloor> = (value, path) => {
@@ -54,8 +113,10 @@ const collateralFloorShape: Shape<CollateralFloor> = (value, path) => {
       ? (value as { readonly kind?: unknown }).kind
       : undefined
   if (kind === 'amd-crl') return amdCrlFloor(value, path)
+  if (kind === 'amd-revoked') return amdRevokedFloor(value, path)
   if (kind === 'tcb-info') return tcbInfoFloor(value, path)
   if (kind === 'qe-identity') return qeIdentityFloor(value, path)
+  if (kind === 'nvidia-revoked') return nvidiaRevokedFloor(value, path)
   return crlFloor(value, path)
 }
 export const collateralFloorsShape = list(collateralFloorShape, { max: 256 })
@@ -72,7 +133,7 @@ const trustShape = object({
   issuedAt: timeShape,
   expiresAt: timeShape,
   owners: list(namedKey, { max: 1000 }),
-  brokers: list(object({ alias: nameShape, key: ed25519Jwk }), { max: 100 }),
+  brokers: list(namedBroker, { max: 100 }),
   verifiers: list(namedKey, { max: 100 }),
   /** C2SP signed-note verifier keys of logs */
   logs: list(string({ max: 300 }), { max: 32 }),
@@ -83,7 +144,7 @@ const trustShape = object({
   /** runtimes that the reader accepts, by its own judgement */
   runtimes: list(object({ title: titleShape, values: referenceValuesShape }), { max: 100 }),
   /** whose signed lists of runtimes the reader accepts */
-  runtimePublishers: list(namedKey, { max: 100 }),
+  runtimePublishers: list(object({ alias: nameShape, key: publisherJwk }), { max: 100 }),
   /** whose registries of countries and companies the reader believes */
   registries: list(namedKey, { max: 100 }),
   /** whose credentials of operators, sites and chips the reader believes */
@@ -128,6 +189,7 @@ export async function verifyTrustFile(
   known: TrustMemory | null,
   at: UnixSeconds,
 ): Promise<VerifiedTrust> {
+  assertTime(at)
   const author: SignatureJwk = file.author
   const { payload } = await verifyEnvelope(file.trust, trustType, [author], 'trust file')
   const trust = trustShape(parseCanonicalJson(payload), 'trust')

@@ -1,5 +1,6 @@
-import { fromHex, toHex } from '#core/bytes/bytes.js'
+import { fromHex } from '#core/bytes/bytes.js'
 import type { SignatureAlgorithm } from '#core/crypto/backend.js'
+import type { Der } from '#core/encoding/der.js'
 
 /**
  * The AlgorithmIdentifiers that we accept, byte for byte: no parameter is ever interpreted. AMD spells the default
@@ -19,11 +20,11 @@ const identifiers: readonly (readonly [string, SignatureAlgorithm])[] = [
   ['300a06082a8648ce3d040303', 'ES384'],
   ['300506032b6570', 'Ed25519'],
 ]
-const byIdentifier = new Map(identifiers)
+const byIdentifier = identifiers.map(([identifier, name]) => ({ identifier: fromHex(identifier), name }))
 
-/** What an AlgorithmIdentifier of these bytes means, or undefined. */
-export function signatureAlgorithm(identifier: Uint8Array): SignatureAlgorithm | undefined {
-  return identifier.length > 128 ? undefined : byIdentifier.get(toHex(identifier))
+/** What an AlgorithmIdentifier means, or undefined. */
+export function signatureAlgorithm(value: Der): SignatureAlgorithm | undefined {
+  return byIdentifier.find(({ identifier }) => value.isSpelled(identifier))?.name
 }
 
 /** The AlgorithmIdentifier that we write for an algorithm. */

@@ -18,6 +18,7 @@ import {
   derOidIs,
   derTag,
   derUnsigned,
+  oidArc,
   parseDer,
 } from '#core/encoding/der.js'
 import { readDerTime } from '#core/encoding/der-time.js'
@@ -81,6 +82,8 @@ export interface CertificateRules {
 const context = (number: number) => 0xa0 + number
 const extensionsMax = 64
 const oids = { basicConstraints: '2.5.29.19', keyUsage: '2.5.29.15' } as const
+/** source: RFC 5280, "Standard Extensions" */
+const extensionArc = oidArc(fromHex('551d'), '2.5.29')
 /** Attributes of names, as the contents of their object identifiers. */
 const attributes = { commonName: fromHex('550403'), serialNumber: fromHex('550405') } as const
 
@@ -147,11 +150,28 @@ function readTbs(
 
 /** The algorithm, when signed and unsigned part name the same. source: RFC 5280, "signatureAlgorithm" */
 export function sameAlgorithm(inner: Der, outer: Der, what: string): SignatureAlgorithm {
-  const algorithm = signatureAlgorithm(outer.whole)
+  const algorithm = signatureAlgorithm(outer)
   if (!algorithm) throw new Failure<X509Code>('x509/algorithm', `${what} has an unknown signature algorithm`)
   if (!inner.isSame(outer))
     throw new Failure<X509Code>('x509/algorithm', `${what} names two different signature algorithms`)
   return algorithm
+}
+
+/** Few of the values of extensions are looked at: a view of one is made when it is. */
+class ReadExtension implements Extension {
+  readonly oid: string
+  readonly critical: boolean
+  readonly #value: Der
+
+  constructor(oid: string, critical: boolean, value: Der) {
+    this.oid = oid
+    this.critical = critical
+    this.#value = value
+  }
+
+  get value(): Uint8Array {
+    return this.#value.body
+  }
 }
 
 /** The Extensions of a certificate or CRL, none twice. What a critical one means is the caller's to know. */
@@ -160,15 +180,15 @@ export function readExtensionList(sequence: Der, what: string): ReadonlyMap<stri
   const reader = sequence.reader()
   while (!reader.done) {
     const one = reader.next(derTag.sequence, 'extension').reader()
-    const oid = derOid(one.next(derTag.oid, 'extension id'), 'extension id')
+    const oid = derOid(one.next(derTag.oid, 'extension id'), 'extension id', extensionArc)
     const flag = one.optional(derTag.boolean, 'critical')
     const critical = flag ? derBoolean(flag, 'critical') : false
-    const value = one.next(derTag.octetString, 'extension value').body
+    const value = one.next(derTag.octetString, 'extension value')
     one.end('extension')
     if (out.has(oid)) throw new Failure<X509Code>('x509/duplicate-extension', `${what} has extension ${oid} twice`)
     if (out.size === extensionsMax)
       throw new Failure<X509Code>('x509/extension', `${what} has more than ${extensionsMax} extensions`)
-    out.set(oid, { oid, critical, value })
+    out.set(oid, new ReadExtension(oid, critical, value))
   }
   return out
 }
@@ -237,6 +257,6 @@ export async function verifyX509Signature(
   what: string,
 ): Promise<void> {
   const size = algorithm === 'ES256' ? 32 : algorithm === 'ES384' ? 48 : undefined
-  const raw = size === undefined ? signature : ecdsaDerToRaw(signature, size)
-  await verifySpkiSignature(algorithm, spki, message, raw, what)
+  if (size === undefined) await verifySpkiSignature(algorithm, spki, message, signature, what)
+  else await verifySpkiSignature(algorithm, spki, message, ecdsaDerToRaw(signature, size), what, signature)
 }

@@ -41,6 +41,8 @@ export interface Crl {
 }
 
 const crlNumberOid = '2.5.29.20'
+/** source: RFC 5280, "Delta CRL Indicator", "Issuing Distribution Point" */
+const partialListOids = ['2.5.29.27', '2.5.29.28']
 /** source: RFC 5280, "CRL Number" */
 const crlNumberSizeMax = 20
 
@@ -86,9 +88,12 @@ function readEntries(sequence: Der, what: string): RevokedSerials {
   const reader = sequence.reader()
   // Most entries say no more than the one before: the same bytes are not read again.
   let known: Der | undefined
+  let knownRest: Uint8Array | undefined
   while (!reader.done) {
     const entry = reader.next(derTag.sequence, 'entry').reader()
     revoked.add(entry.next(derTag.integer, 'serial number'))
+    if (knownRest !== undefined && entry.isLeft(knownRest)) continue
+    const { rest } = entry
     readDerTime(entry, 'revocation date')
     const extensions = entry.optional(derTag.sequence, 'entry extensions')
     if (extensions && !known?.isSame(extensions)) {
@@ -96,6 +101,7 @@ function readEntries(sequence: Der, what: string): RevokedSerials {
       known = extensions
     }
     entry.end('entry')
+    knownRest = rest
   }
   return revoked
 }
@@ -109,7 +115,11 @@ function refuseCritical(sequence: Der, what: string): ReadonlyMap<string, Extens
 }
 
 function readNumber(sequence: Der, what: string): bigint | null {
-  const extension = refuseCritical(sequence, what).get(crlNumberOid)
+  const extensions = refuseCritical(sequence, what)
+  // Both are critical by the book: a list that hides that it is partial is no less partial.
+  for (const oid of partialListOids)
+    if (extensions.has(oid)) throw new Failure<CrlCode>('crl/critical-extension', `${what} has extension ${oid}`)
+  const extension = extensions.get(crlNumberOid)
   if (!extension) return null
   const magnitude = derUnsigned(parseDer(extension.value, derTag.integer, 'CRL number'), 'CRL number')
   if (magnitude.length > crlNumberSizeMax)

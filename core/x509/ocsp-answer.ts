@@ -66,7 +66,8 @@ export function certificateId(certificate: Certificate, issuer: Certificate): st
   return id
 }
 
-function issuerId(issuer: Certificate): string {
+/** What the ids of all certificates of an issuer begin with: SHA-384 of its name and of its key. */
+export function issuerId(issuer: Certificate): string {
   const spki = parseDer(issuer.spki, derTag.sequence, 'public key').reader()
   spki.next(derTag.sequence, 'algorithm of the key')
   const key = derBitBytes(spki.next(derTag.bitString, 'public key'), 'public key')
@@ -102,7 +103,7 @@ export function parseOcsp(der: Uint8Array, what = 'OCSP answer'): OcspAnswer {
     const responder = certificates.next(derTag.sequence, 'certificate of the responder').whole
     certificates.end('certificates')
     basic.end('basic response')
-    const algorithm = signatureAlgorithm(identifier.whole)
+    const algorithm = signatureAlgorithm(identifier)
     if (!algorithm) throw refuse('ocsp/algorithm', `${what} has an unknown signature algorithm`)
     const rules = { heeds: [oids.extendedKeyUsage], times: 'any' } as const
     return {

@@ -1,6 +1,7 @@
 import { equal } from '#core/bytes/bytes.js'
 import { derOid, derTag, parseDer } from '#core/encoding/der.js'
 import { Failure, isFailure } from '#core/failure.js'
+import { clockSkewSeconds } from '#core/limits.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import { type Certificate, verifyX509Signature, withCode, type X509Code } from '#core/x509/certificate.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
@@ -22,6 +23,7 @@ function refuse(code: OcspCode, message: string, cause?: unknown): Failure<OcspC
  * certificate is good. One that is on hold is revoked; one that is not known is refused.
  *
  * issuer  of the certificate that the answer is about
+ * at      may be up to a minute before the answer: responders answer on demand, and clocks differ
  * links   remembers signatures that were found good; names, dates and purposes are read again each time
  * trusts  that the caller has verified the issuer, and compared the id of the answer with certificateId
  * throws  ocsp/responder, ocsp/not-yet-valid, ocsp/expired, ocsp/signature, ocsp/revoked, ocsp/unknown
@@ -34,7 +36,29 @@ export async function verifyOcsp(
   what = 'OCSP answer',
   links?: VerifiedLinks,
 ): Promise<void> {
-  if (at < answer.thisUpdate || at < answer.producedAt)
+  const { status } = await verifyOcspAnswer(answer, issuer, at, what, links)
+  if (status !== 'good')
+    throw refuse('ocsp/revoked', `${what}: revoked at ${formatTime(status.revokedAt)}, ${status.reason}`)
+}
+
+/** An answer that says something of its certificate: that it is good, or that it is revoked. */
+export type KnowingAnswer = OcspAnswer & { readonly status: Exclude<OcspAnswer['status'], 'unknown'> }
+
+/**
+ * As verifyOcsp, for an answer that is to be kept, whatever it says: that a certificate is revoked is as true as that it is
+ * good. One whose responder does not know the certificate says nothing, and is refused.
+ *
+ * throws  ocsp/responder, ocsp/not-yet-valid, ocsp/expired, ocsp/signature, ocsp/unknown
+ */
+export async function verifyOcspAnswer(
+  answer: OcspAnswer,
+  issuer: Certificate,
+  at: UnixSeconds,
+  what = 'OCSP answer',
+  links?: VerifiedLinks,
+): Promise<KnowingAnswer> {
+  // Responders answer on demand: what was asked for just now is of a moment ago by their clock, and may be of one to come by ours.
+  if (at + clockSkewSeconds < Math.max(answer.thisUpdate, answer.producedAt))
     throw refuse(
       'ocsp/not-yet-valid',
       `${what} is from ${formatTime(answer.producedAt)}, verified at ${formatTime(at)}`,
@@ -48,8 +72,7 @@ export async function verifyOcsp(
   await verifySignatures(answer, issuer, what, links)
   const { status } = answer
   if (status === 'unknown') throw refuse('ocsp/unknown', `${what}: the responder does not know the certificate`)
-  if (status !== 'good')
-    throw refuse('ocsp/revoked', `${what}: revoked at ${formatTime(status.revokedAt)}, ${status.reason}`)
+  return { ...answer, status }
 }
 
 /** Of the issuer itself, for this purpose alone, and the one that the answer names. */

@@ -41,8 +41,6 @@ export interface Access {
   readonly issuers: IssuerKeys
   /** whether a network may try once more */
   admitAttempt(network: string): boolean
-  /** seconds until the tenant's identities may ask once more; 0: now, and it counts */
-  waitForRequest(tenant: string, perMinute: number): number
   /** One more refusal is counted, by its code alone: neither decided nor logged by itself. */
   refused(code: string): void
   /** What was counted since the last time, which is no longer kept. */
@@ -85,7 +83,7 @@ export async function authorize(
   if (identity === null) throw unlisted()
   verifyTime(identity, at)
   verifyRole(identity, permission)
-  const wait = access.waitForRequest(tenant, list.requestsPerMinute)
+  const wait = await broker.rates.wait(`requests ${tenant}`, list.requestsPerMinute)
   if (wait > 0) throw tooOften(`more than ${list.requestsPerMinute} requests a minute for this tenant`, wait)
   return { tenant, identity }
 }

@@ -1,6 +1,12 @@
 import type { UnixSeconds } from '#core/time.js'
 import { teeNames, type VerifiedTee } from '#keybroker/kbs/messages.js'
-import { type KbsClass, type OperatorPolicies, type OperatorPolicy, policyFor } from '#keybroker/kbs/policies.js'
+import {
+  type KbsClass,
+  type OperatorPolicies,
+  type OperatorPolicy,
+  operatorPolicyDigest,
+  policyFor,
+} from '#keybroker/kbs/policies.js'
 import type { ResourceDecision } from '#keybroker/kbs/ports.js'
 import type { ResourcePath } from '#keybroker/kbs/resource.js'
 import type { KbsResult, PresentedToken } from '#keybroker/kbs/token.js'
@@ -11,7 +17,6 @@ import {
   validateAttestationPolicy,
   validateResourcePolicy,
 } from '#policies/guest/policy.js'
-import { policyDigest } from '#policies/language/validate.js'
 
 /** The status of a guest's result; `simulated` whatever else is said of evidence that is NOT HARDWARE (I6). */
 export type ResourceTier = 'affirming' | 'warning' | 'contraindicated' | 'simulated'
@@ -72,7 +77,7 @@ export function decideOperatorResource(of: {
   const guest = guestOf(token, at)
   const policy = policyFor(policies, path)
   if (policy === null) return { ...byTier(guest, tiers), policy: null }
-  const named = { id: policy.id, digest: policyDigest(policy.text ?? policy.kind) }
+  const named = { id: policy.id, digest: operatorPolicyDigest(policy) }
   const { platform, tier, tee } = guest.evidence
   if (tee === '') return { ...deny('evidence-tee/absent'), policy: named }
   if (platform === 'simulated' && kbsClass !== 'development')

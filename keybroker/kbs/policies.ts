@@ -7,6 +7,7 @@ import { policySizeMax } from '#core/limits.js'
 import type { KbsCode } from '#keybroker/kbs/failures.js'
 import { isOwnersRepository, type ResourcePath } from '#keybroker/kbs/resource.js'
 import { validateAttestationPolicy, validateResourcePolicy } from '#policies/guest/policy.js'
+import { policyDigest } from '#policies/language/validate.js'
 
 /**
  * The class of the operator's own resources, fixed when the service starts: simulated guests, and a policy that allows
@@ -145,6 +146,29 @@ export function withAttestationPolicy(
     )
   return { ...now, attestation: readPolicy(sent, kbsClass, validateAttestationPolicy) }
 }
+
+/** A policy that was set, and the one of its id before it. */
+export interface PolicyChange {
+  readonly decides: 'resource' | 'attestation'
+  readonly policy: OperatorPolicy
+  readonly previous: OperatorPolicy | null
+}
+
+/** What is another in `after`; null where it says what `before` says. Policies are only ever set, and one at a time. */
+export function changeOf(before: OperatorPolicies, after: OperatorPolicies): PolicyChange | null {
+  const isOther = (one: OperatorPolicy, old: OperatorPolicy | null) => one.kind !== old?.kind || one.text !== old.text
+  const { attestation } = after
+  if (attestation !== null && isOther(attestation, before.attestation))
+    return { decides: 'attestation', policy: attestation, previous: before.attestation }
+  for (const policy of after.resource) {
+    const previous = before.resource.find((one) => one.id === policy.id) ?? null
+    if (isOther(policy, previous)) return { decides: 'resource', policy, previous }
+  }
+  return null
+}
+
+/** As decisions name it. */
+export const operatorPolicyDigest = ({ text, kind }: OperatorPolicy): string => policyDigest(text ?? kind)
 
 /** The policy in force for a resource: of those that fit its path the most specific; null when none does. */
 export function policyFor(policies: OperatorPolicies, path: ResourcePath): OperatorPolicy | null {

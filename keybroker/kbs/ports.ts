@@ -60,9 +60,12 @@ export type ResourceDecision = (
 
 /** Policies of the operator's own. All replicas of a broker share them. */
 export interface PolicyStore {
-  /** those in force; `noPolicies` when none was ever uploaded */
+  /** those in force, each of them in the log; `noPolicies` when none was ever uploaded */
   load(): Promise<OperatorPolicies>
-  /** Others in their place, made of those that are there: two who change them at the same time both have their say. */
+  /**
+   * Others in their place, made of those that are there, and in the log on return: two who change them at the same time both have their
+   * say.
+   */
   change(change: (now: OperatorPolicies) => OperatorPolicies): Promise<void>
 }
 

@@ -2,8 +2,9 @@ import { createCipheriv, createDecipheriv, randomBytes, randomFillSync } from 'n
 import { concat, isZero, toBase64Url, utf8 } from '#core/bytes/bytes.js'
 import { secretBytes, wipe } from '#core/bytes/secret.js'
 import { hmacSha256, sha256 } from '#core/crypto/hash.js'
-import { Failure } from '#core/failure.js'
-import { createSecretFile, readSecretFile } from '#host/files.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { kekOf } from '#core/sealed/keys.js'
+import { createSecretFile, type FileCode, readSecretFile } from '#host/files.js'
 import type { KekCode, OpenKek } from '#keybroker/kek/kek.js'
 import { dekSize, ivSize, keyIdSize, refuseWrapped, splitWrapped, tagSize, wrappedHead } from '#keybroker/kek/layout.js'
 
@@ -36,7 +37,7 @@ function derive(kek: Uint8Array, salt: Uint8Array, info: string): Uint8Array {
 }
 
 /** A provider over 32 bytes that it owns from now on. */
-function kekOver(key: Uint8Array): OpenKek {
+export function kekOver(key: Uint8Array): OpenKek {
   const keyId = keyIdOf(key)
   let closed = false
   const open = () => {
@@ -48,6 +49,7 @@ function kekOver(key: Uint8Array): OpenKek {
     holder: 'operator',
     isCurrent: () => true,
     verifyProtected: () => undefined,
+    verifyUsable: open,
     async wrapDek(dek, aad) {
       open()
       if (dek.length !== dekSize) throw new Error(`assertion failed: a model key has ${dekSize} bytes`)
@@ -108,13 +110,28 @@ export async function createKekFile(path: string): Promise<string> {
   }
 }
 
+/** The id of the key-encryption key for which the key of a sealed folder stands. dek: 32 bytes */
+export function kekIdOf(dek: Uint8Array): string {
+  const kek = kekOf(dek)
+  try {
+    return keyIdOf(kek)
+  } finally {
+    wipe(kek)
+  }
+}
+
 /**
  * The key-encryption key of a file. Whoever can read the file can use it: shown as `KEK HELD BY OPERATOR`.
  *
  * throws  file/absent, file/permissions, file/kind, file/size, kek/file
  */
 export async function openKekFile(path: string): Promise<OpenKek> {
-  const key = await readSecretFile(path)
+  const key = await readSecretFile(path).catch((cause: unknown) => {
+    if (!isFailure(cause) || cause.code !== 'file/absent') throw cause
+    const hint = `restore ${path} from its backup, or name where the key is: --kek; a new one opens nothing that is stored`
+    const message = `there is no key-encryption key in ${path}, and without it a broker would store keys in the clear`
+    throw new Failure<FileCode>('file/absent', message, { cause, detail: { hint } })
+  })
   if (key.length !== kekSize || isZero(key)) {
     const message = `${path} does not hold a key-encryption key: ${key.length} bytes, expected ${kekSize} random ones`
     wipe(key)

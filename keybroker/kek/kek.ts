@@ -19,9 +19,25 @@ export type KekCode =
   | 'kek/rotation'
   /** an owner does not name the key among those that may keep its model keys */
   | 'kek/not-approved'
+  | ReleasedCode
   | Pkcs11Code
   | VaultCode
   | FileCode
+
+/** Failures of a key that another broker releases. None of them says that a row is wrong. */
+export type ReleasedCode =
+  /** the other broker denied it, did not answer, or what it sent does not verify: nothing starts without it */
+  | 'kek/not-released'
+  /** the lease under which it was released is over, or was taken back: the key is gone from memory, and nothing is served */
+  | 'kek/lease-over'
+  /** nothing here makes the evidence that it is released to */
+  | 'kek/attester'
+  /** what was wrapped under a key that was released to evidence would be wrapped under one of somebody else */
+  | 'kek/holder'
+  /** its owner is a development tenant, so that it may be released to simulated evidence: never for production tenants (I6) */
+  | 'kek/class'
+  /** the broker's own keys lie in files that its operator can read, or are sealed and one of them is absent */
+  | 'kek/folder'
 
 /** Failures of a token. None of them says that a row is wrong: the key cannot be used now, or not by these settings. */
 export type Pkcs11Code =
@@ -76,7 +92,7 @@ export type VaultCode =
   | 'kek/vault-failed'
 
 /** Where a key-encryption key lives. */
-export type KekProvider = 'file' | 'pkcs11' | 'vault'
+export type KekProvider = 'file' | 'pkcs11' | 'vault' | 'broker'
 
 /** A key-encryption key that this process can use until it is closed. */
 export interface OpenKek extends Kek {
@@ -85,7 +101,13 @@ export interface OpenKek extends Kek {
    * Who else can use it, as the broker's document tells it. A key in a token or in a vault cannot be read, but whoever has
    * its PIN or its credential has it unwrap every model key: that too is the operator (TRUST 7).
    */
-  readonly holder: 'operator'
+  readonly holder: 'operator' | 'broker'
+  /** the broker that released it, by its thumbprint, and under which id and class its owner registered it; where one did */
+  readonly released?: {
+    readonly broker: string
+    readonly model: string
+    readonly class: 'production' | 'development'
+  }
   /**
    * The model key, 32 bytes, for the caller to wipe.
    *

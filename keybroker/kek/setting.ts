@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import { fromHex, utf8 } from '#core/bytes/bytes.js'
+import { sharesMax } from '#core/crypto/shamir.js'
 import { Failure } from '#core/failure.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 
@@ -27,8 +28,25 @@ export interface VaultSetting {
   readonly caFile: string | null
 }
 
+/** Who releases a key to this broker, and what this broker is to them. Nothing here is secret, and nothing is stored. */
+export interface ReleasedSetting {
+  readonly provider: 'broker'
+  /** one broker; of a key that is split, those that hold shares of it */
+  readonly urls: readonly string[]
+  /** the sealed folder, of which manifest and signature are read */
+  readonly sealed: string
+  /** the trust statement of the key's owner; null: the broker is asked for it */
+  readonly trustStatement: string | null
+  /** place and operator of this machine, as its host signed them */
+  readonly hostStatement: string | null
+}
+
 /** A setting that was parsed: the closed set of what `--kek` may name. */
-export type KekSetting = { readonly provider: 'file'; readonly path: string } | Pkcs11Setting | VaultSetting
+export type KekSetting =
+  | { readonly provider: 'file'; readonly path: string }
+  | Pkcs11Setting
+  | VaultSetting
+  | ReleasedSetting
 
 export const kekForms = {
   file: 'file:/etc/claviger/kek.key',
@@ -36,6 +54,7 @@ export const kekForms = {
     'pkcs11:token=claviger;object=kek?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/claviger/pin',
   vault:
     'vault:https://vault.example:8200/transit/keys/claviger?token-source=file:/run/vault/token&ca=file:/etc/claviger/vault-ca.pem',
+  broker: 'broker:https://a.example?sealed=file:/etc/claviger/kek-sealed',
 } as const
 
 function refuse(message: string, hint: string): Failure<KekCode> {
@@ -184,10 +203,43 @@ function parseVault(rest: string): VaultSetting {
   }
 }
 
+const releasedQuery = ['sealed', 'trust-statement', 'host-statement']
+
+/** `broker:`, the addresses of those who release the key, and where the folder is that its owner sealed. */
+function parseReleased(rest: string): ReleasedSetting {
+  const form = `write it like ${kekForms.broker}`
+  const at = rest.indexOf('?')
+  const [target, query] = at < 0 ? [rest, ''] : [rest.slice(0, at), rest.slice(at + 1)]
+  const urls = target.split(',').map((text) => {
+    const url = URL.canParse(text) ? new URL(text) : null
+    if (url === null || !/^https?:$/.test(url.protocol)) throw refuse('the address of a broker is no URL', form)
+    if (url.username !== '' || url.password !== '')
+      throw refuse('the address of a broker has a user or a password', form)
+    if (url.pathname !== '/' || url.hash !== '') throw refuse('the address of a broker has a path', form)
+    return url.origin
+  })
+  if (new Set(urls).size !== urls.length || urls.length > sharesMax)
+    throw refuse('one broker is named twice, or more than can hold shares', form)
+  const options = pairs(query, '&', releasedQuery, form)
+  const path = (name: string) => {
+    const value = options.get(name)
+    return value === undefined ? null : filePath(decode(value, name), name, form)
+  }
+  const sealed = path('sealed')
+  if (sealed === null) throw refuse('sealed is absent', 'name the folder of keybroker kek seal: ?sealed=file:/etc/…')
+  return {
+    provider: 'broker',
+    urls,
+    sealed,
+    trustStatement: path('trust-statement'),
+    hostStatement: path('host-statement'),
+  }
+}
+
 const settingSizeMax = 2048
 
 /**
- * What `--kek` names: `file:PATH`, a PKCS #11 URI, or `vault:` and an address. It holds no secret, but for where one stands.
+ * What `--kek` names: `file:PATH`, a PKCS #11 URI, `vault:` and an address, or `broker:` and who releases it. It holds no secret, but for where one stands.
  *
  * throws  kek/setting, with the line that mends it
  */
@@ -197,6 +249,7 @@ export function parseKekSetting(text: string): KekSetting {
   const scheme = /^([a-z0-9]+):/.exec(text)?.[1]
   if (scheme === 'pkcs11') return parsePkcs11(text.slice('pkcs11:'.length))
   if (scheme === 'vault') return parseVault(text.slice('vault:'.length))
+  if (scheme === 'broker') return parseReleased(text.slice('broker:'.length))
   if (scheme === 'file') return { provider: 'file', path: filePath(text, 'the file', `write it like ${kekForms.file}`) }
   throw refuse(`a key-encryption key is named by its provider, "${text.slice(0, 40)}" names none`, known)
 }

@@ -4,10 +4,9 @@ import type { Access, IssuerKeys } from '#keybroker/access/authorize.js'
 /** Attempts a minute from one network: a person or a machine asks far less often, and each costs a look into the database. */
 const attemptsPerMinute = 300
 
-/** The bounds of a running broker beside the port that asks issuers. Each table of names has a bound of its own. */
+/** The bound of a running process on networks beside the port that asks issuers; that of a tenant is kept by all processes together. */
 export function openAccess(issuers: IssuerKeys, nowMs = () => performance.now()): Access {
   const attempts = createRateLimit({ perMinute: attemptsPerMinute, nowMs })
-  const tenants = createRateLimit({ perMinute: 0, nowMs })
   let counted = new Map<string, number>()
   return {
     issuers,
@@ -20,6 +19,5 @@ export function openAccess(issuers: IssuerKeys, nowMs = () => performance.now())
       return taken
     },
     admitAttempt: (network) => attempts.allow(network),
-    waitForRequest: (tenant, perMinute) => tenants.wait(tenant, perMinute),
   }
 }

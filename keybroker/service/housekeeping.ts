@@ -8,6 +8,7 @@ import type { LogRecord } from '#keybroker/ports.js'
 import { countRefusal, summariseRefusals } from '#keybroker/refusals.js'
 import { verifyNotBehind } from '#keybroker/rollback.js'
 import { forgetExpiredNonces } from '#keybroker/store/nonces.js'
+import { forgetRates } from '#keybroker/store/rates.js'
 import { forgetExpiredSessions } from '#keybroker/store/sessions.js'
 
 /** Once a minute: what a summary of refusals covers. */
@@ -85,6 +86,7 @@ async function tidy(options: HousekeepingOptions): Promise<void> {
     () => summariseRefusals(broker),
     () => database.read((db) => forgetExpiredNonces(db, at)),
     () => database.read((db) => forgetExpiredSessions(db, at)),
+    () => database.read((db) => forgetRates(db)),
   ]
   for (const task of tasks) await attempt(options, task)
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from '#core/crypto/hash.js'
 import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
 import type { Database } from '#host/database.js'
+import { inSpan } from '#host/spans.js'
 import type { Broker } from '#keybroker/broker.js'
 import { decideOperatorResource, type ResourceTier } from '#keybroker/kbs/decide.js'
 import { verifyVerifiers } from '#keybroker/kbs/passport.js'
@@ -39,14 +40,14 @@ export function kbsPorts(options: KbsOptions): KbsPorts {
   const { adminKeys = [], verifiers = [], kbsClass = 'production' } = options
   verifyVerifiers(verifiers)
   const evidence = kbsEvidenceStore(database)
-  const policies = kbsPolicies(database, broker.kek, broker.clock, kbsClass)
+  const policies = kbsPolicies(database, broker, kbsClass)
   return {
     clock: broker.clock,
     random: randomBytes,
     signer: broker.signer,
     sessions: kbsSessions(database),
     evidence,
-    verifyEvidence,
+    verifyEvidence: (...given) => inSpan('attest', {}, () => verifyEvidence(...given)),
     decide: async (path, token, at) =>
       decideOperatorResource({ path, token, policies: await policies.load(), tiers: resourceTiers, kbsClass, at }),
     record: recordResources(broker),

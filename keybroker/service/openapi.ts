@@ -78,6 +78,14 @@ type Row = readonly [
 /** The broker's own API: each body has `version` and these members, in the forms of docs/spec. */
 const rows: readonly Row[] = [
   ['get', '/v1/broker', 'broker', 'the broker’s signed document', 'anybody', null],
+  [
+    'post',
+    '/v1/broker/evidence',
+    'brokerEvidence',
+    'the document with evidence that answers a nonce',
+    'anybody',
+    ['nonce'],
+  ],
   ['get', '/v1/broker/openapi.json', 'openapi', 'this document', 'anybody', null],
   ['get', '/v1/owners/{owner}/trust', 'trust', 'an owner’s trust statement', 'anybody', null],
   ['post', '/v1/challenges', 'challenge', 'a nonce to answer with evidence', 'anybody', ['model', 'renewal']],

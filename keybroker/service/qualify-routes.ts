@@ -3,7 +3,6 @@ import { Failure, isFailure } from '#core/failure.js'
 import { ownerOf } from '#core/wire/names.js'
 import { qualifyRequestShape } from '#core/wire/qualify.js'
 import type { Env } from '#host/http.js'
-import { createRateLimit } from '#host/rate-limit.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { qualify } from '#keybroker/qualify.js'
 import { verifyAsked } from '#keybroker/queries.js'
@@ -15,19 +14,14 @@ import { json, readRequest } from '#keybroker/service/requests.js'
 const qualifyPerMinute = 30
 
 /** Whether a node would get a model. It needs a credential: the owner's signed question, or that of an identity which may ask. */
-export function addQualifyRoute(
-  routes: Hono<Env>,
-  options: AccessRoutesOptions,
-  nowMs = () => performance.now(),
-): void {
+export function addQualifyRoute(routes: Hono<Env>, options: AccessRoutesOptions): void {
   const { broker } = options
-  const quota = createRateLimit({ perMinute: qualifyPerMinute, nowMs })
   routes.post('/v1/qualify', async (c) => {
     const { request, query } = await readRequest(c, qualifyRequestShape)
     const tenant = ownerOf(request.binding.model)
     const reader = query === null ? await roleOf(c, options, tenant) : 'owner'
     if (query !== null) await verifyAsked(broker, query, 'qualify', tenant)
-    if (!quota.allow(tenant))
+    if ((await broker.rates.wait(`qualify ${tenant}`, qualifyPerMinute)) > 0)
       throw new Failure<BrokerCode>('broker/rate', 'more questions in a minute than are answered; wait')
     try {
       return json(c, await qualify(broker, request, reader))

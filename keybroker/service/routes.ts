@@ -5,10 +5,12 @@ import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { parseDecimal } from '#core/tlog/checkpoint.js'
 import { registerRequestShape } from '#core/wire/broker-document.js'
+import { type BrokerProof, brokerProofRequestShape } from '#core/wire/broker-proof.js'
 import { finalRequestShape } from '#core/wire/counter.js'
 import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
 import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
 import { type Env, limitBody, problemResponse } from '#host/http.js'
+import { inSpan } from '#host/spans.js'
 import type { Access } from '#keybroker/access/authorize.js'
 import { beat } from '#keybroker/beat.js'
 import type { Broker } from '#keybroker/broker.js'
@@ -33,6 +35,8 @@ export interface BrokerRoutesOptions {
   readonly broker: Broker
   /** the broker's signed document, of now */
   document(): Promise<Envelope>
+  /** the same with evidence that answers a nonce */
+  prove(nonce: string): Promise<BrokerProof>
   /** SHA-256 of the text of the admin token */
   readonly adminTokenDigest: Uint8Array
   /** with what identities of owners' lists are told apart; default: with issuers at public addresses */
@@ -55,6 +59,10 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitSmall(c, next)))
 
   routes.get('/v1/broker', async (c) => json(c, await options.document()))
+  routes.post('/v1/broker/evidence', async (c) => {
+    const { nonce } = await readRequest(c, brokerProofRequestShape)
+    return json(c, { version: apiVersion, proof: await options.prove(nonce) })
+  })
   routes.get('/v1/broker/openapi.json', (c) => c.json(brokerOpenApi(apiVersion), 200))
   routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
   routes.post('/v1/challenges', async (c) => {
@@ -106,7 +114,11 @@ async function decide(
   if (!belongs(request)) throw new Failure('shape/form', 'lease: null in a release, the lease to renew in a renewal')
   let outcome: Outcome
   try {
-    outcome = await release(broker, request)
+    outcome = await inSpan('release', {}, async (add) => {
+      const decided = await release(broker, request)
+      add({ 'claviger.outcome': decided.kind })
+      return decided
+    })
   } catch (error) {
     if (isFailure(error) && isCounted(error.code)) await countRefusal(broker, error.code)
     throw error

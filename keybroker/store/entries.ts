@@ -2,6 +2,7 @@ import { and, desc, eq, gte, inArray, isNotNull, isNull, lt, max, sql } from 'dr
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type Connection, rowsOf } from '#host/database.js'
+import { type NamedStatement, namedRows } from '#host/named.js'
 import type { StoreCode } from '#keybroker/store/open.js'
 import { entries, refusals, requests } from '#keybroker/store/schema.js'
 
@@ -22,6 +23,39 @@ export async function appendEntry(db: Connection, row: NewEntry): Promise<void> 
 /** Entries that the log has not confirmed yet, in the order of their making, at most `limit`. */
 export async function loadPendingEntries(db: Connection, limit: number): Promise<readonly EntryRow[]> {
   return db.select().from(entries).where(isNull(entries.entryIndex)).orderBy(entries.position).limit(limit)
+}
+
+export interface EntryIndex {
+  readonly id: string
+  readonly entryIndex: number
+}
+
+/**
+ * What the database loses of it with its last moments before a crash is found again: the entry waits then, and the log tells its index.
+ * So this statement waits for no disk. Rows are locked in the order of their ids.
+ */
+const indexesStatement: NamedStatement = {
+  name: 'entries_index',
+  text: `
+  with waiting as materialized (
+    select e.id, wanted.entry_index from keybroker.entries e
+      join unnest($1::text[], $2::bigint[]) as wanted (id, entry_index) on wanted.id = e.id
+      where e.entry_index is null order by e.id for update of e)
+  update keybroker.entries e set entry_index = waiting.entry_index
+    from waiting cross join (select set_config('synchronous_commit', 'off', true)) setting
+    where e.id = waiting.id returning e.id`,
+}
+
+/** These entries have their indexes in the log. @returns those that had none before; the others are left as they are */
+export async function recordEntryIndexes(
+  db: Connection,
+  some: readonly EntryIndex[],
+): Promise<ReadonlySet<EntryIndex>> {
+  const firsts = [...new Map(some.map((one) => [one.id, one] as const).toReversed()).values()]
+  const ids = firsts.map((one) => one.id)
+  const rows = await namedRows(db, indexesStatement, [ids, firsts.map((one) => one.entryIndex)])
+  const done = new Set(rows.map((row) => String(row.id)))
+  return new Set(firsts.filter((one) => done.has(one.id)))
 }
 
 /**
@@ -135,33 +169,6 @@ export async function loadStateIndex(db: Connection, tenant: string): Promise<nu
 export async function hasPendingState(db: Connection, tenant: string): Promise<boolean> {
   const waiting = and(eq(entries.tenant, tenant), eq(entries.isState, true), isNull(entries.entryIndex))
   return (await db.$count(entries, waiting)) > 0
-}
-
-/** The decided request of this id, when there is one. @throws store/request-reused when its contents were others */
-export async function loadRequest(
-  db: Connection,
-  wanted: Pick<RequestRow, 'tenant' | 'id' | 'digest'>,
-): Promise<RequestRow | undefined> {
-  const [found] = await db
-    .select()
-    .from(requests)
-    .where(and(eq(requests.tenant, wanted.tenant), eq(requests.id, wanted.id)))
-  if (found && found.digest !== wanted.digest)
-    throw new Failure<StoreCode>('store/request-reused', 'request id was used with other contents')
-  return found
-}
-
-/**
- * The request is known as decided: `first` when it had not been before. Call it in the transaction of the decision; two
- * that come at the same time see one `first`.
- *
- * throws  store/request-reused
- */
-export async function recordRequest(db: Connection, row: RequestRow): Promise<'first' | 'again'> {
-  const made = await db.insert(requests).values(row).onConflictDoNothing().returning({ id: requests.id })
-  if (made.length > 0) return 'first'
-  await loadRequest(db, row)
-  return 'again'
 }
 
 /** The request is not known any more, if it was recorded with this entry. */

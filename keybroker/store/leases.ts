@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, isNull } from 'drizzle-orm'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Connection } from '#host/database.js'
@@ -6,14 +6,6 @@ import type { StoreCode } from '#keybroker/store/open.js'
 import { leaseDevices, leases } from '#keybroker/store/schema.js'
 
 export type LeaseRow = typeof leases.$inferSelect
-
-/**
- * The lease is granted. Counting leases, deciding and granting belong in one serializable transaction, together with the
- * entry that `entry` names: only then is no limit passed by two that come at the same time.
- */
-export async function storeLease(db: Connection, row: Omit<LeaseRow, 'endedAt'>): Promise<void> {
-  await db.insert(leases).values({ ...row, endedAt: null })
-}
 
 /** The lease's row, live or not. @throws store/lease-unknown */
 export async function loadLease(db: Connection, id: string): Promise<LeaseRow> {
@@ -38,17 +30,6 @@ export async function listLiveLeases(
     .from(leases)
     .where(and(eq(leases.tenant, of.tenant), wanted, live(at)))
     .orderBy(leases.grantedAt, leases.id)
-}
-
-/** How many leases of a model live at `at`; with `before`, those that were granted before that one. */
-export async function countLiveLeases(
-  db: Connection,
-  of: { readonly tenant: string; readonly model: string },
-  at: UnixSeconds,
-  before?: Pick<LeaseRow, 'id' | 'grantedAt'>,
-): Promise<number> {
-  const earlier = before && sql`(${leases.grantedAt}, ${leases.id}) < (${before.grantedAt}, ${before.id})`
-  return db.$count(leases, and(eq(leases.tenant, of.tenant), eq(leases.model, of.model), live(at), earlier))
 }
 
 /** The lease runs on under new terms. One that ended or expired cannot. @throws store/lease-unknown */
@@ -103,19 +84,4 @@ export async function storeDevices(db: Connection, lease: string, devices: reado
   await db.delete(leaseDevices).where(eq(leaseDevices.lease, lease))
   const rows = [...new Set(devices)].map((device) => ({ lease, device }))
   if (rows.length > 0) await db.insert(leaseDevices).values(rows)
-}
-
-/** Leases that live, of whatever tenant, in which one of these devices is. */
-export async function listLeasesWith(
-  db: Connection,
-  devices: readonly string[],
-  at: UnixSeconds,
-): Promise<readonly string[]> {
-  if (devices.length === 0) return []
-  const found = await db
-    .selectDistinct({ id: leases.id })
-    .from(leaseDevices)
-    .innerJoin(leases, eq(leases.id, leaseDevices.lease))
-    .where(and(inArray(leaseDevices.device, [...devices]), live(at)))
-  return found.map((one) => one.id)
 }

@@ -15,8 +15,6 @@ export type StoreCode =
   /** the log gave the entry another index before, or has another entry there */
   | 'store/entry-index'
   | 'store/entry-unknown'
-  /** the same request id came with other contents */
-  | 'store/request-reused'
   | 'store/lease-unknown'
   /** the operator's policies for the KBS route were changed by others each time */
   | 'store/policies-changing'

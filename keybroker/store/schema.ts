@@ -235,3 +235,11 @@ export const approvals = schema.table(
     foreignKey({ columns: [table.tenant, table.proposal], foreignColumns: [proposals.tenant, proposals.digest] }),
   ],
 )
+
+/** What happened in a minute, of what is bounded for all processes together. */
+export const rates = schema.table('rates', {
+  name: text().primaryKey(),
+  /** minutes since 1970, by the clock of the database */
+  minute: bigint({ mode: 'number' }).notNull(),
+  used: bigint({ mode: 'number' }).notNull(),
+})

@@ -1,4 +1,4 @@
-import { thumbprint } from '#core/crypto/jwk.js'
+import { type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
 import {
@@ -42,7 +42,7 @@ function isAction(kind: StatementKind): kind is ApprovedAction {
 }
 
 async function verifySets(
-  given: ApprovedStatements,
+  given: Pick<ApprovedStatements, 'sets'>,
   tenant: Signed<Statement<'tenant'>>,
 ): Promise<readonly StandingSet[]> {
   const sets = []
@@ -116,6 +116,38 @@ async function verifyAccepted(
       throw refuse('approved/other', 'the approvers were changed by others than those before')
     await verifyApprovedBy(record, approvals, set)
   }
+}
+
+/**
+ * One change came to stand as its record says, judged again from the change alone: who had to agree did, and what counted as open, first
+ * or tightening is.
+ *
+ * given    the sets, that under which it came to stand among them, and how it did
+ * last     the statement that it replaced; null for the first of its chain
+ * brokers  keys whose word on it the reader takes
+ * returns  on what it stands
+ * throws   approved/missing, approved/other, approval/..., dsse/..., crypto/signature, json/..., shape/...
+ */
+export async function verifyAcceptedChange<K extends StatementKind>(
+  kind: K,
+  signed: Signed<Statement<K>>,
+  last: Statement<K> | null,
+  given: { readonly sets: readonly Envelope[]; readonly accepted: Accepted },
+  tenant: Signed<Statement<'tenant'>>,
+  brokers: readonly SignatureJwk[],
+): Promise<Acceptance['basis']> {
+  if (!isAction(kind)) throw refuse('approved/other', `a ${kind} statement needs nobody's approval`)
+  const { acceptance, approvals } = given.accepted
+  const { value: record, signer } = await verifyApprovalDocument('acceptance', acceptance, brokers)
+  const sets = await verifySets(given, tenant)
+  await verifyAccepted(kind, signed, record, approvals, sets, signer)
+  if (record.basis === 'approved') return record.basis
+  const set = sets.find((one) => one.digest === record.approvers)
+  if (set === undefined) throw refuse('approved/missing', 'the approvers under whom it came to stand are not there')
+  const again = basisWithout(set.value, kind, last, signed.value)
+  if (again === record.basis) return again
+  const now = again === null ? 'a change that needs approvals' : `of basis ${again}`
+  throw refuse('approved/other', `the broker says that it stands as ${record.basis}; judged again it is ${now}`)
 }
 
 /** As many as the set asks for agreed, and everybody could see the proposal as long as it asks for. */

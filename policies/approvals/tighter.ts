@@ -23,12 +23,23 @@ const tighter: { readonly [K in StatementKind]: Compare<K> } = {
     isSubset(next.delivery, last.delivery) &&
     isTighterLease(last.lease, next.lease) &&
     isTighterCallers(last.callers, next.callers) &&
-    hasSameRest(last, next, ['version', 'manifestDigest', 'versionFloor', 'delivery', 'lease', 'callers']),
+    (next.keyExchange ?? last.keyExchange) === next.keyExchange &&
+    hasSameRest(last, next, [
+      'version',
+      'manifestDigest',
+      'versionFloor',
+      'delivery',
+      'lease',
+      'callers',
+      'keyExchange',
+    ]),
   policy: (last, next) => isTighterPolicy(last.text, next.text),
   'reference-values': (last, next) => isTighterValues(last.values, next.values),
   revocation: (last, next) => isSubset(last.revoked, next.revoked),
   // It only ever allows more; 0 seconds ends it.
   'break-glass': (_, next) => next.seconds === 0,
+  // Another registry or directory may say anything of anybody.
+  sources: () => false,
   kek: (last, next) => isSubset(next.keys, last.keys),
   access: (last, next) =>
     isSubset(next.identities, last.identities) &&

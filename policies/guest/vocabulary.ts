@@ -3,7 +3,8 @@
  * affirms, and which resource of the operator's own goes to whom. What does not: model keys, which their owners' policies
  * and signed statements alone decide about.
  */
-import { type FactWord, vocabularyOf } from '#policies/language/vocabulary.js'
+import type { FactWord } from '#policies/language/fact-word.js'
+import { vocabularyOf } from '#policies/language/vocabulary.js'
 
 const absent = { mayBeAbsent: true } as const
 const mend = ''

@@ -1,7 +1,8 @@
 import { Failure } from '#core/failure.js'
 import type { Condition, PolicyTree } from '#policies/language/cedar.js'
+import type { Domain } from '#policies/language/fact-word.js'
 import type { PolicyCode } from '#policies/language/failures.js'
-import { type Domain, inDomain, type Vocabulary } from '#policies/language/vocabulary.js'
+import { inDomain, type Vocabulary } from '#policies/language/vocabulary.js'
 import { countryMeant } from '#policies/registry/countries.js'
 
 /**

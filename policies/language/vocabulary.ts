@@ -2,6 +2,9 @@
  * What belongs in policies/language: the words that a policy may use, reading its text, and evaluating it. Nothing here
  * decides: what an evaluation means stands in policies/decide.ts.
  */
+import { establishedGroups } from '#policies/credentials/facts.js'
+import type { Domain, FactWord } from '#policies/language/fact-word.js'
+import { credentialWords } from '#policies/language/words-of-credentials.js'
 import { isCountry } from '#policies/registry/countries.js'
 
 /** The version of schema and rules of reading; a decision names it, so that it is replayed under the same. */
@@ -10,23 +13,6 @@ export const policyLanguage = 'claviger/policy/v1'
 /** What a release or a renewal is to Cedar. */
 export type Action = 'release' | 'renew'
 export const actions = ['release', 'renew'] as const satisfies readonly Action[]
-
-/** The values that a closed fact can have. A policy that compares it with any other can never mean what it says. */
-export type Domain = readonly string[] | 'country'
-
-export interface FactWord {
-  /** below `context`, as a policy writes it */
-  readonly path: string
-  readonly type: 'String' | 'Long' | 'Bool' | 'Set<String>'
-  readonly domain?: Domain
-  /** the fact may be missing; a policy that reads it then denies */
-  readonly mayBeAbsent?: true
-  /** the owner's list of accepted values is not for a host to read (TRUST 14) */
-  readonly hiddenFromHost?: true
-  readonly about: string
-  /** what a host does about a value that a policy refuses */
-  readonly mend: string
-}
 
 const declare = 'sign a host statement that says so and give it to `claviger run`'
 const approve = 'run the runtime build that the owner approves, or ask the owner to approve this one'
@@ -133,6 +119,7 @@ export const factWords: readonly FactWord[] = [
   ...declaredWords('operator'),
   { path: 'purpose.stated', type: 'Bool', about: 'whether the request says what the key is for', mend: 'name it' },
   { path: 'purpose.name', type: 'String', ...absent, about: 'as the request says', mend: 'name another purpose' },
+  ...credentialWords,
 ]
 
 /** The fact of this path in owners' policies, if there is one. */
@@ -145,7 +132,7 @@ export function inDomain(domain: Domain, value: string): boolean {
   return domain === 'country' ? isCountry(value) : domain.includes(value)
 }
 
-function recordType(words: readonly FactWord[], depth: number, optionals: boolean): string {
+function recordType(words: readonly FactWord[], depth: number, optionals: readonly string[] | null): string {
   const groups = new Map<string, FactWord[]>()
   for (const word of words) {
     const name = word.path.split('.')[depth]!
@@ -155,7 +142,8 @@ function recordType(words: readonly FactWord[], depth: number, optionals: boolea
   const lines = [...groups].map(([name, inside]) => {
     const only = inside[0]!
     const leaf = inside.length === 1 && only.path.split('.').length === depth + 1
-    const mark = optionals && leaf && only.mayBeAbsent ? '?' : ''
+    const isOptional = leaf ? only.mayBeAbsent === true : depth === 0 && optionals?.includes(name) === true
+    const mark = optionals !== null && isOptional ? '?' : ''
     return `${indent}${name}${mark}: ${leaf ? only.type : recordType(inside, depth + 1, optionals)}`
   })
   return `{\n${lines.join(',\n')}\n${'  '.repeat(depth + 1)}}`
@@ -190,10 +178,12 @@ export function vocabularyOf(of: {
   readonly actions: readonly string[]
   readonly principal: string
   readonly resource: string
+  /** groups of words that are absent as wholes where nobody could state them */
+  readonly optionalGroups?: readonly string[]
 }): Vocabulary {
-  const { name, words, principal, resource } = of
+  const { name, words, principal, resource, optionalGroups = [] } = of
   const wordAt = new Map(words.map((word) => [word.path, word]))
-  const schema = (optionals: boolean) => `namespace Claviger {
+  const schema = (optionals: readonly string[] | null) => `namespace Claviger {
   entity ${principal};
   entity ${resource};
   type Facts = ${recordType(words, 0, optionals)};
@@ -202,8 +192,8 @@ export function vocabularyOf(of: {
 `
   return {
     name,
-    policySchema: schema(false),
-    requestSchema: schema(true),
+    policySchema: schema(null),
+    requestSchema: schema(optionalGroups),
     principal: `Claviger::${principal}`,
     resource: `Claviger::${resource}`,
     word: (path) => wordAt.get(path),
@@ -217,6 +207,7 @@ export const releaseVocabulary = vocabularyOf({
   actions,
   principal: 'Node',
   resource: 'Model',
+  optionalGroups: establishedGroups,
 })
 
 export const { policySchema, requestSchema } = releaseVocabulary

@@ -2,7 +2,7 @@
  * What belongs in policies/library: the policy documents that ship with the product, and reading them by name. Only
  * starting points: nothing decides by one that no owner signed.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { Failure } from '#core/failure.js'
 
 /** Failures of reading the shipped policies. */
@@ -40,4 +40,11 @@ export function libraryPolicy(name: string): LibraryPolicy {
       `no policy ${JSON.stringify(name)} in the library, it has ${all.map((policy) => policy.name).join(', ')}`,
     )
   return found
+}
+
+/** The worlds that ship with a policy of the library, as bytes; null where none do. An edge, as above. */
+export function libraryWorlds(name: string): Uint8Array | null {
+  const found = listLibrary().find((policy) => policy.name === name.replace(/\.cedar$/, ''))
+  const file = found && new URL(`${found.name}.worlds.json`, folder)
+  return file && existsSync(file) ? new Uint8Array(readFileSync(file)) : null
 }

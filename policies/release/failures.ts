@@ -32,6 +32,8 @@ export type RefusalCode =
 export type DenialCode =
   | 'judge/keyset-role'
   | 'judge/keyset-expired'
+  /** the owner lets the key leave under a hybrid key exchange alone, and this node or route has none */
+  | 'judge/key-exchange'
   | 'judge/delivery'
   | 'judge/config-model'
   | 'judge/config-broker'

@@ -6,6 +6,8 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import type { Declared } from '#core/wire/lease.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
+import { presentationNonce } from '#core/wire/sources.js'
+import { type EstablishedFacts, establish } from '#policies/credentials/establish.js'
 import { type Decision, decide } from '#policies/decide.js'
 import type { Reason } from '#policies/explain.js'
 import { buildFacts } from '#policies/facts.js'
@@ -14,6 +16,7 @@ import { type Action, policyLanguage } from '#policies/language/vocabulary.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { decideBroken, openGlass } from '#policies/release/break-glass.js'
 import type { RefusalCode } from '#policies/release/failures.js'
+import type { KeptStatements } from '#policies/release/kept.js'
 import {
   configRefusals,
   denial,
@@ -47,6 +50,13 @@ export type AppraiseEvidence<R extends Appraised> = (
     readonly at: UnixSeconds
   },
 ) => Promise<R>
+
+/** What judging needs of others. */
+export interface JudgePorts<R extends Appraised> {
+  readonly appraise: AppraiseEvidence<R>
+  /** statements that were verified before; whoever judges once has none */
+  readonly kept?: KeptStatements
+}
 
 /** Everything that a verdict is made of. A bundle carries the same. */
 export interface JudgeInput {
@@ -84,6 +94,8 @@ export interface Decided<R extends Appraised> {
   readonly node: Revocable
   /** where it allows only while the glass is broken: until when. Null else */
   readonly brokenUntil: UnixSeconds | null
+  /** when something ends that facts of credentials rest on; null where they rest on none */
+  readonly establishedUntil: UnixSeconds | null
   /** used since the lease was granted, as the node's TEE signed it; 0 in a first release */
   readonly inferences: number
 }
@@ -98,12 +110,9 @@ export interface Decided<R extends Appraised> {
  *          judge/purpose, judge/audience, judge/binding-model, judge/nonce, judge/keyset-digest, judge/config-digest,
  *          judge/trust-digest, judge/devices-digest: the request is not an answer to this challenge
  */
-export async function judgeRelease<R extends Appraised>(
-  input: JudgeInput,
-  ports: { readonly appraise: AppraiseEvidence<R> },
-): Promise<Verdict<R>> {
+export async function judgeRelease<R extends Appraised>(input: JudgeInput, ports: JudgePorts<R>): Promise<Verdict<R>> {
   const { request, broker } = input
-  const statements = await verifyOwnerStatements(input.statements, request.binding.model, broker) // 1 what the owner signed
+  const statements = await verifyOwnerStatements(input.statements, request.binding.model, broker, ports.kept) // 1 what the owner signed
   return judgeUnder(statements, input, ports)
 }
 
@@ -117,7 +126,7 @@ export async function judgeRelease<R extends Appraised>(
 export async function judgeUnder<R extends Appraised>(
   statements: VerifiedStatements,
   input: Omit<JudgeInput, 'statements'>,
-  ports: { readonly appraise: AppraiseEvidence<R> },
+  ports: JudgePorts<R>,
 ): Promise<Verdict<R>> {
   const { request, broker, at } = input
   const { model } = request.binding
@@ -159,6 +168,7 @@ export async function judgeUnder<R extends Appraised>(
     ...revocationRefusals(revocation, node),
     ...appraisalReasons(result),
   ) // 9 taken back
+  const established = await establishedFor(statements, request, verified, host.declared?.place ?? null, at) // 10 what others signed
   const action: Action = request.lease === null ? 'release' : 'renew'
   const decision = decideBy(policy.value.text, action, refusals, () =>
     buildFacts({
@@ -169,22 +179,41 @@ export async function judgeUnder<R extends Appraised>(
       model: { id: model, version: request.modelVersion, manifestDigest: request.manifestDigest },
       tenantClass,
       purpose: null,
+      established: established?.facts,
     }),
-  ) // 10 the owner's policy
+  ) // 11 the owner's policy
   const glass = request.lease === null && refusals.length === 0 ? openGlass(statements, at) : null // only of a release
-  const broken = glass && decideBroken(decision, policy.value.text, glass) // 11 rules that are waived for now
+  const broken = glass && decideBroken(decision, policy.value.text, glass) // 12 rules that are waived for now
   const final = broken ?? decision
   return {
     stage: 'decided',
     allow: final.allow,
     decision: final,
     brokenUntil: broken && glass ? glass.until : null,
+    establishedUntil: established?.until ?? null,
     statements,
     result: verified,
     declared: host.declared && { ...host.declared },
     node,
     inferences: counter.inferences,
   }
+}
+
+/**
+ * What others signed about this node, as far as its owner believes them; null where the owner never said whom. A presentation
+ * counts for this request alone: it answers a digest of all that the evidence binds.
+ */
+function establishedFor(
+  { sources }: VerifiedStatements,
+  { binding, presented }: Pick<ReleaseRequest, 'binding' | 'presented'>,
+  result: AppraisedNode<Appraised>,
+  declared: { readonly country: string } | null,
+  at: UnixSeconds,
+): Promise<EstablishedFacts> | null {
+  if (sources === null) return null
+  const { platformId } = result.subject.machine
+  const bound = { audience: binding.audience, nonce: presentationNonce(binding), keysetDigest: binding.keyset_digest }
+  return establish({ sources: sources.value, presented, ...bound, platformId, declared, at })
 }
 
 /**

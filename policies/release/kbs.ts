@@ -1,9 +1,10 @@
 import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
+import { nothingPresented } from '#policies/credentials/establish.js'
 import { buildFacts } from '#policies/facts.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
-import { type AppraiseEvidence, anchorsFor, type Decided, decideBy, unverified } from '#policies/release/judge.js'
-import { denial, licenceRefusals } from '#policies/release/request.js'
+import { anchorsFor, type Decided, decideBy, type JudgePorts, unverified } from '#policies/release/judge.js'
+import { denial, keyExchangeRefusals, licenceRefusals } from '#policies/release/request.js'
 import { revocableMachine, revocationRefusals } from '#policies/release/revocation.js'
 import { type OwnerStatements, verifyBrokerTrusted, verifyOwnerStatements } from '#policies/release/statements.js'
 
@@ -38,10 +39,10 @@ export type KbsVerdict<R extends Appraised> =
  */
 export async function judgeKbs<R extends Appraised>(
   input: KbsJudgeInput,
-  ports: { readonly appraise: AppraiseEvidence<R> },
+  ports: JudgePorts<R>,
 ): Promise<KbsVerdict<R>> {
   const { model, version, reportData, keyDigest, at } = input
-  const statements = await verifyOwnerStatements(input.statements, model, input.broker) // 1 what the owner signed
+  const statements = await verifyOwnerStatements(input.statements, model, input.broker, ports.kept) // 1 what the owner signed
   const { tenant, trust, registration, policy, referenceValues, revocation } = statements
   const registered = registration.value
   verifyBrokerTrusted(trust, input.broker) // 2 the owner lets this broker decide
@@ -51,7 +52,7 @@ export async function judgeKbs<R extends Appraised>(
     refusals.push(denial('judge/delivery', 'The owner does not deliver it by this route.', deliver)) // 3 route (SETTLED 9)
   if (version !== registered.version || version < registered.versionFloor)
     refusals.push(denial('judge/version', 'Another version of the model is registered.', 'ask for that one'))
-  refusals.push(...licenceRefusals(statements, at))
+  refusals.push(...keyExchangeRefusals(statements, null), ...licenceRefusals(statements, at))
   if ((registered.allowance?.inferences ?? null) !== null)
     refusals.push(denial('judge/uncounted', 'The owner counts inferences, and nothing counts them here.', deliver))
   const result = await ports.appraise(input.evidence, anchorsFor(statements), {
@@ -83,7 +84,17 @@ export async function judgeKbs<R extends Appraised>(
       model: { id: model, version, manifestDigest: registered.manifestDigest },
       tenantClass: tenant.value.class,
       purpose: null,
+      established: statements.sources === null ? undefined : nothingPresented,
     }),
   ) // 6 the owner's policy
-  return { stage: 'decided', allow: decision.allow, decision, brokenUntil: null, statements, result: verified, node }
+  return {
+    stage: 'decided',
+    allow: decision.allow,
+    decision,
+    brokenUntil: null,
+    establishedUntil: null,
+    statements,
+    result: verified,
+    node,
+  }
 }

@@ -1,4 +1,4 @@
-import { thumbprint } from '#core/crypto/jwk.js'
+import { hybridSuite, type RecipientJwk, thumbprint } from '#core/crypto/jwk.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { devicesDigestOf, documentDigest } from '#core/wire/binding.js'
@@ -160,7 +160,19 @@ export function modelRefusals(
     )
   if (!delivery.includes('v1'))
     refuse('judge/delivery', 'The owner does not deliver this key on this route.', 'ask the owner', 'v1', delivery)
+  reasons.push(...keyExchangeRefusals(statements, request.keyset.release))
   return [...reasons, ...licenceRefusals(statements, at)]
+}
+
+/** Whether the key may leave under the key that it would be wrapped to. release: null on a route that has no hybrid */
+export function keyExchangeRefusals(
+  { registration }: VerifiedStatements,
+  release: RecipientJwk | null,
+): readonly Reason[] {
+  if (registration.value.keyExchange === undefined || release?.kty === 'AKP') return []
+  const why = 'The owner lets the key leave under a hybrid key exchange alone.'
+  const mend = release === null ? 'ask for it on /v1' : 'run a runtime whose release key is of X-Wing'
+  return [denial('judge/key-exchange', why, mend, hybridSuite, release === null ? 'JWE' : 'X25519')]
 }
 
 /** Whether the owner's licence for the version is over. */

@@ -13,6 +13,7 @@ import {
 } from '#core/wire/statements.js'
 import { type ApprovedStatements, type StandingSet, verifyApproved } from '#policies/approvals/approved.js'
 import type { RefusalCode } from '#policies/release/failures.js'
+import type { KeptStatements } from '#policies/release/kept.js'
 
 /** What an owner decided about one model, as it was signed. Null where the owner never made such a statement. */
 export interface OwnerStatements {
@@ -26,6 +27,8 @@ export interface OwnerStatements {
   readonly kek: Envelope | undefined
   /** absent where nobody ever broke the glass */
   readonly breakGlass: Envelope | undefined
+  /** whom the owner believes about places and companies; absent where it never said so */
+  readonly sources: Envelope | undefined
   /** how these came to stand; absent where the owner has no approvers */
   readonly approved: ApprovedStatements | undefined
 }
@@ -50,6 +53,8 @@ export interface VerifiedStatements {
   readonly kek: Signed<Statement<'kek'>> | null
   /** what the glass was broken for last, and from when until when; null when it never was */
   readonly breakGlass: BrokenGlass | null
+  /** null when the owner never said whom it believes about places and companies */
+  readonly sources: Signed<Statement<'sources'>> | null
   /** who approves what; null when the owner has no approvers */
   readonly approvers: StandingSet | null
 }
@@ -60,16 +65,18 @@ export interface VerifiedStatements {
  *
  * broker  thumbprint of the broker that decides: where the owner has approvers, only that broker's word counts for when and
  *         how a statement came to stand, and those who agreed signed for it (TRUST 12)
+ * kept    of whoever asks often: a statement that was verified before is not verified again
  * throws  judge/statement-missing, judge/statement-false, judge/broker-not-trusted
  */
 export async function verifyOwnerStatements(
   given: OwnerStatements,
   model: string,
   broker: string,
+  kept?: KeptStatements,
 ): Promise<VerifiedStatements> {
-  const tenant = await verifyTenant(given.tenant, ownerOf(model))
+  const tenant = await verifyTenant(given.tenant, ownerOf(model), kept)
   const one = <K extends StatementKind>(kind: K, envelope: Envelope | null) =>
-    verifyOne(kind, present(kind, envelope), tenant, model)
+    verifyOne(kind, present(kind, envelope), tenant, model, kept)
   const verified = {
     tenant,
     trust: await one('trust', given.trust),
@@ -78,6 +85,7 @@ export async function verifyOwnerStatements(
     referenceValues: await one('reference-values', given.referenceValues),
     revocation: given.revocation && (await one('revocation', given.revocation)),
     kek: given.kek === undefined ? null : await one('kek', given.kek),
+    sources: given.sources === undefined ? null : await one('sources', given.sources),
   }
   const glass = given.breakGlass === undefined ? null : await one('break-glass', given.breakGlass)
   const approved = await approversOf(given.approved, verified, glass, broker)
@@ -96,7 +104,7 @@ async function approversOf(
   broker: string,
 ): Promise<Awaited<ReturnType<typeof verifyApproved>> | null> {
   if (given === undefined) return null
-  const { tenant, trust, registration, policy, referenceValues, revocation, kek } = verified
+  const { tenant, trust, registration, policy, referenceValues, revocation, kek, sources } = verified
   verifyBrokerTrusted(trust, broker)
   const standing = [
     ['trust', trust],
@@ -106,6 +114,7 @@ async function approversOf(
     ['revocation', revocation],
     ['kek', kek],
     ['break-glass', glass],
+    ['sources', sources],
   ] as const
   const approved = await truly('approvers', () => verifyApproved(given, tenant, trust, broker, standing))
   // Where key-encryption keys need approvals the owner named some: that statement was taken away.
@@ -114,8 +123,12 @@ async function approversOf(
 }
 
 /** The statement that made the tenant of this id. @throws judge/statement-false */
-export async function verifyTenant(envelope: Envelope, tenantId: string): Promise<Signed<Statement<'tenant'>>> {
-  const tenant = await truly('tenant', () => verifyTenantStatement(envelope))
+export async function verifyTenant(
+  envelope: Envelope,
+  tenantId: string,
+  kept?: KeptStatements,
+): Promise<Signed<Statement<'tenant'>>> {
+  const tenant = await truly('tenant', () => kept?.verifyTenant(envelope) ?? verifyTenantStatement(envelope))
   if (tenant.value.tenant !== tenantId) throw untrue('tenant', 'it makes another tenant')
   return tenant
 }
@@ -130,8 +143,10 @@ export async function verifyOne<K extends StatementKind>(
   envelope: Envelope,
   tenant: Signed<Statement<'tenant'>>,
   model: string | null,
+  kept?: KeptStatements,
 ): Promise<Signed<Statement<K>>> {
-  const signed = await truly(kind, () => verifyStatement(kind, envelope, tenant.value.keys))
+  const { keys } = tenant.value
+  const signed = await truly(kind, () => kept?.verify(kind, envelope, keys) ?? verifyStatement(kind, envelope, keys))
   if (signed.value.tenant !== tenant.value.tenant) throw untrue(kind, 'it is of another tenant')
   if ('class' in signed.value && signed.value.class !== tenant.value.class) {
     throw untrue(kind, `it says class ${signed.value.class}`)

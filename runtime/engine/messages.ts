@@ -1,4 +1,4 @@
-import { type X25519Jwk, x25519Jwk } from '#core/crypto/jwk.js'
+import { type XwingJwk, xwingJwk } from '#core/crypto/jwk.js'
 import { sharesMax } from '#core/crypto/shamir.js'
 import type { Json } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
@@ -50,7 +50,7 @@ export type ToEngine =
 
 /** What the engine's process answers. */
 export type FromEngine =
-  | { readonly kind: 'started'; readonly releaseKey: X25519Jwk }
+  | { readonly kind: 'started'; readonly releaseKey: XwingJwk }
   | { readonly kind: 'loaded'; readonly id: number; readonly metadata: ModelMetadata }
   | { readonly kind: 'inferred'; readonly id: number; readonly outputs: readonly Tensor[] }
   | { readonly kind: 'transcribed'; readonly id: number; readonly text: string; readonly tokens: number }
@@ -192,12 +192,12 @@ function keysOf(value: unknown): readonly WrappedKey[] {
   })
 }
 
-function releaseKeyOf(value: unknown): X25519Jwk {
+function releaseKeyOf(value: unknown): XwingJwk {
   try {
-    return x25519Jwk(value as Json, 'releaseKey')
+    return xwingJwk(value as Json, 'releaseKey')
   } catch (error) {
     if (!isFailure(error)) throw error
-    throw refuse('releaseKey', 'an X25519 public key')
+    throw refuse('releaseKey', 'a public key of X-Wing')
   }
 }
 

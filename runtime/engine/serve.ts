@@ -1,15 +1,16 @@
 import { wipe } from '#core/bytes/secret.js'
-import { generateRecipientKey, hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
+import { forgetRecipientKey, generateHybridKey, type RecipientKey } from '#core/crypto/hpke.js'
+import type { XwingJwk } from '#core/crypto/jwk.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { dekSize } from '#core/sealed/keys.js'
-import { parseManifest, type SealedManifest } from '#core/sealed/manifest.js'
+import { parseManifest } from '#core/sealed/manifest.js'
 import type { EngineCode } from '#runtime/api/engine.js'
-import { type FromEngine, parseToEngine, type ToEngine, type WrappedKey } from '#runtime/engine/messages.js'
+import { type FromEngine, parseToEngine, type ToEngine } from '#runtime/engine/messages.js'
 import { type LoadedModel, loadModel } from '#runtime/engine/model.js'
-import { type KeyCode, type OpenedKey, openShares } from '#runtime/engine/shares.js'
+import { openKey } from '#runtime/engine/open-key.js'
+import type { KeyCode } from '#runtime/engine/shares.js'
 
 interface State {
-  readonly key: RecipientKey
+  readonly key: RecipientKey<XwingJwk>
   readonly verbose: boolean
   model: LoadedModel | undefined
 }
@@ -20,38 +21,10 @@ function send(message: FromEngine): Promise<void> {
 
 type Load = Extract<ToEngine, { kind: 'load' }>
 
-/** What was sealed to this process, in a buffer outside V8's heap. @throws engine/key */
-async function openSealed(state: State, { sealed, info }: WrappedKey, aad: Uint8Array): Promise<Uint8Array> {
-  try {
-    return await hpkeOpen(state.key, info, aad, sealed)
-  } catch (cause) {
-    if (!isFailure(cause)) throw cause
-    throw new Failure<KeyCode>('engine/key', 'the wrapped key was sealed to another engine, or for another release', {
-      cause,
-    })
-  }
-}
-
-/** The DEK, for the caller to wipe, and the shares that were wrong. @throws engine/key, engine/share */
-async function openKey(state: State, request: Load, manifest: SealedManifest): Promise<OpenedKey> {
-  const { keys, aad } = request
-  if (manifest.quorum !== undefined)
-    return openShares(manifest, manifest.quorum, keys, (one) => openSealed(state, one, aad))
-  const [only] = keys
-  if (only?.index !== 0 || keys.length !== 1)
-    throw new Failure<KeyCode>('engine/key', `expected one whole key, found ${keys.length} shares`)
-  const dek = await openSealed(state, only, aad)
-  if (dek.length !== dekSize) {
-    wipe(dek)
-    throw new Failure<KeyCode>('engine/key', `the wrapped key has ${dek.length} bytes, expected ${dekSize}`)
-  }
-  return { dek, wrongShares: [] }
-}
-
 async function load(state: State, request: Load): Promise<FromEngine> {
   if (state.model) throw new Failure<KeyCode>('engine/state', 'a model is loaded already')
   const manifest = parseManifest(request.manifest)
-  const { dek, wrongShares } = await openKey(state, request, manifest)
+  const { dek, wrongShares } = await openKey(state.key, request.keys, request.aad, manifest)
   try {
     state.model = await loadModel({
       folder: request.folder,
@@ -64,6 +37,7 @@ async function load(state: State, request: Load): Promise<FromEngine> {
   } finally {
     wipe(dek)
   }
+  forgetRecipientKey(state.key) // it opened what it was made for
   return { kind: 'loaded', id: request.id, metadata: { ...state.model.metadata, wrongShares } }
 }
 
@@ -93,7 +67,7 @@ async function failedOf(id: number, error: unknown): Promise<FromEngine> {
  */
 export async function serve(): Promise<void> {
   const state: State = {
-    key: await generateRecipientKey(),
+    key: await generateHybridKey(),
     verbose: process.argv.includes('--dangerous-allow-inspection'),
     model: undefined,
   }

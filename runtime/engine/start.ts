@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { dirname } from 'node:path'
-import type { X25519Jwk } from '#core/crypto/jwk.js'
+import type { XwingJwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import type { Tensor } from '#core/wire/tensor.js'
 import type { EngineCode, InferenceEngine, ModelMetadata, Transcript } from '#runtime/api/engine.js'
@@ -49,7 +49,7 @@ export type LoadRequest = LoadKey & {
 export interface Engine extends InferenceEngine {
   readonly pid: number
   /** The recipient key of this process alone: what is sealed to it dies with the process. */
-  readonly releaseKey: X25519Jwk
+  readonly releaseKey: XwingJwk
   /**
    * The sealed model is decrypted in the process and its sessions are made.
    *

@@ -56,6 +56,7 @@ const statuses: Readonly<Record<NodeCode | OhttpCode | ChunkCode | KeyUseCode | 
   'broker/unreachable': 503,
   'broker/denied': 503,
   'broker/refused': 503,
+  'broker/unattested': 503,
   'broker/lease-stale': 503,
   'broker/answer': 503,
 }
@@ -184,7 +185,7 @@ async function plainRequest(c: Context<Env>, session: Session): Promise<InnerReq
     model,
     deadlineMs: Date.now() + 120_000,
     policy,
-    credential: /^Bearer (\S{1,200})$/.exec(c.req.header('authorization') ?? '')?.[1] ?? null,
+    credential: /^Bearer (\S{1,200})$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? null,
     method: c.req.method,
     path: url.pathname,
     headers,

@@ -10,8 +10,10 @@ import type { Shape } from '#core/encoding/shape.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { verifyBrokerDocument } from '#core/wire/broker-document.js'
+import { brokerProofAnswerShape } from '#core/wire/broker-proof.js'
 import { finalAnswerShape } from '#core/wire/counter.js'
-import { apiVersion, challengeShape, releaseAnswerShape } from '#core/wire/release.js'
+import { type QualifyAnswer, qualifyAnswerShape } from '#core/wire/qualify.js'
+import { apiVersion, challengeShape, type ReleaseRequest, releaseAnswerShape } from '#core/wire/release.js'
 import type { Broker, BrokerCode } from '#runtime/ports.js'
 
 /** An answer of a broker: a release with its bundle of evidence, EAR and proof stays far below. */
@@ -22,6 +24,8 @@ const finalTimeoutMs = 5_000
 
 export interface BrokerClientOptions {
   readonly url: string
+  /** what the caller shows of itself; releases need none */
+  readonly bearer?: string
   readonly fetch?: typeof fetch
 }
 
@@ -74,6 +78,7 @@ function refusalOf(bytes: Uint8Array, status: number): Failure<BrokerCode> {
   if (status === 403) return new Failure<BrokerCode>('broker/denied', `${code}: ${detail}`, { detail: { denial } })
   if (status === 429 || status >= 500) return new Failure<BrokerCode>('broker/unreachable', `broker is busy: ${code}`)
   if (code === 'broker/lease-stale') return new Failure<BrokerCode>('broker/lease-stale', detail)
+  if (code === 'broker/unattested') return new Failure<BrokerCode>('broker/unattested', detail)
   return new Failure<BrokerCode>('broker/refused', `${code}: ${detail}`, hint === undefined ? {} : { detail: { hint } })
 }
 
@@ -91,9 +96,11 @@ async function exchange(
       method,
       redirect: 'error',
       signal: AbortSignal.timeout(waitMs),
-      ...(body === undefined
-        ? {}
-        : { headers: { 'content-type': 'application/json' }, body: Buffer.from(canonicalJson(body)) }),
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(options.bearer === undefined ? {} : { authorization: `Bearer ${options.bearer}` }),
+      },
+      ...(body === undefined ? {} : { body: Buffer.from(canonicalJson(body)) }),
     })
     bytes = await readBounded(response)
   } catch (cause) {
@@ -123,6 +130,10 @@ async function call<T>(
 /** The broker at a URL. Nothing that it says is believed because of where it came from. */
 export function createBrokerClient(options: BrokerClientOptions): Broker {
   return {
+    async prove(nonce) {
+      const body = { version: apiVersion, nonce }
+      return (await call(options, '/v1/broker/evidence', body, brokerProofAnswerShape)).proof
+    },
     challenge: (model, renewal) =>
       call(options, '/v1/challenges', { version: apiVersion, model, renewal }, challengeShape),
     release: (request) => call(options, '/v1/releases', request, releaseAnswerShape),
@@ -146,4 +157,13 @@ export async function fetchBrokerName(options: BrokerClientOptions): Promise<str
     if (!isFailure(cause)) throw cause
     throw new Failure<BrokerCode>('broker/answer', `the broker's document: ${cause.message}`, { cause })
   }
+}
+
+/** Whether a broker would release now, by its own word: nothing follows from it. query: the owner's question; null for a bearer's */
+export function fetchQualification(
+  options: BrokerClientOptions,
+  request: ReleaseRequest,
+  query: Envelope | null,
+): Promise<QualifyAnswer> {
+  return call(options, '/v1/qualify', { version: apiVersion, request, query }, qualifyAnswerShape)
 }

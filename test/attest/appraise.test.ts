@@ -13,8 +13,10 @@ import { sha256 } from '#core/crypto/hash.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { parsePem } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
+import { verifyEar } from '#core/wire/ear.js'
 import { type Evidence, evidenceShape } from '#core/wire/evidence.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
+import { verifyTrustFile } from '#core/wire/trust-file.js'
 import { commonName, parseCertificate } from '#core/x509/certificate.js'
 import { outside } from '../fakes/outside.js'
 import {
@@ -148,6 +150,18 @@ describe('the roots compiled in', () => {
 })
 
 describe('a verdict', () => {
+  test.each([Number.NaN, undefined, 1.5, Number.POSITIVE_INFINITY, '2026'])(
+    'is not given at a time that is none: %s',
+    async (at) => {
+      // Against NaN no date is ever over: what is a wrong type in TypeScript must not be a pass in JavaScript.
+      const asked = appraiseEvidence(await mintEvidence(), anchors, { ...input, at: at as number })
+      await expect(asked).rejects.toThrow('assertion failed: the time to judge at is a whole number of seconds')
+      const { file } = JSON.parse(readFileSync(join(import.meta.dirname, '../vectors/trust-file/cases.json'), 'utf8'))
+      await expect(verifyTrustFile(file, null, at as number)).rejects.toThrow('assertion failed')
+      await expect(verifyEar('', [], { audience: '', at: at as number })).rejects.toThrow('assertion failed')
+    },
+  )
+
   test('names every refusal at once, with what was expected, what was found and what would help', async () => {
     const evidence = await mintEvidence({ report: { policy: (1n << 17n) | (1n << 19n), platformInfo: 0n } })
     const result = await appraiseEvidence(evidence, anchors, { ...input, expectedReportData: new Uint8Array(64) })

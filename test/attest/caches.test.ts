@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Anchors } from '#attest/anchors.js'
-import { type Caches, keyOf, makeCaches, noCaches, type Signatures, whileAll, write, written } from '#attest/caches.js'
+import { type Caches, keyOf, makeCaches, noCaches, type Signatures, whileAll } from '#attest/caches.js'
 import { parseQuote } from '#attest/dcap/quote.js'
 import { examineEvidence } from '#attest/examine.js'
 import { evidenceDigests, verifyEvidence } from '#attest/kinds.js'
+import { write, written } from '#attest/texts.js'
 import { noTrace } from '#attest/trace.js'
 import { parseCase } from '#attest/vectors/case.js'
 import { evidenceOf } from '#attest/vectors/gpu.js'
@@ -331,6 +332,22 @@ describe('caches', () => {
     expect([small.get(slot, 'd', 15), small.size]).toEqual([undefined, 2])
     for (let i = 0; i < 100; i++) small.set(slot, 'c', number(i, 40))
     expect([small.get(slot, 'c', 15), small.size]).toEqual([99, 2])
+  })
+
+  test('know in one call what was decoded in it, and in no other', () => {
+    const shared = makeCaches()
+    for (const caches of [shared, noCaches()]) {
+      const [own, other] = [caches.counting(), caches.counting()]
+      expect(own.decode('AQID')).toEqual(new Uint8Array([1, 2, 3]))
+      expect(own.forOneRun().decode('BAUG')).toEqual(new Uint8Array([4, 5, 6]))
+      for (const wrong of ['AQI', 'AQI"', 'AQJ=', 'AQID\n']) {
+        expect(() => own.decode(wrong)).toThrow(expect.objectContaining({ code: 'bytes/base64' }))
+        expect(own.hasDecoded(wrong)).toBe(false)
+      }
+      expect(['AQID', 'BAUG', 'AQIE'].map((text) => own.hasDecoded(text))).toEqual([true, true, false])
+      expect(caches.decode('AQID')).toEqual(new Uint8Array([1, 2, 3]))
+      expect([other, caches].map((one) => one.hasDecoded('AQID'))).toEqual([false, false])
+    }
   })
 
   test('that keep nothing know nothing', () => {

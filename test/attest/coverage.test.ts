@@ -92,7 +92,7 @@ describe('minted cases', () => {
 
 /**
  * Codes for which no file of data can be a vector, by the test that raises each: bounds that an envelope refuses first,
- * and what happens between processes, over a network, in a folder of keys or to a request.
+ * and what happens between processes, over a network, in a folder of keys, to a request, or where a reader types.
  */
 const elsewhere: Readonly<Record<string, readonly string[]>> = {
   'appraise.test.ts': ['snp/size'],
@@ -119,6 +119,14 @@ const elsewhere: Readonly<Record<string, readonly string[]>> = {
     'collateral/rollback',
   ],
   'endorsements/complete.test.ts': ['collateral/absent', 'collateral/undetermined'],
+  'reader.test.ts': [
+    'usage/binding',
+    'usage/collateral',
+    'usage/hex',
+    'usage/reference-trust',
+    'usage/reference-values',
+    'usage/time',
+  ],
   'reference/reference.test.ts': ['reference/line', 'reference/rollback'],
   'service/verify.test.ts': ['attest/keyset', 'attest/request', 'attest/unauthorized'],
   'service/collateral.test.ts': ['attest/collateral', 'attest/evidence'],

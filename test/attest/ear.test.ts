@@ -144,6 +144,8 @@ describe('verifyEar refuses', () => {
     ['ear/claims', 'an audience list', { aud: [audience] }, {}],
     ['ear/claims', 'an unknown claim', { admin: true }, {}],
     ['ear/claims', 'no nonce', { eat_nonce: undefined }, {}],
+    ['ear/claims', 'no key of a node', { cnf: undefined }, {}],
+    ['ear/claims', 'a key of a node in two forms', { cnf: { jkt: 'A'.repeat(43), jwk: {} } }, {}],
     ['ear/claims', 'no hardware claim', { claviger_hardware: undefined }, {}],
     ['ear/claims', 'another word for hardware', { claviger_hardware: 'HARDWARE' }, {}],
     ['ear/claims', 'another profile', { eat_profile: 'tag:example.org,2026:x' }, {}],

@@ -5,8 +5,11 @@ import { poolOf } from '#attest/pool.js'
 import { type Form, forms, recognise } from '#attest/recognise.js'
 import { concat, fromBase64, fromHex, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
+import { serials } from '#runtime/attester/simulated/authority.js'
+import { mintAzureEvidence } from '../fakes/azure.js'
 import { codeOf } from '../fakes/code-of.js'
 import { mintDcapEvidence } from '../fakes/dcap.js'
+import { testTime } from '../fakes/platform.js'
 import { mintEvidence } from '../fakes/snp.js'
 
 const samples = new Map<Form, Uint8Array>()
@@ -128,5 +131,37 @@ describe('recognise', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+})
+
+test('an envelope of an Azure machine takes the list that it lacks from beside it, as one of a bare machine does', async () => {
+  const whole = await mintAzureEvidence({ hardware: 'snp' })
+  const { crl } = await mintEvidence()
+  const pool = poolOf([{ name: 'crl', bytes: fromBase64(crl!) }])
+  const bare = utf8(JSON.stringify({ ...whole, crl: null }))
+  expect(assemble(recognise(bare), pool)).toMatchObject({ kind: 'azure-snp', crl })
+})
+
+describe('of the two lists that AMD’s root signs', () => {
+  const listed = async (change: { thisUpdate?: number; revoked?: readonly number[] }) => {
+    const { crl } = await mintEvidence({ crl: change })
+    return { name: `${change.thisUpdate}`, bytes: fromBase64(crl!) }
+  }
+
+  test('the one that takes the intermediate back is taken, or else the newest, from an envelope and from files', async () => {
+    const { vek, ask, ark, ...rest } = await mintEvidence({ cspId: 'CN=provider.example' })
+    const files = [vek, ask, ark].map((text, i) => ({ name: `${i}`, bytes: fromBase64(text) }))
+    const revoking = await listed({ thisUpdate: testTime - 86_400, revoked: [serials.ask] })
+    const older = await listed({ thisUpdate: testTime - 2 * 86_400 })
+    const newer = await listed({ thisUpdate: testTime })
+    const bare = utf8(JSON.stringify({ ...rest, vek, ask, ark, crl: null }))
+    for (const [lists, wanted] of [
+      [[newer, revoking, older], revoking],
+      [[older, newer], newer],
+    ] as const) {
+      const [pool, alone] = [poolOf([...files, ...lists]), poolOf(lists)]
+      for (const found of [assemble(recognise(report), pool), assemble(recognise(bare), alone)])
+        expect(found).toMatchObject({ kind: 'snp', crl: toBase64(wanted.bytes) })
+    }
   })
 })

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { catalogue } from '#attest/steps.js'
+import { besideMachine, catalogue } from '#attest/steps.js'
 import type { Step } from '#attest/trace.js'
 
 const attest = join(import.meta.dirname, '../../attest')
@@ -52,9 +52,11 @@ function page(): string {
         '',
       )
       .join('\n')
-  return kinds
-    .flatMap(([kind, { steps, checks }]) => [table(kind, 'steps', steps), table(kind, 'comparisons', checks)])
-    .join('\n')
+  const besides = besideMachine.filter(({ id }) => id.startsWith('devices/'))
+  return [
+    ...kinds.flatMap(([kind, { steps, checks }]) => [table(kind, 'steps', steps), table(kind, 'comparisons', checks)]),
+    table('composite', 'comparisons of devices', besides),
+  ].join('\n')
 }
 
 test('docs/spec/checks.md lists every step and comparison, as the catalogue has them', () => {

@@ -16,7 +16,7 @@ import { createTenant } from '#keybroker/changes.js'
 import { registerModel } from '#keybroker/register.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { person, setBody } from '#test/keybroker/approvals-world.js'
 import {
   ask,
@@ -32,7 +32,7 @@ import {
 } from '#test/keybroker/fixtures.js'
 import { application } from '#test/keybroker/served.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 let folder: string
 let listening: Listening
 let chain: Registered
@@ -60,7 +60,7 @@ const approve = async (...words: string[]) => JSON.parse((await type(approveComm
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'claviger-approve-'))
   process.env.XDG_STATE_HOME = at('state')
-  made = await testBroker(await open())
+  made = await testBroker(await open(), { now: Math.floor(Date.now() / 1000) })
   const { app } = await application(made)
   listening = await listen(app, { host: '127.0.0.1', port: 0 })
   const { signingKey } = await createOwnerKeys(at('owner'), 'acme')

@@ -10,7 +10,7 @@ import { renderTrace } from '#cli/attest/render.js'
 import * as attest from '#cli/attest/verify.js'
 import { type Io, reportError } from '#cli/output.js'
 import * as verify from '#cli/verify.js'
-import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
+import { fromBase64, toBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { formatTime } from '#core/time.js'
 import type { AzureSnpEvidence, SnpEvidence, TdxEvidence } from '#core/wire/evidence.js'
@@ -356,6 +356,47 @@ describe('claviger attest verify', () => {
     expect(other.out).toContain('✗ report-data')
     const devices = write('kbs-devices.json', message('{"nvidia":{}}'))
     expect((await typed(devices, args)).err).toContain('(kbs/evidence)')
+  })
+
+  test('a KBS message in a PEM text takes what it lacks from the blocks beside it, in text, verdict and explanation', async () => {
+    const { jwk } = clientKey('P-256')
+    const nonce = new Uint8Array(32).fill(9)
+    const bound = await mintEvidence({ report: { reportData: clientReportData(toBase64(nonce), jwk) } })
+    const block = (bytes: Uint8Array, label: string) => encodePem(bytes, label)
+    const message = attestation(toBase64(nonce), jwk, fromBase64(bound.report), {})
+    const chain = [bound.vek, bound.ask, bound.ark].map((one) => block(fromBase64(one), 'CERTIFICATE')).join('')
+    const list = block(fromBase64(bound.crl!), 'X509 CRL')
+    const own = block(utf8(message), 'KBS ATTESTATION')
+    const args = { ...full, reportData: undefined, nonce: toHex(nonce), collateral: undefined }
+    for (const [name, text] of [
+      ['kbs-first.pem', `${own}${chain}${list}`],
+      ['kbs-last.pem', `${list}${chain}${own}`],
+    ] as const) {
+      const { code, out } = await typed(write(name, text), args)
+      expect(out).toContain('  taken out of a PEM bundle\n  taken out of a KBS attestation message\n')
+      expect(out).toContain('✓ report-data')
+      expect(code).toBe(0)
+    }
+    const target = join(work, 'kbs-first.pem')
+    const io = new TestIo()
+    const same = { simulatedRoot: full.simulatedRoot!, referenceValues: full.referenceValues!, nonce: toHex(nonce) }
+    expect(await verify.run({ target, ...same, dangerousAllowSimulated: true }, io)).toBe(0)
+    const json = await typed(target, { ...args, json: true })
+    expect(JSON.parse(json.out)).toMatchObject({ accepted: true, form: 'snp-report', kind: 'snp' })
+    const shown = new TestIo()
+    expect(await explainCommand.run({ file: target }, shown)).toBe(0)
+    expect(shown.out).toContain('REPORT_DATA')
+    expect(shown.out).toContain('Certificate revocation list')
+    // Another nonce, a message without its certificates, one that is cut, and two of them.
+    const other = await typed(target, { ...args, nonce: '00'.repeat(32) })
+    expect([other.code, other.out]).toEqual([3, expect.stringContaining('✗ report-data')])
+    const alone = await typed(write('kbs-alone.pem', own), args)
+    expect(alone).toMatchObject({ code: 2, err: expect.stringContaining('add --collateral DIR') })
+    const cut = block(utf8(message.slice(0, -1)), 'KBS ATTESTATION')
+    expect(await typed(write('kbs-cut.pem', `${cut}${chain}`), args)).toMatchObject({ code: 3, out: 'NOT VERIFIED\n' })
+    const twice = await typed(write('kbs-twice.pem', `${own}${own}${chain}`), args)
+    expect(twice).toMatchObject({ code: 3, out: 'NOT VERIFIED\n' })
+    expect(twice.err).toContain('evidence/unrecognised')
   })
 
   test('a KBS message of a TD, and of a vTPM, is taken apart the same way', async () => {

@@ -12,17 +12,28 @@ import { packageRoot } from '#host/process.js'
 import { testIo } from '#test/e2e/fixtures.js'
 import { writeModelFolder } from '#test/fakes/graphs.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
+import { anyDatabaseUrl } from '#test/fakes/postgres.js'
 
 const work = mkdtempSync(join(tmpdir(), 'claviger-closed-'))
 const at = (name: string) => join(work, name)
+const facilityClaims = {
+  vct: 'urn:claviger:vct:facility:1',
+  facility: 'par-1',
+  operators: ['LEI:X'],
+  area: 'FR',
+  exclave: false,
+  visitedAt: 1,
+}
 let broker: Server
 let url: string
+let databaseUrl: string | null
 
 /** Commands that hold keys, in an order in which each finds what it needs; `*` stands for options of all that speak to a broker. */
 const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['keys new', '--out', at('keys'), '--name', 'acme'],
   ['seal', at('model'), '--out', at('sealed'), '--keys', at('keys'), '--name', 'tiny', '--version', '1'],
   ['unseal', at('sealed'), '--identity', at('keys/recovery-identity.txt'), '--out', at('opened')],
+  ['keybroker kek seal', '--out', at('kek-sealed'), '--keys', at('keys'), '--name', 'kek-1'],
   ['init', '--broker', '=URL', '--owner', at('keys'), '--out', at('trust.json'), '--yes'],
   ['host statement', '--name', 'node-1', '--out', at('host.json')],
   ['register', at('sealed'), '--policy', 'eu-development', '*'],
@@ -39,6 +50,7 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['lease list', '*'],
   ['lease revoke', 'a'.repeat(32), '*'],
   ['usage', 'tiny', '*'],
+  ['doctor', '--model', 'tiny', '--sealed', at('sealed'), '--dangerous-allow-simulated', '*'],
   ['caller add', 'shop', '--model', 'tiny', '--out', at('shop'), '*'],
   ['caller list', '--model', 'tiny', '*'],
   ['caller revoke', 'shop', '--model', 'tiny', '*'],
@@ -46,6 +58,8 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['token create', 'audit', '--role', 'auditor', '--out', at('audit.key'), '*'],
   ['token list', '*'],
   ['token revoke', 'audit', '*'],
+  ['sources set', '--registry', at('law.json'), '--directory', at('who.json'), '--placement-salt', 'salt', '*'],
+  ['sources show', '*'],
   ['bundle', '1', '--broker', '=URL', '--keys', at('keys')],
   [
     'reference sign',
@@ -62,6 +76,93 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
     '--out',
     at('set.json'),
   ],
+  ['registry sign', '--keys', at('keys'), '--name', 'law', '--document-version', '1', '--out', at('law.json')],
+  ['registry cosign', at('law.json'), '--keys', at('keys'), '--out', at('law-2.json')],
+  [
+    'credential directory sign',
+    '--keys',
+    at('keys'),
+    '--rows',
+    at('issuers.json'),
+    '--name',
+    'who',
+    '--document-version',
+    '1',
+    '--out',
+    at('who.json'),
+  ],
+  ['credential directory cosign', at('who.json'), '--keys', at('keys'), '--out', at('who-2.json')],
+  [
+    'credential issue',
+    '--keys',
+    at('keys'),
+    '--claims',
+    at('claims.json'),
+    '--holder',
+    at('keys/owner.pub.pem'),
+    '--status',
+    'https://issuer.example/1',
+    '--index',
+    '7',
+    '--out',
+    at('credential.txt'),
+  ],
+  [
+    'credential present',
+    at('credential.txt'),
+    '--keys',
+    at('keys'),
+    '--audience',
+    'b',
+    '--nonce',
+    'n',
+    '--out',
+    at('shown.txt'),
+  ],
+  ['credential status', '--keys', at('keys'), '--uri', 'https://issuer.example/1', '--out', at('status.jwt')],
+  ['landmark create', '--state', at('fra-1'), '--name', 'fra-1'],
+  ['landmark key', '--out', at('broker.key')],
+  [
+    'landmark sign',
+    '--keys',
+    at('keys'),
+    '--rows',
+    at('landmarks.json'),
+    '--name',
+    'where',
+    '--document-version',
+    '1',
+    '--out',
+    at('where.json'),
+  ],
+  ['landmark cosign', at('where.json'), '--keys', at('keys'), '--out', at('where-2.json')],
+  [
+    'landmark ticket',
+    '--key',
+    at('broker.key'),
+    '--for',
+    at('broker.key.pub.pem'),
+    '--landmark',
+    'fra-1',
+    '--out',
+    at('ticket.json'),
+  ],
+  [
+    'landmark measure',
+    '--key',
+    at('broker.key'),
+    '--landmark',
+    'fra-1',
+    '--ticket',
+    at('ticket.json'),
+    '--directory',
+    at('where.json'),
+    '--trust',
+    at('trust.json'),
+    '--out',
+    at('receipt.json'),
+  ],
+  ['landmark serve', '--state', at('fra-1'), '--listen', '127.0.0.1:0', '--broker', at('broker.key.pub.pem')],
   ['keybroker kek create', '--kek', `file:${at('kek.key')}`],
   ['serve create', '--state', at('services')],
   ['serve create-witness', '--state', at('witness'), '--name', 'w.example/1', '--log', '=LOG'],
@@ -72,6 +173,7 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['keybroker doctor', '--state', at('services'), '--witness', '=URL'],
   ['keybroker kek rotate', '--state', at('services'), '--dry-run'],
   ['keybroker acknowledge-rollback', '--state', at('services')],
+  ['keybroker hybrid-key', '--state', at('services')],
   ['serve keys list', '--state', at('services')],
   ['serve keys announce', '--state', at('services')],
   ['serve keys roll', '--state', at('services')],
@@ -84,11 +186,23 @@ const others: Readonly<Record<string, string>> = {
   verify: 'reads what others signed',
   'attest verify': 'reads what others signed',
   'attest explain': 'reads what others signed',
+  console: 'serves pages',
+  'serve console': 'serves pages',
   'receipt verify': 'reads what others signed',
+  'registry show': 'reads what others signed',
+  'registry verify': 'reads what others signed',
+  'registry diff': 'reads rows',
+  'landmark verify': 'reads what others signed',
+  'landmark provability': 'reads a map',
+  'credential show': 'reads what others signed',
+  'credential verify': 'reads what others signed',
   'bundle verify': 'reads what others signed',
+  access: 'a credential in a file; a key only with a bundle, read after main.js closed memory: test/cli/access.test.ts',
   'policy check': 'reads a policy',
   'policy library': 'reads policies',
   'policy schema': 'reads the schema',
+  'policy test': 'reads a policy',
+  'policy explain': 'reads what was decided',
   proxy: 'makes its keys per request, when it listens',
   'collateral export': 'reads what vendors signed',
   'collateral import': 'reads what vendors signed',
@@ -107,9 +221,13 @@ const others: Readonly<Record<string, string>> = {
 }
 
 beforeAll(async () => {
+  databaseUrl = await anyDatabaseUrl()
   writeModelFolder(at('model'), 'external')
   const approvers = /```json\n([^`]+)```/.exec(readFileSync('docs/spec/approvals.md', 'utf8'))![1]!
   writeFileSync(at('approvers.json'), approvers)
+  writeFileSync(at('issuers.json'), '{"issuers":[]}')
+  writeFileSync(at('landmarks.json'), '{"landmarks":[]}')
+  writeFileSync(at('claims.json'), JSON.stringify(facilityClaims))
   writeFileSync(at('values.json'), JSON.stringify(testReferenceValues()))
   const { cases } = JSON.parse(readFileSync('test/vectors/broker-document/cases.json', 'utf8')) as {
     cases: { envelope: unknown }[]
@@ -152,7 +270,8 @@ async function seen(
   const file = at(`seen-${Math.random()}`)
   writeFileSync(file, '')
   const script = join(packageRoot(), 'dist/test/processes/key-watch.js')
-  const env = { PATH: process.env.PATH, HOME: work, XDG_STATE_HOME: at('state') }
+  const database = databaseUrl === null ? {} : { CLAVIGER_DATABASE_URL: databaseUrl }
+  const env = { PATH: process.env.PATH, HOME: work, XDG_STATE_HOME: at('state'), ...database }
   const child = spawn(process.execPath, [script, how, file, ...words], {
     env,
     cwd: work,
@@ -164,7 +283,8 @@ async function seen(
     readFileSync(file, 'utf8')
       .split('\n')
       .filter((line) => line !== '')
-  const serves = words[0] === 'serve' && words[1] !== 'keys' && !words[1]!.startsWith('create')
+  const serves =
+    words[1] === 'serve' || (words[0] === 'serve' && words[1] !== 'keys' && !words[1]!.startsWith('create'))
   const timer = serves ? setInterval(() => keys().length > 0 && child.kill('SIGTERM'), 50) : undefined
   await new Promise((resolve) => child.once('close', resolve))
   clearInterval(timer)
@@ -187,7 +307,18 @@ describe('memory is closed before a command has a key', () => {
   })
 
   // What the others need is made first; services share a database.
-  const first = ['keys new', 'seal', 'init']
+  const first = [
+    'keys new',
+    'seal',
+    'init',
+    'registry sign',
+    'credential directory sign',
+    'credential issue',
+    'landmark create',
+    'landmark key',
+    'landmark sign',
+    'landmark ticket',
+  ]
   const alone = (one: (typeof holding)[number]) => first.includes(one[0]) || /^(serve|keybroker) /.test(one[0])
   const looked = async (_: string, one: (typeof holding)[number]) => {
     const { keys, said } = await seen('main', wordsOf(one))

@@ -5,16 +5,25 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as bundleCommand from '#cli/bundle.js'
+import * as credentialCommand from '#cli/credential.js'
 import * as initCommand from '#cli/init.js'
+import { readDocument } from '#cli/input.js'
 import type { Io } from '#cli/output.js'
+import { presenterOf } from '#cli/present.js'
 import * as registerCommand from '#cli/register.js'
 import type { RegisterArguments } from '#cli/register-statements.js'
+import * as registryCommand from '#cli/registry.js'
+import * as sourcesCommand from '#cli/sources.js'
 import { loadTrust } from '#cli/trust-store.js'
-import { createOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
+import { createOwnerKeys, loadOwnerKeys, storeModelKey } from '#convert/keys/owner-keys.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
+import { generateRecipientKey } from '#core/crypto/hpke.js'
+import { envelopeShape } from '#core/dsse.js'
 import { parseJson } from '#core/encoding/json.js'
 import { manifestName, signatureName } from '#core/sealed/signature.js'
+import type { Binding } from '#core/wire/binding.js'
+import { presentationNonce } from '#core/wire/sources.js'
 import { trustFileShape, verifyTrustFile } from '#core/wire/trust-file.js'
 import { createApp } from '#host/http.js'
 import { type Listening, listen } from '#host/listen.js'
@@ -22,11 +31,13 @@ import { createLog } from '#host/log.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
+import { establish } from '#policies/credentials/establish.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import {
   ask,
+  gist,
   granted,
   openKey,
   permitAll,
@@ -38,7 +49,7 @@ import {
 } from '#test/keybroker/fixtures.js'
 import { logStatuses } from '#transparency/service/routes.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const adminToken = 'A'.repeat(43)
 
 let made: TestBroker
@@ -76,9 +87,9 @@ async function type(
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'claviger-owner-'))
   process.env.XDG_STATE_HOME = at('state')
-  made = await testBroker(await open())
+  made = await testBroker(await open(), { now: Math.floor(Date.now() / 1000) })
   const adminTokenDigest = sha256(utf8(adminToken))
-  const { document } = await openBroker({
+  const { document, prove } = await openBroker({
     database: made.database,
     keys: { ...made.broker, adminTokenDigest, close: () => undefined } as never,
     log: made.broker.log,
@@ -91,7 +102,7 @@ beforeAll(async () => {
   })
   const statuses = { ...brokerStatuses, ...logStatuses }
   const app = createApp({ log: createLog('test', 'silent'), statuses, limits: { bodySizeMax: registerBodyMax } })
-  app.hono.route('/', makeBrokerRoutes({ broker: made.broker, document, adminTokenDigest }))
+  app.hono.route('/', makeBrokerRoutes({ broker: made.broker, document, prove, adminTokenDigest }))
   listening = await listen(app, { host: '127.0.0.1', port: 0 })
   await writeFile(at('token'), `${adminToken}\n`)
   await writeFile(at('policy.cedar'), permitAll)
@@ -157,6 +168,12 @@ describe('an owner at a terminal', () => {
     expect(registered.out).toContain(`manifest sha256 ${owner.manifestDigest}`)
     expect(registered.out).toMatch(/policy statement 1, log entry #\d+/)
     expect(registered.err).toContain('UNATTESTED BROKER')
+    expect(registered.out).toContain('key exchange: X-Wing alone')
+    const loose = await type(registerCommand, `${register} --nodes 3 --key-exchange any --dry-run`)
+    expect(loose.out).toContain('key exchange: X25519 too')
+    const kbs = `${register} --delivery v1,kbs`
+    expect(await codeOfPromise(type(registerCommand, `${kbs} --key-exchange hybrid`))).toBe('usage/key-exchange')
+    expect((await type(registerCommand, `${kbs} --dry-run`)).out).toContain('key exchange: X25519 too')
 
     // The same again says nothing new; another number of nodes is one statement more. Neither needs the token.
     const again = await type(registerCommand, `${register} --nodes 3 --json`)
@@ -171,6 +188,9 @@ describe('an owner at a terminal', () => {
     owner.heads.set('trust', { sequence: 1, digest, envelope: head as never })
     const chain = { test: made, owner, platform }
     const node = await testNode(chain)
+    // What `register` signs unless it is told otherwise.
+    const old = await testNode(chain, { releaseKey: await generateRecipientKey() })
+    expect(gist(await ask(chain, old))).toBe('judge/key-exchange')
     const answer = granted(await ask(chain, node))
     expect(await openKey(owner, node, answer)).toEqual(owner.dek)
 
@@ -207,5 +227,73 @@ describe('an owner at a terminal', () => {
     await type(initCommand, `init --broker ${url} --owner ${at('keys')} --out ${at('other.json')} --yes`)
     const usage = type(bundleCommand, `bundle x --broker ${url} --keys ${at('keys')}`)
     await expect(usage).rejects.toMatchObject({ exitCode: 2 })
+  })
+
+  test('says whom it believes about places and companies, and a host presents what these signed', async () => {
+    const owners = `--broker ${listening.url} --trust ${at('trust.json')} --keys ${at('keys')}`
+    // The trust file of before has the owner's own key for both keepers.
+    await type(
+      registryCommand,
+      `registry sign --keys ${at('keys')} --name law --document-version 1 --days 1 --out ${at('law.json')}`,
+    )
+    const { signingKey } = await loadOwnerKeys(at('keys'))
+    const roles = [{ kind: 'operator-control', areas: ['EEA'] }]
+    const issuer = { id: 'auditor', title: 'An auditor', controlledBy: null, keys: [signingKey.publicKey], roles }
+    await writeFile(at('rows.json'), JSON.stringify({ issuers: [issuer] }))
+    const directory = `--rows ${at('rows.json')} --name who --document-version 1 --out ${at('who.json')}`
+    await type(credentialCommand, `credential directory sign --keys ${at('keys')} ${directory}`)
+    const set = `sources set --registry ${at('law.json')} --directory ${at('who.json')} --placement-salt salt ${owners}`
+    expect(await codeOfPromise(type(sourcesCommand, `sources show ${owners}`))).toBe('sources/none')
+    expect(await codeOfPromise(type(sourcesCommand, `${set} --inside NOWHERE`))).toBe('sources/inside')
+    expect((await type(sourcesCommand, set)).out).toMatch(
+      /places by law version 1.*\n {2}sources statement 1, log entry #\d+/,
+    )
+    const shown = await type(sourcesCommand, `sources show ${owners} --json`)
+    expect([shown.code, JSON.parse(shown.out)]).toMatchObject([
+      0,
+      { registry: { name: 'law' }, inside: 'EU', isOver: false },
+    ])
+    made.clock.now += 2 * 86_400
+    const over = await type(sourcesCommand, `sources show ${owners}`).catch((error: unknown) => error)
+    made.clock.now -= 2 * 86_400
+    expect(over).toMatchObject({ code: 3, out: expect.stringContaining('OVER') })
+
+    const claims = {
+      vct: 'urn:claviger:vct:operator-control:1',
+      legalName: 'Exemple SA',
+      ids: ['LEI:X'],
+      seat: 'FR',
+      ual: 2,
+    }
+    await writeFile(at('claims.json'), JSON.stringify(claims))
+    const status = 'https://issuer.example/status/1'
+    const issue = `--claims ${at('claims.json')} --holder ${at('keys')}/owner.pub.pem --status ${status} --index 7 --out ${at('operator.txt')}`
+    await type(credentialCommand, `credential issue --keys ${at('keys')} ${issue}`)
+    await type(credentialCommand, `credential status --keys ${at('keys')} --uri ${status} --out ${at('status.jwt')}`)
+    const options = { present: [at('operator.txt')], statusList: [at('status.jwt')], holderKeys: at('keys') }
+    const { io } = testIo()
+    expect(await presenterOf({}, io)).toBeUndefined()
+    expect(await codeOfPromise(presenterOf({ present: options.present }, io))).toBe('usage/presented')
+    expect(await codeOfPromise(presenterOf({ ...options, show: ['controllers'] }, io))).toBe('present/show')
+    const present = await presenterOf({ ...options, show: ['ual'] }, io)
+    const binding = { audience: 'broker', nonce: 'n' } as Binding
+    const heads = await readDocument(at('law.json'), envelopeShape, 'registry')
+    const kept = { keepers: [signingKey.publicKey], threshold: 1 }
+    const who = await readDocument(at('who.json'), envelopeShape, 'directory')
+    const sources = {
+      type: 'claviger/statement/sources/v1',
+      ...{ tenant: signingKey.id, sequence: 1, previous: null, issuedAt: 1 },
+      ...{ registry: { ...kept, document: heads }, directory: { ...kept, document: who } },
+      ...{ inside: 'EU', placementSalt: 'salt', statusSeconds: 3600 },
+    } as const
+    const to = {
+      audience: 'broker',
+      nonce: presentationNonce(binding),
+      platformId: null,
+      keysetDigest: '',
+      declared: null,
+    }
+    const { facts } = await establish({ sources, presented: await present!(binding), ...to, at: made.clock.now })
+    expect(facts).toMatchObject({ credentials: { refused: [] }, company: { proven: true, seat: 'FR', ual: 2 } })
   })
 })

@@ -1,11 +1,17 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import type { Io } from '#cli/output.js'
 import { runCheck, runLibrary } from '#cli/policy.js'
-import { validatePolicy } from '#policies/index.js'
-import { libraryPolicy } from '#policies/library/read.js'
+import { runExplain } from '#cli/policy-explain.js'
+import { runTest } from '#cli/policy-test.js'
+import { fromUtf8 } from '#core/bytes/bytes.js'
+import { decide, recordOf, validatePolicy } from '#policies/index.js'
+import { libraryPolicy, libraryWorlds } from '#policies/library/read.js'
+import type { DecisionRecord } from '#policies/record.js'
+import { readWorlds } from '#policies/worlds.js'
+import { codeOfPromise } from '#test/fakes/code-of.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'claviger-policy-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -76,9 +82,96 @@ test('the library is listed with what each policy does, and printed to the lette
   const { io, written } = terminal()
   expect(runLibrary(undefined, {}, io)).toBe(0)
   expect(written.out).toMatch(
-    /^any-affirming +Any node .*\ndevelopment +For .*\neu-development +For .*\neu-only +Only nodes .*\n$/,
+    /^any-affirming +Any node .*\ndevelopment +For .*\neu-development +For .*\neu-only +Only nodes .*\neu-personal-data +Personal data .*\nthird-country-control +No company .*\n$/,
   )
   const one = terminal()
   expect(runLibrary('development', {}, one.io)).toBe(0)
   expect(one.written.out).toBe(libraryPolicy('development').text)
+})
+
+const pack = 'third-country-control'
+const control = validatePolicy(libraryPolicy(pack).text)
+const worlds = readWorlds(libraryWorlds(pack)!)
+function recordIn(world: string): DecisionRecord {
+  const { facts } = worlds.find(({ name }) => name.startsWith(world))!
+  return recordOf(decide({ policy: control, facts, action: 'release' }))
+}
+const saved = (value: unknown, name = 'decision.json') => {
+  writeFileSync(join(folder, name), JSON.stringify(value))
+  return join(folder, name)
+}
+
+test('a policy is tried in its worlds: 0 as it has to be, 3 otherwise', async () => {
+  const { io, written } = terminal()
+  expect(await runTest(pack, {}, io)).toBe(0)
+  expect(written.out).toMatch(/ok {3}deny {2}a veto outside \(third-country-shares\)\n/)
+  expect(written.out).toMatch(/18 passed, 0 failed\n$/)
+  const worldsFile = saved(JSON.parse(fromUtf8(libraryWorlds(pack)!)), 'worlds.json')
+  const open = terminal()
+  const text = file('@id("all") permit (principal, action, resource);')
+  expect(await runTest(text, { worlds: worldsFile, json: true }, open.io)).toBe(3)
+  expect(JSON.parse(open.written.out)).toMatchObject({
+    failed: expect.any(Number),
+    digest: validatePolicy('@id("all") permit (principal, action, resource);').digest,
+  })
+  expect(await codeOfPromise(runTest(text, {}, io))).toBe('policy-test/worlds')
+})
+
+test('a denial is explained on one screen: rule, law, what was found and by whom, and what would turn it', async () => {
+  const { io, written } = terminal()
+  const record = recordIn('a subsidiary in Paris')
+  expect(await runExplain(saved(record), { policy: pack }, io)).toBe(0)
+  expect(written.out).toContain('DENIED release of whisper v1 at 2026-09-21T14:13:20Z, by policy')
+  expect(written.out).toContain('  third-country-shares: One holder outside')
+  expect(written.out).toContain('context.company.outsideMaxBp is 10000')
+  expect(written.out).toMatch(/what would turn it\n {2}context.company.outside/)
+  expect(written.out).toContain('company   Exemple SA, FR: credential, L3, by french-auditor, 1000 s old')
+  expect(written.out).toContain('site      par-1, FR: auditor, L3, by french-auditor, 500 s old')
+  expect(written.out).toContain('SecNumCloud 3.2')
+  expect(written.out.split('\n').length).toBeLessThanOrEqual(40)
+  const json = terminal()
+  expect(await runExplain(saved(record), { policy: pack, json: true }, json.io)).toBe(0)
+  expect(JSON.parse(json.written.out)).toMatchObject({
+    allow: false,
+    policy: { reasons: [{ id: 'third-country-shares' }] },
+  })
+})
+
+test('an allowed decision, one refused in code, and one without facts are explained too', async () => {
+  const allowed = terminal()
+  await runExplain(saved(recordIn('a French company')), { policy: pack }, allowed.io)
+  expect(allowed.written.out).toMatch(/^ALLOWED release .*\n {2}union-control: The company/)
+  const refused = terminal()
+  const byCode = {
+    ...recordIn('a French company'),
+    allow: false,
+    reasons: [{ id: 'broker/node-limit', effect: 'code' }],
+  }
+  await runExplain(saved(byCode), { policy: pack }, refused.io)
+  expect(refused.written.out).toContain('broker/node-limit: refused in code, whatever the policy says')
+  const silent = terminal()
+  const without = { ...byCode, facts: null, factsDigest: null, reasons: [{ id: 'judge/facts', effect: 'code' }] }
+  await runExplain(saved(without), { policy: pack }, silent.io)
+  expect(silent.written.out).toMatch(/^DENIED release, by policy/)
+})
+
+test('a bundle is explained by the policy in it; a record only by its own text and outcome', async () => {
+  const { bundle } = JSON.parse(readFileSync('test/vectors/bundle/cases.json', 'utf8')) as { bundle: unknown }
+  const { io, written } = terminal()
+  expect(await runExplain(saved(bundle), {}, io)).toBe(0)
+  expect(written.out).toMatch(/DENIED release .* by policy test [0-9a-f]{16}\n {2}place\n/)
+  const record = recordIn('a veto outside')
+  const code = (value: unknown, policy?: string) => codeOfPromise(runExplain(saved(value), { policy }, io))
+  expect(await code(record)).toBe('policy-explain/policy')
+  expect(await code(record, 'eu-only')).toBe('decision/policy')
+  expect(await code({ ...record, reasons: [{ id: 'union-control', effect: 'no-permit' }] }, pack)).toBe(
+    'decision/replay',
+  )
+  expect(await code({ ...record, allow: true, reasons: [{ id: 'union-control', effect: 'permit' }] }, pack)).toBe(
+    'decision/replay',
+  )
+  expect(await code({ ...record, factsDigest: '00'.repeat(32) }, pack)).toBe('decision/replay')
+  expect(
+    await code({ ...record, facts: { ...record.facts, site: { proven: false, contradicted: false } } }, pack),
+  ).toBe('decision/replay')
 })

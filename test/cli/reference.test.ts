@@ -11,8 +11,16 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
 import { signTrust, type Trust } from '#core/wire/trust-file.js'
 import { testIo } from '#test/e2e/fixtures.js'
-import { testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
-import { corimPayload, measurementOf, signedCorim, signedStatement, statementOf } from '#test/fakes/reference.js'
+import { testMeasurement, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
+import {
+  corimPayload,
+  measurementOf,
+  publisher384,
+  signedCorim,
+  signedCorim384,
+  signedStatement,
+  statementOf,
+} from '#test/fakes/reference.js'
 import { mintEvidence, mintedReportData } from '#test/fakes/snp.js'
 
 let folder: string
@@ -52,6 +60,8 @@ beforeAll(async () => {
   await writeFile(at('trust.json'), canonicalJson(await signTrust(trust, author)))
   const nobody = { ...trust, name: 'nobody', runtimePublishers: [] }
   await writeFile(at('nobody.json'), canonicalJson(await signTrust(nobody, author)))
+  const vendor = { ...trust, name: 'vendor', runtimePublishers: [publisher384] }
+  await writeFile(at('vendor.json'), canonicalJson(await signTrust(vendor, author)))
   await writeFile(at('slsa.json'), await signedStatement(signingKey, statementOf(values)))
   await writeFile(at('image.corim'), await signedCorim(signingKey, corimPayload([[measurementOf('11'.repeat(48))]])))
 })
@@ -176,5 +186,62 @@ describe('reference values on the command line', () => {
     ])
     expect((await typed(...signed, '--trust', at('trust.json'))).out).toContain('vouched for by acme')
     expect((await typed(...signed, '--trust', at('nobody.json'))).code).toBe('reference/publisher')
+  })
+
+  describe('evidence is judged by', () => {
+    const own = mintedReportData
+    const trust = ['--trust', '@trust.json']
+    const judge = (...more: readonly string[]) =>
+      typed(
+        ...['attest', 'verify', at('evidence.json'), '--report-data', toHex(own), '--dangerous-allow-simulated'],
+        ...more.map((one) => one.replace('@', `${folder}/`)),
+      )
+    beforeAll(async () => {
+      await writeFile(at('evidence.json'), canonicalJson(await mintEvidence()))
+      const { signingKey } = await loadOwnerKeys(at('keys'))
+      const manifest = corimPayload([[measurementOf(testMeasurement)]])
+      await writeFile(at('own.corim'), await signedCorim(signingKey, manifest))
+      await writeFile(at('unsigned.corim'), manifest)
+    })
+
+    test.each([
+      ['slsa', ['@slsa.json', '--values', '@values.json'], 0],
+      ['corim', ['@own.corim', '--values', '@values.json'], 0],
+      // The CoRIM's list takes the place of the one around it, whatever that says.
+      ['corim', ['@own.corim', '--values', '@other.json'], 0],
+      ['corim', ['@image.corim', '--values', '@values.json'], 3],
+    ])('a signed %s with values beside it: %j', async (source, files, code) => {
+      const found = await judge('--reference-values', ...files, ...trust, '--json')
+      expect([found.code, JSON.parse(found.out)]).toMatchObject([
+        code,
+        { accepted: code === 0, referenceValues: { publisher: 'acme', source } },
+      ])
+    })
+
+    test.each([
+      ['usage/reference-trust', ['@own.corim', '--values', '@values.json']],
+      ['usage/reference-trust', ['@slsa.json', '--values', '@values.json']],
+      ['usage/reference-values', ['@own.corim', '--trust', '@trust.json']],
+      ['usage/reference-values', ['@slsa.json', '--trust', '@trust.json']],
+      ['usage/reference-values', ['@values.json', '--values', '@values.json']],
+      ['reference/publisher', ['@own.corim', '--values', '@values.json', '--trust', '@nobody.json']],
+      ['reference/subject', ['@slsa.json', '--values', '@other.json', '--trust', '@trust.json']],
+      ['reference/values', ['@v1.json', '--values', '@values.json', '--trust', '@trust.json']],
+      ['reference/form', ['@unsigned.corim', '--values', '@values.json', '--trust', '@trust.json']],
+    ])('nothing, with %s, when --reference-values is %j', async (code, files) => {
+      expect((await judge('--reference-values', ...files)).code).toBe(code)
+    })
+
+    test('a CoRIM of a vendor who signs on P-384', async () => {
+      await writeFile(at('vendor.corim'), await signedCorim384(corimPayload([[measurementOf(testMeasurement)]])))
+      const files = ['--reference-values', '@vendor.corim', '--values', '@other.json']
+      expect((await judge(...files, '--trust', '@trust.json')).code).toBe('reference/publisher')
+      const found = await judge(...files, '--trust', '@vendor.json', '--json')
+      expect([found.code, JSON.parse(found.out).referenceValues.publisher]).toEqual([0, 'vendor'])
+    })
+
+    test('nothing, when --values stands alone', async () => {
+      expect((await judge('--values', '@values.json')).code).toBe('usage/reference-values')
+    })
   })
 })

@@ -104,6 +104,7 @@ describe('every command', async () => {
       'caller revoke',
       'token create',
       'token revoke',
+      'sources set',
     ],
     reads: [
       'inspect',
@@ -114,6 +115,9 @@ describe('every command', async () => {
       'caller list',
       'tenant show',
       'token list',
+      'policy test',
+      'policy explain',
+      'sources show',
     ],
   }
   test.each([...owners.changes, ...owners.reads])('an owner’s %s speaks JSON', (name) => {
@@ -126,7 +130,7 @@ describe('every command', async () => {
     const known = [...owners.changes, ...owners.reads]
     const found = all
       .map(([name]) => name)
-      .filter((name) => /^(keys|policy|lease|caller|tenant|token|register|init|seal|unseal)( |$)/.test(name))
+      .filter((name) => /^(keys|policy|lease|caller|tenant|token|sources|register|init|seal|unseal)( |$)/.test(name))
     expect(found.filter((name) => !known.includes(name))).toEqual(['policy library', 'policy schema'])
   })
 })
@@ -183,6 +187,7 @@ describe('an option that cannot be meant', () => {
     ['--listen', [...serve('all'), '--listen', 'x'], '127.0.0.1:8790'],
     ['--witness', [...serve('keybroker'), '--witness', 'x'], 'http://127.0.0.1:8784'],
     ['--simulated-root', [...serve('attest'), '--simulated-root', 'x'], '64 characters'],
+    ['--listen', ['console', '--listen', '8785'], '127.0.0.1:8790'],
     ['--log', [...serve('witness'), '--log', 'x'], 'log.example/acme+'],
     ['--origin', [...serve('create'), '--origin', 'a b'], 'log.example/acme'],
     ['--name', [...serve('create-witness'), '--name', 'a+b', '--log', 'x'], 'log.example/acme'],

@@ -15,7 +15,7 @@ import { testIo } from '#test/e2e/fixtures.js'
 import { openJwe } from '#test/fakes/kbs-client.js'
 import { another, memberAt, replaced, scalars } from '#test/fakes/members.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import {
   ask,
   change,
@@ -30,7 +30,7 @@ import {
 import { adminToken, guest, pathOf, route } from '#test/keybroker/kbs/fixtures.js'
 import { asJson } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 let chain: Registered
 let trust: Trust

@@ -12,10 +12,10 @@ import type { Trust } from '#core/wire/trust-file.js'
 import { bundleAt } from '#keybroker/queries.js'
 import { another, memberAt, replaced, scalars } from '#test/fakes/members.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { ask, change, granted, type Registered, registered, startTime, testNode } from '#test/keybroker/fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const country = (code: string) =>
   `@id("place") permit (principal, action, resource) when { context.place.country == "${code}" };`
 

@@ -3,7 +3,7 @@ import { nodeSteps, verifyNode } from '#client/verify-node.js'
 import { type ReceiptTrust, receiptSteps, verifyReceipt } from '#client/verify-receipt.js'
 import { fromBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { generateRecipientKey, type RecipientKey } from '#core/crypto/hpke.js'
+import { generateHybridKey, generateRecipientKey, type RecipientKey } from '#core/crypto/hpke.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
@@ -11,6 +11,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { encodeVkey } from '#core/tlog/vkey.js'
 import { type Binding, documentDigest, noDevicesDigest, reportDataOf } from '#core/wire/binding.js'
+import { brokerNonceOf } from '#core/wire/broker-proof.js'
 import type { ClientPolicy } from '#core/wire/client-policy.js'
 import { commitBody } from '#core/wire/inner.js'
 import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
@@ -105,7 +106,7 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
   const keyset: Keyset = {
     type: 'claviger/keyset/v1',
     suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
-    release: (await generateRecipientKey()).publicKey,
+    release: (await generateHybridKey()).publicKey,
     request: requestKey.publicKey,
     receipt: receiptKey.publicKey as Ed25519Jwk,
     tls: null,
@@ -151,6 +152,7 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
     host,
     lease: null,
     counter: undefined,
+    presented: undefined,
   }
   const answer = await broker.answer(options.request?.(asked) ?? asked)
   const { leaf, openings, decision, proof, lease, beat, ear } = answer
@@ -161,11 +163,18 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
     trust: broker.trust,
     release: { binding, evidence },
     ...{ ear, leaf, openings, decision, proof, lease, beat, host },
+    ...(broker.attester === null ? {} : { broker: await proofTo(broker, keyset) }),
     fresh: null,
     budgetLeft: budgetOf(100),
     weakenings: weakenings(config),
   }
   return { document: nodeDocumentShape(asJson(document), 'node'), receiptKey, requestKey, platform }
+}
+
+/** How a broker proves itself to a node with this keyset. */
+export async function proofTo(broker: BrokerDouble, keyset: Keyset) {
+  const salt = toBase64Url(randomBytes(32))
+  return { salt, proof: await broker.prove(brokerNonceOf(keysetDigest(keyset), salt)) }
 }
 
 /** Evidence of the same node for a caller's nonce. */
@@ -219,6 +228,7 @@ export async function mintReceipt(
     clientPolicy: policyFor(lease.model),
     caller: null,
     usage: { requests: 1, inputBytes: 14, inputUnits: 7, outputUnits: 3, unit: 'audio-ms-and-tokens' },
+    broker: 'UNATTESTED BROKER',
     platform: 'simulated',
     notHardware: true,
     weakenings: document.weakenings,

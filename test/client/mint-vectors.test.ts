@@ -16,7 +16,7 @@ import { bundleAt } from '#keybroker/queries.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { writeBlocks } from '#test/fakes/pages.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { ask, change, permitAll, type Registered, registered, startTime, testNode } from '#test/keybroker/fixtures.js'
 import { guest, pathOf } from '#test/keybroker/kbs/fixtures.js'
 import { asJson, freshEvidence, mintNode, mintReceipt, newBroker, payloadOf, trustIn } from './fixtures.js'
@@ -86,7 +86,7 @@ test('leases and beats', async () => {
     await of('a lease that ends at a text', 'shape/type', { ...lease, expiresAt: String(lease.expiresAt) }),
     await of('a lease of a broker that claims more than it is', 'shape/form', {
       ...lease,
-      standing: 'ATTESTED BROKER',
+      standing: 'TRUSTED BROKER',
     }),
     {
       name: 'a lease that is signed in another spelling',
@@ -171,7 +171,8 @@ test('node documents', async () => {
   }
   const renewed = cases.map((one) => {
     if (one.name === 'a budget below zero') return { ...one, path: ['budgetLeft', 'requests'] }
-    if (one.name === 'one key in two roles') return { ...one, value: example.keyset.release }
+    if (one.name === 'one key in two roles')
+      return { ...one, path: ['keyset', 'release'], value: example.keyset.request }
     return one
   })
   const leak = {
@@ -295,7 +296,7 @@ async function verified(bundle: unknown, trust: Trust): Promise<void> {
   const verdict = await judgeBundle(asJson(bundle), trust)
   if (!verdict.ok) throw verdict.failure
 }
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 test('a bundle of a denial, and the trust file under which it verifies', async () => {
   const policy = '@id("place") permit (principal, action, resource) when { context.place.country == "DE" };'

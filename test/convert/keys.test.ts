@@ -1,13 +1,23 @@
 import { spawn } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ageOpen, ageSeal, createAgeIdentity } from '#convert/keys/age.js'
-import { createOwnerKeys, loadModelKey, loadOwnerKeys, ownerKeyFiles, storeModelKey } from '#convert/keys/owner-keys.js'
+import {
+  createOwnerKeys,
+  loadModelKey,
+  loadOwnerKeys,
+  loadOwnerPublicKey,
+  loadPublisherKey,
+  ownerKeyFiles,
+  storeModelKey,
+} from '#convert/keys/owner-keys.js'
 import { pemToPrivateKey, privateKeyToPem } from '#convert/keys/pem.js'
 import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
+import { jwkToSpki, publisherJwk, signatureJwk } from '#core/crypto/jwk.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { isFailure } from '#core/failure.js'
 import { packageRoot } from '#host/process.js'
@@ -134,4 +144,31 @@ describe("an owner's folder", () => {
     await expect(loadModelKey(folder, 'cd'.repeat(32))).rejects.toMatchObject({ code: 'file/absent' })
     await expect(loadModelKey(folder, '../x')).rejects.toMatchObject({ code: 'keys/form' })
   })
+})
+
+test('the key of a publisher is read from PEM on each curve, and names itself as its JWK does', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'claviger-publisher-'))
+  try {
+    for (const [name, curve] of [
+      ['P-256', 'P-256'],
+      ['P-384', 'P-384'],
+      ['Ed25519', undefined],
+    ] as const) {
+      const { publicKey } = curve ? generateKeyPairSync('ec', { namedCurve: curve }) : generateKeyPairSync('ed25519')
+      const path = join(folder, `${name}.pem`)
+      writeFileSync(path, publicKey.export({ format: 'pem', type: 'spki' }))
+      const key = await loadPublisherKey(path)
+      const { kty, crv, x, y } = publicKey.export({ format: 'jwk' })
+      expect(key).toEqual({ kty, crv, x, ...(y === undefined ? {} : { y }) })
+      expect(publisherJwk({ ...key }, 'key')).toEqual(key)
+      expect(toHex(jwkToSpki(key))).toBe(toHex(new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }))))
+      // Nothing of an owner's is signed on P-384.
+      const owner = await loadOwnerPublicKey(path).catch((error: { code: string }) => error.code)
+      expect(owner).toEqual(name === 'P-384' ? 'keys/form' : key)
+      if (name === 'P-384')
+        expect(() => signatureJwk({ ...key }, 'key')).toThrow(expect.objectContaining({ code: 'shape/form' }))
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })

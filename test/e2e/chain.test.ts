@@ -16,7 +16,7 @@ import { inferRequest, launch, type TestChain, testChain, testClient, testIo } f
 
 let one: TestChain
 beforeAll(async () => {
-  one = await testChain()
+  one = await testChain({ databaseUrl: null })
 }, 120_000)
 afterAll(async () => one?.chain.close())
 

@@ -19,6 +19,7 @@ import { packageRoot } from '#host/process.js'
 import { exportPlatform } from '#runtime/attester/simulated/platform.js'
 import { writeModelFolder } from '#test/fakes/graphs.js'
 import { testPlatform } from '#test/fakes/platform.js'
+import { anyDatabaseUrl } from '#test/fakes/postgres.js'
 
 /** The launcher as a process, with the tests' state folder and nothing of the test runner. */
 export async function launch(
@@ -74,7 +75,11 @@ export interface TestChain {
   readonly width: number
 }
 
-/** A new chain over a small graph in a folder of its own, with a simulated machine whose root is the tests'. */
+/**
+ * A new chain over a small graph in a folder of its own, with a simulated machine whose root is the tests'.
+ *
+ * options  `databaseUrl: null` where the test is of PGlite, or looks into its folder
+ */
 export async function testChain(options: Partial<ChainOptions> = {}): Promise<TestChain> {
   const folder = await mkdtemp(join(tmpdir(), 'claviger-e2e-'))
   // After every hook: a chain that still closes writes here.
@@ -91,7 +96,7 @@ export async function testChain(options: Partial<ChainOptions> = {}): Promise<Te
     folder: chainFolder,
     modelFolder: model,
     modelName: 'matmul',
-    databaseUrl: null,
+    databaseUrl: 'databaseUrl' in options ? null : await anyDatabaseUrl(),
     brokerPort: 0,
     nodePort: 0,
     leaseSeconds: 60,

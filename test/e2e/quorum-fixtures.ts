@@ -33,8 +33,9 @@ export interface OneBroker {
   open(): Promise<void>
 }
 
-export async function openBroker(folder: string, name: string): Promise<OneBroker> {
-  const at = { folder: join(folder, name), databaseUrl: null }
+/** databaseUrl: null for a PGlite folder of its own */
+export async function openBroker(folder: string, name: string, databaseUrl: string | null = null): Promise<OneBroker> {
+  const at = { folder: join(folder, name), databaseUrl }
   const now = () => Math.floor(Date.now() / 1000)
   await createServices({ ...at, origin: `claviger.invalid/${name}`, at: now() })
   const options = { ...at, log: createLog('services', 'error'), now }

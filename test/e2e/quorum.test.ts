@@ -8,6 +8,8 @@ import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
 import { servicePlaces } from '#cli/service-state.js'
 import type { SimulatedAttester } from '#cli/simulated-attester.js'
+import { openBrokers } from '#cli/start-brokers.js'
+import { openSealed } from '#cli/start-node.js'
 import { loadTrust } from '#cli/trust-store.js'
 import { NodeClient } from '#client/node-client.js'
 import { judged } from '#client/steps.js'
@@ -224,6 +226,24 @@ describe('a node of a key that three brokers hold', () => {
     60_000,
   )
 
+  test('finds one that was away at its start once it answers', async () => {
+    const last = brokers[2]!
+    await last.stack.close()
+    const { manifest } = await openSealed({ model: null, sealed: join(folder, 'one') })
+    const troubled: string[] = []
+    const opened = await openBrokers(urls(), manifest, null, (event) => {
+      if (event.kind === 'trouble') troubled.push(event.failure.code)
+    })
+    const ids = async () => (await opened.findBrokers!()).map(({ id }) => id).sort()
+    const first = brokers.slice(0, 2).map(({ stack }) => stack.broker)
+    expect([...opened.brokers!.keys()].sort()).toEqual([...first].sort())
+    expect(await ids()).toEqual([...first].sort())
+    expect(troubled).toEqual(['broker/unreachable', 'broker/unreachable'])
+    await last.open()
+    expect(await ids()).toEqual([...first, last.stack.broker].sort())
+    expect(troubled.length).toBe(2)
+  }, 60_000)
+
   test('does not start with one broker of three', async () => {
     expect(await codeOfPromise(start('one', ['http://127.0.0.1:9', 'http://127.0.0.1:10', urls()[2]!]))).toBe(
       'node/brokers',
@@ -291,6 +311,39 @@ describe('a node of a key that three brokers hold', () => {
     await Promise.all([keeping.close(), stapled.close()])
   }, 90_000)
 
+  test('is told of by each of its brokers, and taken back at the one that has the lease', async () => {
+    const { node } = await start('one')
+    const owner = ['--trust', places(folder).trust, '--keys', places(folder).keys]
+    const all = ['--broker', urls().join(','), ...owner]
+    type Told<T> = {
+      readonly brokers: readonly { url: string; exit: number; answer: T; error: { code: string } | null }[]
+    }
+    const used = await type('usage', 'one', ...all, '--json')
+    const usage = JSON.parse(used.out()) as Told<{ usage: readonly { model: string }[] }>
+    expect(usage.brokers.map(({ url, answer }) => [url, answer.usage.length])).toEqual(urls().map((url) => [url, 1]))
+    expect(used.err()).not.toContain('split among')
+    const alone = await type('lease', 'list', '--model', 'one', '--broker', urls()[1]!, ...owner)
+    expect(alone.err()).toContain('the key of one is split among berlin, paris, helsinki: this is about 1 of them')
+    // One that is down keeps nobody from the others.
+    const half = [urls()[0]!, 'http://127.0.0.1:9', urls()[2]!]
+    const words = ['lease', 'revoke', '--model', 'one', '--chip', 'ab'.repeat(64), '--dry-run']
+    const partly = await type(...words, '--broker', half.join(','), ...owner, '--json')
+    expect(partly.code()).toBe(1)
+    const told = JSON.parse(partly.out()) as Told<{ taken: readonly { dryRun: boolean }[] } | null>
+    expect(told.brokers.map(({ exit, answer, error }) => [exit, answer?.taken.length, error?.code])).toEqual([
+      [0, 1, undefined],
+      [1, undefined, 'owner/unreachable'],
+      [0, 1, undefined],
+    ])
+    expect(await codeOfPromise(type(...words, '--broker', `${urls()[0]},${urls()[0]}`, ...owner))).toBe('usage/brokers')
+    // A lease is one broker's: the others have nothing to take back, which is no failure.
+    expect((await type('lease', 'revoke', '0'.repeat(32), ...all)).code()).toBe(1)
+    const { lease } = node.session.grants[1]!.grant
+    const taken = await type('lease', 'revoke', lease.id, ...all)
+    expect([taken.code(), taken.err()]).toEqual([0, expect.not.stringContaining('error:')])
+    expect((await node.ended).code).toBe('broker/denied')
+  }, 90_000)
+
   test('what its owner takes back at one broker alone ends it, and it does not start again', async () => {
     const { node } = await start('two')
     const owner = ['--trust', places(folder).trust, '--keys', places(folder).keys]
@@ -342,7 +395,7 @@ describe('one broker’s database with its key-encryption key', () => {
       const openings = [2, 3].map((index) => recordAt(records, index).subarray(0, 32))
       for (const text of [...secrets, ...openings].flatMap(spelled)) expect(dump.includes(text)).toBe(false)
 
-      const opened = await openBrokerKeys(servicePlaces(one.folder).broker, undefined, () => undefined)
+      const opened = await openBrokerKeys(servicePlaces(one.folder).broker)
       const { id, version } = parseManifest(manifest).model
       const name = { kind: 'model', tenant: id.slice(0, 43), model: id, version } as const
       const row = await loadWrapped(database.db, name)

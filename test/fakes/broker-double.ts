@@ -2,8 +2,8 @@ import { appraiseEvidence } from '#attest/appraise.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { hpkeSeal } from '#core/crypto/hpke.js'
-import { type Ed25519Jwk, thumbprint } from '#core/crypto/jwk.js'
+import { generateHybridKey, generateRecipientKey, hpkeSeal } from '#core/crypto/hpke.js'
+import { type Ed25519Jwk, thumbprint, type X25519Jwk, type XwingJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import type { Failure } from '#core/failure.js'
@@ -15,6 +15,8 @@ import { encodeTlogProof } from '#core/tlog/proof.js'
 import { computeRoot, type NodeId, proveInclusion } from '#core/tlog/prove.js'
 import { encodeVkey, makeNoteSigner, type NoteSigner } from '#core/tlog/vkey.js'
 import { documentDigest, reportDataOf } from '#core/wire/binding.js'
+import { type BrokerDocument, signBrokerDocument } from '#core/wire/broker-document.js'
+import type { BrokerProof } from '#core/wire/broker-proof.js'
 import type { Budget } from '#core/wire/budget.js'
 import { commit } from '#core/wire/commitment.js'
 import { claimedCounter } from '#core/wire/counter.js'
@@ -24,6 +26,8 @@ import { earDigest, evidenceDigest, nonceDigest } from '#core/wire/leaf.js'
 import { type Beat, type Lease, signBeat, signLease } from '#core/wire/lease.js'
 import { apiVersion, type ReleaseAnswer, type ReleaseRequest, releaseAad, releaseInfo } from '#core/wire/release.js'
 import { payloadDigest, type Statement, signStatement, verifyHostStatement } from '#core/wire/statements.js'
+import type { BrokerAttester } from '#keybroker/ports.js'
+import { ownStanding, proveBroker } from '#keybroker/proof.js'
 import type { Broker, BrokerCode } from '#runtime/ports.js'
 import { testReferenceValues, testRootDigest } from './platform.js'
 
@@ -100,6 +104,7 @@ export interface Tampering {
   log?: LogDouble
   answer?: (answer: ReleaseAnswer) => ReleaseAnswer
   challengeBroker?: string
+  proof?: (proof: BrokerProof) => BrokerProof | Promise<BrokerProof>
   challengeExpiresAt?: UnixSeconds
   /** what every call throws instead */
   fails?: Failure<BrokerCode>
@@ -128,8 +133,16 @@ export class BrokerDouble {
   platform: Lease['platform'] = 'simulated'
   referenceValues = testReferenceValues()
   dek = randomBytes(32)
+  wrapping: X25519Jwk | undefined
+  wrappingHybrid: XwingJwk | undefined
   now: () => UnixSeconds
   trust!: Envelope
+  /** what it makes evidence of itself with; null: it is unattested */
+  attester: BrokerAttester | null = null
+  /** what it says of itself in leases, entries and its document */
+  get standing() {
+    return ownStanding(this.attester)
+  }
 
   private constructor(
     keys: { owner: SigningKey; key: SigningKey; verifier: SigningKey },
@@ -236,7 +249,7 @@ export class BrokerDouble {
       declared: await this.#declared(request),
       time: 'host-influenced',
       platform: this.platform,
-      standing: 'UNATTESTED BROKER',
+      standing: this.standing,
       quorum: this.quorum,
     }
     return this.tampering.lease?.(lease) ?? lease
@@ -273,7 +286,7 @@ export class BrokerDouble {
       evidence: commit('evidence', evidence, openings.evidence),
       decision: commit('decision', decision, openings.decision),
       platform: this.platform,
-      broker: 'UNATTESTED BROKER',
+      broker: this.standing,
       version: lease.version,
       manifest_digest: lease.manifestDigest,
       keyset_digest: binding.keyset_digest,
@@ -310,6 +323,32 @@ export class BrokerDouble {
     return this.tampering.answer?.(answer) ?? answer
   }
 
+  /** Its document, with some members changed. */
+  async document(changes: Partial<BrokerDocument> = {}, key = this.key) {
+    const document: BrokerDocument = {
+      type: 'claviger/broker/v1',
+      key: publicOf(this.key),
+      wrapping: (this.wrapping ??= (await generateRecipientKey()).publicKey),
+      wrappingHybrid: (this.wrappingHybrid ??= (await generateHybridKey()).publicKey),
+      verifiers: [this.verifier.publicKey],
+      logs: [encodeVkey(this.log.signer.verifier)],
+      witnessPolicy: this.log.policy,
+      standing: this.standing,
+      kek: 'KEK HELD BY OPERATOR',
+      kekBroker: undefined,
+      kekModel: undefined,
+      issuedAt: this.now(),
+      ...changes,
+    }
+    return { document, envelope: await signBrokerDocument(document, key) }
+  }
+
+  /** Evidence of itself that answers a nonce. @throws broker/unattested */
+  async prove(nonce: string): Promise<BrokerProof> {
+    const proof = await proveBroker(this.attester, await this.document(), nonce)
+    return (await this.tampering.proof?.(proof)) ?? proof
+  }
+
   /** The broker as a node calls it. */
   port(): Broker {
     const called = (name: string) => {
@@ -322,6 +361,10 @@ export class BrokerDouble {
       return this.answer(request)
     }
     return {
+      prove: async (nonce) => {
+        called('prove')
+        return this.prove(nonce)
+      },
       challenge: async () => {
         called('challenge')
         const expiresAt = this.tampering.challengeExpiresAt ?? this.now() + 120

@@ -1,5 +1,6 @@
 import { type Architecture, opaque } from '#attest/gpu/layout.js'
 import { concat, utf8 } from '#core/bytes/bytes.js'
+import type { UnixSeconds } from '#core/time.js'
 import { deviceNonceOf } from '#core/wire/binding.js'
 import type { GpuReferenceValues } from '#core/wire/reference-values.js'
 import { basicConstraints, keyUsage } from '#runtime/attester/simulated/certificate.js'
@@ -39,9 +40,14 @@ export interface GpuCase {
   readonly reportData?: Uint8Array
   readonly tenantClass?: 'production'
   readonly unknownRoot?: true
+  /** what the reader saw of these certificates, by their role, and when */
+  readonly seenRevoked?: Readonly<Record<string, UnixSeconds>>
 }
 
-type More = Pick<GpuCase, 'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'rimIds' | 'ocsp'>
+type More = Pick<
+  GpuCase,
+  'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'rimIds' | 'ocsp' | 'seenRevoked'
+>
 const passes = (name: string, devices: readonly MintDevice[], more: More = {}): GpuCase => ({
   name,
   code: null,
@@ -638,6 +644,14 @@ const allAnswers = {
   ocspRimL4: {},
 }
 /** A good device of which one answer is other than it should be. */
+/** A good device of which the reader knows better: its certificates do not verify, whatever comes along. */
+const seenRevoked = (name: string, seen: NonNullable<GpuCase['seenRevoked']>): GpuCase => ({
+  name,
+  code: 'ocsp/revoked',
+  crypto: 'fail',
+  devices: single(),
+  seenRevoked: seen,
+})
 const badAnswer = (code: string, name: string, change: OcspChange, role = 'ocspDeviceL4'): GpuCase =>
   refused(code, name, single(), { rims: rimsOf(), ocsp: { ...allAnswers, [role]: change } })
 const unknownExtension = { oid: '1.2.3', critical: true, value: new Uint8Array([5, 0]) }
@@ -699,6 +713,8 @@ const answers: readonly GpuCase[] = [
     responderId: der(0xa2, octets(new Uint8Array(20))),
   }),
   badAnswer('ocsp/not-yet-valid', 'answer-of-tomorrow', { thisUpdate: testTime + day }),
+  passes('answer-of-a-clock-a-minute-ahead', single(), { ocsp: { ocspDeviceL4: { thisUpdate: testTime + 60 } } }),
+  badAnswer('ocsp/not-yet-valid', 'answer-of-a-clock-more-than-a-minute-ahead', { thisUpdate: testTime + 61 }),
   badAnswer('ocsp/not-yet-valid', 'answer-made-tomorrow', { producedAt: testTime + day }),
   badAnswer('ocsp/expired', 'answer-stale', { thisUpdate: testTime - 2 * day, nextUpdate: testTime - 1 }),
   badAnswer('ocsp/expired', 'answer-on-rim-signer-stale', { nextUpdate: testTime - 1 }, 'ocspRimL4'),
@@ -713,6 +729,27 @@ const answers: readonly GpuCase[] = [
     ocsp: { ocspDeviceL2: {}, ocspMore: { thisUpdate: testTime - 7200 } },
   }),
   refused('gpu/collateral-unused', 'answer-on-a-rim-that-did-not-come', single(), { ocsp: { ocspRimL4: {} } }),
+  seenRevoked('revoked-device-without-answers', { ocspDeviceL4: testTime }),
+  seenRevoked('revoked-authority-without-answers', { ocspDeviceL2: testTime }),
+  refused('ocsp/revoked', 'good-answer-of-before-the-revocation', single(), {
+    ocsp: { ocspDeviceL4: {} },
+    seenRevoked: { ocspDeviceL4: testTime - 60 },
+  }),
+  refused('ocsp/revoked', 'good-answer-of-the-second-of-the-revocation', single(), {
+    ocsp: { ocspDeviceL4: { thisUpdate: testTime - 60 } },
+    seenRevoked: { ocspDeviceL4: testTime - 60 },
+  }),
+  refused('ocsp/revoked', 'good-answers-on-others-than-the-revoked-rim-signer', single(), {
+    rims: rimsOf(),
+    ocsp: { ocspDeviceL4: {}, ocspRimL3: {} },
+    seenRevoked: { ocspRimL4: testTime - 7200 },
+  }),
+  passes('good-answer-of-after-the-revocation', single(), {
+    ocsp: { ocspDeviceL4: { thisUpdate: testTime - 60 } },
+    seenRevoked: { ocspDeviceL4: testTime - 3600 },
+  }),
+  passes('revocation-of-after-the-time-of-judgement', single(), { seenRevoked: { ocspDeviceL4: testTime + 1 } }),
+  passes('revocation-of-a-certificate-of-others', single(), { seenRevoked: { ocspRimL4: testTime } }),
 ]
 
 export const gpuCases: readonly GpuCase[] = [

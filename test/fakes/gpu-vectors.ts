@@ -4,10 +4,12 @@ import { canonicalJson } from '#core/encoding/json.js'
 import { encodePem } from '#core/encoding/pem.js'
 import { formatTime } from '#core/time.js'
 import type { GpuReferenceValues, ReferenceValues } from '#core/wire/reference-values.js'
+import type { CollateralFloor } from '#core/wire/trust-file.js'
+import { ocspSubject } from '#core/x509/ocsp-request.js'
 import { deviceSubjects, gpuReportData, gpuRootDigest, kindOf, mintGpuEvidence } from './gpu.js'
 import { type GpuCase, gpuCases } from './gpu-cases.js'
 import { mintRim, rimRootDigest, rimSubjects } from './gpu-rim.js'
-import { mintOcsp } from './ocsp.js'
+import { mintOcsp, subjectId } from './ocsp.js'
 import { testTime } from './platform.js'
 
 /** Reference values that one good minted GPU meets. */
@@ -62,6 +64,15 @@ export async function mintGpuVectors(): Promise<ReadonlyMap<string, Uint8Array>>
   return out
 }
 
+function floorsOf({ seenRevoked = {}, devices }: GpuCase): readonly CollateralFloor[] {
+  const subjects = { ...deviceSubjects(devices[0]!.architecture), ...rimSubjects }
+  return Object.entries(seenRevoked).map(([role, issuedAtMin]) => ({
+    kind: 'nvidia-revoked',
+    ...ocspSubject(subjectId(subjects[role]!)),
+    issuedAtMin,
+  }))
+}
+
 function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknown {
   return {
     tee: 'nvidia-gpu',
@@ -78,6 +89,7 @@ function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknow
     ...(one.code === null ? {} : { code: one.code }),
     simulatedRoots: one.unknownRoot ? [] : [gpuRootDigest, rimRootDigest],
     ...(one.rimIds === undefined ? {} : { rimIds: one.rimIds }),
+    ...(one.seenRevoked === undefined ? {} : { collateralFloors: floorsOf(one) }),
     tenantClass: one.tenantClass ?? 'development',
   }
 }

@@ -1,6 +1,8 @@
+import { brokerAppraiser } from '#client/broker-proof.js'
 import { equal } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { generateRecipientKey, hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
+import { generateHybridKey, hpkeOpen, type RecipientKey } from '#core/crypto/hpke.js'
+import type { XwingJwk } from '#core/crypto/jwk.js'
 import { Failure } from '#core/failure.js'
 import type { Quorum } from '#core/sealed/quorum.js'
 import type { Evidence } from '#core/wire/evidence.js'
@@ -15,7 +17,7 @@ import { testPlatform, testTime } from './platform.js'
 
 /** A model's process in this process: it opens the wrapped key truly, and forgets it on unload. */
 export class EngineDouble implements SessionEngine {
-  readonly #key: RecipientKey
+  readonly #key: RecipientKey<XwingJwk>
   dek: Uint8Array | undefined
   unloads = 0
   ended: Promise<Failure>
@@ -24,14 +26,14 @@ export class EngineDouble implements SessionEngine {
   /** of a key that is split, what the manifest says of it */
   split: { readonly model: { readonly id: string; readonly version: number }; readonly quorum: Quorum } | undefined
 
-  private constructor(key: RecipientKey) {
+  private constructor(key: RecipientKey<XwingJwk>) {
     this.#key = key
     this.ended = new Promise((resolve) => {
       this.#end = resolve
     })
   }
   static async start(): Promise<EngineDouble> {
-    return new EngineDouble(await generateRecipientKey())
+    return new EngineDouble(await generateHybridKey())
   }
   get releaseKey() {
     return this.#key.publicKey
@@ -104,6 +106,7 @@ export class NodeDouble {
   ports(): SessionPorts {
     return {
       broker: this.broker.port(),
+      appraiseBroker: brokerAppraiser(),
       attester: { platform: this.platform, attest: (data) => this.attest(data) },
       startEngine: async () => {
         const engine = await EngineDouble.start()
@@ -113,6 +116,7 @@ export class NodeDouble {
       random: randomBytes,
       now: () => this.wall,
       elapsedMs: () => this.elapsed,
+      pause: async (ms) => this.pass(ms / 1000),
       report: (event) => this.events.push(event),
     }
   }

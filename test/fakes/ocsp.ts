@@ -1,4 +1,4 @@
-import { concat, utf8 } from '#core/bytes/bytes.js'
+import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha384 } from '#core/crypto/hash.js'
 import { derTag } from '#core/encoding/der.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -17,6 +17,14 @@ export interface OcspSubject {
   readonly issuer: MintKey
   readonly serial: number
 }
+
+/** The id by which an answer names it. */
+export function subjectId({ issuerName, issuer, serial }: OcspSubject): string {
+  const hex = serial.toString(16)
+  return `${toHex(sha384(issuerName))}${toHex(sha384(keyOf(issuer)))}${hex.length % 2 === 1 ? '0' : ''}${hex}`
+}
+/** The key behind the headers of one on P-384. */
+const keyOf = ({ spki }: MintKey) => spki.subarray(23)
 
 /** One thing to do differently in an answer that is good. */
 export interface OcspChange {
@@ -64,12 +72,11 @@ function statusOf(status: OcspChange['status'] = 'good'): Uint8Array {
 
 /** An answer of a responder that the issuer appointed. */
 export async function mintOcsp(subject: OcspSubject, change: OcspChange = {}): Promise<Uint8Array> {
-  const key = subject.issuer.spki.subarray(23) // behind the headers of a key on P-384
   const hash = change.hash ?? sequence(oid('2.16.840.1.101.3.4.2.2'), der(derTag.null))
   const id = sequence(
     hash,
     octets(sha384(subject.issuerName)),
-    octets(sha384(key)),
+    octets(sha384(keyOf(subject.issuer))),
     integer(change.serial ?? subject.serial),
   )
   const extensions = (tag: number, list: readonly MintExtension[] | undefined) =>

@@ -9,9 +9,9 @@ import { note, runFolder } from './run-folder.js'
 /** One kind of database that the tests of a file run on. */
 export interface DatabaseUnderTest {
   readonly name: 'pglite' | 'postgres'
-  /** An empty database of this test's own; it is closed and gone after the test. */
+  /** An empty database, this test's: at the next call it is emptied, or on Postgres another, if it is within the same test. */
   open(): Promise<Database>
-  /** The same, and its URL, for child processes; Postgres only. */
+  /** One of this test's own, and its URL, for child processes; Postgres only. It is gone after the test. */
   openWithUrl?(): Promise<{ readonly database: Database; readonly url: string }>
 }
 
@@ -25,52 +25,116 @@ export function databasesUnderTest(): readonly DatabaseUnderTest[] {
   return [pglite, postgresUnderTest(place)]
 }
 
-/** One instance a file, since each takes hundreds of megabytes; emptied before each test. */
+/**
+ * The database of a file that tests nothing of databases: Postgres where there is one, since PGlite takes seconds to start
+ * and several times as long for each statement. A commit does not wait for the disk. Call it once in a file.
+ */
+export function anyDatabase(): DatabaseUnderTest {
+  const place = outside('postgres')
+  note('databases', place === undefined ? 'pglite' : 'postgres')
+  return place === undefined ? pgliteUnderTest() : postgresUnderTest(place, '-c synchronous_commit=off')
+}
+
+/**
+ * A new database for a chain in which nothing depends on its kind, by its URL; null, which is PGlite, where no cluster of this
+ * run is to be had. It goes with the cluster.
+ */
+export async function anyDatabaseUrl(): Promise<string | null> {
+  const place = outside('postgres')
+  if (place === undefined || process.env.CLAVIGER_TEST_DATABASE_URL !== undefined) return null
+  note('databases', 'postgres')
+  await startCluster(runFolder(), place)
+  const admin = await openDatabase({ url: clusterUrl(runFolder(), 'postgres') })
+  try {
+    return clusterUrl(runFolder(), await created(admin))
+  } finally {
+    await admin.close()
+  }
+}
+
+/** @returns the name of a new database */
+async function created(server: Database): Promise<string> {
+  const name = `claviger_test_${randomBytes(6).toString('hex')}`
+  await server.db.execute(sql`create database ${sql.identifier(name)}`)
+  return name
+}
+
+/** The schemas that a test made in it are gone. */
+async function emptied(database: Database): Promise<Database> {
+  const schemas = await rowsOf(
+    database.db,
+    sql`select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')`,
+  )
+  for (const { nspname } of schemas)
+    await database.db.execute(sql`drop schema ${sql.identifier(String(nspname))} cascade`)
+  return database
+}
+
+/** One instance a process, since each takes seconds to start and hundreds of megabytes; it ends with the process. */
+let pglite: Promise<Database> | undefined
+
 function pgliteUnderTest(): DatabaseUnderTest {
-  let shared: Promise<Database> | undefined
-  afterAll(async () => (await shared)?.close())
+  // Nobody else writes the log of PGlite short, and it lies in memory.
+  afterAll(async () => void (await (await pglite)?.db.execute(sql`checkpoint`)))
   return {
     name: 'pglite',
     async open() {
-      shared ??= openDatabase({ memory: true })
-      const database = await shared
-      const schemas = await rowsOf(
-        database.db,
-        sql`select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')`,
-      )
-      for (const { nspname } of schemas)
-        await database.db.execute(sql`drop schema ${sql.identifier(String(nspname))} cascade`)
-      return database
+      pglite ??= openDatabase({ memory: true })
+      return emptied(await pglite)
     },
   }
 }
 
-function postgresUnderTest(place: string): DatabaseUnderTest {
+function postgresUnderTest(place: string, settings = ''): DatabaseUnderTest {
   const given = process.env.CLAVIGER_TEST_DATABASE_URL
   const urlOf = (name: string) => {
-    if (given === undefined) return clusterUrl(runFolder(), name)
-    const url = new URL(given)
+    const url = new URL(given ?? clusterUrl(runFolder(), name))
     url.pathname = `/${name}`
     return url.href
   }
   let admin: Promise<Database> | undefined
-  const cleanups: (() => Promise<void>)[] = []
-  const openWithUrl = async () => {
+  const drop = async (name: string, database: Database) => {
+    await database.close()
+    await (await admin)?.db.execute(sql`drop database ${sql.identifier(name)} with (force)`)
+  }
+  const create = async () => {
     if (given === undefined) await startCluster(runFolder(), place)
     admin ??= openDatabase({ url: given ?? urlOf('postgres') })
-    const name = `claviger_test_${randomBytes(6).toString('hex')}`
-    const server = await admin
-    await server.db.execute(sql`create database ${sql.identifier(name)}`)
-    const database = await openDatabase({ url: urlOf(name) })
-    cleanups.push(async () => {
-      await database.close()
-      await server.db.execute(sql`drop database ${sql.identifier(name)} with (force)`)
-    })
-    return { database, url: urlOf(name) }
+    return created(await admin)
   }
+  let shared: Promise<{ name: string; database: Database }> | undefined
+  let isTaken = false
+  const cleanups: (() => Promise<void>)[] = []
   afterEach(async () => {
+    isTaken = false
     for (const cleanup of cleanups.splice(0)) await cleanup()
   })
-  afterAll(async () => (await admin)?.close())
-  return { name: 'postgres', open: async () => (await openWithUrl()).database, openWithUrl }
+  afterAll(async () => {
+    if (shared !== undefined) {
+      const { name, database } = await shared
+      await drop(name, database)
+    }
+    await (await admin)?.close()
+  })
+  const openNew = async () => {
+    const name = await create()
+    const url = new URL(urlOf(name))
+    if (settings !== '') url.searchParams.set('options', settings)
+    return { name, database: await openDatabase({ url: url.href }) }
+  }
+  const openOwn = async () => {
+    const { name, database } = await openNew()
+    cleanups.push(() => drop(name, database))
+    return { database, url: urlOf(name) }
+  }
+  return {
+    name: 'postgres',
+    async open() {
+      if (isTaken) return (await openOwn()).database
+      isTaken = true
+      shared ??= openNew()
+      return emptied((await shared).database)
+    },
+    openWithUrl: openOwn,
+  }
 }

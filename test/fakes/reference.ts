@@ -1,12 +1,16 @@
 import type { Publisher } from '#attest/reference/provenance.js'
 import { type ReferenceSet, signReferenceSet } from '#attest/reference/set.js'
-import { fromHex, toHex, utf8 } from '#core/bytes/bytes.js'
+import { fromHex, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { coseSignedBytes } from '#core/cose.js'
+import { ecdsaRawToDer } from '#core/crypto/ecdsa.js'
 import { sha256 } from '#core/crypto/hash.js'
+import { spkiToPublisherJwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey, sign } from '#core/crypto/sign.js'
-import { signEnvelope } from '#core/dsse.js'
+import { preAuthenticationEncoding, signEnvelope } from '#core/dsse.js'
 import { type Cbor, encodeCbor } from '#core/encoding/cbor.js'
 import { canonicalJson } from '#core/encoding/json.js'
+import { ccaKeys } from './cca.js'
+import { ecSign } from './ec-certificates.js'
 import { testReferenceValues, testTime } from './platform.js'
 
 export interface TestPublisher {
@@ -115,4 +119,28 @@ export async function signedCorim(
   )
   const signature = await sign(key, coseSignedBytes(header, payload))
   return encodeCbor(tag(18, [header, new Map(), payload, signature]))
+}
+
+/** A publisher on P-384, whose throwaway key signs here alone. */
+export const publisher384 = { alias: 'vendor', key: spkiToPublisherJwk(ccaKeys.platform.spki) } as const
+
+/** A CoRIM that this key signs; `algorithm` and `signedWith` for one that says another than it does. */
+export async function signedCorim384(payload: Uint8Array, algorithm = -35, signedWith = ccaKeys.platform) {
+  const header = encodeCbor(
+    new Map<number, Cbor>([
+      [1, algorithm],
+      [3, 'application/rim+cbor'],
+    ]),
+  )
+  const signature = await ecSign('ES384', coseSignedBytes(header, payload), signedWith)
+  return encodeCbor(tag(18, [header, new Map(), payload, signature]))
+}
+
+/** A provenance statement in an envelope that this key signs. */
+export async function signedStatement384(statement: object): Promise<Uint8Array> {
+  const [payloadType, payload] = ['application/vnd.in-toto+json', utf8(JSON.stringify(statement))]
+  const raw = await ecSign('ES384', preAuthenticationEncoding(payloadType, payload), ccaKeys.platform)
+  return utf8(
+    JSON.stringify({ payloadType, payload: toBase64(payload), signatures: [{ sig: toBase64(ecdsaRawToDer(raw)) }] }),
+  )
 }

@@ -4,7 +4,7 @@ import { dirname, join, relative } from 'node:path'
 import { toBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
-import type { X25519Jwk } from '#core/crypto/jwk.js'
+import type { RecipientJwk } from '#core/crypto/jwk.js'
 import { thumbprint } from '#core/crypto/jwk.js'
 import type { SigningKey } from '#core/crypto/sign.js'
 import { Floe, segmentOverhead } from '#core/sealed/floe.js'
@@ -29,7 +29,7 @@ export interface SealedFixture {
   readonly manifestBytes: Uint8Array
   readonly dek: Uint8Array
   /** The DEK for one engine, as a release carries it. */
-  wrapFor(key: X25519Jwk): Promise<{ sealed: Uint8Array; info: Uint8Array; aad: Uint8Array }>
+  wrapFor(key: RecipientJwk): Promise<{ sealed: Uint8Array; info: Uint8Array; aad: Uint8Array }>
 }
 
 function roleOf(path: string, preparedBy: string): Pick<SealedFile, 'role' | 'engine'> {

@@ -25,18 +25,24 @@ export interface SnpCase {
   readonly unknownRoot?: true
   /** the reader knows of a list of this time */
   readonly floorAt?: number
+  /** the reader has seen this intermediate of the root revoked by a list of this time */
+  readonly revokedAt?: { readonly serial: string; readonly time: number }
 }
 
 /** What the reader of a case believes beyond vendor roots. */
-export function anchorsOf({ unknownRoot, floorAt }: SnpCase) {
-  const floor: CollateralFloor = { kind: 'crl', issuer: testRootDigest, issuedAtMin: floorAt ?? 0 }
+export function anchorsOf({ unknownRoot, floorAt, revokedAt }: SnpCase) {
+  const issuer = testRootDigest
+  const floors: CollateralFloor[] = floorAt === undefined ? [] : [{ kind: 'crl', issuer, issuedAtMin: floorAt }]
+  if (revokedAt) floors.push({ kind: 'amd-revoked', issuer, serial: revokedAt.serial, issuedAtMin: revokedAt.time })
   return {
     simulatedRoots: unknownRoot ? [] : [testRootDigest],
-    ...(floorAt === undefined ? {} : { collateralFloors: [floor] }),
+    ...(floors.length === 0 ? {} : { collateralFloors: floors }),
   }
 }
 
 const day = 86_400
+/** of the minted intermediate */
+const askSerial = toHex(new Uint8Array([2, 0, 2]))
 const u32 = (at: number, value: number) => (bytes: Uint8Array) =>
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(at, value, true)
 const flip = (at: number) => (bytes: Uint8Array) => {
@@ -89,6 +95,12 @@ const good: readonly SnpCase[] = [
   passes('unknown-platform-bit', { report: { platformInfo: 0x24n | (1n << 40n) } }),
   passes('no-crl-when-given', { crl: null }, { crl: 'when-given' }),
   { ...passes('crl-of-the-floor', { crl: { thisUpdate: testTime } }), floorAt: testTime },
+  // Revoked later than the time that is judged, and another intermediate of the root.
+  {
+    ...passes('intermediate-revoked-later', {}),
+    revokedAt: { serial: askSerial, time: testTime + 1 },
+  },
+  { ...passes('other-intermediate-revoked', {}), revokedAt: { serial: '020101', time: testTime } },
   { ...passes('floor-of-a-later-time', { crl: { thisUpdate: testTime - day } }), floorAt: testTime + 1 },
 ]
 
@@ -214,6 +226,22 @@ const chains: readonly SnpCase[] = [
   unverified('crl/revoked', 'intermediate-of-a-vlek-revoked', {
     cspId: 'CN=provider.example',
     crl: { revoked: [serials.ask] },
+  }),
+  // The list that comes along is current and names nothing, as the one of the other kind of key would.
+  {
+    ...unverified('crl/revoked', 'intermediate-seen-revoked', { crl: { thisUpdate: testTime } }),
+    revokedAt: { serial: askSerial, time: testTime - day },
+  },
+  {
+    ...unverified('crl/revoked', 'intermediate-of-a-vlek-seen-revoked', { cspId: 'CN=provider.example' }),
+    revokedAt: { serial: askSerial, time: testTime - day },
+  },
+  {
+    ...unverified('crl/revoked', 'intermediate-seen-revoked-and-no-crl', { crl: null }),
+    revokedAt: { serial: askSerial, time: testTime },
+  },
+  unverified('crl/critical-extension', 'crl-is-partial-and-hides-it', {
+    crl: { extensions: [{ oid: '2.5.29.28', critical: false, value: sequence() }] },
   }),
   unverified('crl/revoked', 'root-revoked', { crl: { revoked: [0x20000] } }),
   {

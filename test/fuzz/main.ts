@@ -105,8 +105,9 @@ function number(text: string, name: string, max: number): number {
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    seconds: { type: 'string', default: '60' },
-    inputs: { type: 'string', default: '1000000000' },
+    help: { type: 'boolean', short: 'h' },
+    seconds: { type: 'string' },
+    inputs: { type: 'string' },
     seed: { type: 'string' },
     out: { type: 'string', default: 'fuzz-found' },
     // Other targets than the product's: the fuzzer's own test plants faults.
@@ -120,14 +121,16 @@ const [name, ...more] = positionals
 const place = values.targets === undefined ? new URL('./targets.js', import.meta.url) : pathToFileURL(values.targets)
 const { targets } = (await import(place.href)) as { readonly targets: Readonly<Record<string, Target>> }
 const names = Object.keys(targets)
-if (name === undefined || more.length > 0 || (name !== 'all' && !names.includes(name))) {
-  process.stderr.write('usage: npm run fuzz -- TARGET [--seconds N] [--inputs N] [--seed N] [--out DIR]\n')
-  process.stderr.write(`targets: ${names.join(', ')}; all\n`)
-  process.exit(2)
+if (values.help || name === undefined || more.length > 0 || (name !== 'all' && !names.includes(name))) {
+  const out = values.help ? process.stdout : process.stderr
+  out.write('usage: npm run fuzz -- TARGET [--seconds N] [--inputs N] [--seed N] [--out DIR]\n')
+  out.write('60 seconds, or until N inputs were tried where their number is given alone\n')
+  out.write(`targets: ${names.join(', ')}; all\n`)
+  process.exit(values.help ? 0 : 2)
 }
 const settings = {
-  seconds: number(values.seconds, 'seconds', 1_000_000),
-  inputs: number(values.inputs, 'inputs', 1e12),
+  seconds: number(values.seconds ?? (values.inputs === undefined ? '60' : '1000000'), 'seconds', 1_000_000),
+  inputs: number(values.inputs ?? '1000000000000', 'inputs', 1e12),
   seed: values.seed === undefined ? randomInt(1, 2 ** 32 - 1) : number(values.seed, 'seed', 2 ** 32 - 1),
   out: values.out,
   targets: place.href,

@@ -8,7 +8,6 @@ import { parsePem } from '#core/encoding/pem.js'
 import type { Shape } from '#core/encoding/shape.js'
 import { parseXml } from '#core/encoding/xml.js'
 import { canonicalXml } from '#core/encoding/xml-canonical.js'
-import { isFailure } from '#core/failure.js'
 import { parseGraph } from '#core/onnx/graph.js'
 import { bytesSource } from '#core/onnx/protobuf.js'
 import { parseManifest } from '#core/sealed/manifest.js'
@@ -37,37 +36,11 @@ import { parseCrl } from '#core/x509/crl.js'
 import { parseOcsp } from '#core/x509/ocsp-answer.js'
 import { onnxModel } from '../fakes/onnx-models.js'
 import { caseSeeds, documentSeeds, textSeeds } from './seeds.js'
-import type { Target } from './target.js'
+import { each, json, type Target } from './target.js'
 
-const json = [
-  '{"',
-  '":',
-  '[',
-  ']',
-  '}',
-  ',',
-  'null',
-  'true',
-  '\\u0000',
-  '\\ud800',
-  '__proto__',
-  '1e309',
-  '-0',
-  '9007199254740993',
-]
 const dcap = ['tdx', 'sgx']
 const certificates = ['snp', 'sev-snp', 'gpu', 'nvidia-gpu', ...dcap]
 
-/** One after the other, each by itself: the first failure must not keep the second from being asked. */
-function each(...parsers: readonly (() => unknown)[]): void {
-  for (const parse of parsers) {
-    try {
-      parse()
-    } catch (error) {
-      if (!isFailure(error)) throw error
-    }
-  }
-}
 const text = (parse: (text: string) => unknown) => (bytes: Uint8Array) => parse(fromUtf8(bytes))
 const shape = (given: Shape<unknown>, format: string, sizeMax = 16 * 1024): Target => ({
   seeds: () => documentSeeds(format),

@@ -8,7 +8,6 @@ import { readTarball } from '#convert/model/tar.js'
 import { concat, fromBase64, fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { type Cbor, decodeCbor, isCborArray, isCborTag } from '#core/encoding/cbor.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
-import { isFailure } from '#core/failure.js'
 import { earPayloadShape } from '#core/wire/ear.js'
 import { packageRoot } from '#host/process.js'
 import { parseKbsEvidence } from '#keybroker/kbs/evidence.js'
@@ -20,22 +19,8 @@ import { parsePipelineConfig } from '#runtime/pipelines/config.js'
 import { parseTokenizer } from '#runtime/pipelines/tokenizer.js'
 import { parseWav } from '#runtime/pipelines/wav.js'
 import { documentSeeds, textSeeds } from './seeds.js'
-import type { Target } from './target.js'
+import { each, json, type Target } from './target.js'
 
-const json = [
-  '{"',
-  '":',
-  '[',
-  ']',
-  '}',
-  ',',
-  'null',
-  '\\u0000',
-  '\\ud800',
-  '__proto__',
-  '1e309',
-  '18446744073709551616',
-]
 const tees: readonly VerifiedTee[] = ['snp', 'tdx', 'sgx', 'az-snp-vtpm', 'az-tdx-vtpm']
 const boundary = 'line'
 const brace = 0x7b
@@ -81,17 +66,6 @@ function payloadOf(message: Cbor): Uint8Array | null {
 /** The file of which the good provenance speaks. */
 function builtFile(): Uint8Array {
   return fromBase64(cases('reference-set').find(({ name }) => name === 'provenance')?.values ?? '')
-}
-
-/** One after the other, each by itself: the first failure must not keep the second from being asked. */
-function each(...parsers: readonly (() => unknown)[]): void {
-  for (const parse of parsers) {
-    try {
-      parse()
-    } catch (error) {
-      if (!isFailure(error)) throw error
-    }
-  }
 }
 
 const tarEnd = new Uint8Array(1024)

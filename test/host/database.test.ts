@@ -2,9 +2,11 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Connection, describeDurability, migrate, openDatabase, rowsOf, verifyDurable } from '#host/database.js'
+import { type Connection, migrate, openDatabase, rowsOf } from '#host/database.js'
+import { describeDurability, verifyDurable } from '#host/durability.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 
 const scratch = mkdtempSync(join(tmpdir(), 'claviger-database-'))
@@ -144,6 +146,26 @@ describe.each(databases.filter((one) => one.openWithUrl))('a Postgres server', (
     await expect(killed).rejects.toMatchObject({ code: 'database/unreachable' })
     expect(await database.read((db) => rowsOf(db, sql`select 1 as one`))).toEqual([{ one: 1 }])
   })
+
+  test.each([undefined, 'queue'] as const)(
+    'that ends a connection while a transaction does something else fails that transaction, and nothing beside it (%s)',
+    async (queue) => {
+      const { database, url } = await openWithUrl!()
+      const other = await openDatabase({ url })
+      const working = database.transaction(
+        async (tx) => {
+          const [row] = await rowsOf(tx, sql`select pg_backend_pid() as pid`)
+          await rowsOf(other.db, sql`select pg_terminate_backend(${Number(row?.pid)})`)
+          await pause(100)
+          return rowsOf(tx, sql`select 1 as one`)
+        },
+        queue === undefined ? {} : { queue },
+      )
+      await expect(working).rejects.toMatchObject({ code: 'database/unreachable' })
+      expect(await database.read((db) => rowsOf(db, sql`select 1 as one`))).toEqual([{ one: 1 }])
+      await other.close()
+    },
+  )
 
   test('that is not there is unreachable', async () => {
     await expect(openDatabase({ url: 'postgres://nobody@127.0.0.1:9/none' })).rejects.toMatchObject({

@@ -87,12 +87,12 @@ describe.skipIf(!isRoot)('each part in its own process (inconclusive for any use
     expect(here).toEqual(expect.arrayContaining(Object.keys(secrets).map((name) => `${name} raw`)))
     expect(scan(secrets)).toEqual({
       // Raw and once each: no copy was left when they were read, or used to wrap a model's key and to open it again.
-      broker: ['caller secret raw', 'kek raw', 'wrapping key raw'],
+      broker: ['caller secret raw', 'hybrid wrapping key raw', 'kek raw', 'wrapping key raw'],
       witness: [],
       parent: [],
       engine: ['weights raw'],
     })
-    expect(scanMemory([apart.broker.pid], secrets).map(({ count }) => count)).toEqual([1, 1, 1])
+    expect(scanMemory([apart.broker.pid], secrets).map(({ count }) => count)).toEqual([1, 1, 1, 1])
   })
 
   test('prompt and answer in no process of broker or witness, and in no file', async () => {
@@ -137,7 +137,7 @@ describe.skipIf(!isRoot)('each part in its own process (inconclusive for any use
       expect(scanFiles([apart.folder], { ...prompt, ...keys.found })).toEqual([])
       // The model's key is nowhere while it is used, and the broker's are where they were.
       expect(scan(secrets)).toEqual({
-        broker: ['caller secret raw', 'kek raw', 'wrapping key raw'],
+        broker: ['caller secret raw', 'hybrid wrapping key raw', 'kek raw', 'wrapping key raw'],
         witness: [],
         parent: [],
         engine: ['weights raw'],
@@ -153,9 +153,14 @@ describe.skipIf(!isRoot)('each part in its own process (inconclusive for any use
   test('a node that has ended leaves nothing: the rest is as it was', async () => {
     await apart.node.stop()
     const names = namesOf(scanMemory([apart.broker.pid, apart.witness.pid], secrets))
-    expect(names).toEqual(['caller secret raw', 'kek raw', 'wrapping key raw'])
+    expect(names).toEqual(['caller secret raw', 'hybrid wrapping key raw', 'kek raw', 'wrapping key raw'])
     // TMPDIR of all of them is in this folder. The plain model is the owner's own.
     const places = [...Object.values(apart.services), apart.sealed, join(apart.folder, 'state')]
-    expect(namesOf(scanFiles(places, secrets))).toEqual(['caller secret raw', 'kek raw', 'wrapping key raw'])
+    expect(namesOf(scanFiles(places, secrets))).toEqual([
+      'caller secret raw',
+      'hybrid wrapping key raw',
+      'kek raw',
+      'wrapping key raw',
+    ])
   })
 })

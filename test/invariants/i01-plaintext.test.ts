@@ -80,7 +80,12 @@ test('in its first life: weights in the engine alone, keys of the broker in its 
   )
   expect(namesOf(scanMemory([enginePid], all))).toEqual(['weights raw'])
   // Broker and node's parent are one process here. Its own keys are there, raw; of the owner's nothing ever was.
-  expect(namesOf(scanMemory([parent], all))).toEqual(['caller secret raw', 'kek raw', 'wrapping key raw'])
+  expect(namesOf(scanMemory([parent], all))).toEqual([
+    'caller secret raw',
+    'hybrid wrapping key raw',
+    'kek raw',
+    'wrapping key raw',
+  ])
   expect(scanMemory([parent], { kek: broker.kek! }).map(({ count }) => count)).toEqual([1])
   expect(scanMemory([witnessPid], { ...all, ...talk })).toEqual([])
 
@@ -115,6 +120,7 @@ test('in its first life: weights in the engine alone, keys of the broker in its 
       keyFile('caller secret raw', `${own}/caller-secret.key`),
       keyFile('kek raw', `${own}/kek.key`),
       keyFile('wrapping key raw', `${own}/wrapping.key`),
+      keyFile('hybrid wrapping key raw', `${own}/wrapping-hybrid.key`),
     ].sort((a, b) => a.where.localeCompare(b.where)),
   )
 }, 120_000)

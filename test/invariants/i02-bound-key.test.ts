@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
-import { generateRecipientKey, hpkeOpen } from '#core/crypto/hpke.js'
+import { generateHybridKey, hpkeOpen } from '#core/crypto/hpke.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { hashLeaf } from '#core/tlog/merkle.js'
 import { keysetDigest } from '#core/wire/keyset.js'
@@ -23,7 +23,7 @@ afterAll(async () => one?.chain.close())
 
 test('a key put in the place of the attested one gets nothing, with or without its digest beside it', async () => {
   const node = await asking(one)
-  const thief = await generateRecipientKey()
+  const thief = await generateHybridKey()
   const swapped = async () => {
     const request = await node.request(await node.challenge())
     return { ...request, keyset: { ...request.keyset, release: thief.publicKey } }
@@ -54,6 +54,6 @@ test('what passes on the wire holds no key, and opens with the attested private 
   const aad = releaseAad(request.manifestDigest)
   const wrapped = fromBase64(body.wrapped)
   expect(toHex(await hpkeOpen(node.releaseKey, info, aad, wrapped))).toBe(toHex(dek))
-  const other = await generateRecipientKey()
+  const other = await generateHybridKey()
   await expect(hpkeOpen(other, info, aad, wrapped)).rejects.toMatchObject({ code: expect.stringMatching(/^crypto\//) })
 })

@@ -19,7 +19,7 @@ import { oneMoreNode } from '#test/invariants/live.js'
 
 let one: TestChain
 beforeAll(async () => {
-  one = await testChain()
+  one = await testChain({ databaseUrl: null })
 })
 afterAll(async () => one?.chain.close())
 

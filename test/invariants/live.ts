@@ -6,7 +6,7 @@ import { chainPlaces } from '#cli/chain.js'
 import { type RunningNode, type StartNodeOptions, startNode } from '#cli/start-node.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { generateRecipientKey } from '#core/crypto/hpke.js'
+import { generateHybridKey, generateRecipientKey } from '#core/crypto/hpke.js'
 import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { parseJson } from '#core/encoding/json.js'
@@ -24,7 +24,7 @@ import { nowSeconds, openOwner, post } from '#test/invariants/fixtures.js'
 
 /** What a host that speaks for itself would send to the chain's broker: keys of its own, evidence of the chain's machine. */
 export interface Asking {
-  readonly releaseKey: Awaited<ReturnType<typeof generateRecipientKey>>
+  readonly releaseKey: Awaited<ReturnType<typeof generateHybridKey>>
   challenge(): Promise<string>
   /** a release request that is right in every part, but for what is changed before the evidence is made */
   request(
@@ -49,7 +49,7 @@ export async function askingAt(
   const host = hostDeclarationShape(parseJson(await readFile(at.host)), 'host')
   const digest = manifestDigest(new Uint8Array(await readFile(join(at.sealed, manifestName))))
   const trust = (await owner.heads()).find((one) => one.kind === 'trust')!
-  const releaseKey = await generateRecipientKey()
+  const releaseKey = await generateHybridKey()
   const { key: receipt } = await generateSigningKey('Ed25519')
   const keyset: Keyset = {
     type: 'claviger/keyset/v1',
@@ -107,6 +107,7 @@ export async function askingAt(
         host,
         lease: null,
         counter: undefined,
+        presented: undefined,
       }
     },
     release: (request) => post(stack.url, '/v1/releases', request),

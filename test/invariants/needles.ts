@@ -46,6 +46,7 @@ export async function brokerSecrets(services: string): Promise<Needles> {
   const file = async (name: string) => new Uint8Array(await readFile(join(servicePlaces(services).broker, name)))
   return {
     kek: await file('kek.key'),
+    'hybrid wrapping key': (await file('wrapping-hybrid.key')).slice(0, 32),
     'wrapping key': (await file('wrapping.key')).slice(0, 32),
     'caller secret': await file('caller-secret.key'),
   }

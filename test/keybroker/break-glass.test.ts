@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { Bundle } from '#core/wire/bundle.js'
 import { acceptApproval, settle } from '#keybroker/approvals/settle.js'
 import { bundleAt } from '#keybroker/queries.js'
@@ -7,9 +7,10 @@ import { verifyReplay } from '#policies/release/replay.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { approve, type Person, person, proposeChange, setBody } from './approvals-world.js'
-import { ask, change, gist, permitAll, type Registered, registered, testNode } from './fixtures.js'
+import { ask, change, gist, permitAll, type Registered, registered, startTime, testNode } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const databases = databasesUnderTest()
+let open = databases[0]!.open
 
 const never = '@id("hours") @breakglass forbid (principal, action, resource) when { context.time > 5 };'
 const firm = '@id("debugging") forbid (principal, action, resource) when { context.evidence.debug };'
@@ -43,7 +44,11 @@ async function breakIt(chain: World, seconds = 3600, text = own) {
   chain.owner.heads.set(`break-glass ${chain.owner.model}`, { sequence, digest, envelope })
 }
 
-describe('breaking the glass', () => {
+describe.each(databases)('breaking the glass, on $name', ({ open: openHere }) => {
+  beforeEach(() => {
+    open = openHere
+  })
+
   test('two employers waive what is annotated, for as long as they said; its lease ends with it and is not renewed', async () => {
     const chain = await world()
     expect(await outcomeOf(chain)).toContain('hours')
@@ -76,7 +81,7 @@ describe('breaking the glass', () => {
 
   test('a lease of then is not renewed either when the policy would allow it again', async () => {
     const chain = await world(
-      `${permitAll}\n@id("hours") @breakglass forbid (principal, action, resource) when { context.time < ${Math.floor(Date.now() / 1000) + 600} };`,
+      `${permitAll}\n@id("hours") @breakglass forbid (principal, action, resource) when { context.time < ${startTime + 600} };`,
     )
     await breakIt(chain)
     const node = await testNode(chain)

@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest'
 import { judged } from '#client/steps.js'
 import { bundleSteps, verifyBundle } from '#client/verify-bundle.js'
 import { fromBase64, toHex } from '#core/bytes/bytes.js'
-import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { canonicalJson, type Json, parseJson } from '#core/encoding/json.js'
 import { verifyTlogProof } from '#core/tlog/verify.js'
 import type { Bundle, StateBundle } from '#core/wire/bundle.js'
@@ -10,38 +9,15 @@ import { verifyCommitment } from '#core/wire/commitment.js'
 import { parseEntry } from '#core/wire/entries.js'
 import { signOwnerQuery } from '#core/wire/owner-query.js'
 import { payloadDigest } from '#core/wire/statements.js'
-import type { Trust } from '#core/wire/trust-file.js'
 import { answerOwner, bundleAt } from '#keybroker/queries.js'
 import { countRefusal, summariseRefusals } from '#keybroker/refusals.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
-import { ask, change, granted, type Registered, registered, startTime, testNode, testOwner } from './fixtures.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
+import { ask, change, granted, type Registered, readersTrust, registered, testNode, testOwner } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
-
-function readersTrust({ test, owner, platform }: Registered): Trust {
-  return {
-    type: 'claviger/trust/v1',
-    name: 'mine',
-    version: 1,
-    issuedAt: startTime,
-    expiresAt: startTime + 1000,
-    owners: [{ alias: 'acme', key: owner.key.publicKey }],
-    brokers: [{ alias: 'broker', key: test.broker.signer.publicKey as Ed25519Jwk }],
-    verifiers: [],
-    logs: [test.testLog.vkey],
-    witnessPolicy: test.testLog.quorumPolicy,
-    independentWitnesses: [],
-    runtimes: [],
-    runtimePublishers: [],
-    registries: [],
-    issuers: [],
-    collateralFloors: [],
-    simulatedRoots: [platform.rootDigest],
-  }
-}
+const { open } = anyDatabase()
 
 /** As it is read from a file. */
 const asFile = (bundle: unknown) => parseJson(canonicalJson(bundle))

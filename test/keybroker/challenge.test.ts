@@ -3,11 +3,12 @@ import { toBase64Url } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { challengesMax, challengesPerLeaseMax } from '#core/limits.js'
 import { challenge } from '#keybroker/challenge.js'
+import type { Store } from '#keybroker/ports.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { ask, gist, granted, type Registered, registered, request, testNode } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 /** A node with a lease at a broker whose pot for strangers is empty: as many challenges wait as may. */
 async function besieged() {
@@ -16,10 +17,10 @@ async function besieged() {
   const { lease, renewalToken } = granted(await ask(chain, node))
   const { id } = JSON.parse(Buffer.from(lease.payload, 'base64').toString()) as { id: string }
   const { broker } = chain.test
-  const store = {
+  const store: Store = {
     ...broker.store,
-    countNonces: async (at: number, of: string | null) =>
-      of === null ? challengesMax : broker.store.countNonces(at, of),
+    storeNonce: (nonce, context, of) =>
+      broker.store.storeNonce(nonce, context, { ...of, most: of.most === challengesMax ? 0 : of.most }),
   }
   const full: Registered = { ...chain, test: { ...chain.test, broker: { ...broker, store } } }
   return { chain: full, node, id, renewal: { lease: id, token: renewalToken }, close: () => chain.test.close() }

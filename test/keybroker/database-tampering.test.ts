@@ -13,7 +13,7 @@ import { publishPending } from '#keybroker/outbox.js'
 import { registerModel } from '#keybroker/register.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import {
   ask,
   change,
@@ -31,7 +31,7 @@ import {
   trustBody,
 } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 /** Someone who writes to the database as they like, its triggers and keys included. */
 const write = ({ test }: Registered, statement: SQL) => test.database.db.execute(statement).then(() => undefined)

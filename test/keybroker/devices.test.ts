@@ -6,10 +6,10 @@ import { mintDevices } from '#test/fakes/composite.js'
 import { gpuRootDigest, type MintDevice } from '#test/fakes/gpu.js'
 import { testGpuValues } from '#test/fakes/gpu-vectors.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { type Ask, ask, gist, granted, registered, startTime, testNode } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const one: Partial<GpuReferenceValues> = { devices: { HOPPER: 1, BLACKWELL: undefined, LS10: undefined } }
 // The broker of these tests lives now, whenever that is: so do the certificates of its devices.
 const dates = { notBefore: startTime - 86_400, notAfter: startTime + 86_400 }

@@ -259,12 +259,12 @@ describe.each(databasesUnderTest())('faults on $name', ({ open, name }) => {
         inner.transaction((tx) =>
           work({
             ...tx,
-            async loadStateMark(id) {
-              const mark = await tx.loadStateMark(id)
+            async holdStanding(...of) {
+              const standing = await tx.holdStanding(...of)
               begun()
               // Until the change is through, or shows that it waits for this transaction.
               await Promise.race([changed, new Promise((resolve) => setTimeout(resolve, 1500))])
-              return mark
+              return standing
             },
           }),
         ),

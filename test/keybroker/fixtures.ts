@@ -2,11 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { appraiseEvidence } from '#attest/appraise.js'
+import { makeCaches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
 import { concat, fromBase64, toBase64, toBase64Url, toHex } from '#core/bytes/bytes.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
-import { generateRecipientKey, hpkeOpen, hpkeSeal, type RecipientKey } from '#core/crypto/hpke.js'
-import type { Ed25519Jwk, SignatureJwk } from '#core/crypto/jwk.js'
+import { generateHybridKey, generateRecipientKey, hpkeOpen, hpkeSeal, type RecipientKey } from '#core/crypto/hpke.js'
+import { type Ed25519Jwk, type SignatureJwk, thumbprint } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import type { Envelope } from '#core/dsse.js'
 import { encodeParameters, headerSize } from '#core/sealed/floe.js'
@@ -31,6 +32,7 @@ import {
   signHostStatement,
   signStatement,
 } from '#core/wire/statements.js'
+import type { Trust } from '#core/wire/trust-file.js'
 import type { Database } from '#host/database.js'
 import type { Broker } from '#keybroker/broker.js'
 import { challenge } from '#keybroker/challenge.js'
@@ -39,10 +41,12 @@ import { HeadMemory } from '#keybroker/heads.js'
 import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
 import { kekRing } from '#keybroker/kek/ring.js'
 import type { Log, Store } from '#keybroker/ports.js'
+import { sharedRates } from '#keybroker/rates.js'
 import { registerModel } from '#keybroker/register.js'
 import { type Outcome, release } from '#keybroker/release.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
+import { KeptStatements } from '#policies/release/kept.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
@@ -50,6 +54,7 @@ import { type TestLog, testLog } from '#test/transparency/fixtures.js'
 import type { Log as OpenedLog } from '#transparency/log.js'
 
 export const permitAll = '@id("permit-all") permit (principal, action, resource);'
+/** When the tests of this process take place: files that share one may run minutes after it. */
 export const startTime: UnixSeconds = Math.floor(Date.now() / 1000)
 
 /** A broker in this process: real store, log, witness, verifier and key-encryption key. Only the clock is the test's. */
@@ -96,9 +101,11 @@ export async function testBroker(
   options: { store?: (store: Store) => Store; now?: UnixSeconds } = {},
 ): Promise<TestBroker> {
   await migrateStore(database)
-  const clock = { now: options.now ?? Math.floor(Date.now() / 1000) }
-  // A witness has its own clock: it is the test's where the test takes place at some other time.
-  const made = await (options.now === undefined ? testLog(database) : testLog(database, 1, 1, () => clock.now))
+  const clock = { now: options.now ?? startTime }
+  // A witness has its own clock, which goes on from when the test begins, or is the test's where that takes place at some other time.
+  const began = Date.now()
+  const elapsed = () => startTime + Math.floor((Date.now() - began) / 1000)
+  const made = await testLog(database, 1, 1, options.now === undefined ? elapsed : () => clock.now)
   const log = await made.open(database)
   const folder = await mkdtemp(join(tmpdir(), 'claviger-broker-'))
   await createKekFile(join(folder, 'kek'))
@@ -106,6 +113,7 @@ export async function testBroker(
   await rm(folder, { recursive: true })
   const { key: signer } = await generateSigningKey('Ed25519')
   const { key: verifier } = await generateSigningKey('ES256')
+  const caches = makeCaches() // as a broker that runs has
   const faults: Faults = { before: () => undefined, after: () => undefined }
   const store = faulty((options.store ?? vouched)(brokerStore(database)), 'store', faults)
   const port: Log = { append: (leaf) => log.append(leaf), proof: (index) => log.proof(index) }
@@ -115,13 +123,17 @@ export async function testBroker(
     kek,
     signer,
     wrapping: await generateRecipientKey(),
+    wrappingHybrid: await generateHybridKey(),
+    standing: 'UNATTESTED BROKER',
     callerSecret: randomBytes(32),
     heads: new HeadMemory(),
+    kept: new KeptStatements(),
     clock: () => clock.now,
-    admit: () => true,
+    admit: async () => true,
+    rates: sharedRates({ take: store.takeRate, nowMs: () => performance.now() }),
     random: randomBytes,
     async appraise(evidence, anchors, input) {
-      const result = await appraiseEvidence(evidence, anchors, input)
+      const result = await appraiseEvidence(evidence, anchors, input, caches)
       return {
         ...result,
         issueEar: (about) =>
@@ -215,7 +227,7 @@ export async function sign<K extends StatementKind>(
   body: Body<K>,
   options: { key?: SigningKey; keepHead?: boolean } = {},
 ): Promise<Envelope> {
-  const onModel = kind !== 'tenant' && kind !== 'trust' && kind !== 'approvers' && kind !== 'kek' && kind !== 'access'
+  const onModel = !['tenant', 'trust', 'approvers', 'kek', 'access', 'sources'].includes(kind)
   const chain = onModel ? `${kind} ${owner.model}` : kind
   const head = owner.heads.get(chain)
   const statement = {
@@ -264,6 +276,7 @@ export function registrationBody(
     callers: 'any',
     quorum: undefined,
     allowance: undefined,
+    keyExchange: undefined,
     ...overrides,
   }
 }
@@ -304,7 +317,7 @@ export async function registration(
   options: RegistrationOptions = {},
 ): Promise<RegisterRequest> {
   const info = registerInfo(owner.manifestDigest)
-  const wrapping = test.broker.wrapping.publicKey
+  const wrapping = test.broker.wrappingHybrid.publicKey
   return {
     version: apiVersion,
     trust: owner.heads.get('trust')?.envelope ?? (await signTrust(test, owner, platform, options)),
@@ -314,6 +327,7 @@ export async function registration(
     manifest: toBase64(owner.manifest),
     manifestSignature: toBase64(owner.manifestSignature),
     wrapped: toBase64(await hpkeSeal(wrapping, info, new Uint8Array(0), owner.dek)),
+    wrappedTo: thumbprint(wrapping),
   }
 }
 
@@ -351,9 +365,15 @@ export interface TestNode {
 
 export async function testNode(
   { test, owner, platform }: Registered,
-  options: { config?: Partial<RuntimeConfig>; host?: { country: string }; platform?: TestMachine } = {},
+  options: {
+    config?: Partial<RuntimeConfig>
+    host?: { country: string }
+    platform?: TestMachine
+    /** as of a node before there was X-Wing; default: of X-Wing */
+    releaseKey?: RecipientKey
+  } = {},
 ): Promise<TestNode> {
-  const releaseKey = await generateRecipientKey()
+  const releaseKey = options.releaseKey ?? (await generateHybridKey())
   const { key: receipt } = await generateSigningKey('Ed25519')
   const keyset: Keyset = {
     type: 'claviger/keyset/v1',
@@ -447,8 +467,32 @@ export async function request({ test, owner }: Registered, node: TestNode, ask: 
     host: node.host,
     lease: ask.lease ?? null,
     counter: ask.lease ? await countOf(node, asked.audience, ask.lease, ask.inferences ?? 0, nonce) : undefined,
+    presented: undefined,
   }
   return ask.change ? ask.change(made) : made
+}
+
+/** The trust file of a reader who believes this owner and this broker. */
+export function readersTrust({ test, owner, platform }: Registered): Trust {
+  return {
+    type: 'claviger/trust/v1',
+    name: 'mine',
+    version: 1,
+    issuedAt: startTime,
+    expiresAt: startTime + 1000,
+    owners: [{ alias: 'acme', key: owner.key.publicKey }],
+    brokers: [{ alias: 'broker', key: test.broker.signer.publicKey as Ed25519Jwk }],
+    verifiers: [],
+    logs: [test.testLog.vkey],
+    witnessPolicy: test.testLog.quorumPolicy,
+    independentWitnesses: [],
+    runtimes: [],
+    runtimePublishers: [],
+    registries: [],
+    issuers: [],
+    collateralFloors: [],
+    simulatedRoots: [platform.rootDigest],
+  }
 }
 
 export async function ask(chain: Registered, node: TestNode, options: Ask = {}): Promise<Outcome> {

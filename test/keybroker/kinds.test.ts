@@ -18,7 +18,7 @@ import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { type FakeMachine, fakeGpu, fakeMachines, machineKinds } from '#test/fakes/machines.js'
 import { testReferenceValues, testTime } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { mintEvidence } from '#test/fakes/snp.js'
 import {
   ask,
@@ -35,7 +35,7 @@ import {
 } from './fixtures.js'
 import { type Chain, chainFor as chainOn } from './served.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 const chainFor = async (machine: FakeMachine, options: RegistrationOptions = {}): Promise<Chain> =>
   chainOn(await open(), machine, options)
@@ -289,7 +289,7 @@ describe('a machine that hides which one it is', () => {
   test('is counted by what it runs: keys that a node chooses give it no more requests', async () => {
     const chain = await chainFor(hidden)
     const counted: string[] = []
-    const broker = { ...chain.test.broker, admit: (_: string, machine: string) => counted.push(machine) > 0 }
+    const broker = { ...chain.test.broker, admit: async (_: string, machine: string) => counted.push(machine) > 0 }
     const there = { ...chain, test: { ...chain.test, broker } }
     for (const platform of [hidden, hidden]) granted(await ask(there, await testNode(there, { platform })))
     expect(counted).toEqual(Array(2).fill(`hidden ${'ab'.repeat(48)}`))

@@ -8,7 +8,7 @@ import { rowsOf } from '#host/database.js'
 import { acceptStatement, createTenant } from '#keybroker/changes.js'
 import { registerModel } from '#keybroker/register.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import {
   ask,
   change,
@@ -22,7 +22,7 @@ import {
 } from './fixtures.js'
 import { served } from './served.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const apiKey = `claviger_key_${'A'.repeat(43)}`
 
 async function world(policy = permitAll) {
@@ -109,8 +109,11 @@ describe('would this node get this model', () => {
   test('a quota of its own: releases go on when it is used up', async () => {
     const { chain, node, question, asking, post } = await world()
     const asked = await asking()
-    const codes = []
-    for (let i = 0; i < 31; i++) codes.push((await post({ request: asked, query: await question() })).code)
+    const codes: (string | undefined)[] = []
+    // The minute is the database's, and may end in between.
+    while (codes.at(-1) !== 'broker/rate' && codes.length < 62)
+      codes.push((await post({ request: asked, query: await question() })).code)
+    expect(codes.length).toBeGreaterThan(30)
     expect(codes.at(-1)).toBe('broker/rate')
     expect((await ask(chain, node)).kind).toBe('granted')
   })

@@ -28,7 +28,7 @@ describe.each(databasesUnderTest())('what a broker stands on, on $name', ({ open
       key: 'kek/vault-sealed',
     })
     const never = { ...broker.kek, wrapDek: () => new Promise<never>(() => undefined) }
-    expect(await of({ broker: { ...broker, kek: never }, timeoutMs: 20 })).toEqual({ ...well, key: 'timeout' })
+    expect(await of({ broker: { ...broker, kek: never }, timeoutMs: 500 })).toEqual({ ...well, key: 'timeout' })
 
     broker.heads.halt(new Failure('broker/rollback', 'behind'))
     expect(await of()).toEqual({ ...well, log: 'broker/rollback' })

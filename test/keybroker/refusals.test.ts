@@ -10,10 +10,10 @@ import { release } from '#keybroker/release.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { type Ask, ask, change, gist, granted, registered, registrationBody, request, testNode } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 describe('one thing wrong in a request', () => {
   const other = '0'.repeat(64)
@@ -63,7 +63,7 @@ describe('one thing wrong in a request', () => {
   test('a node whose keys or settings are wrong is denied', async () => {
     const chain = await registered(await open())
     const node = await testNode(chain)
-    const twice = { ...node.keyset, request: node.keyset.release }
+    const twice = { ...node.keyset, receipt: { ...node.keyset.receipt, x: node.keyset.request.x } }
     expect(gist(await ask(chain, { ...node, keyset: twice }))).toBe('judge/keyset-role')
     expect(gist(await ask(chain, { ...node, keyset: { ...node.keyset, notAfter: 1 } }))).toBe('judge/keyset-expired')
     const config = async (part: Partial<typeof node.config>) =>

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { toBase64 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
+import { thumbprint } from '#core/crypto/jwk.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import type { RegisterRequest } from '#core/wire/broker-document.js'
 import { registerInfo } from '#core/wire/release.js'
@@ -135,7 +136,7 @@ describe('a registration', () => {
     const second = await registration(made, await sealTiny(owner.key, 'second', 1, owner.heads), platform)
     const info = registerInfo(owner.manifestDigest)
     const wrapped = async (dek: Uint8Array, under = info) =>
-      toBase64(await hpkeSeal(made.broker.wrapping.publicKey, under, new Uint8Array(0), dek))
+      toBase64(await hpkeSeal(made.broker.wrappingHybrid.publicKey, under, new Uint8Array(0), dek))
     const wrong: readonly (readonly [string, Partial<RegisterRequest>])[] = [
       ['judge/statement-false', { trust: foreign.trust }],
       ['judge/statement-false', { policy: foreign.policy }],
@@ -148,6 +149,9 @@ describe('a registration', () => {
       ['sealed/manifest-secret', { wrapped: await wrapped(randomBytes(32)) }],
       ['broker/model-key', { wrapped: await wrapped(randomBytes(16)) }],
       ['crypto/hpke-open', { wrapped: await wrapped(owner.dek, registerInfo('0'.repeat(64))) }],
+      ['crypto/hpke-open', { wrappedTo: undefined }],
+      ['crypto/hpke-open', { wrappedTo: thumbprint(made.broker.wrapping.publicKey) }],
+      ['broker/wrapping-key', { wrappedTo: owner.id }],
       ['broker/version', { wrapped: null }],
       ['statement/chain', { policy: next.policy }],
       ['broker/registration', { policy: second.policy }],

@@ -177,7 +177,7 @@ describe.each(databasesUnderTest())('a release on $name', ({ open }) => {
     expect(await codeOfPromise(ask(chain, node))).toBe('broker/log-proof')
     await change(chain, 'trust', { ...trustBody(chain.test, chain.platform), logs: [testLog.vkey] })
     expect(gist(await ask(chain, node))).toBe('granted')
-    const busy = { ...chain, test: { ...chain.test, broker: { ...broker, admit: () => false } } }
+    const busy = { ...chain, test: { ...chain.test, broker: { ...broker, admit: async () => false } } }
     expect(await codeOfPromise(ask(busy, node))).toBe('broker/rate')
     await chain.test.close()
   })

@@ -11,7 +11,7 @@ import { leases } from '#keybroker/queries.js'
 import { type Revocable, revocationRefusals } from '#policies/release/revocation.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { fakeGpu, fakeMachines, machineKinds } from '#test/fakes/machines.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase, databasesUnderTest } from '#test/fakes/postgres.js'
 import { ask, change, gist, granted, type Registered, registered, type TestNode, testNode } from './fixtures.js'
 import { chainFor } from './served.js'
 
@@ -82,7 +82,7 @@ async function givesBack(chain: Registered) {
   await change(chain, 'revocation', { revoked: [], reason: 'given back' })
 }
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 describe('by what evidence says', () => {
   test('a driver and a VBIOS of a GPU, and the GPU', async () => {

@@ -6,6 +6,8 @@ import { createApp } from '#host/http.js'
 import { createLog } from '#host/log.js'
 import type { Access } from '#keybroker/access/authorize.js'
 import { createTenant } from '#keybroker/changes.js'
+import type { BrokerAttester } from '#keybroker/ports.js'
+import { ownStanding } from '#keybroker/proof.js'
 import { registerModel } from '#keybroker/register.js'
 import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
@@ -66,11 +68,16 @@ export async function served(
   return { chain, call }
 }
 
-export async function application(made: Awaited<ReturnType<typeof testBroker>>, access?: Access) {
+export async function application(
+  made: Awaited<ReturnType<typeof testBroker>>,
+  access?: Access,
+  attester?: BrokerAttester,
+) {
   const { broker, database, testLog, log: record, verifier, clock } = made
   const keys = { ...broker, adminTokenDigest: sha256(utf8(adminToken)), close: () => undefined } as never
   const options = { database, keys, log: broker.log, record, appraise: broker.appraise, clock: () => clock.now }
-  const { document } = await openBroker({
+  const { document, prove } = await openBroker({
+    attester,
     ...options,
     verifiers: async () => [verifier.publicKey],
     logs: [testLog.vkey],
@@ -83,9 +90,15 @@ export async function application(made: Awaited<ReturnType<typeof testBroker>>, 
   })
   app.hono.route(
     '/',
-    makeBrokerRoutes({ broker, document, adminTokenDigest: sha256(utf8(adminToken)), ...(access && { access }) }),
+    makeBrokerRoutes({
+      broker: { ...broker, standing: ownStanding(attester ?? null) },
+      document,
+      prove,
+      adminTokenDigest: sha256(utf8(adminToken)),
+      ...(access && { access }),
+    }),
   )
-  return { app, document }
+  return { app, document, prove }
 }
 
 export const bearer = { authorization: `Bearer ${adminToken}` }

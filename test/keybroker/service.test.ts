@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -12,12 +12,13 @@ import { apiVersion, denialShape, releaseAnswerShape } from '#core/wire/release.
 import { createLog } from '#host/log.js'
 import { startHousekeeping } from '#keybroker/service/housekeeping.js'
 import { createBroker, openBrokerKeys } from '#keybroker/service/keys.js'
+import { addHybridKey } from '#keybroker/service/own-keys.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { openKey, registration, request, sign, startTime, tenantStatement, testNode } from './fixtures.js'
 import { bearer, served } from './served.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 describe('the broker over HTTP', () => {
   test('takes an owner in, registers a model, releases its key and says why it does not', async () => {
     const { chain, call } = await served(await open())
@@ -141,5 +142,31 @@ describe('the key folder of a broker', () => {
       await rm(join(copy, name))
       expect(await codeOfPromise(openBrokerKeys(copy)), name).toBe('file/absent')
     }
+  })
+
+  test('from before there was a hybrid wrapping key: it gets one once, by an explicit act', async () => {
+    const above = await mkdtemp(join(tmpdir(), 'claviger-keys-'))
+    onTestFinished(() => rm(above, { recursive: true }))
+    const folder = join(above, 'broker')
+    await createBroker(folder)
+    expect(await codeOfPromise(addHybridKey(folder))).toBe('file/exists')
+    const before = await openBrokerKeys(folder)
+    await before.close()
+    await rm(join(folder, 'wrapping-hybrid.key'))
+    await expect(openBrokerKeys(folder)).rejects.toMatchObject({
+      code: 'file/absent',
+      detail: { hint: expect.stringContaining('keybroker hybrid-key') },
+    })
+    await addHybridKey(folder)
+    const after = await openBrokerKeys(folder)
+    expect(after.wrapping.publicKey).toEqual(before.wrapping.publicKey)
+    expect(after.wrappingHybrid.publicKey).not.toEqual(before.wrappingHybrid.publicKey)
+    await after.close()
+    // A file whose halves do not belong together is no key.
+    const path = join(folder, 'wrapping-hybrid.key')
+    const bytes = await readFile(path)
+    bytes[0]! ^= 1
+    await writeFile(path, bytes)
+    expect(await codeOfPromise(openBrokerKeys(folder))).toBe('crypto/key')
   })
 })

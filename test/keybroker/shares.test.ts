@@ -71,7 +71,7 @@ describe.each(databasesUnderTest())('a share at a broker: $name', ({ open }) => 
   let split: Split
   let chain: Registered
   const wrap = async (info: Uint8Array, plain: Uint8Array) =>
-    toBase64(await hpkeSeal(test1.broker.wrapping.publicKey, info, new Uint8Array(0), plain))
+    toBase64(await hpkeSeal(test1.broker.wrappingHybrid.publicKey, info, new Uint8Array(0), plain))
   const lease = { seconds: 300, budget: { requests: 100, inputBytes: 1000, workUnits: 1000 }, nodes: 3 }
   const made = async (given: Split, changes: Parameters<typeof registrationBody>[1] = {}) => ({
     ...(await registration(test1, given.owner, platform, {

@@ -19,7 +19,7 @@ import { usageOf } from '#keybroker/usage-query.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { fakeGpu, fakeMachines } from '#test/fakes/machines.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase, databasesUnderTest } from '#test/fakes/postgres.js'
 import {
   type Ask,
   ask,
@@ -237,7 +237,7 @@ async function honest(chain: Registered, node: TestNode, lease: string, nonce: s
   return verifyCounter(envelope, node.keyset, { broker: chain.test.broker.signer.id, lease, nonce })
 }
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 describe('a count', () => {
   test.each<[string, string, (counter: Counter) => Partial<Counter>]>([

@@ -4,10 +4,10 @@ import { encodeVkey, makeNoteSigner } from '#core/tlog/vkey.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { ask, change, gist, type Registered, registered, testNode, trustBody } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 /** The chain, with a verifier that takes the simulated machine for hardware: what is refused is refused for its witnesses. */
 function asHardware(chain: Registered): Registered {

@@ -32,6 +32,11 @@ test('the page on facts opens with facts, and names their digest', () => {
   expect(factsPage).toContain(factsDigest(facts))
 })
 
+test('the page on facts shows what credentials establish', () => {
+  const groups = parseJson(utf8(blocks(factsPage, 'json')[1]!)) as object
+  expect(parseFacts({ ...factsWith(), ...groups } as never)).toMatchObject(groups)
+})
+
 test('the page on facts lists every fact that a policy can read, and no other', () => {
   const rows = factWords.map(
     (word) => `| \`context.${word.path}\` | ${word.type} | ${word.about} | ${word.mayBeAbsent ? 'yes' : 'no'} |`,
@@ -65,6 +70,6 @@ test('every failure code of policies stands on a page', () => {
   ])
     expect(policyPage).toContain(`\`${code}\``)
   for (const code of ['decision/policy', 'decision/replay']) expect(recordPage).toContain(`\`${code}\``)
-  for (const code of ['facts/time', 'facts/country', 'facts/model', 'facts/order'])
+  for (const code of ['facts/time', 'facts/country', 'facts/model', 'facts/order', 'facts/groups'])
     expect(factsPage).toContain(`\`${code}\``)
 })

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { utf8 } from '#core/bytes/bytes.js'
 import { decide, explainFor, type Facts, validatePolicy } from '#policies/index.js'
-import { libraryPolicy, listLibrary } from '#policies/library/read.js'
+import { libraryPolicy, libraryWorlds, listLibrary } from '#policies/library/read.js'
+import { readWorlds, tryWorlds } from '#policies/worlds.js'
+import { codeOf } from '#test/fakes/code-of.js'
 import { factsWith, placed } from '#test/policies/worlds.js'
 
 const simulated = { platform: 'simulated' } as const
@@ -74,12 +77,66 @@ const worlds: Readonly<Record<string, Readonly<Record<'allows' | 'denies', Reado
   },
 }
 
+const packs = listLibrary().flatMap(({ name }) => (libraryWorlds(name) === null ? [] : [name]))
+
 test('every shipped policy has worlds', () => {
-  expect(listLibrary().map((one) => one.name)).toEqual(Object.keys(worlds).sort())
+  expect(listLibrary().map((one) => one.name)).toEqual([...Object.keys(worlds), ...packs].sort())
+})
+
+describe.each(packs)('%s', (name) => {
+  const { text } = libraryPolicy(name)
+  const policy = validatePolicy(text)
+  const given = readWorlds(libraryWorlds(name)!)
+  const tried = tryWorlds(policy, given)
+
+  test.each(tried.map((one) => [one.world.expect, one.world.name, one] as const))(
+    'has to %s: %s',
+    (_, __, { passed, by }) => {
+      expect([passed, by]).toEqual([true, by])
+    },
+  )
+  test('says what it rests on, what it does not know, who answers for it and when it is read again', () => {
+    for (const word of ['Honest limits:', 'Sources:', 'Owner:', 'to be read again by 20', 'not legal advice'])
+      expect(text).toContain(word)
+    for (const rule of policy.policies) expect(rule.law && rule.explain && rule.remedy).toBeTruthy()
+    expect(new Set(given.map((one) => one.expect))).toEqual(new Set(['allow', 'deny']))
+  })
+  test('each denial says rule, expectation, what was found and what mends it', () => {
+    for (const { expect: wanted, facts } of given) {
+      const { reasons } = explainFor('host', decide({ policy, facts, action: 'release' }))
+      for (const reason of reasons)
+        expect(reason).toMatchObject({
+          expected: expect.any(String),
+          actual: expect.any(String),
+          remedy: expect.any(String),
+        })
+      expect(reasons.length > 0).toBe(wanted === 'deny')
+    }
+  })
+  test('a world that another policy decides otherwise does not pass', () => {
+    const all = validatePolicy('@id("all") permit (principal, action, resource);')
+    const failed = tryWorlds(all, given).filter((one) => !one.passed)
+    expect(failed.length).toBeGreaterThan(5)
+  })
+})
+
+test('worlds that change what is not there, or are none, are refused', () => {
+  const [name] = packs
+  const file = JSON.parse(new TextDecoder().decode(libraryWorlds(name!)!)) as { worlds: { set: object }[] }
+  const changed = (set: object) =>
+    codeOf(() => readWorlds(utf8(JSON.stringify({ ...file, worlds: [{ ...file.worlds[0], set }] }))))
+  expect(changed({ 'site.grade': 2 })).toBe('ok')
+  expect(changed({ 'site.speed': 2 })).toBe('worlds/path')
+  expect(changed({ 'sight.grade': 2 })).toBe('worlds/path')
+  expect(changed({ 'model.name.length': 2 })).toBe('worlds/path')
+  expect(changed({ 'company.seat': 'UK' })).toBe('facts/country')
+  expect(codeOf(() => readWorlds(utf8('{}')))).toBe('shape/missing')
 })
 
 test('a name that is not in the library is refused with the names that are', () => {
-  expect(() => libraryPolicy('us-only')).toThrow(/any-affirming, development, eu-development, eu-only/)
+  expect(() => libraryPolicy('us-only')).toThrow(
+    /any-affirming, development, eu-development, eu-only, eu-personal-data, third-country-control/,
+  )
   expect(libraryPolicy('eu-only.cedar')).toEqual(libraryPolicy('eu-only'))
 })
 

@@ -170,6 +170,9 @@ describe('other statements', () => {
     ['a caller for longer', {}, { callers: [{ ...caller, expiresAt: 1001 }] }, false],
     ['a caller less', {}, { callers: [] }, true],
     ['another credential', {}, { callers: [{ ...caller, credentialHash: '22'.repeat(32) }] }, false],
+    ['a hybrid asked for', {}, { keyExchange: 'hybrid' }, true],
+    ['a hybrid asked for as before', { keyExchange: 'hybrid' }, { keyExchange: 'hybrid' }, true],
+    ['a hybrid asked for no more', { keyExchange: 'hybrid' }, {}, false],
     ['a member that nobody knows', {}, { madeUp: 1 }, false],
     ['a member of the lease that nobody knows', {}, { lease: { ...lease, madeUp: 1 } }, false],
   ])('registration: %s', (_, last, next, wanted) =>

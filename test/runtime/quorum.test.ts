@@ -66,11 +66,20 @@ class Three {
     return new Three(brokers, quorum, dek)
   }
 
-  ports(without: readonly number[] = []): SessionPorts {
+  /** brokers that do not answer at all, and how often somebody looked for them */
+  readonly away = new Set<number>()
+  searches = 0
+
+  ports(): SessionPorts {
     const { node } = this
-    const callable = this.brokers.filter((_, at) => !without.includes(at))
+    const answering = () => this.brokers.filter((_, at) => !this.away.has(at))
+    const callable = answering()
     return {
       ...node.ports(),
+      findBrokers: async () => {
+        this.searches++
+        return answering().map((one) => ({ id: one.id, broker: one.port(), trust: one.trust }))
+      },
       brokers: new Map(callable.map((one) => [one.id, one.port()])),
       startEngine: async () => {
         const engine = await EngineDouble.start()
@@ -81,10 +90,13 @@ class Three {
     }
   }
 
-  start(without: readonly number[] = []): Promise<Session> {
-    const trust = new Map(this.brokers.map((one) => [one.id, one.trust]))
+  /** away: brokers that nobody can call at the start */
+  start(away: readonly number[] = []): Promise<Session> {
+    for (const at of away) this.away.add(at)
+    const answering = this.brokers.filter((_, at) => !this.away.has(at))
+    const trust = new Map(answering.map((one) => [one.id, one.trust]))
     this.node.settings = { quorum: { quorum: this.quorum, trust }, ...this.node.settings }
-    return startSession(this.node.options(), this.ports(without))
+    return startSession(this.node.options(), this.ports())
   }
 
   get said(): readonly string[] {
@@ -103,7 +115,7 @@ async function pass(three: Three, session: Session, seconds: number): Promise<vo
     three.node.pass(Math.min(5, left))
     await session.tick()
     // Work that no tick waits for: crypto and the doubles' answers.
-    await vi.waitFor(() => expect(three.brokers.every((one) => one.calls.length > 0)).toBe(true))
+    await vi.waitFor(() => expect(three.brokers.filter((one) => one.calls.length > 0).length).toBeGreaterThan(1))
     await new Promise((resolve) => setTimeout(resolve, 60))
   }
 }
@@ -247,6 +259,71 @@ describe('the key is used while two leases live', () => {
     const session = await three.start()
     three.fail(1, 'broker/denied')
     await pass(three, session, 30)
+    expect((await session.ended).code).toBe('broker/denied')
+    expect(three.node.engine.dek).toBe(undefined)
+  })
+})
+
+describe('a broker that nobody could call when the node started', () => {
+  test('is asked once it answers, and then another may be lost', async () => {
+    for (const one of three.brokers) one.lease = { seconds: 120, budget: budgetOf(100) }
+    const session = await three.start([0])
+    expect(session.grants.length).toBe(2)
+    three.away.clear()
+    three.node.pass(30)
+    await session.tick()
+    await vi.waitFor(() => expect(three.searches).toBe(1))
+    await pass(three, session, 30)
+    expect(session.grants.map(({ grant }) => grant.lease.broker)).toEqual(three.brokers.map(({ id }) => id))
+    three.fail(2)
+    await pass(three, session, 120)
+    expect(session.isServing).toBe(true)
+    expect(session.grants.map(({ grant }) => grant.lease.broker)).toEqual([three.brokers[0]!.id, three.brokers[1]!.id])
+    expect(three.brokers[0]!.calls).toContain('renew')
+    // Nobody is missing: nobody is looked for.
+    expect(three.searches).toBe(1)
+  })
+
+  test('is looked for again and again, each time after twice as long, while the node goes on', async () => {
+    for (const one of three.brokers) one.lease = { seconds: 3600, budget: budgetOf(100) }
+    const session = await three.start([1])
+    const from = three.node.elapsed
+    const at: number[] = []
+    for (let found = 0; three.node.elapsed < from + 1_300_000; ) {
+      await session.tick()
+      await new Promise((resolve) => setImmediate(resolve))
+      if (three.searches > found) at.push((three.node.elapsed - from) / 1000)
+      found = three.searches
+      three.node.pass(5)
+    }
+    expect(at).toEqual([15, 45, 105, 225, 465, 705, 945, 1185])
+  })
+
+  test('counts for nothing while its trust statement does not name all brokers, and is taken once it does', async () => {
+    const session = await three.start([2])
+    const last = three.brokers[2]!
+    const right = last.trust
+    last.trust = await last.signTrust({})
+    three.away.clear()
+    three.node.pass(15)
+    await session.tick()
+    await vi.waitFor(() => expect(three.said.at(-1)).toMatch(/^session\/quorum broker .* is done without: the owner/))
+    expect(last.calls).toEqual([])
+    last.trust = right
+    await pass(three, session, 35)
+    await vi.waitFor(() => expect(three.searches).toBe(2))
+    await pass(three, session, 20)
+    expect(session.grants.length).toBe(3)
+  })
+
+  test('ends the use when it denies: its owner may have taken the node back there', async () => {
+    const session = await three.start([2])
+    three.away.clear()
+    three.fail(2, 'broker/denied')
+    three.node.pass(15)
+    await session.tick()
+    await vi.waitFor(() => expect(three.searches).toBe(1))
+    await pass(three, session, 20)
     expect((await session.ended).code).toBe('broker/denied')
     expect(three.node.engine.dek).toBe(undefined)
   })

@@ -387,6 +387,57 @@ describe('parts of two valid nodes put together', () => {
   })
 })
 
+describe('a first release whose answer does not come', () => {
+  const lose = (times: number) => {
+    let lost = 0
+    broker.tampering = {
+      answer: (answer) => {
+        if (lost++ < times) throw new Failure('broker/unreachable', 'answer lost')
+        return answer
+      },
+    }
+  }
+
+  test('is asked for under the same id with fresh evidence, and its time counts from the first asking', async () => {
+    lose(2)
+    const session = await node.start()
+    const ids = broker.requests.map(({ requestId }) => requestId)
+    expect(ids).toHaveLength(3)
+    expect(new Set(ids).size).toBe(1)
+    expect(new Set(broker.requests.map(({ binding }) => binding.nonce)).size).toBe(3)
+    expect(node.troubles).toEqual(['broker/unreachable', 'broker/unreachable'])
+    expect(node.engines).toHaveLength(1)
+    node.elapsed += broker.lease.seconds * 1000 - 4000
+    expect(codeOf(() => session.debit(1))).toBe('lease/expired')
+  })
+
+  test('is given up in the end, and nothing is left of the engine', async () => {
+    lose(1000)
+    expect(await codeOfPromise(node.start())).toBe('broker/unreachable')
+    expect(broker.requests).toHaveLength(15)
+    expect(node.engine.unloads).toBe(1)
+  })
+
+  test.each(['broker/denied', 'broker/refused', 'broker/answer'] as const)(
+    'is not asked again after %s',
+    async (code) => {
+      broker.tampering = {
+        answer: () => {
+          throw new Failure(code, 'no')
+        },
+      }
+      expect(await codeOfPromise(node.start())).toBe(code)
+      expect(broker.requests).toHaveLength(1)
+    },
+  )
+
+  test('is not waited for where nobody was asked yet', async () => {
+    broker.tampering = { fails: new Failure('broker/unreachable', 'away') }
+    expect(await codeOfPromise(node.start())).toBe('broker/unreachable')
+    expect(node.troubles).toEqual([])
+  })
+})
+
 describe('the end of key use', () => {
   let session: Session
   /** One tick, and whether the engine is gone after it. */

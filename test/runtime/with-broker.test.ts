@@ -1,25 +1,29 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { brokerAppraiser } from '#client/broker-proof.js'
 import { utf8 } from '#core/bytes/bytes.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
-import { isFailure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
+import type { Binding } from '#core/wire/binding.js'
 import { denialShape } from '#core/wire/release.js'
+import { presentationNonce } from '#core/wire/sources.js'
 import { createApp } from '#host/http.js'
 import { createLog } from '#host/log.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
 import type { NodeSettings } from '#runtime/own-values.js'
-import type { SessionEvent } from '#runtime/ports.js'
+import type { SessionEvent, SessionPorts } from '#runtime/ports.js'
 import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
 import type { Session } from '#runtime/session.js'
 import { startSession } from '#runtime/start-session.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 import { EngineDouble } from '#test/fakes/node-double.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { change, type Registered, registered, registrationBody } from '#test/keybroker/fixtures.js'
+import { makeSources, presentAll } from '#test/policies/credentials/presented.js'
 import { logStatuses } from '#transparency/service/routes.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 let chain: Registered
 afterEach(() => chain.test.close())
@@ -37,10 +41,11 @@ class Node {
       statuses: { ...brokerStatuses, ...logStatuses },
       limits: { bodySizeMax: registerBodyMax, ratePerMinute: 0 },
     })
+    const prove = async () => Promise.reject(new Error('no proof is demanded'))
     const document = async () => ({ payloadType: 'x', payload: '', signatures: [] })
     app.hono.route(
       '/',
-      makeBrokerRoutes({ broker: chain.test.broker, document, adminTokenDigest: sha256(utf8('nobody')) }),
+      makeBrokerRoutes({ broker: chain.test.broker, document, prove, adminTokenDigest: sha256(utf8('nobody')) }),
     )
     this.#options = {
       url: 'http://broker.test',
@@ -48,6 +53,10 @@ class Node {
     }
   }
 
+  /** how far its wall clock is ahead of the broker's */
+  skewSeconds = 0
+  /** what its host presents with each request */
+  present: SessionPorts['present'] = undefined
   /** what the node believes of its own machine */
   platform: 'simulated' | 'hardware' = 'simulated'
 
@@ -71,6 +80,7 @@ class Node {
       { settings, folder: '/nowhere', manifestBytes: owner.manifest, threads: 1 },
       {
         broker: createBrokerClient(this.#options),
+        appraiseBroker: brokerAppraiser(),
         attester: { platform: this.platform, attest: (data) => platform.attest(data) },
         startEngine: async () => {
           const engine = await EngineDouble.start()
@@ -78,8 +88,10 @@ class Node {
           return engine
         },
         random: randomBytes,
-        now: () => broker.clock.now,
+        now: () => broker.clock.now + this.skewSeconds,
         elapsedMs: () => broker.clock.now * 1000,
+        pause: async () => undefined,
+        present: this.present,
         report: (event) => this.events.push(event),
       },
     )
@@ -175,6 +187,34 @@ describe('a node and the true broker', () => {
     expect(codeOf(() => session.debit(1))).toBe('broker/denied')
   })
 
+  test('credentials go with the release and every renewal; while they cannot be read the lease runs out', async () => {
+    const text = '@id("french") permit (principal, action, resource) when { context.company.seat == "FR" };'
+    chain = await registered(await open(), { policy: text, registration: short })
+    const { clock } = chain.test
+    const world = await makeSources({ now: clock.now })
+    await change(chain, 'sources', world.body)
+    const silent = new Node()
+    expect(await codeOfPromise(silent.start())).toBe('broker/denied')
+    const node = new Node()
+    let lists: (() => Promise<readonly string[]>) | undefined
+    const bindings: Binding[] = []
+    node.present = async (binding) => {
+      bindings.push(binding)
+      const to = { audience: binding.audience, nonce: presentationNonce(binding), now: clock.now }
+      return presentAll(world, to, [{ kind: 'operator-control' }], await lists?.())
+    }
+    const session = await node.start()
+    expect(node.dek).toEqual(chain.owner.dek)
+    await pass(session, 30)
+    expect([session.grant.entry.kind, node.troubles]).toEqual(['renewal', []])
+    expect(new Set(bindings.map(({ nonce }) => nonce)).size).toBe(bindings.length)
+    expect(bindings.length).toBeGreaterThan(1)
+    lists = () => Promise.reject(new Failure('input/unreadable', 'gone'))
+    await pass(session, 22)
+    expect([session.isServing, new Set(node.troubles)]).toEqual([false, new Set(['input/unreadable'])])
+    expect(node.dek).toBe(undefined)
+  })
+
   test('a denial brings its reasons and its log entry', async () => {
     chain = await registered(await open(), { policy: '@id("nobody")\nforbid (principal, action, resource);' })
     const node = new Node()
@@ -205,5 +245,67 @@ describe('a node and the true broker', () => {
     })
     await new Node().start()
     expect(await codeOfPromise(new Node().start())).toBe('broker/denied')
+  })
+
+  describe('whose clocks differ', () => {
+    test.each([45, -45])('by %d s: all goes on, and no lease outlives its time by either clock', async (skew) => {
+      chain = await registered(await open(), { registration: short })
+      const node = new Node()
+      node.skewSeconds = skew
+      // A lease of 20 s is over where the node's clock is 45 s ahead: refused before any key is loaded.
+      if (skew > 0) {
+        expect(await codeOfPromise(node.start())).toBe('grant/lease-time')
+        await change(chain, 'registration', registrationBody(chain.owner, { lease: { ...short.lease, seconds: 300 } }))
+      }
+      const session = await node.start()
+      expect(node.dek).toEqual(chain.owner.dek)
+      const { expiresAt } = session.grant.lease
+      await pass(session, 10)
+      expect(session.isServing).toBe(true)
+      // The broker is gone: whichever clock says first that it is over, is believed.
+      chain.test.broker.store.consumeNonce = async () => {
+        throw new Failure('database/unreachable', 'away')
+      }
+      chain.test.clock.now = expiresAt - Math.max(skew, 0)
+      await session.tick()
+      expect(node.dek).toBe(undefined)
+      expect(session.isServing).toBe(false)
+    })
+
+    test.each([
+      ['ahead', 700, 'session/challenge-expired'],
+      ['behind', -70, 'grant/lease-time'],
+    ] as const)('by more than a minute: a node that is %s takes no key', async (_, skew, code) => {
+      chain = await registered(await open())
+      const node = new Node()
+      node.skewSeconds = skew
+      expect(await codeOfPromise(node.start())).toBe(code)
+      expect(node.dek).toBe(undefined)
+      expect(node.engines.every((one) => one.unloads === 1)).toBe(true)
+    })
+
+    test.each([-90, 90])(
+      'a broker set by %d s releases nothing and renews nothing, since witnesses contradict it',
+      async (off) => {
+        chain = await registered(await open(), { registration: short })
+        const node = new Node()
+        const session = await node.start()
+        const { lease } = session.grant
+        chain.test.clock.now += off
+        // The node's own clocks went on as ever.
+        node.skewSeconds = -off
+        const other = new Node()
+        other.skewSeconds = -off
+        expect(await codeOfPromise(other.start())).toBe('broker/unreachable')
+        expect(other.troubles).toContain('broker/unreachable')
+        expect(other.dek).toBe(undefined)
+        for (let i = 0; i < 10; i++) {
+          node.skewSeconds += 2
+          await session.tick()
+        }
+        expect(session.grant.lease.expiresAt).toBe(lease.expiresAt)
+        chain.test.clock.now -= off
+      },
+    )
   })
 })

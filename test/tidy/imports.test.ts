@@ -12,6 +12,7 @@ const ofEveryKind = [
   'policies',
   'attest/anchors',
   'attest/caches',
+  'attest/texts',
   'attest/every-kind',
   'attest/result',
   'attest/subject',
@@ -20,8 +21,10 @@ const ofEveryKind = [
 const rules: Readonly<Record<string, readonly string[]>> = {
   'core/failure.ts': [],
   'core/assert.ts': [],
-  'core/time.ts': [],
+  'core/batches.ts': [],
+  'core/time.ts': ['core/assert'],
   'core/limits.ts': [],
+  'core/shown.ts': [],
   'core/bytes': ['core/bytes', 'core/failure', 'core/assert', 'core/limits'],
   'core/encoding': ['core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits', 'core/time'],
   'core/crypto': ['core/crypto', 'core/encoding', 'core/bytes', 'core/failure', 'core/assert', 'core/limits'],
@@ -77,6 +80,16 @@ const rules: Readonly<Record<string, readonly string[]>> = {
     'core/limits',
     'core/time',
   ],
+  'core/sd-jwt': [
+    'core/sd-jwt',
+    'core/jws',
+    'core/crypto',
+    'core/encoding',
+    'core/bytes',
+    'core/failure',
+    'core/limits',
+    'core/time',
+  ],
   'core/cose': [
     'core/cose',
     'core/crypto',
@@ -117,8 +130,24 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   'convert/model': ['core', 'convert', 'host'],
   client: ['core', 'policies', 'client', 'attest'],
   'client/proxy': ['core', 'policies', 'client', 'attest', 'host'],
+  landmark: ['core', 'policies/location', 'landmark', 'host'],
+  console: ['core', 'policies', 'client', 'attest', 'console'],
+  'console/service': ['core', 'policies', 'client', 'attest', 'console', 'host'],
   host: ['core', 'host'],
-  cli: ['core', 'policies', 'attest', 'keybroker', 'runtime', 'transparency', 'convert', 'client', 'host', 'cli'],
+  cli: [
+    'core',
+    'policies',
+    'attest',
+    'keybroker',
+    'runtime',
+    'transparency',
+    'landmark',
+    'convert',
+    'client',
+    'console',
+    'host',
+    'cli',
+  ],
   test: [
     'core',
     'policies',
@@ -126,8 +155,10 @@ const rules: Readonly<Record<string, readonly string[]>> = {
     'keybroker',
     'runtime',
     'transparency',
+    'landmark',
     'convert',
     'client',
+    'console',
     'host',
     'cli',
     'test',
@@ -137,8 +168,12 @@ const rules: Readonly<Record<string, readonly string[]>> = {
 /** Folders and files that do I/O. Everything else in the product is pure: no clock, network, disk, environment. */
 const edges = [
   'host',
+  'landmark',
+  'runtime/landmark',
   'cli',
   'policies/library',
+  'policies/registry/shipped',
+  'policies/location/atlas',
   'attest/service',
   'attest/collateral',
   'keybroker/store',
@@ -152,6 +187,8 @@ const edges = [
   'convert/keys',
   'convert/model',
   'client/proxy',
+  'console/service',
+  'console/islands',
   'transparency/storage',
   'transparency/service',
   'transparency/witness/service',
@@ -160,7 +197,7 @@ const edges = [
   'core/crypto/backend.node.segments.ts',
   'core/crypto/backend.browser.ts',
 ]
-/** Files that only the edges of another folder may reach: `client` uses the pure parts of attest. */
+/** Edges of attest: the pure files of `client`, and all of `console`, use its pure parts alone. */
 const impureOfAttest = ['attest/service', 'attest/collateral']
 
 const root = join(dirname(new URL(import.meta.url).pathname), '../..')
@@ -171,8 +208,10 @@ const product = [
   'keybroker',
   'runtime',
   'transparency',
+  'landmark',
   'convert',
   'client',
+  'console',
   'host',
   'cli',
 ]
@@ -182,7 +221,7 @@ function filesBelow(folder: string): string[] {
     const path = join(folder, name)
     if (name === 'node_modules' || name === 'dist') return []
     if (statSync(path).isDirectory()) return filesBelow(path)
-    return path.endsWith('.ts') ? [relative(root, path)] : []
+    return /\.tsx?$/.test(path) ? [relative(root, path)] : []
   })
 }
 function existing(folder: string): string[] {
@@ -203,7 +242,8 @@ function importsOf(file: string): string[] {
 /** `core/bytes/bytes.ts` for `#core/bytes/bytes.js`; undefined for a package. */
 function inRepository(file: string, specifier: string): string | undefined {
   if (specifier === '#crypto-backend') return 'core/crypto/backend.ts'
-  if (specifier === '#base64') return 'core/bytes/base64.ts'
+  if (specifier === '#spelling') return 'core/bytes/spelling.ts'
+  if (specifier.startsWith('#console/pages/')) return specifier.slice(1).replace(/\.js$/, '.tsx')
   if (specifier.startsWith('#')) return specifier.slice(1).replace(/\.js$/, '.ts')
   if (specifier.startsWith('.')) return join(dirname(file), specifier).replace(/\.js$/, '.ts')
   return undefined
@@ -240,8 +280,8 @@ describe('tidy: imports', () => {
         if (target === undefined) return []
         if (isJoiningPlace(file) && !target.startsWith('test/')) return []
         const allowed = ruleOf(file) ?? []
-        if (file.startsWith('client/') && !edgesOf(file) && impureOfAttest.some((edge) => below(target, edge)))
-          return [`${file} -> ${target}`]
+        const isPureOnly = file.startsWith('console/') || (file.startsWith('client/') && !edgesOf(file))
+        if (isPureOnly && impureOfAttest.some((edge) => below(target, edge))) return [`${file} -> ${target}`]
         return allowed.some((prefix) => below(target, prefix)) ? [] : [`${file} -> ${target}`]
       }),
     )

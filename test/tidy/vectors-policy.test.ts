@@ -38,15 +38,15 @@ test('a policy that leaves steps out is within reach of the runner of vectors an
     'attest/vectors/judge.ts',
     'attest/vectors/run.ts',
   ])
-  // Nobody releases by an examination: it is for a reader at a command line, for a service that issues no EAR of it, and for
+  // Nobody releases by an examination: it is for a reader at a command line or a page, for a service that issues no EAR of it, and for
   // the token of a KBS guest, which names the policy that it was made by, is never better than a warning, and gets no model
   // key before policies/release/kbs.ts judged the same evidence by the owner's reference values.
   expect(importers('attest/examine.js')).toEqual([
     'attest/index.ts',
+    'attest/reader/judge.ts',
+    'attest/reader/outcome.ts',
+    'attest/reader/typed.ts',
     'attest/service/verify-route.ts',
-    'cli/attest/input.ts',
-    'cli/attest/kbs.ts',
-    'cli/attest/verify.ts',
     'cli/kbs-verifier.ts',
   ])
   // The library's list of names is for programs outside: inside, who examines is named here.

@@ -15,7 +15,7 @@ import type { LogStore } from '#transparency/store.js'
 import { Witnesses } from '#transparency/witnesses.js'
 
 const leafOf = (i: number) => utf8(`entry ${i}`)
-type Step = 'head' | 'integrate' | 'indexesOf' | 'entries' | 'publish' | 'published'
+type Step = 'head' | 'integrate' | 'survey' | 'entries' | 'publish' | 'published'
 type Fault = { readonly step: Step; readonly mode: 'lost' | 'done, but reported as failed' }
 
 /** A sequencer on a store whose next call of one step fails once, as it is told. */
@@ -35,7 +35,7 @@ function faultySequencer(database: Database, made: TestLog) {
     ...inner,
     head: around('head', inner.head),
     integrate: around('integrate', inner.integrate),
-    indexesOf: around('indexesOf', inner.indexesOf),
+    survey: around('survey', inner.survey),
     entries: around('entries', inner.entries),
     publish: around('publish', inner.publish),
     published: around('published', inner.published),
@@ -73,7 +73,7 @@ function expectOneRootPerSize(made: TestLog): void {
 }
 
 describe.each(databasesUnderTest())('faults of storage on $name', (under) => {
-  const steps: readonly Step[] = ['head', 'integrate', 'indexesOf', 'entries', 'publish', 'published']
+  const steps: readonly Step[] = ['head', 'integrate', 'survey', 'entries', 'publish', 'published']
   const modes = ['lost', 'done, but reported as failed'] as const
   test.each(steps.flatMap((step) => modes.map((mode) => ({ step, mode }))))(
     '$step $mode: asking again settles it, without a gap or a second root',

@@ -51,15 +51,15 @@ export function amdSource(
   options: AmdOptions,
 ): (name: AmdName, chainOfAuthority: readonly Uint8Array[]) => Promise<CollateralItem> {
   const base = baseUrl(options.url ?? amdService)
-  return async (name, [heldAsk, heldArk]) => {
+  return async (name, chainOfAuthority) => {
     const max = name.kind === 'amd-ask' ? 4 * chainCertificateSizeMax : bodySizeMax[name.kind]
     const { body } = await request(http, { url: new URL(pathOf(name), base), bodySizeMax: max })
     if (name.kind === 'amd-ask') {
       const [ask, ark] = chainOf(body)
       return { name, body: ask, chain: [ark] }
     }
-    if (heldAsk === undefined || heldArk === undefined)
+    if (chainOfAuthority.length !== 2)
       throw new Failure<FetchCode>('collateral/content', 'the authority of the document is not at hand')
-    return { name, body, chain: name.kind === 'amd-crl' ? [heldArk] : [heldAsk, heldArk] }
+    return { name, body, chain: name.kind === 'amd-crl' ? chainOfAuthority.slice(1) : chainOfAuthority }
   }
 }

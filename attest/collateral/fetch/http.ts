@@ -117,12 +117,18 @@ function reasonOf(error: unknown): string {
   return typeof code === 'string' ? code : typeof message === 'string' ? message.slice(0, 100) : 'unknown'
 }
 
-/** A service's address as an operator wrote it: http or https, no query, no credentials. @throws collateral/content */
+/** A service's address as an operator wrote it, below which its routes stand. @throws collateral/content */
 export function baseUrl(text: string): URL {
+  const url = endpointUrl(text)
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  return url
+}
+
+/** An address as an operator wrote it: http or https, no query, no credentials. @throws collateral/content */
+export function endpointUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null
   const isPlain = url !== null && /^https?:$/.test(url.protocol) && url.search === '' && url.username === ''
   if (!isPlain || url.password !== '' || url.hash !== '')
     throw refuse('collateral/content', `${JSON.stringify(text.slice(0, 200))} is no address of a service`)
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url
 }

@@ -1,22 +1,25 @@
 import type { FetchCode } from '#attest/collateral/failures.js'
-import { baseUrl, type HttpOptions, request } from '#attest/collateral/fetch/http.js'
+import { baseUrl, endpointUrl, type HttpOptions, request } from '#attest/collateral/fetch/http.js'
 import { bodySizeMax, type CollateralItem } from '#attest/endorsements/item.js'
-import type { CollateralName } from '#attest/endorsements/names.js'
+import type { CollateralName, OcspName } from '#attest/endorsements/names.js'
 import { equal, fromBase64, fromHex, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { KiB } from '#core/limits.js'
+import { encodeOcspRequest } from '#core/x509/ocsp-request.js'
 
 /** NVIDIA's RIM and OCSP services, or mirrors of them. */
 export interface NvidiaOptions {
   /** default `https://rim.attestation.nvidia.com` */
   readonly rimUrl?: string
+  /** default `https://ocsp.ndis.nvidia.com`; asked as it stands, nothing is appended. Never what a certificate names: who is asked is the operator's choice */
+  readonly ocspUrl?: string
 }
 
 export const nvidiaRimService = 'https://rim.attestation.nvidia.com'
+export const nvidiaOcspService = 'https://ocsp.ndis.nvidia.com'
 
-type NvidiaName = Extract<CollateralName, { readonly kind: 'nvidia-rim' }>
+type NvidiaName = Extract<CollateralName, { readonly kind: `nvidia-${string}` }>
 
 function content(message: string, cause?: unknown): Failure<FetchCode> {
   return new Failure<FetchCode>('collateral/content', message, { cause })
@@ -36,42 +39,52 @@ function rimOf(body: Uint8Array, id: string): Uint8Array {
 }
 
 /**
- * Fetches a reference integrity manifest by its id. What comes is not believed yet: verifyItem says what it is.
+ * Fetches a reference integrity manifest by its id, or the answer of an OCSP responder on a certificate. What comes is not
+ * believed yet: verifyItem says what it is.
  *
+ * above   certificates above the one that an answer is about: the responder is asked by them, and does not give them out
  * throws  FetchCode
- * source  NVIDIA Attestation, "RIM Service"
+ * source  NVIDIA Attestation, "RIM Service"; RFC 6960, "OCSP over HTTP"
  */
-export function nvidiaSource(http: HttpOptions, options: NvidiaOptions): (name: NvidiaName) => Promise<CollateralItem> {
-  const base = baseUrl(options.rimUrl ?? nvidiaRimService)
-  return async (name) => {
-    // JSON around base64.
-    const sizeMax = 2 * bodySizeMax['nvidia-rim']
-    const answer = await request(http, { url: new URL(`v1/rim/${name.id}`, base), bodySizeMax: sizeMax })
-    try {
-      return { name, body: rimOf(answer.body, name.id), chain: [] }
-    } catch (cause) {
-      if (!isFailure(cause) || cause.code === 'collateral/content') throw cause
-      throw content('the answer is no RIM in JSON', cause)
-    }
+export function nvidiaSource(
+  http: HttpOptions,
+  options: NvidiaOptions,
+): (name: NvidiaName, above: readonly Uint8Array[]) => Promise<CollateralItem> {
+  const rims = baseUrl(options.rimUrl ?? nvidiaRimService)
+  const responder = endpointUrl(options.ocspUrl ?? nvidiaOcspService)
+  return (name, above) =>
+    name.kind === 'nvidia-rim' ? fetchRim(http, rims, name) : fetchAnswer(http, responder, name, above)
+}
+
+type RimName = Extract<NvidiaName, { readonly kind: 'nvidia-rim' }>
+
+async function fetchRim(http: HttpOptions, base: URL, name: RimName): Promise<CollateralItem> {
+  // JSON around base64.
+  const sizeMax = 2 * bodySizeMax['nvidia-rim']
+  const answer = await request(http, { url: new URL(`v1/rim/${name.id}`, base), bodySizeMax: sizeMax })
+  try {
+    return { name, body: rimOf(answer.body, name.id), chain: [] }
+  } catch (cause) {
+    if (!isFailure(cause) || cause.code === 'collateral/content') throw cause
+    throw content('the answer is no RIM in JSON', cause)
   }
 }
 
-const ocspSizeMax = 16 * KiB
-
-/**
- * The answer of an OCSP responder to a request in DER, not believed yet.
- *
- * throws  FetchCode
- * source  RFC 6960, "OCSP over HTTP"
- */
-export async function fetchOcsp(http: HttpOptions, url: string, requestDer: Uint8Array): Promise<Uint8Array> {
+async function fetchAnswer(
+  http: HttpOptions,
+  url: URL,
+  name: OcspName,
+  above: readonly Uint8Array[],
+): Promise<CollateralItem> {
+  if (above.length === 0)
+    throw content('the certificates above the one that the answer is about are not at hand: ask for it by evidence')
   const answer = await request(http, {
-    url: baseUrl(url),
-    bodySizeMax: ocspSizeMax,
-    post: { body: requestDer, contentType: 'application/ocsp-request' },
+    url,
+    bodySizeMax: bodySizeMax['nvidia-ocsp'],
+    post: { body: encodeOcspRequest(name), contentType: 'application/ocsp-request' },
     accept: 'application/ocsp-response',
   })
   const type = (answer.header('content-type') ?? '').split(';')[0]!.trim().toLowerCase()
   if (type !== 'application/ocsp-response') throw content(`the answer is ${type.slice(0, 100) || 'of no type'}`)
-  return answer.body
+  return { name, body: answer.body, chain: above }
 }

@@ -9,7 +9,7 @@ import type { CollateralName } from '#attest/endorsements/names.js'
  * What fails together and is left alone together. What strangers can choose, single chips and families, has lanes of its
  * own, so that they cannot have a vendor refuse us its revocation lists.
  */
-export type Lane = 'intel' | 'intel-root' | 'intel-families' | 'amd' | 'amd-chips' | 'nvidia-rims'
+export type Lane = 'intel' | 'intel-root' | 'intel-families' | 'amd' | 'amd-chips' | 'nvidia-rims' | 'nvidia-ocsp'
 
 export const laneOf: Readonly<Record<CollateralName['kind'], Lane>> = {
   'intel-root-crl': 'intel-root',
@@ -20,6 +20,7 @@ export const laneOf: Readonly<Record<CollateralName['kind'], Lane>> = {
   'amd-crl': 'amd',
   'amd-vcek': 'amd-chips',
   'nvidia-rim': 'nvidia-rims',
+  'nvidia-ocsp': 'nvidia-ocsp',
 }
 
 /** What must be held before a document of this name can be fetched or believed. */
@@ -28,6 +29,7 @@ export function neededBefore(name: CollateralName): readonly CollateralName[] {
     case 'intel-root-crl':
     case 'amd-ask':
     case 'nvidia-rim':
+    case 'nvidia-ocsp':
       return []
     case 'amd-crl':
       return [{ kind: 'amd-ask', product: name.product, key: name.key }]
@@ -38,8 +40,14 @@ export function neededBefore(name: CollateralName): readonly CollateralName[] {
   }
 }
 
+/**
+ * DER of certificates above a document, where neither its vendor gives them out nor a document that is held: those above
+ * the certificate that an OCSP answer is about, which come with the evidence.
+ */
+export type Above = readonly Uint8Array[]
+
 /** Fetches a document; `held` are those of neededBefore. What comes is not believed yet. @throws FetchCode */
-export type FetchItem = (name: CollateralName, held: readonly CollateralItem[]) => Promise<CollateralItem>
+export type FetchItem = (name: CollateralName, held: readonly CollateralItem[], above: Above) => Promise<CollateralItem>
 
 /** The vendors' own services, or mirrors of them. */
 export function vendorSources(
@@ -49,7 +57,7 @@ export function vendorSources(
   const intel = intelSource(http, options.intel)
   const amd = amdSource(http, options.amd)
   const nvidia = nvidiaSource(http, options.nvidia ?? {})
-  return (name, held) => {
+  return (name, held, above) => {
     switch (name.kind) {
       case 'amd-ask':
       case 'amd-crl':
@@ -59,7 +67,8 @@ export function vendorSources(
           held.flatMap(({ body, chain }) => [body, ...chain]),
         )
       case 'nvidia-rim':
-        return nvidia(name)
+      case 'nvidia-ocsp':
+        return nvidia(name, above)
       default:
         return intel(name)
     }

@@ -186,6 +186,7 @@ export async function openPkcs11Kek(setting: Pkcs11Setting, options: Partial<Que
     keyId,
     provider: 'pkcs11',
     holder: 'operator',
+    verifyUsable: open,
     isCurrent: () => true,
     verifyProtected: () => undefined,
     async wrapDek(dek, aad) {

@@ -226,6 +226,7 @@ export async function openVaultKek(setting: VaultSetting, options: VaultOptions 
     keyId,
     provider: 'vault',
     holder: 'operator',
+    verifyUsable: open,
     verifyProtected: () => verifyProtected(setting),
     isCurrent: (wrapped) => (versionOf(wrapped.subarray(1 + keyIdSize)) ?? 0) >= transit.latest,
     async wrapDek(dek, aad) {

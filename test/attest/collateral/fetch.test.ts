@@ -2,11 +2,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { amdSource } from '#attest/collateral/fetch/amd.js'
 import { baseUrl, request } from '#attest/collateral/fetch/http.js'
 import { intelSource } from '#attest/collateral/fetch/intel.js'
-import { fetchOcsp, nvidiaSource } from '#attest/collateral/fetch/nvidia.js'
+import { nvidiaSource } from '#attest/collateral/fetch/nvidia.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
+import type { OcspName } from '#attest/endorsements/names.js'
 import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { encodePem } from '#core/encoding/pem.js'
+import { parseOcsp } from '#core/x509/ocsp-answer.js'
+import { ocspId } from '#core/x509/ocsp-request.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
+import { answerDocument, serveOcsp } from '#test/fakes/responder.js'
 import {
   amdDocuments,
   floods,
@@ -192,43 +196,89 @@ describe("AMD's service", () => {
 
   test('a document whose authority is not at hand is refused', async () => {
     serveAmd(vendor, (await amdDocuments()).items)
-    const name = vcekName('Genoa')
-    expect(await codeOfPromise(amdSource(http, { url: vendor.url })(name, []))).toBe('collateral/content')
+    const { items } = await amdDocuments()
+    const [ask, ark] = held(items) as [Uint8Array, Uint8Array]
+    const source = amdSource(http, { url: vendor.url })
+    for (const name of [vcekName('Genoa'), { kind: 'amd-crl', product: 'Genoa', key: 'vcek' } as const])
+      for (const chain of [[], [ask], [ask, ark, ark]])
+        expect(await codeOfPromise(source(name, chain)), `${name.kind} ${chain.length}`).toBe('collateral/content')
   })
 })
 
 describe("NVIDIA's services", () => {
-  const source = () => nvidiaSource(http, { rimUrl: vendor.url })
+  const source = () => nvidiaSource(http, { rimUrl: vendor.url, ocspUrl: vendor.url })
 
   test('give a RIM by its id', async () => {
     const rim = await rimDocument()
     serveRim(vendor, rim)
-    expect(await source()(rim.name as never)).toEqual(rim)
+    expect(await source()(rim.name as never, [])).toEqual(rim)
   })
 
   test.each([
-    ['is about another id', { id: 'NV_OTHER' }],
-    ['says another digest', { sha256: '00'.repeat(32) }],
-    ['says a digest that is none', { sha256: 'x' }],
-    ['holds no RIM', { rim: 1 }],
-    ['holds no base64', { rim: '*' }],
-  ])('an answer that %s is refused', async (_what, change) => {
+    ['is about another id', { id: 'NV_OTHER' }, 'about another RIM'],
+    ['says another digest', { sha256: '00'.repeat(32) }, 'the answer says another'],
+    ['says a digest that is none', { sha256: 'x' }, 'no RIM in JSON'],
+    ['holds no RIM', { rim: 1 }, 'holds no RIM'],
+    ['holds no base64', { rim: '*' }, 'no RIM in JSON'],
+  ])('an answer that %s is refused, and why is said', async (_what, change, why) => {
     const rim = await rimDocument()
     serveRim(vendor, rim, change)
-    expect(await codeOfPromise(source()(rim.name as never))).toBe('collateral/content')
+    await expect(source()(rim.name as never, [])).rejects.toMatchObject({
+      code: 'collateral/content',
+      message: expect.stringContaining(why),
+    })
   })
 
   test.each(['null', '<html>', '[]', '{"id":1}'])('%s is no answer', async (text) => {
     vendor.answers.set(`/v1/rim/${testRimId}`, gives(text))
-    expect(await codeOfPromise(source()({ kind: 'nvidia-rim', id: testRimId }))).toBe('collateral/content')
+    expect(await codeOfPromise(source()({ kind: 'nvidia-rim', id: testRimId }, []))).toBe('collateral/content')
   })
 
-  test('a responder is asked by POST, and answers in its own type', async () => {
-    const question = new Uint8Array([0x30, 0x03, 1, 1, 0])
-    vendor.answers.set('/ocsp/', gives('answer', { 'content-type': 'application/ocsp-response' }))
-    expect(fromUtf8(await fetchOcsp(http, `${vendor.url}/ocsp`, question))).toBe('answer')
-    expect(vendor.bodies.get('/ocsp/')).toEqual(question)
-    vendor.answers.set('/ocsp/', gives('answer', { 'content-type': 'text/html' }))
-    expect(await codeOfPromise(fetchOcsp(http, `${vendor.url}/ocsp`, question))).toBe('collateral/content')
+  test('a responder is asked by POST on one certificate by SHA-384, without a nonce, and its answer comes as it is', async () => {
+    const { asked } = await serveOcsp(vendor)
+    for (const role of ['ocspDeviceL2', 'ocspDeviceL3', 'ocspDeviceL4', 'ocspRimL4']) {
+      const { name, chain } = await answerDocument(role)
+      const item = await source()(name as OcspName, chain)
+      expect([parseOcsp(item.body).id, item.name, item.chain]).toEqual([ocspId(name as OcspName), name, chain])
+      expect(asked.get(role)).toBe(1)
+    }
+  })
+
+  test('a mirror is asked at its path, and never who a certificate or an answer names', async () => {
+    const { name, chain } = await answerDocument()
+    for (const path of ['/mirror/ocsp', '/mirror/ocsp/']) {
+      const { asked } = await serveOcsp(vendor, undefined, path)
+      await nvidiaSource(http, { ocspUrl: `${vendor.url}${path}` })(name as OcspName, chain)
+      expect(asked.get('ocspDeviceL4')).toBe(1)
+    }
+    vendor.answers.set('/', status(302, { location: `${other.url}/ocsp` }))
+    expect(await codeOfPromise(source()(name as OcspName, chain))).toBe('collateral/redirect')
+    expect(other.asked.size).toBe(0)
+  })
+
+  test.each([
+    ['collateral/content', 'an answer of another type', gives('answer', { 'content-type': 'text/html' })],
+    ['collateral/content', 'an answer of no type', gives('answer')],
+    ['collateral/too-large', 'more than an envelope takes', gives('x'.repeat(8193))],
+    ['collateral/too-large', 'an answer without end', floods],
+    ['collateral/timeout', 'no answer', hangs],
+    ['collateral/timeout', 'an answer that stalls', stalls],
+    ['collateral/refused', '500', status(500)],
+    ['collateral/rate-limited', '429', status(429)],
+    ['collateral/not-found', '404', status(404)],
+  ] as const)('%s after %s', async (code, _what, answer) => {
+    const responder = await serveOcsp(vendor)
+    await responder.says('ocspDeviceL4', answer)
+    const { name, chain } = await answerDocument()
+    const options = code === 'collateral/timeout' ? impatient : http
+    const asked = nvidiaSource(options, { ocspUrl: vendor.url })(name as OcspName, chain)
+    expect(await codeOfPromise(asked)).toBe(code)
+  })
+
+  test('without the certificates above the one that it is about nobody is asked', async () => {
+    const { asked } = await serveOcsp(vendor)
+    const { name } = await answerDocument()
+    expect(await codeOfPromise(source()(name as OcspName, []))).toBe('collateral/content')
+    expect(asked.size).toBe(0)
   })
 })

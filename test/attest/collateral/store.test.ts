@@ -1,20 +1,22 @@
 import { sql } from 'drizzle-orm'
 import { getTableConfig } from 'drizzle-orm/pg-core'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { Collection } from '#attest/collateral/collect.js'
 import { vendorSources } from '#attest/collateral/fetch/sources.js'
+import type { CollateralStoreOptions } from '#attest/collateral/options.js'
 import { itemsMax } from '#attest/collateral/rows.js'
 import { collateral } from '#attest/collateral/schema.js'
-import { CollateralStore, type CollateralStoreOptions } from '#attest/collateral/store.js'
+import { CollateralStore } from '#attest/collateral/store.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
 import { type CollateralName, formatName } from '#attest/endorsements/names.js'
-import { toHex } from '#core/bytes/bytes.js'
+import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { formatTime } from '#core/time.js'
 import { type Database, rowsOf } from '#host/database.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { type DcapBreakage, dcapKeys, dcapRootDigest } from '#test/fakes/dcap.js'
 import { testTime, throwawayKeys } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase, databasesUnderTest } from '#test/fakes/postgres.js'
 import {
   amdDocuments,
   gives,
@@ -122,7 +124,7 @@ describe.each(databasesUnderTest())('the store on $name', ({ open: openDatabase 
     const again = await open(database, { fetchItem: null })
     for (const name of [rootCrl, tcbInfo, amdCrl, vcekName('Genoa')])
       expect((await again.obtain(name, null, stranger)).body).toEqual((await store.find(name, null))!.body)
-    expect((await again.floors()).map(({ kind }) => kind)).toEqual(['amd-crl', 'crl', 'tcb-info'])
+    expect((await again.floors()).map(({ kind }) => kind)).toEqual(['amd-crl', 'amd-revoked', 'crl', 'tcb-info'])
   })
 
   test('a rolled back document is refused, in the process and after a restart, whoever brings it', async () => {
@@ -174,9 +176,27 @@ describe.each(databasesUnderTest())('the store on $name', ({ open: openDatabase 
     pass(40 * day)
     const again = await open(database, { fetchItem: null })
     expect(await again.find(tcbInfo, null)).toBeNull()
-    expect((await again.floors()).map(({ kind }) => kind)).toEqual(['amd-crl', 'crl', 'tcb-info'])
+    expect((await again.floors()).map(({ kind }) => kind)).toEqual(['amd-crl', 'amd-revoked', 'crl', 'tcb-info'])
     expect((await again.status()).items.map(({ state }) => state)).toContain('expired')
     expect(await codeOfPromise(again.obtain(tcbInfo, null, stranger))).toBe('collateral/not-held')
+  })
+
+  test.each([
+    ['a name that only a newer build knows', `'newer/kind/of/document', '\\x5b5d'`],
+    ['a chain that is none', `'intel/pck-crl/processor', '\\x7b'`],
+    ['a chain of too many', `'intel/pck-crl/processor', '${'\\x'}${toHex(utf8('["AA==","AA==","AA==","AA=="]'))}'`],
+  ])('a row with %s is passed over, and keeps no other from being used', async (_what, values) => {
+    const store = await open(database)
+    await store.obtain(tcbInfo, null, operator)
+    await database.db.execute(
+      sql.raw(`insert into attest.collateral
+        (name, chain, root, digest, body, issued_at, valid_until, received_at, origin)
+        values (${values}, 'x', 'x', '', 0, 0, 0, 'fetched')`),
+    )
+    expect((await store.find(tcbInfo, null))!.edition).toBe(18n)
+    const again = await open(database, { fetchItem: null })
+    expect((await again.find(tcbInfo, null))!.edition).toBe(18n)
+    expect(logged.filter((message) => message === 'collateral in the database is passed over').length).toBe(2)
   })
 
   test('no row that somebody wrote raises a floor, lowers one, or is used', async () => {
@@ -201,10 +221,10 @@ describe.each(databasesUnderTest())('the store on $name', ({ open: openDatabase 
 })
 
 describe('the store and its sources', () => {
-  const [pglite] = databasesUnderTest()
+  const { open: openAny } = anyDatabase()
   let database: Database
   beforeEach(async () => {
-    database = await pglite!.open()
+    database = await openAny()
   })
   const askedFor = (path: string) => vendor.asked.get(path) ?? 0
 
@@ -368,16 +388,62 @@ describe('the store and its sources', () => {
     expect(await outcomes(false)).toEqual(['unchanged', 'crl/form', ...Array(6).fill('unchanged'), 'unchanged'])
   })
 
+  test('what is broken here is no refusal of a document, and goes up', async () => {
+    const store = await open(database, { fetchItem: null })
+    // A code alone makes no Failure.
+    const bug = Object.assign(new Error('bug'), { code: 'crl/form' })
+    const broken: CollateralItem = {
+      ...named(amd, amdCrl),
+      get body(): Uint8Array {
+        throw bug
+      },
+    }
+    await expect(store.admit([broken])).rejects.toBe(bug)
+    const options = { simulatedRoots: [amdRoot], at: testTime, fetchItem: null }
+    await expect(Collection.open([broken], options)).rejects.toBe(bug)
+  })
+
   test('the lists of VCEKs and of VLEKs have a floor each', async () => {
     const store = await open(database, { fetchItem: null })
     const vlek: CollateralItem = { ...named(amd, amdCrl), name: { kind: 'amd-crl', product: 'Genoa', key: 'vlek' } }
     const newer = named((await amdDocuments({ crl: { thisUpdate: testTime } })).items, amdCrl)
     await store.admit([newer, vlek])
     const base = { kind: 'amd-crl', issuer: amdRoot }
+    const revoked = { kind: 'amd-revoked', issuer: amdRoot, serial: '030000' }
     expect(await store.floors()).toEqual([
       { ...base, list: 'vcek', issuedAtMin: testTime },
+      { ...revoked, issuedAtMin: testTime },
       { ...base, list: 'vlek', issuedAtMin: testTime - day },
+      { ...revoked, issuedAtMin: testTime - day },
     ])
+  })
+
+  test('what one of AMD’s lists revoked stays so, for a store that opens later and whatever the next list says', async () => {
+    const store = await open(database, { fetchItem: null })
+    const listAt = async (thisUpdate: number, revoked: readonly number[], key: 'vcek' | 'vlek' = 'vlek') => ({
+      ...named((await amdDocuments({ crl: { thisUpdate, revoked } })).items, amdCrl),
+      name: { kind: 'amd-crl' as const, product: 'Genoa' as const, key },
+    })
+    const admit = async (to: CollateralStore, one: CollateralItem) => (await to.admit([one]))[0]!
+    expect((await admit(store, await listAt(testTime - 10, [0x20101]))).outcome).toBe('stored')
+    const revoked = { kind: 'amd-revoked', issuer: amdRoot, serial: '020101', issuedAtMin: testTime - 10 }
+    expect(await store.floors()).toContainEqual(revoked)
+    const forgetful = await listAt(testTime - 5, [])
+    const again = await open(database, { fetchItem: null })
+    for (const one of [store, again]) {
+      expect((await admit(one, forgetful)).failure).toMatchObject({
+        code: 'collateral/rollback',
+        message: expect.stringContaining('020101'),
+      })
+      expect(await one.floors()).toContainEqual(revoked)
+    }
+    // By the row alone too: another process stored it, and this one has not read it yet.
+    const late = await open(database, { fetchItem: null, limits: { syncMs: 1_000_000_000 } })
+    expect((await admit(store, await listAt(testTime - 4, [0x20101, 0x20102]))).outcome).toBe('stored')
+    expect((await admit(late, await listAt(testTime - 3, [0x20101]))).failure?.code).toBe('collateral/rollback')
+    // The other kind's list says nothing of it, and stands beside it.
+    expect((await admit(store, await listAt(testTime, [], 'vcek'))).outcome).toBe('stored')
+    expect(await store.floors()).toContainEqual({ ...revoked, serial: '020102', issuedAtMin: testTime - 4 })
   })
 
   test('a full store takes nothing more, but in the place of the chip that was asked for longest ago', async () => {

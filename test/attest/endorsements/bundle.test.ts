@@ -10,11 +10,17 @@ import { formatName } from '#attest/endorsements/names.js'
 import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
 import { isFailure } from '#core/failure.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
+import { answerDocument } from '#test/fakes/responder.js'
 import { amdDocuments, intelDocuments, rimDocument } from '#test/fakes/vendors.js'
 
 let items: readonly CollateralItem[]
 beforeAll(async () => {
-  items = [...(await intelDocuments()).items, ...(await amdDocuments({ product: 'Turin' })).items, await rimDocument()]
+  items = [
+    ...(await intelDocuments()).items,
+    ...(await amdDocuments({ product: 'Turin' })).items,
+    await rimDocument(),
+    await answerDocument(),
+  ]
 })
 const sorted = (all: readonly CollateralItem[]) =>
   [...all].sort((a, b) => (formatName(a.name) < formatName(b.name) ? -1 : 1))
@@ -66,7 +72,7 @@ describe('an offline bundle', () => {
   test('a chain that is no PEM, or too long, is refused', () => {
     const files = filesOfBundle(items)
     const pem = fromUtf8(files.get('intel/root-crl.chain.pem')!)
-    for (const text of ['x', `${pem}${pem}${pem}`]) {
+    for (const text of ['x', pem.repeat(4)]) {
       const changed = new Map([...files, ['intel/root-crl.chain.pem', utf8(text)]])
       expect(codeOf(() => bundleOfFiles(changed))).toBe('collateral/bundle-form')
     }

@@ -3,18 +3,22 @@ import { Collection } from '#attest/collateral/collect.js'
 import type { Lookup } from '#attest/endorsements/choose.js'
 import { completeEvidence } from '#attest/endorsements/complete.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
+import { formatName } from '#attest/endorsements/names.js'
 import { verifyEvidence } from '#attest/kinds.js'
-import { toBase64, toHex } from '#core/bytes/bytes.js'
+import { fromBase64, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { Json } from '#core/encoding/json.js'
 import { formatTime } from '#core/time.js'
-import type { MachineEvidence } from '#core/wire/evidence.js'
+import type { GpuEvidence, MachineEvidence } from '#core/wire/evidence.js'
+import { type OcspAnswer, parseOcsp } from '#core/x509/ocsp-answer.js'
 import { mintAzureEvidence } from '#test/fakes/azure.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { dcapRootDigest, mintDcapEvidence } from '#test/fakes/dcap.js'
-import { gpuRootDigest, mintGpuEvidence, single, versions } from '#test/fakes/gpu.js'
+import { gpuKeys, gpuRootDigest, mintGpuEvidence, single, versions } from '#test/fakes/gpu.js'
 import { rimRootDigest } from '#test/fakes/gpu-rim.js'
+import type { OcspChange } from '#test/fakes/ocsp.js'
 import { testTime, throwawayKeys } from '#test/fakes/platform.js'
+import { answerDocument } from '#test/fakes/responder.js'
 import { mintEvidence } from '#test/fakes/snp.js'
 import { amdDocuments, intelDocuments, rimDocument } from '#test/fakes/vendors.js'
 
@@ -184,15 +188,140 @@ test('of composite evidence the machine is completed, and its devices, whose dig
   expect(await codeOfPromise(completeEvidence(nested, lookup, context))).toMatch(/^shape\//)
 })
 
-test('devices get the RIMs that they ask for, and others stay away', async () => {
-  const evidence = await mintGpuEvidence(single())
-  const version = versions.HOPPER.driver
-  const id = `NV_GPU_DRIVER_GH100_${version}`
-  const rim = await rimDocument({ version })
-  const own: CollateralItem = { ...rim, name: { kind: 'nvidia-rim', id } }
-  const lookup = await among([own, await rimDocument()])
-  const completed = await completeEvidence({ ...evidence, rims: [] } as Json, lookup, context)
-  expect(completed.used.map(({ name }) => name)).toEqual([`nvidia/rim/${id}`])
-  expect(completed.evidence).toMatchObject({ kind: 'gpu', rims: [{ id, rim: toBase64(rim.body) }] })
-  expect(new Set(lookup.asked)).toEqual(new Set(['nvidia-rim']))
+describe('devices', () => {
+  const { driver, vbios } = versions.HOPPER
+  const ids = [`NV_GPU_DRIVER_GH100_${driver}`, `NV_GPU_VBIOS_G520_0200_885_${vbios.replaceAll('.', '')}`]
+  let rims: readonly CollateralItem[]
+  let evidence: GpuEvidence
+  const answersOn = (roles: readonly string[], change: OcspChange = {}) =>
+    Promise.all(roles.map((role) => answerDocument(role, change)))
+  const all = ['ocspDeviceL2', 'ocspDeviceL3', 'ocspDeviceL4', 'ocspRimL2', 'ocspRimL3', 'ocspRimL4']
+  beforeAll(async () => {
+    evidence = await mintGpuEvidence(single())
+    rims = [
+      { ...(await rimDocument({ version: driver })), name: { kind: 'nvidia-rim', id: ids[0]! } },
+      {
+        ...(await rimDocument({ version: vbios, golden: { 1: ['ab'.repeat(48)] } })),
+        name: { kind: 'nvidia-rim', id: ids[1]! },
+      },
+    ]
+  })
+  const complete = async (sent: Partial<GpuEvidence>, items: readonly CollateralItem[], at = testTime) => {
+    const lookup = await among(items)
+    const document = { ...evidence, ...sent } as unknown as Json
+    return { ...(await completeEvidence(document, lookup, { ...context, at })), asked: lookup.asked }
+  }
+  const statusesOf = (document: unknown) =>
+    (document as GpuEvidence).ocsp.map((text) => parseOcsp(fromBase64(text)).status)
+
+  test('get the RIMs that they ask for, and others stay away', async () => {
+    const found = await complete({ rims: [] }, [rims[0]!, await rimDocument()])
+    expect(found.used.map(({ name }) => name)).toEqual([`nvidia/rim/${ids[0]}`])
+    expect(found.evidence).toMatchObject({
+      kind: 'gpu',
+      rims: [{ id: ids[0], rim: toBase64(rims[0]!.body) }],
+      ocsp: [],
+    })
+  })
+
+  test('get an answer on every certificate of theirs and of the signers of their RIMs, and verify with them', async () => {
+    const found = await complete({ rims: [] }, [...rims, ...(await answersOn(all))])
+    expect(found.used.map(({ name, how }) => `${how} ${name.split('/').slice(0, 2).join('/')}`)).toEqual([
+      ...Array(2).fill('filled nvidia/rim'),
+      ...Array(6).fill('filled nvidia/ocsp'),
+    ])
+    const { claims } = await verifies(found.evidence)
+    expect(claims).toMatchObject({ ocsp: { needed: 6, answered: 6 } })
+  })
+
+  test('of whose RIMs one is bad get answers on all others; the verifier says what is bad', async () => {
+    const bad = { id: ids[0]!, rim: toBase64(utf8('<x/>')) }
+    const found = await complete({ rims: [bad] }, [rims[1]!, ...(await answersOn(all))])
+    expect((found.evidence as unknown as GpuEvidence).ocsp.length).toBe(6)
+    expect(await codeOfPromise(verifies(found.evidence))).toBe('gpu/rim-form')
+  })
+
+  test('that came with current answers keep them', async () => {
+    const own = (await answersOn(all.slice(0, 3))).map(({ body }) => toBase64(body))
+    const held = await answersOn(all.slice(0, 3), { thisUpdate: testTime - 7200 })
+    const found = await complete({ ocsp: own }, held)
+    expect([found.used, (found.evidence as unknown as GpuEvidence).ocsp]).toEqual([[], own])
+  })
+
+  test.each<[string, OcspChange, OcspChange, OcspAnswer['status'] | 'revoked']>([
+    ['an older one', { thisUpdate: testTime - 7200 }, {}, 'good'],
+    ['one that is over', { thisUpdate: testTime - 7200, nextUpdate: testTime - 1 }, {}, 'good'],
+    ['one that nobody signed', { signedBy: gpuKeys.other, thisUpdate: testTime - 60 }, {}, 'good'],
+    ['a good one of before the revocation', { thisUpdate: testTime - 7200 }, { status: { reason: 1 } }, 'revoked'],
+    ['a good one of the second of the revocation', {}, { status: { reason: 1 } }, 'revoked'],
+  ])('that came with %s get the one that is held', async (_what, sent, held, status) => {
+    const own = (await answersOn(['ocspDeviceL4'], sent)).map(({ body }) => toBase64(body))
+    const found = await complete({ ocsp: own }, await answersOn(['ocspDeviceL4'], held))
+    expect(found.used.map(({ how }) => how)).toEqual(['replaced'])
+    const [now, ...more] = statusesOf(found.evidence)
+    expect([typeof now === 'object' ? 'revoked' : now, more]).toEqual([status, []])
+    expect(await codeOfPromise(verifies(found.evidence))).toBe(status === 'good' ? 'ok' : 'ocsp/revoked')
+  })
+
+  test('that came with an answer of after the revocation that is held keep it: a hold may be lifted', async () => {
+    const own = (await answersOn(['ocspDeviceL4'], { thisUpdate: testTime - 60 })).map(({ body }) => toBase64(body))
+    const held = await answersOn(['ocspDeviceL4'], { status: { reason: 6 } })
+    const found = await complete({ ocsp: own }, held)
+    expect([found.used, statusesOf(found.evidence)]).toEqual([[], ['good']])
+  })
+
+  test.each([
+    [null, 'now'],
+    [{ nextUpdate: testTime - 1 }, 'now'],
+    [{ thisUpdate: testTime - 3600 }, 'soon'],
+    [{ thisUpdate: testTime - 3599 }, 'no'],
+    [{ thisUpdate: testTime - 3599, status: { reason: 1 } }, 'no'],
+  ] as const)('that came with an answer that is %j need one %s', async (change, need) => {
+    const own = change === null ? [] : (await answersOn(['ocspDeviceL4'], change)).map(({ body }) => toBase64(body))
+    const needs: string[] = []
+    const { name } = await answerDocument('ocspDeviceL4')
+    const lookup: Lookup = async (one, _root, found) => {
+      if (formatName(one) === formatName(name)) needs.push(found)
+      return null
+    }
+    await completeEvidence({ ...evidence, ocsp: own } as unknown as Json, lookup, context)
+    expect(needs).toEqual([need])
+  })
+
+  test('that came with what is no answer, or one on nobody, keep it for the verifier to refuse', async () => {
+    const stray = toBase64((await answerDocument('ocspRimL4')).body)
+    for (const ocsp of [['AAAA'], [stray]]) {
+      const found = await complete({ ocsp }, await answersOn(['ocspDeviceL4']))
+      expect((found.evidence as unknown as GpuEvidence).ocsp[0]).toBe(ocsp[0])
+      expect(await codeOfPromise(verifies(found.evidence))).toMatch(/^(ocsp\/form|gpu\/collateral-unused)$/)
+    }
+  })
+
+  test.each([[{ rims: 1, ocsp: 'x' }], [{ rims: [null], ocsp: [null, 1] }], [{ rims: [{ id: ids[0], rim: 1 }] }]])(
+    '%j beside devices is refused by its form',
+    async (members) => {
+      const found = complete(members as never, await answersOn(['ocspDeviceL4']))
+      expect(await codeOfPromise(found)).toMatch(/^shape\//)
+    },
+  )
+
+  test('beside a machine stay as they were sent, and what is known of them is asked for all the same', async () => {
+    const cpu = await mintDcapEvidence()
+    const devices = [{ ...evidence, rims: [] }]
+    const lookup = await among([...intel, ...(await answersOn(all, { status: { reason: 1 } }))])
+    const document = { kind: 'composite', cpu, devices } as unknown as Json
+    const found = await completeEvidence(document, lookup, context)
+    expect([found.evidence, found.used]).toEqual([document, []])
+    expect(lookup.asked.filter((kind) => kind === 'nvidia-ocsp').length).toBe(3)
+  })
+
+  test.each([[[]], [[null]], [[{ kind: 'gpu' }]], [[{ kind: 'gpu', devices: [{}] }]], [{}]])(
+    'beside a machine that are none, %j, keep nobody from what the machine lacks',
+    async (devices) => {
+      const cpu = { ...(await mintDcapEvidence()), collateral: null }
+      const lookup = await among(intel)
+      await completeEvidence({ kind: 'composite', cpu, devices } as unknown as Json, lookup, context).catch(() => null)
+      expect(lookup.asked).toContain('intel-tcb-info')
+    },
+  )
 })

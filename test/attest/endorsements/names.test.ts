@@ -19,6 +19,16 @@ const names: fc.Arbitrary<CollateralName> = fc.oneof(
   fc.record({ kind: fc.constant('intel-qe-identity' as const), tee }),
   fc.record({ kind: fc.constant('amd-ask' as const), product, key }),
   fc.record({ kind: fc.constant('amd-crl' as const), product, key }),
+  fc.record({ kind: fc.constant('nvidia-rim' as const), id: fc.constantFrom('NV_GPU_DRIVER_GH100_550.90.07', 'NV_A') }),
+  fc.record({
+    kind: fc.constant('nvidia-ocsp' as const),
+    issuerName: hexOf(48),
+    issuerKey: hexOf(48),
+    serial: fc
+      .integer({ min: 1, max: 20 })
+      .chain((size) => hexOf(size))
+      .filter((hex) => hex === '00' || !hex.startsWith('00')),
+  }),
   product.chain((one) =>
     fc.record({
       kind: fc.constant('amd-vcek' as const),
@@ -69,6 +79,15 @@ test.each([
   `amd/turin/vcek/${'5a'.repeat(8)}/1.2.3.4.256`,
   `amd/turin/vcek/${'5a'.repeat(8)}/1.2.3.4.05`,
   '../../etc/passwd',
+  'nvidia/ocsp',
+  `nvidia/ocsp/${'ab'.repeat(48)}`,
+  `nvidia/ocsp/${'ab'.repeat(48)}/${'cd'.repeat(48)}`,
+  `nvidia/ocsp/${'ab'.repeat(48)}/${'cd'.repeat(48)}/`,
+  `nvidia/ocsp/${'ab'.repeat(48)}/${'cd'.repeat(48)}/0041`,
+  `nvidia/ocsp/${'ab'.repeat(48)}/${'cd'.repeat(48)}/41AB`,
+  `nvidia/ocsp/${'ab'.repeat(48)}/${'cd'.repeat(48)}/${'41'.repeat(21)}`,
+  `nvidia/ocsp/${'ab'.repeat(32)}/${'cd'.repeat(48)}/41`,
+  `nvidia/ocsp/${'ab'.repeat(48)}/../41`,
 ])('no document is called %s', (text) => {
   expect(codeOf(() => parseName(text))).toBe('collateral/name')
 })

@@ -2,22 +2,26 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { VerifyContext } from '#attest/endorsements/context.js'
 import { bodySizeMax, type CollateralItem, isOlder } from '#attest/endorsements/item.js'
-import { type CollateralName, formatName } from '#attest/endorsements/names.js'
+import { type CollateralName, formatName, type OcspName } from '#attest/endorsements/names.js'
 import { verifyItem } from '#attest/endorsements/verify.js'
-import { toHex } from '#core/bytes/bytes.js'
+import { fromBase64, toHex } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { isFailure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
 import { type Crl, parseCrl } from '#core/x509/crl.js'
+import { ccaKeys } from '#test/fakes/cca.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { dcapKeys, dcapRootDigest, dcapSerials } from '#test/fakes/dcap.js'
+import { gpuKeys, gpuRootDigest, mintGpuEvidence, single } from '#test/fakes/gpu.js'
 import { rimRootDigest } from '#test/fakes/gpu-rim.js'
+import { type OcspChange, trailing } from '#test/fakes/ocsp.js'
 import { testTime, throwawayKeys } from '#test/fakes/platform.js'
+import { answerDocument } from '#test/fakes/responder.js'
 import { amdDocuments, intelDocuments, rimDocument, testRimId } from '#test/fakes/vendors.js'
 
 const day = 86_400
 const amdRoot = toHex(sha256(throwawayKeys.ark.spki))
-const roots = [dcapRootDigest, amdRoot, rimRootDigest]
+const roots = [dcapRootDigest, amdRoot, rimRootDigest, gpuRootDigest]
 
 /** What a document is verified beside: the lists among these documents. */
 function beside(items: readonly CollateralItem[], change: Partial<VerifyContext> = {}): VerifyContext {
@@ -80,6 +84,50 @@ test("of NVIDIA's kind", async () => {
   expect([label, platform, floor, root]).toEqual([`nvidia/rim/${testRimId}`, 'simulated', null, rimRootDigest])
 })
 
+test.each([
+  ['ocspDeviceL2', gpuRootDigest, 1],
+  ['ocspDeviceL3', gpuRootDigest, 2],
+  ['ocspDeviceL4', gpuRootDigest, 3],
+  ['ocspRimL2', rimRootDigest, 1],
+  ['ocspRimL3', rimRootDigest, 2],
+  ['ocspRimL4', rimRootDigest, 3],
+])('an answer on %s stands under its root, for as long as it is current', async (role, root, above) => {
+  const item = await answerDocument(role)
+  const found = await verifyItem(item, beside([]))
+  expect(item.chain.length).toBe(above)
+  expect(found).toMatchObject({
+    label: formatName(item.name),
+    platform: 'simulated',
+    root,
+    revoked: false,
+    floor: null,
+    edition: null,
+    issuedAt: testTime - 3600,
+    validUntil: testTime + 20 * 3600,
+  })
+})
+
+test('an answer that revokes is as genuine as one that does not, and is a floor', async () => {
+  const item = await answerDocument('ocspDeviceL4', { status: { reason: 1 } })
+  const { kind: _, ...subject } = item.name as OcspName
+  expect(await verifyItem(item, beside([]))).toMatchObject({
+    revoked: true,
+    floor: { kind: 'nvidia-revoked', ...subject, issuedAtMin: testTime - 3600 },
+    validUntil: testTime + 20 * 3600,
+  })
+})
+
+test('an answer that revokes, of a clock that is ahead, is a floor from now on', async () => {
+  const item = await answerDocument('ocspDeviceL4', { status: { reason: 1 }, thisUpdate: testTime + 30 })
+  const { issuedAt, floor } = await verifyItem(item, beside([]))
+  expect([issuedAt, floor?.issuedAtMin]).toEqual([testTime + 30, testTime])
+})
+
+test('an answer counts no longer than the certificate of its responder', async () => {
+  const item = await answerDocument('ocspDeviceL4', { responder: { notAfter: testTime + 60 } })
+  expect((await verifyItem(item, beside([]))).validUntil).toBe(testTime + 60)
+})
+
 type Case = readonly [
   code: string,
   what: string,
@@ -90,7 +138,75 @@ const minted = async (broken: Parameters<typeof intelDocuments>[0], kind: Collat
   named((await intelDocuments(broken)).items, kind)
 const mintedAmd = async (broken: Parameters<typeof amdDocuments>[0], kind: CollateralItem['name']['kind']) =>
   named((await amdDocuments(broken)).items, kind)
+const answer = (change: OcspChange) => () => answerDocument('ocspDeviceL4', change)
 const cases: readonly Case[] = [
+  [
+    'gpu/unknown-root',
+    'an answer under a root that nobody named',
+    answer({}),
+    () => beside([], { simulatedRoots: [rimRootDigest] }),
+  ],
+  ['ocsp/unknown', 'an answer that the certificate is not known', answer({ status: 'unknown' })],
+  ['ocsp/expired', 'an answer that is over', answer({ nextUpdate: testTime - 1 })],
+  ['ocsp/not-yet-valid', 'an answer of tomorrow', answer({ thisUpdate: testTime + day })],
+  ['ocsp/no-next-update', 'an answer that is never over', answer({ nextUpdate: null })],
+  ['ocsp/signature', 'an answer that its responder did not sign', answer({ signedBy: gpuKeys.other })],
+  [
+    'ocsp/signature',
+    'an answer that revokes, which its responder did not sign',
+    answer({ signedBy: gpuKeys.other, status: { reason: 1 } }),
+  ],
+  [
+    'ocsp/responder',
+    'an answer of a responder that another authority appointed',
+    answer({ appointedBy: gpuKeys.other }),
+  ],
+  ['ocsp/responder', 'an answer of a responder that is over', answer({ responder: { notAfter: testTime - 1 } })],
+  ['ocsp/not-successful', 'an answer that asks to try later', answer({ responseStatus: 3 })],
+  ['ocsp/form', 'an answer with a byte behind it', answer({ bytes: trailing })],
+  ['collateral/mismatch', 'an answer on another certificate of the issuer', answer({ serial: 99 })],
+  [
+    'collateral/mismatch',
+    'an answer on a certificate of another issuer',
+    async () => ({ ...(await answerDocument('ocspDeviceL4')), chain: (await answerDocument('ocspDeviceL3')).chain }),
+  ],
+  [
+    'collateral/mismatch',
+    'an answer under the name of another',
+    async () => ({ ...(await answerDocument('ocspDeviceL4')), name: (await answerDocument('ocspDeviceL3')).name }),
+  ],
+  [
+    'collateral/mismatch',
+    'an answer without the certificates above the one that it is about',
+    async () => ({ ...(await answerDocument('ocspDeviceL4')), chain: [] }),
+  ],
+  [
+    'chain/issuer-name',
+    'an answer above which a certificate is missing',
+    async () => {
+      const item = await answerDocument('ocspDeviceL4')
+      return { ...item, chain: [item.chain[0]!, item.chain[2]!] }
+    },
+  ],
+  [
+    'gpu/certificate',
+    'an answer on what the certificate of a firmware, which is no authority, issued',
+    async () => {
+      const [firmware, ...more] = (await mintGpuEvidence(single())).devices[0]!.chain.map((text) => fromBase64(text))
+      return { ...(await answerDocument('ocspDeviceL4')), chain: [firmware!, more[0]!, more.at(-1)!] }
+    },
+  ],
+  [
+    'chain/expired',
+    'an answer below a root that is over',
+    answer({ thisUpdate: testTime + 1500 * day, nextUpdate: testTime + 3000 * day }),
+    () => beside([], { at: testTime + 2000 * day }),
+  ],
+  [
+    'collateral/size',
+    'an answer that is larger than an envelope takes',
+    async () => ({ ...(await answerDocument('ocspDeviceL4')), body: new Uint8Array(bodySizeMax['nvidia-ocsp'] + 1) }),
+  ],
   [
     'gpu/unknown-root',
     'a RIM under a root that nobody named',
@@ -164,6 +280,25 @@ const cases: readonly Case[] = [
     async () => ({ ...named(intel, 'intel-tcb-info'), chain: named(intel, 'intel-pck-crl').chain }),
   ],
   [
+    'dcap/certificate-name',
+    'a root of another name',
+    () =>
+      minted(
+        { root: { subject: 'Intel SGX Root', issuer: 'Intel SGX Root' }, rootCrl: { issuer: 'Intel SGX Root' } },
+        'intel-root-crl',
+      ),
+  ],
+  [
+    'dcap/certificate-name',
+    'a PCK authority on another curve',
+    () => minted({ ca: { spki: ccaKeys.platform.spki } }, 'intel-pck-crl'),
+  ],
+  [
+    'collateral/mismatch',
+    'a root that signs as no root of AMD does, under AMD’s name for its list',
+    () => ({ ...named(intel, 'intel-root-crl'), name: { kind: 'amd-crl', product: 'Genoa', key: 'vcek' } }),
+  ],
+  [
     'crl/revoked',
     'a TCB signer that the root took back',
     () => named(intel, 'intel-tcb-info'),
@@ -225,7 +360,7 @@ const cases: readonly Case[] = [
   [
     'collateral/size',
     'a long chain',
-    () => ({ ...named(amd, 'amd-crl'), chain: Array(3).fill(named(amd, 'amd-crl').chain[0]) }),
+    () => ({ ...named(amd, 'amd-crl'), chain: Array(4).fill(named(amd, 'amd-crl').chain[0]) }),
   ],
   [
     'chain/expired',
@@ -245,7 +380,7 @@ for (const [code, what, item, context] of cases) {
 }
 
 test('no changed byte is believed, and nothing but a Failure is thrown', async () => {
-  const all = [...intel, ...amd]
+  const all = [...intel, ...amd, await answerDocument(), await answerDocument('ocspRimL4', { status: { reason: 1 } })]
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(...all),
@@ -287,6 +422,27 @@ test.each([
   ['amd-crl', [null, 11], [5n, 10], true],
   ['amd-crl', [1n, 11], [null, 10], false],
   ['amd-vcek', [null, 9], [null, 10], false],
+  ['nvidia-ocsp', [null, 9], [null, 10], true],
+  ['nvidia-ocsp', [null, 10], [null, 10], false],
+  ['nvidia-ocsp', [null, 11], [null, 10], false],
 ] as const)('%s %s after %s: older is %s', (kind, [edition, issuedAt], [otherEdition, otherAt], expected) => {
-  expect(isOlder(kind, { edition, issuedAt }, { edition: otherEdition, issuedAt: otherAt })).toBe(expected)
+  const of = { revoked: false }
+  const other = { ...of, edition: otherEdition, issuedAt: otherAt }
+  expect(isOlder(kind, { ...of, edition, issuedAt }, other)).toBe(expected)
 })
+
+test.each([
+  [9, true, 10, false, true],
+  [10, true, 10, false, false],
+  [10, false, 10, true, true],
+  [10, true, 10, true, false],
+  [11, false, 10, true, false],
+])(
+  'an answer of %s (revoked: %s) after one of %s (revoked: %s): older is %s',
+  (issuedAt, revoked, otherAt, other, expected) => {
+    const edition = null
+    expect(isOlder('nvidia-ocsp', { edition, issuedAt, revoked }, { edition, issuedAt: otherAt, revoked: other })).toBe(
+      expected,
+    )
+  },
+)

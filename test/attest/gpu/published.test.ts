@@ -2,10 +2,17 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
+import type { OcspName } from '#attest/endorsements/names.js'
+import { verifyItem } from '#attest/endorsements/verify.js'
+import { readRim } from '#attest/gpu/rim/rim.js'
+import { nvidiaRoots } from '#attest/gpu/roots.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { fromUtf8, toBase64 } from '#core/bytes/bytes.js'
 import { parsePem } from '#core/encoding/pem.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
+import { parseCertificate } from '#core/x509/certificate.js'
+import { certificateId, parseOcsp } from '#core/x509/ocsp-answer.js'
+import { ocspSubject } from '#core/x509/ocsp-request.js'
 import { mintRim, rimRootDigest } from '../../fakes/gpu-rim.js'
 import { testGpuValues } from '../../fakes/gpu-vectors.js'
 import { outside } from '../../fakes/outside.js'
@@ -44,6 +51,35 @@ describe.skipIf(published === undefined)('published evidence', () => {
       driverRim: { version: '550.90.07', differing: [] },
       vbiosRim: { version: '96.00.9F.00.01', differing: [] },
     })
+  })
+
+  test('answers are documents of their own under the roots of NVIDIA, each for its day', async () => {
+    const chain = parsePem(fromUtf8(read(folder, 'cert-chain.pem')), 'CERTIFICATE', 8)
+    const driver = await readRim(toBase64(read(folder, 'driver-rim.xml')))
+    const rim = driver.chain.map(({ der }) => der)
+    const cases = [
+      ['device-l2', chain.slice(3), nvidiaRoots.device],
+      ['device-l3', chain.slice(2), nvidiaRoots.device],
+      ['device-l4', chain.slice(1), nvidiaRoots.device],
+      ['rim-l2', rim.slice(2), nvidiaRoots.rim],
+      ['driver-rim-l3', rim.slice(1), nvidiaRoots.rim],
+      ['driver-rim-l4', rim, nvidiaRoots.rim],
+    ] as const
+    for (const [file, [own, ...above], root] of cases) {
+      const body = read(folder, `ocsp-${file}.der`)
+      const parse = (der: Uint8Array) => parseCertificate(der, 'certificate', { times: 'any' })
+      const name: OcspName = {
+        kind: 'nvidia-ocsp',
+        ...ocspSubject(certificateId(parse(own!), parse(above[0]!))),
+      }
+      const { thisUpdate } = parseOcsp(body)
+      const context = { ...none, at: thisUpdate, crlOf: () => null }
+      const item = await verifyItem({ name, body, chain: above }, context)
+      expect([file, item.platform, item.root, item.revoked]).toEqual([file, 'hardware', root, false])
+      expect(item.validUntil - item.issuedAt).toBe(86_400)
+      const late = verifyItem({ name, body, chain: above }, { ...context, at: thisUpdate + 86_401 })
+      await expect(late).rejects.toMatchObject({ code: 'ocsp/expired' })
+    }
   })
 
   test('is affirming where it answers the nonce that is asked for, and refused where it does not', async () => {

@@ -1,13 +1,16 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { diffReferenceValues } from '#attest/reference/diff.js'
+import type { Publisher } from '#attest/reference/provenance.js'
 import { verifyNotRolledBack, verifyReference, verifyReferenceSeen } from '#attest/reference/verify.js'
-import { fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
+import { fromHex, fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
+import { thumbprint } from '#core/crypto/jwk.js'
 import { signEnvelope } from '#core/dsse.js'
 import { type Cbor, encodeCbor } from '#core/encoding/cbor.js'
 import { canonicalJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
+import { ccaKeys } from '#test/fakes/cca.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 import { testMeasurement, testReferenceValues, testTime } from '#test/fakes/platform.js'
 import {
@@ -17,10 +20,13 @@ import {
   makePublisher,
   measurementOf,
   minSvn,
+  publisher384,
   rawOf,
   signedCorim,
+  signedCorim384,
   signedSet,
   signedStatement,
+  signedStatement384,
   statementOf,
   type TestPublisher,
   validityOf,
@@ -143,6 +149,8 @@ describe('a provenance statement', () => {
     ],
     ['reference/form', 'without a builder', () => sign({ predicate: { runDetails: {} } })],
     ['reference/form', 'without subjects', () => sign({ subject: 1 })],
+    ['reference/form', 'with more subjects than anybody reads', () => sign({ subject: Array(10_001).fill(0) })],
+    ['reference/subject', 'with as many as are read', () => sign({ subject: Array(10_000).fill(0) })],
     [
       'reference/subject',
       'with odd subjects',
@@ -372,6 +380,61 @@ describe('a signed CoRIM', () => {
     ],
   ])('%s: one %s', async (code, _what, mint) => {
     expect(await codeOfPromise(judge(await mint(), values))).toBe(code)
+  })
+
+  // Profiles of others: draft-ydb-rats-cca-endorsements, draft-cds-rats-intel-corim-profile.
+  test.each<[string, Parameters<typeof corimPayload>[1]]>([
+    [
+      'of an Arm CCA platform, by its profile',
+      { more: [[3, { tag: 32, value: 'tag:arm.com,2025:cca_platform#1.0.0' }]] },
+    ],
+    ['of Arm CCA realms, by its profile', { more: [[3, { tag: 32, value: 'tag:arm.com,2025:cca_realm#1.0.0' }]] }],
+    ['of an Arm CCA platform, by its class', { environment: classOf({ tag: 600, value: new Uint8Array(32) }) }],
+    ['of Intel TDX, by its class', { environment: classOf({ tag: 111, value: fromHex('6086480186f84d01050502') }) }],
+    ['of Intel TDX, by its profile', { more: [[3, { tag: 111, value: fromHex('6086480186f84d01100100') }]] }],
+  ])('one %s is refused whole, never read as if it were of SEV-SNP', async (_what, options) => {
+    expect(await codeOfPromise(judge(await corim([[measurementOf(m1)]], options), values))).toBe(
+      'reference/unsupported',
+    )
+  })
+
+  describe('on P-384', () => {
+    const payload = corimPayload([[measurementOf(m1)]])
+    const judge384 = (signed: Uint8Array, publishers: readonly Publisher[] = [publisher384]) =>
+      verifyReference({ signed, values }, publishers, testTime)
+
+    test('counts when a publisher of such a key signed it', async () => {
+      const { values: found, provenance } = await judge384(await signedCorim384(payload), [...trusted(), publisher384])
+      expect(found.snp!.measurements).toEqual([m1])
+      expect(provenance).toMatchObject({ source: 'corim', publisher: 'vendor', key: thumbprint(publisher384.key) })
+    })
+
+    test('does not count of another key, under another algorithm, or with a bit changed', async () => {
+      const good = await signedCorim384(payload)
+      const last = good.length - 1
+      for (const [code, signed] of [
+        ['reference/publisher', await signedCorim384(payload, -35, ccaKeys.other)],
+        ['reference/form', await signedCorim384(payload, -7)],
+        ['reference/form', await signedCorim384(payload, -8)],
+        ['reference/form', await signedCorim384(payload, -36)],
+        ['reference/publisher', good.map((byte, i) => (i === last ? byte ^ 1 : byte))],
+        ['reference/publisher', await signedCorim(acme.signingKey, payload)],
+      ] as const)
+        expect(await codeOfPromise(judge384(signed))).toBe(code)
+      expect(await codeOfPromise(judge384(good, trusted()))).toBe('reference/publisher')
+    })
+
+    test('a statement in an envelope counts alike', async () => {
+      const signed = await signedStatement384(statementOf(values))
+      expect((await judge384(signed, [...trusted(), publisher384])).provenance.publisher).toBe('vendor')
+      expect(await codeOfPromise(judge384(signed, trusted()))).toBe('reference/publisher')
+    })
+
+    test('what is broken here is no signature of a stranger', async () => {
+      const bug = { alias: 'x', key: { kty: 'EC', crv: 'P-384' } } as unknown as Publisher
+      await expect(judge384(await signedCorim384(payload), [bug])).rejects.toBeInstanceOf(TypeError)
+      await expect(judge384(await signedStatement384(statementOf(values)), [bug])).rejects.toBeInstanceOf(TypeError)
+    })
   })
 
   test('does not stand alone', async () => {

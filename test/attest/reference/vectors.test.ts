@@ -13,10 +13,13 @@ import {
   makePublisher,
   measurementOf,
   minSvn,
+  publisher384,
   rawOf,
   signedCorim,
+  signedCorim384,
   signedSet,
   signedStatement,
+  signedStatement384,
   statementOf,
   validityOf,
 } from '#test/fakes/reference.js'
@@ -58,6 +61,7 @@ async function mint(): Promise<readonly Vector[]> {
     expect: expected,
     valuesDigest: null,
   })
+  const signed384 = signedCorim384(corimPayload([[measurementOf(m)]]))
   const cases = [
     one('set', 'ok', await signedSet(key)),
     one('set-of-a-stranger', 'reference/publisher', await signedSet(stranger)),
@@ -97,6 +101,18 @@ async function mint(): Promise<readonly Vector[]> {
       'manifest-by-an-unknown-algorithm',
       'reference/form',
       await signedCorim(ed, corimPayload([[measurementOf(m)]]), undefined, -36),
+      values,
+    ),
+    { ...one('manifest-on-p384', 'ok', await signed384, values), publishers: [publisher384] },
+    one('manifest-by-a-stranger-on-p384', 'reference/publisher', await signed384, values),
+    {
+      ...one('provenance-on-p384', 'ok', await signedStatement384(statementOf(values)), values),
+      publishers: [publisher384],
+    },
+    one(
+      'manifest-of-an-arm-cca-platform',
+      'reference/unsupported',
+      await corim([[measurementOf(m)]], { more: [[3, { tag: 32, value: 'tag:arm.com,2025:cca_platform#1.0.0' }]] }),
       values,
     ),
     one('manifest-alone', 'reference/values', await corim([[measurementOf(m)]])),

@@ -18,7 +18,7 @@ import type { Keyset } from '#core/wire/keyset.js'
 import type { Database } from '#host/database.js'
 import { createLog } from '#host/log.js'
 import { testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { mintEvidence } from '#test/fakes/snp.js'
 import { amdDocuments, serveAmd, startVendor, status, type VendorServer } from '#test/fakes/vendors.js'
 import { newNode } from './fixtures.js'
@@ -27,7 +27,7 @@ const folder = mkdtempSync(join(tmpdir(), 'claviger-attest-collateral-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const day = 86_400
 const token = 'a-token'
-const [pglite] = databasesUnderTest()
+const { open } = anyDatabase()
 
 let keys: KeySet
 let keyset: Keyset
@@ -47,7 +47,7 @@ beforeEach(async () => {
   Object.assign(clock, { at: testTime, ms: 0 })
   vendor = await startVendor()
   serveAmd(vendor, (await amdDocuments()).items)
-  database = await pglite!.open()
+  database = await open()
 })
 afterEach(() => vendor.close())
 
@@ -219,7 +219,7 @@ describe('floors of a store', () => {
   test('hold for releases of the broker in this process', async () => {
     const { store } = await service(false)
     await store.admit(await newer())
-    const appraise = verifierPort(async () => keys, store)
+    const appraise = verifierPort(async () => keys, collateralSupply(store), silent)
     const input = {
       expectedReportData: reportDataOf(binding),
       referenceValues: testReferenceValues(),

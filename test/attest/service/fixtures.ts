@@ -1,4 +1,4 @@
-import { generateRecipientKey } from '#core/crypto/hpke.js'
+import { generateHybridKey, generateRecipientKey } from '#core/crypto/hpke.js'
 import { generateSigningKey } from '#core/crypto/sign.js'
 import { type Binding, noDevicesDigest } from '#core/wire/binding.js'
 import { type Keyset, keysetDigest } from '#core/wire/keyset.js'
@@ -9,7 +9,7 @@ export async function newNode(): Promise<{ readonly keyset: Keyset; readonly bin
   const keyset: Keyset = {
     type: 'claviger/keyset/v1',
     suite: 'DHKEM-X25519-HKDF-SHA256/HKDF-SHA256/AES-256-GCM',
-    release: (await generateRecipientKey()).publicKey,
+    release: (await generateHybridKey()).publicKey,
     request: (await generateRecipientKey()).publicKey,
     receipt: (await generateSigningKey('Ed25519')).key.publicKey as Keyset['receipt'],
     tls: null,

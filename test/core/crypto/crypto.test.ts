@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import { toHex, utf8 } from '#core/bytes/bytes.js'
+import { describe, expect, test, vi } from 'vitest'
+import { concat, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { generateRecipientKey, hpkeOpen, hpkeSeal } from '#core/crypto/hpke.js'
 import { generateSigningKey, sign, verifySignature } from '#core/crypto/sign.js'
@@ -21,6 +21,60 @@ describe(`crypto on the ${backend.name} backend`, () => {
       await expect(verifySignature(key.publicKey, utf8('message'), signature, 'test')).rejects.toMatchObject({
         code: 'crypto/signature',
       })
+    },
+  )
+
+  test('where a browser gives no cryptography no signature is called bad: nothing was verified', async () => {
+    const { pkcs8, spki } = await backend.generateKey('ES256')
+    const signature = await backend.sign(await backend.importPrivateKey('ES256', pkcs8), utf8('message'))
+    vi.stubGlobal('crypto', {})
+    vi.resetModules()
+    try {
+      const bare = (await import('#core/crypto/backend.browser.js')).backend
+      await expect(bare.verify('ES256', spki, utf8('message'), signature)).rejects.toThrow('this runtime has WebCrypto')
+    } finally {
+      vi.unstubAllGlobals()
+      vi.resetModules()
+    }
+  })
+
+  test.each([
+    ['ES256', 32],
+    ['ES384', 48],
+  ] as const)(
+    'verifies with a key of %s from one spelling of a point of the curve, and from no other bytes',
+    async (algorithm, size) => {
+      const { pkcs8, spki } = await backend.generateKey(algorithm)
+      const message = utf8('message')
+      const signature = await backend.sign(await backend.importPrivateKey(algorithm, pkcs8), message)
+      const verifies = (key: Uint8Array) => backend.verify(algorithm, key, message, signature)
+      const shared = new Uint8Array(new SharedArrayBuffer(spki.length))
+      shared.set(spki)
+      // At once, and again: with a key that is new to the backend, and with one that it may have kept.
+      expect(await Promise.all([shared, spki, spki].map(verifies))).toEqual([true, true, true])
+      expect(await verifies(spki)).toBe(true)
+      const from = spki.length - 2 * size
+      const [x, y] = [spki.subarray(from, from + size), spki.subarray(from + size)]
+      const spelled = (...parts: readonly Uint8Array[]) => concat(spki.subarray(0, from), ...parts)
+      const next = y.with(size - 1, y[size - 1]! ^ 1)
+      const wrong = {
+        'a point off the curve': spelled(x, next),
+        'coordinates in the other order': spelled(y, x),
+        'no point at all': spelled(new Uint8Array(2 * size)),
+        'coordinates beyond the field': spelled(new Uint8Array(2 * size).fill(0xff)),
+        'a compressed point': concat(spki.subarray(0, from - 1), new Uint8Array([2 + (y[size - 1]! & 1)]), x),
+        'a hybrid point': spelled(x, y).with(from - 1, 6 + (y[size - 1]! & 1)),
+        'one byte less': spki.subarray(0, -1),
+        'one byte more': concat(spki, new Uint8Array(1)),
+      }
+      for (const [what, key] of Object.entries(wrong))
+        expect({ what, verifies: await verifies(key) }).toEqual({ what, verifies: false })
+      expect(await backend.verify(algorithm === 'ES256' ? 'ES384' : 'ES256', spki, message, signature)).toBe(false)
+      const zero = new Uint8Array(1)
+      const [r, s] = [signature.subarray(0, size), signature.subarray(size)]
+      // The same two numbers, and half of them: a signature has its length.
+      for (const other of [concat(zero, r, zero, s), r, concat(signature, zero)])
+        expect(await backend.verify(algorithm, spki, message, other)).toBe(false)
     },
   )
 

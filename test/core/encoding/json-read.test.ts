@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
-import { items, member, members, oneOf, readJson, text, whole } from '#core/encoding/json-read.js'
+import { column, items, member, members, readJson } from '#core/encoding/json-read.js'
+import { oneOf, text, whole } from '#core/encoding/json-scalars.js'
 import { integer, list, object, optional, type Shape, oneOf as strictOneOf, string } from '#core/encoding/shape.js'
 import { isFailure } from '#core/failure.js'
 import { jsonDepthMax, jsonItemsMax } from '#core/limits.js'
@@ -12,6 +13,12 @@ const level = members(
   { notes: items(text(8), { max: 2 }) },
 )
 const read = members({ id: text(4), levels: items(level, { max: 3 }) })
+/** The same, numbers of a list at once. */
+const quickLevel = members(
+  { svns: column('svn', 255, 2), status: oneOf('new', 'old') },
+  { notes: items(text(8), { max: 2 }) },
+)
+const quickRead = members({ id: text(4), levels: items(quickLevel, { max: 3 }) })
 const levels = [
   { svns: [0, 255], status: 'new', notes: ['x'] },
   { svns: [7, 10], status: 'old' },
@@ -46,18 +53,29 @@ function outcome<T>(read: () => T): { readonly value: T } | { readonly code: str
   }
 }
 const codeOf = (json: string) => {
-  const found = outcome(() => readJson(json, read))
+  const found = outcome(() => readJson(utf8(json), read))
+  const quick = outcome(() => readJson(utf8(json), quickRead))
+  expect(quick).toEqual(found)
   return 'code' in found ? found.code : 'ok'
 }
 
 describe('reading by shape', () => {
   test('gives what was asked for, in whatever order and spelling it comes, and nothing else', () => {
-    expect(readJson(JSON.stringify(spelled), read)).toEqual(good)
-    expect(readJson(JSON.stringify(spelled, null, 3), read)).toEqual(good)
+    expect(readJson(utf8(JSON.stringify(spelled)), read)).toEqual(good)
+    expect(readJson(utf8(JSON.stringify(spelled, null, 3)), read)).toEqual(good)
     const turned =
       '{"more":[1,{"a":null}],"levels":[{"x":"\\ud83d\\ude00","\\u0073tatus":"\\u006eew",' +
       '"svns":[{"y":{},"svn":1},{"svn":2,"y":0}]}],"id":"a"}'
-    expect(readJson(turned, read)).toEqual({ id: 'a', levels: [{ svns: [1, 2], status: 'new' }] })
+    expect(readJson(utf8(turned), quickRead)).toEqual(readJson(utf8(turned), read))
+    expect(readJson(utf8(turned), read)).toEqual({ id: 'a', levels: [{ svns: [1, 2], status: 'new' }] })
+  })
+
+  test('a number that goes on with an exponent or a fraction is that number, however alike the ends of objects are', () => {
+    const json = '{"id":"a","levels":[{"status":"new","svns":[{"svn":1e1,"x":0},{"svn":2e1,"x":0}]}]}'
+    for (const one of [read, quickRead])
+      expect(readJson(utf8(json), one)).toMatchObject({ levels: [{ svns: [10, 20] }] })
+    expect(codeOf(json.replaceAll('e1', '.5'))).toBe('shape/type')
+    expect(codeOf(json.replace('2e1', '2.5'))).toBe('shape/type')
   })
 
   test.each([
@@ -99,14 +117,37 @@ describe('reading by shape', () => {
 
   test('says where', () => {
     const json = '{"id":"a","levels":[{"status":"new","svns":[{"svn":1},{"svn":256}]}]}'
-    expect(() => readJson(json, read)).toThrow(/^levels\[0\]\.svns\[1\]\.svn: expected 0 to 255$/)
+    expect(() => readJson(utf8(json), read)).toThrow(/^levels\[0\]\.svns\[1\]\.svn: expected 0 to 255$/)
     const turned = '{"x":[{"\\"y":"]}"},{}],"levels":[{"status":"old","svns":[{"svn":1},{"svn":2}]} , {"svns" : 1}]}'
-    expect(() => readJson(turned, read)).toThrow(/^levels\[1\]\.svns: expected a list$/)
-    expect(() => readJson('{"x":1,"id":"abcde"}', read)).toThrow(/^id: longer than 4 characters$/)
-    expect(() => readJson('{"id":"a","levels":[]}', members({ id: text(), no: text() }))).toThrow(
+    expect(() => readJson(utf8(turned), read)).toThrow(/^levels\[1\]\.svns: expected a list$/)
+    expect(() => readJson(utf8('{"x":1,"id":"abcde"}'), read)).toThrow(/^id: longer than 4 characters$/)
+    expect(() => readJson(utf8('{"id":"a","levels":[]}'), members({ id: text(), no: text() }))).toThrow(
       /^value: member no is missing$/,
     )
   })
+})
+
+test('a string is itself, whatever stood before it in the document', () => {
+  const words = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '1', '\u00e9'), maxLength: 5 }), {
+    maxLength: 200,
+  })
+  fc.assert(
+    fc.property(words, (given) => {
+      expect(readJson(utf8(JSON.stringify(given)), items(text(), { max: 200 }))).toEqual(given)
+    }),
+  )
+})
+
+test.each([
+  ['a string that is read', '{"id":"?","levels":[]}'],
+  ['a string that is not read', '{"id":"a","x":"?","levels":[]}'],
+  ['the name of a member', '{"id":"a","?":0,"levels":[]}'],
+])('refuses bytes that are no UTF-8 in %s', (_, json) => {
+  for (const wrong of [[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xc0, 0xaf]]) {
+    const [before, after] = json.split('?')
+    const bytes = new Uint8Array([...utf8(before!), ...wrong, ...utf8(after!)])
+    expect(outcome(() => readJson(bytes, read))).toEqual({ code: 'bytes/utf8' })
+  }
 })
 
 test('reads of a document what parseJson and strict shapes read of it, and refuses what they refuse', () => {
@@ -145,7 +186,9 @@ test('reads of a document what parseJson and strict shapes read of it, and refus
         if (escapes) json = json.replace('"id"', '"\\u0069d"').replace('svn"', '\\u0073vn"')
         const at = cut % (json.length + 1)
         if (extra !== null) json = json.slice(0, at) + extra + json.slice(extra === '' ? at + 1 : at)
-        const found = outcome(() => readJson(json, read))
+        const found = outcome(() => readJson(utf8(json), read))
+        const quick = outcome(() => readJson(utf8(json), quickRead))
+        expect('value' in found ? quick : 'code' in quick).toEqual('value' in found ? found : true)
         const strict = outcome(() => strictRead(parseJson(utf8(json)), ''))
         if ('code' in strict) expect(found).toEqual({ code: expect.stringMatching(/^(json|shape)\//) })
         else expect(found).toEqual(strict)
@@ -174,7 +217,7 @@ function alter(document: Json, { steps, how, name, value }: Change): void {
 }
 
 test('holds what it reads over to the same depth and number of values as parseJson', () => {
-  const both = (json: string) => [outcome(() => readJson(json, wrapped)), outcome(() => parseJson(utf8(json)))]
+  const both = (json: string) => [outcome(() => readJson(utf8(json), wrapped)), outcome(() => parseJson(utf8(json)))]
   const codes = (json: string) => both(json).map((one) => ('code' in one ? one.code : 'ok'))
   const deep = (depth: number) => `{"x":${'['.repeat(depth)}"y"${']'.repeat(depth)},"end":0}`
   const many = (count: number) => `{"x":[${'0,'.repeat(count - 1)}0],"end":0}`
@@ -201,7 +244,7 @@ test('takes and refuses the texts that parseJson takes and refuses, wherever one
       const changed = inner.slice(0, index) + (kind === 0 ? '' : change) + inner.slice(index + (kind === 1 ? 0 : 1))
       const json = `{"x":${changed},"end":0}`
       const strict = outcome(() => parseJson(utf8(json)))
-      const found = outcome(() => readJson(json, wrapped))
+      const found = outcome(() => readJson(utf8(json), wrapped))
       // Half of a surrogate pair has no UTF-8, and so does not reach parseJson as it stands.
       if (!/[\ud800-\udfff]/.test(json)) expect('value' in found).toBe(hasEnd(strict))
     }),

@@ -85,6 +85,11 @@ describe('inner request', () => {
     expect(codeOf(() => parseInnerRequest(bytes))).toBe(code)
   })
 
+  test.each(['Bearer', 'bearer', 'BEARER'])('the scheme %s is read without regard to case', (scheme) => {
+    const bytes = withHeaders(replaced('authorization', `${scheme} ${request.credential}`))
+    expect(parseInnerRequest(bytes).credential).toBe(request.credential)
+  })
+
   test('fields of the channel are not smuggled in among the others', () => {
     expect(codeOf(() => encodeInnerRequest({ ...request, headers: [['claviger-policy', '{}']] }))).toBe('channel/field')
     expect(codeOf(() => encodeInnerRequest({ ...request, headers: [['authorization', 'Bearer x']] }))).toBe(

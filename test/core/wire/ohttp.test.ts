@@ -6,7 +6,7 @@ import { concat, equal, fromHex, toHex, utf8 } from '#core/bytes/bytes.js'
 import { encodeVarint } from '#core/bytes/varint.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { generateRecipientKey, importRecipientKey, type RecipientKey } from '#core/crypto/hpke.js'
-import { x25519ToJwk } from '#core/crypto/jwk.js'
+import { type X25519Jwk, x25519ToJwk } from '#core/crypto/jwk.js'
 import { isFailure } from '#core/failure.js'
 import { chunkSizeSent, requestSizeMax } from '#core/limits.js'
 import { ChunkSplitter } from '#core/wire/chunks.js'
@@ -48,7 +48,7 @@ function join(header: Uint8Array, chunks: readonly Uint8Array[]): Uint8Array {
   return concat(header, ...framed)
 }
 
-let recipient: RecipientKey
+let recipient: RecipientKey<X25519Jwk>
 const long = utf8('x'.repeat(chunkSizeSent * 2 + 100))
 beforeAll(async () => {
   recipient = await generateRecipientKey()

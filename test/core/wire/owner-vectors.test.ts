@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { toBase64Url, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
-import { generateRecipientKey } from '#core/crypto/hpke.js'
+import { generateHybridKey, generateRecipientKey } from '#core/crypto/hpke.js'
 import { type Ed25519Jwk, thumbprint } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { type Envelope, envelopeShape, signEnvelope } from '#core/dsse.js'
@@ -76,11 +76,14 @@ test('freshly signed documents of a broker agree', async () => {
     type: 'claviger/broker/v1',
     key: key.publicKey as Ed25519Jwk,
     wrapping: (await generateRecipientKey()).publicKey,
+    wrappingHybrid: (await generateHybridKey()).publicKey,
     verifiers: [(await ed25519()).publicKey],
     logs: [encodeVkey(log.verifier)],
     witnessPolicy: `witness w1 ${encodeVkey(witness.verifier)}\nquorum w1\n`,
     standing: 'UNATTESTED BROKER',
     kek: 'KEK HELD BY OPERATOR',
+    kekBroker: undefined,
+    kekModel: undefined,
     issuedAt: at,
   }
   const pinned = thumbprint(key.publicKey)
@@ -110,7 +113,15 @@ test('freshly signed documents of a broker agree', async () => {
       expected: 'dsse/type',
       envelope: await sign('lease', document, key),
     },
-    await of('a broker that claims more than it is', 'shape/form', { ...document, standing: 'ATTESTED BROKER' }),
+    await of('a broker that claims more than it is', 'shape/form', { ...document, standing: 'TRUSTED BROKER' }),
+    await of('a broker whose evidence has to be asked for', 'ok', { ...document, standing: 'ATTESTED BROKER' }),
+    await of('a broker whose key another one released', 'ok', {
+      ...document,
+      standing: 'ATTESTED BROKER',
+      kek: 'KEK RELEASED BY BROKER',
+      kekBroker: thumbprint(stranger.publicKey),
+      kekModel: `${thumbprint(stranger.publicKey)}/kek`,
+    }),
     await of('a broker that does not say who holds its key', 'shape/missing', without(document, 'kek')),
     await of('no verifier', 'shape/range', { ...document, verifiers: [] }),
     await of('no log', 'shape/range', { ...document, logs: [] }),

@@ -65,7 +65,7 @@ describe('vectors of statements', () => {
   test('every kind is there, and every failure of a statement', () => {
     const found = new Set(statements.map((one) => one.expect))
     for (const code of ['ok', 'statement/chain', 'statement/tenant', 'statement/model']) expect(found).toContain(code)
-    expect(new Set(statements.filter((one) => one.expect === 'ok').map((one) => one.kind)).size).toBe(7)
+    expect(new Set(statements.filter((one) => one.expect === 'ok').map((one) => one.kind)).size).toBe(8)
   })
 })
 

@@ -50,7 +50,7 @@ describe(`OCSP answers on the ${backend.name} backend`, () => {
   })
 
   test.each([
-    ['ocsp/not-yet-valid', -3601],
+    ['ocsp/not-yet-valid', -3661],
     ['ocsp/expired', 20 * 3600 + 1],
   ])('%s one second beyond its window, and not inside', async (code, offset) => {
     const answer = parseOcsp(good)

@@ -225,6 +225,24 @@ describe(`CRLs on the ${backend.name} backend`, () => {
     expect(() => verifyNotRevoked(leaf, list, 'leaf')).toThrowError(expect.objectContaining({ code: 'crl/revoked' }))
   })
 
+  test('reads every entry of many that are alike', async () => {
+    const serials = Array.from({ length: 6 }, (_, i) => 0x61 + i)
+    const list = await crl({ revoked: serials })
+    expect([...parseCrl(list).revoked]).toEqual(serials.map((serial) => serial.toString(16)))
+    for (const serial of serials) {
+      const entry = toHex(list).indexOf(`0201${serial.toString(16)}170d`) / 2
+      // In turn: the tag of the date, a digit of it, and its last letter.
+      for (const [ahead, byte] of [
+        [3, 0x16],
+        [5, 0x3a],
+        [17, 0x59],
+      ] as const) {
+        const changed = list.with(entry + ahead, byte)
+        expect(() => parseCrl(changed)).toThrowError(expect.objectContaining({ code: 'crl/form' }))
+      }
+    }
+  })
+
   test.each([
     ['crl/size', async () => new Uint8Array(crlSizeMax + 1)],
     ['crl/form', async () => new Uint8Array([...(await crl()), 0])],

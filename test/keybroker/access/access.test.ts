@@ -17,9 +17,9 @@ import { startTime } from '../fixtures.js'
 import { bearer } from '../served.js'
 import { forgedList, identity, later, list, newKey, twoTenants } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const databases = databasesUnderTest()
 
-describe('an API key', () => {
+describe.each(databases)('an API key, on $name', ({ open }) => {
   test('reads what its role may, until it is revoked', async () => {
     const { owner, say, get } = await twoTenants(await open())
     const [own, audit, host] = [newKey(), newKey(), newKey()]
@@ -114,7 +114,7 @@ describe('an API key', () => {
   })
 })
 
-describe('the list is the owner’s', () => {
+describe.each(databases)('the list is the owner’s, on $name', ({ open }) => {
   test('a forged row, a row of another tenant, and the list before the last let nobody in', async () => {
     const { chain, owner, other, say, get } = await twoTenants(await open())
     const [first, forged] = [newKey(), newKey()]
@@ -186,7 +186,7 @@ function heapUsed(): number {
   return process.memoryUsage().heapUsed
 }
 
-describe('bounds', () => {
+describe.each(databases)('bounds, on $name', ({ open }) => {
   test('of the tenant’s owner hold for its identities, not for those of others, and say when to ask again', async () => {
     const { owner, other, say, get } = await twoTenants(await open())
     const [mine, theirs] = [newKey(), newKey()]
@@ -194,9 +194,13 @@ describe('bounds', () => {
     await say(other, list([identity('me', 'owner', theirs.proof)], { requestsPerMinute: 2 }))
     // Whoever is not listed uses up nothing of it.
     for (let i = 0; i < 5; i++) await get(owner, 'leases', theirs.key)
-    for (let i = 0; i < 2; i++) expect((await get(owner, 'leases', mine.key)).status).toBe(200)
-    const over = await get(owner, 'leases', mine.key)
-    expect(over).toMatchObject({ status: 429, code: 'access/rate', retryAfter: '30' })
+    const answers = []
+    do answers.push(await get(owner, 'leases', mine.key))
+    while (answers.at(-1)!.status === 200 && answers.length < 5)
+    // The minute is the database's, and may end in between: then there are two more.
+    expect([3, 5]).toContain(answers.length)
+    expect(answers.at(-1)).toMatchObject({ status: 429, code: 'access/rate' })
+    expect(answers.at(-1)!.retryAfter).toMatch(/^([1-9]|[1-5][0-9]|60)$/)
     expect((await get(other, 'leases', theirs.key)).status).toBe(200)
   })
 
@@ -224,7 +228,9 @@ describe('bounds', () => {
       ],
     })
   })
+})
 
+describe('bounds of one process', () => {
   test('of one address hold before anything is looked up, and remember a bounded number of addresses', () => {
     let nowMs = 0
     const { admitAttempt } = openAccess(openIssuers(), () => nowMs)

@@ -2,11 +2,11 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { toBase64 } from '#core/bytes/bytes.js'
 import { identityOfCertificate } from '#keybroker/access/certificate.js'
 import { type Certified, type CertifiedOptions, certified, purposes } from '#test/fakes/machine-certificates.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { startTime as at } from '../fixtures.js'
 import { type AccessBody, identity, list, newKey, twoTenants } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const dates = { notBefore: at - 3600, notAfter: at + 86_400 }
 const usual = {
   ...dates,

@@ -11,7 +11,8 @@ import { databasesUnderTest } from '#test/fakes/postgres.js'
 import { startTime } from '../fixtures.js'
 import { identity, list, twoTenants } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const databases = databasesUnderTest()
+const { open } = databases.at(-1)!
 let issuer: Issuer
 let world: Awaited<ReturnType<typeof twoTenants>>
 let nowMs = 0
@@ -245,5 +246,20 @@ describe('an issuer', () => {
     ]
     for (const one of [...inside, ...inside6, 'localhost', ''])
       expect([one, isPublicAddress(one)]).toEqual([one, false])
+  })
+})
+
+// PGlite is one for a file: opened again it is empty, so these come last.
+describe.each(databases)('on $name', ({ open: openHere }) => {
+  test('a token is known by the list that its owner signed last, at one owner and at no other', async () => {
+    const access = openAccess(openIssuers({ ca: issuer.ca, privateIssuers: [issuer.place] }))
+    const { owner, other, say, get } = await twoTenants(await openHere(), issuer, access)
+    const token = await issuer.token(claims())
+    expect(await get(owner, 'leases', token)).toMatchObject({ status: 404, code: 'broker/unknown-tenant' })
+    await say(owner, list([identity('m7', 'owner', known())]))
+    expect((await get(owner, 'access', token)).body).toMatchObject({ id: 'm7', role: 'owner' })
+    expect(await get(other, 'access', token)).toMatchObject({ status: 404, code: 'broker/unknown-tenant' })
+    await say(owner, list([identity('m8', 'owner', known({ subject: 'machine-8' }))]))
+    expect(await get(owner, 'access', token)).toMatchObject({ status: 404, code: 'broker/unknown-tenant' })
   })
 })

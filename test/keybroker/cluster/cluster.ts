@@ -83,6 +83,7 @@ async function register(url: string, witnessPolicy: string, admin: Record<string
     broker: {
       signer: { publicKey: document.key as Ed25519Jwk, id: thumbprint(document.key) },
       wrapping: { publicKey: document.wrapping },
+      wrappingHybrid: { publicKey: document.wrappingHybrid },
     },
     verifier: { publicKey: document.verifiers[0]! },
     testLog: { vkey: document.logs[0]!, quorumPolicy: witnessPolicy },

@@ -3,10 +3,10 @@ import { expect, test } from 'vitest'
 import { createTenant } from '#keybroker/changes.js'
 import { registerModel } from '#keybroker/register.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { change, registered, registration, tenantStatement, testOwner, trustBody } from '../fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 /** Two development tenants at one broker: the second names another root. */
 async function twoTenants() {

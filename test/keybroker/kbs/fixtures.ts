@@ -1,7 +1,5 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
 import type { CollateralSupply } from '#attest/collateral/supply.js'
 import { kbsVerifier } from '#cli/kbs-verifier.js'
 import { fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
@@ -12,23 +10,25 @@ import type { Database } from '#host/database.js'
 import { type App, createApp } from '#host/http.js'
 import { inputStatuses } from '#host/http-failures.js'
 import type { ResourceTier } from '#keybroker/kbs/decide.js'
-import { type KbsCode, kbsStatuses } from '#keybroker/kbs/failures.js'
+import { kbsStatuses } from '#keybroker/kbs/failures.js'
 import type { KbsPorts, ModelKeyRoute } from '#keybroker/kbs/ports.js'
 import { createKekFile, openKekFile } from '#keybroker/kek/file.js'
 import { bearerAdmin } from '#keybroker/service/admin.js'
 import { DevelopmentRoots } from '#keybroker/service/development-roots.js'
 import { type KbsOptions, kbsPorts } from '#keybroker/service/kbs.js'
 import { encodeKbsFailure, kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
-import { kbsPolicies } from '#keybroker/store/kbs-policies.js'
+import { brokerStatuses } from '#keybroker/service/statuses.js'
+import { brokerStore } from '#keybroker/store/broker-store.js'
+import { kbsPolicies, type PolicyKeeper } from '#keybroker/store/kbs-policies.js'
 import { kbsEvidenceStore, kbsResources, kbsSessions } from '#keybroker/store/kbs-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
 import { attestation, type Certificates, type ClientKey, clientKey, clientReportData } from '#test/fakes/kbs-client.js'
 import { testMeasurement, testPlatform, testReferenceValues, testRootDigest, testTime } from '#test/fakes/platform.js'
+import { runFolder } from '#test/fakes/run-folder.js'
 import type { Registered } from '../fixtures.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'claviger-kbs-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const folder = mkdtempSync(join(runFolder(), 'kbs-'))
 
 export const adminToken = 'admin-token-of-forty-three-characters-or-more'
 export const initData = 'version = "0.1.0"\nalgorithm = "sha256"\n\n[data]\n"aa.toml" = "x"\n'
@@ -50,15 +50,29 @@ export interface TestKbs {
 
 /** The routes in an application, as a service mounts them. */
 export function kbsApp(ports: KbsPorts): Pick<TestKbs, 'app' | 'ask'> {
-  const app = createApp<KbsCode | keyof typeof inputStatuses>({
+  const app = createApp({
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
-    statuses: { ...kbsStatuses, ...inputStatuses },
+    statuses: { ...brokerStatuses, ...kbsStatuses, ...inputStatuses },
     encodeFailure: encodeKbsFailure,
   })
   app.hono.route(kbsPrefix, kbsRoutes(ports))
   const ask: TestKbs['ask'] = async (method, to, init = {}) =>
     app.hono.fetch(new Request(`http://kbs${to}`, { method, ...init } as RequestInit), { address: 'test' })
   return { app, ask }
+}
+
+/** What policies are sealed and logged with, before a log that only counts. */
+function policyKeeper(database: Database, kek: PolicyKeeper['kek'], clock: () => number): PolicyKeeper {
+  let index = 0
+  return {
+    kek,
+    clock,
+    random: randomBytes,
+    callerSecret: randomBytes(32),
+    standing: 'UNATTESTED BROKER',
+    store: brokerStore(database),
+    log: { append: async () => ({ index: index++, proof: '' }), proof: async () => '' },
+  }
 }
 
 export async function testKbs(database: Database, models: ModelKeyRoute | null = null): Promise<TestKbs> {
@@ -97,7 +111,11 @@ export async function testKbs(database: Database, models: ModelKeyRoute | null =
       broker: signer.id,
       clock: () => clock.now,
     }),
-    policies: kbsPolicies(database, kek, () => clock.now, 'production'),
+    policies: kbsPolicies(
+      database,
+      policyKeeper(database, kek, () => clock.now),
+      'production',
+    ),
     kbsClass: 'production',
     dangerousAllowSample: false,
     verifiers: [],

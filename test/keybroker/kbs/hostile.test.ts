@@ -6,12 +6,12 @@ import { signJws } from '#core/jws.js'
 import type { KbsTokenClaims } from '#core/wire/kbs-token.js'
 import { readStanding } from '#keybroker/standing.js'
 import { judgeKbs } from '#policies/release/kbs.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { change, type Registered, registered, registrationBody } from '../fixtures.js'
 import { auth, errorOf, guest, pathOf, request, route } from './fixtures.js'
 
 // What a client of this route, or whoever writes to the broker's database, tries; each answer by the check that gives it.
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const both = { registration: { delivery: ['v1', 'kbs'] as const } }
 
 /** What is decided about a model key, and why, whoever asked for it and whatever came before. */

@@ -13,14 +13,14 @@ import { type DcapBreakage, dcapRootDigest, mintDcapEvidence } from '#test/fakes
 import { attestationOf, clientKey, clientReportData, openJwe, primaryEvidence } from '#test/fakes/kbs-client.js'
 import { fakeMachines } from '#test/fakes/machines.js'
 import { testRootDigest, testTime } from '#test/fakes/platform.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { amdDocuments, intelDocuments } from '#test/fakes/vendors.js'
 import { change, registrationBody } from '../fixtures.js'
 import { type Chain, chainFor } from '../served.js'
 import { auth, errorOf, pathOf, route } from './fixtures.js'
 import { held } from './held.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 interface Guest {
   readonly machine: keyof typeof fakeMachines

@@ -1,6 +1,11 @@
 import { createHash } from 'node:crypto'
+import { sql } from 'drizzle-orm'
 import { describe, expect, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
+import { Failure } from '#core/failure.js'
+import { verifyCommitment } from '#core/wire/commitment.js'
+import { parseEntry } from '#core/wire/entries.js'
+import { rowsOf } from '#host/database.js'
 import { decideOperatorResource } from '#keybroker/kbs/decide.js'
 import type { PassportToken } from '#keybroker/kbs/passport.js'
 import {
@@ -13,8 +18,10 @@ import {
 import { parseResourcePath } from '#keybroker/kbs/resource.js'
 import type { KbsToken } from '#keybroker/kbs/token.js'
 import type { GuestEvidence } from '#policies/guest/facts.js'
+import { policyDigest } from '#policies/language/validate.js'
 import { openJwe } from '#test/fakes/kbs-client.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
+import type { LogCode } from '#transparency/failures.js'
 import { registered } from '../fixtures.js'
 import { adminToken, errorOf, guest, route } from './fixtures.js'
 
@@ -172,6 +179,69 @@ describe('policies of the operator', () => {
 const headers = { authorization: `Bearer ${adminToken}` }
 
 describe.each(databasesUnderTest())('policies of the operator on $name', ({ open }) => {
+  test('stand in the log before anything is decided by them, each with the one that it replaces', async () => {
+    const chain = await registered(await open(), {})
+    const { broker, database, faults } = chain.test
+    const kbs = route(chain, [], undefined, undefined, { kbsClass: 'development' })
+    const resource = '/kbs/v0/resource/default/key/one'
+    await kbs.ask('POST', resource, { body: 'the secret', headers })
+    const { get } = await guest(chain, kbs)
+    const upload = async (text: string, to = 'resource-policy', more: object = { type: 'cedar' }) => {
+      const body = JSON.stringify({ policy: base64Url(text), ...more })
+      return (await kbs.ask('POST', `/kbs/v0/${to}`, { body, headers })).status
+    }
+    const logged = async () => {
+      const rows = await rowsOf(
+        database.db,
+        sql`select leaf, bundle, entry_index from keybroker.entries where kind in ('kbs-policy', 'kbs') order by entry_index`,
+      )
+      return rows.map(({ leaf, bundle, entry_index: index }) => ({
+        entry: parseEntry(new Uint8Array(leaf as Uint8Array)),
+        beside: JSON.parse(Buffer.from(bundle as Uint8Array).toString()) as never,
+        index: index === null ? null : Number(index),
+      }))
+    }
+    const first = permit('principal, action, resource', 'context.path.tag == "other"')
+    expect(await upload(first)).toBe(200)
+    expect(await upload(first)).toBe(200) // says what stands already
+    expect(await upload(permit())).toBe(200)
+    const affirm = permit('principal, action == Claviger::Action::"affirm", resource')
+    expect(await upload(affirm, 'attestation-policy', { type: 'cedar', policy_id: 'default_cpu' })).toBe(200)
+    const policies = await logged()
+    const digests = [first, permit(), affirm].map((text) => policyDigest(text))
+    const common = { kind: 'kbs-policy', class: 'development', broker: 'UNATTESTED BROKER' }
+    expect(policies.map(({ entry }) => entry)).toMatchObject([
+      { ...common, decides: 'resource', policy_digest: digests[0], previous_digest: null },
+      { ...common, decides: 'resource', policy_digest: digests[1], previous_digest: digests[0] },
+      { ...common, decides: 'attestation', policy_digest: digests[2], previous_digest: null },
+    ])
+    for (const { entry, beside } of policies) {
+      const { policy, openings } = beside as { policy: object; openings: { policy: string } }
+      if (entry.kind === 'kbs-policy') verifyCommitment(entry.policy, 'policy', policy, openings.policy)
+    }
+    for (const { index } of policies) expect(index).not.toBe(null)
+
+    // The log is away: the policy is stored with its entry, and nothing is decided by it until the log has that.
+    faults.before = (step) => {
+      if (step === 'log.append') throw new Failure<LogCode>('log/witness-unavailable', 'no quorum')
+    }
+    expect(await upload(permit('principal, action, resource', 'context.path.tag == "one"'))).toBeGreaterThanOrEqual(500)
+    expect((await get(resource)).status).toBeGreaterThanOrEqual(500)
+    const waiting = await logged()
+    expect(waiting.map(({ index }) => index === null)).toEqual([false, false, false, true])
+    faults.before = () => undefined
+    expect((await get(resource)).status).toBe(200)
+    const kinds = (await logged()).map(({ entry }) => entry.kind)
+    expect(kinds).toEqual(['kbs-policy', 'kbs-policy', 'kbs-policy', 'kbs-policy', 'kbs'])
+
+    // An entry that whoever writes the database put among those that wait reaches no log.
+    await database.db.execute(sql`insert into keybroker.entries (id, kind, is_state, leaf, bundle, recorded_at)
+      select repeat('0', 32), kind, is_state, leaf, bundle, recorded_at from keybroker.entries where kind = 'kbs-policy' limit 1`)
+    expect((await get(resource)).status).toBeGreaterThanOrEqual(500)
+    expect(await broker.log.proof(policies[0]!.index!)).toContain('tlog-proof')
+    await chain.test.close()
+  })
+
   test('are uploaded, hold for every replica, and cannot be changed, taken away or moved in the database', async () => {
     const chain = await registered(await open(), {})
     const kbs = route(chain, [], undefined, undefined, { kbsClass: 'development' })
@@ -204,7 +274,6 @@ describe.each(databasesUnderTest())('policies of the operator on $name', ({ open
     expect(await ids.json()).toEqual(['default/*', 'default/key/*', 'resource-policy'])
     expect((await get(resource)).status).toBe(200)
 
-    const { sql } = await import('drizzle-orm')
     const { db } = chain.test.database
     // Another's row in its place, and one policy of development in production, do not open; none at all allows nobody.
     const rows = () => db.execute(sql`select path from keybroker.resources`)

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { kbsResources } from '#keybroker/store/kbs-store.js'
 import { clientKey, clientReportData, openJwe } from '#test/fakes/kbs-client.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { registered } from '../fixtures.js'
 import { errorOf, pathOf, request, route } from './fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 
 /** A guest with the protocol's sample evidence: what anybody can write. */
 async function sampleGuest(kbs: ReturnType<typeof route>, change: { nonce?: string; initData?: unknown } = {}) {

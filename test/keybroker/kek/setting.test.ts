@@ -47,6 +47,33 @@ describe('what --kek names', () => {
     expect(parseKekSetting(here)).toMatchObject({ address: 'http://[::1]:8200', caFile: null })
   })
 
+  test('brokers that release the key, alone and with everything', () => {
+    const one = { provider: 'broker', urls: ['https://a.example'], sealed: '/etc/claviger/kek-sealed' }
+    expect(parseKekSetting(kekForms.broker)).toEqual({ ...one, trustStatement: null, hostStatement: null })
+    const text =
+      'broker:https://a.example,http://b.example:8780/?sealed=/k&trust-statement=file:/t.json&host-statement=/h%20.json'
+    expect(parseKekSetting(text)).toEqual({
+      provider: 'broker',
+      urls: ['https://a.example', 'http://b.example:8780'],
+      sealed: '/k',
+      trustStatement: '/t.json',
+      hostStatement: '/h .json',
+    })
+  })
+
+  test.each([
+    ['no address', 'broker:?sealed=/k', 'no URL'],
+    ['another scheme', 'broker:ftp://a.example?sealed=/k', 'no URL'],
+    ['a path', 'broker:https://a.example/v1?sealed=/k', 'has a path'],
+    ['a password', 'broker:https://u:p@a.example?sealed=/k', 'a user or a password'],
+    ['one broker twice', 'broker:https://a.example,https://a.example?sealed=/k', 'named twice'],
+    ['no folder', 'broker:https://a.example', 'sealed is absent'],
+    ['a folder that depends on where it is started', 'broker:https://a.example?sealed=file:k', 'not absolute'],
+    ['what is not known', 'broker:https://a.example?sealed=/k&insecure=1', 'expected sealed'],
+  ])('a broker is refused: %s', (_, text, message) => {
+    expect(refusal(text)).toMatchObject({ code: 'kek/setting', message: expect.stringContaining(message) })
+  })
+
   test('a PKCS #11 URI with every attribute, percent-encoded', () => {
     const text = `pkcs11:token=My%20token;serial=0a1B;object=%C3%A4;id=%01a%fF;type=secret-key?${module}&pin-source=/run/pin`
     expect(parseKekSetting(text)).toEqual({
@@ -105,6 +132,7 @@ describe('what --kek names', () => {
   test('any text is a setting or a failure of its own', () => {
     const piece = fc.constantFrom(
       'pkcs11:',
+      'broker:https://a',
       'file:',
       '/',
       ';',

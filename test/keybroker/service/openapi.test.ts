@@ -8,11 +8,11 @@ import { kbsPrefix, kbsRoutes } from '#keybroker/service/kbs-routes.js'
 import { brokerOpenApi, type Operation, type Schema } from '#keybroker/service/openapi.js'
 import { makeBrokerRoutes } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { testBroker } from '../fixtures.js'
 import { adminToken, attested, request, testKbs } from '../kbs/fixtures.js'
 
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const document = brokerOpenApi('v1')
 const operatorToken = 'A'.repeat(43)
 const operations = Object.entries(document.paths).flatMap(([path, item]) =>
@@ -23,7 +23,12 @@ async function routesOf() {
   const kbs = await testKbs(await open())
   const { broker, close } = await testBroker(await open())
   const digest = sha256(utf8(operatorToken))
-  const options = { broker, document: async () => ({}) as never, adminTokenDigest: digest }
+  const options = {
+    broker,
+    document: async () => ({}) as never,
+    prove: async () => ({}) as never,
+    adminTokenDigest: digest,
+  }
   const v1 = makeBrokerRoutes(options)
   const app = createApp({
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },

@@ -4,6 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { type Database, rowsOf } from '#host/database.js'
+import type { DecisionWrites, PlacesWanted } from '#keybroker/ports.js'
+import { loadPlaces, storeDecisions } from '#keybroker/store/decisions.js'
 import {
   appendEntry,
   countRefusal,
@@ -11,14 +13,13 @@ import {
   loadEntry,
   loadEntryAt,
   loadPendingEntries,
-  loadRequest,
   loadStateIndex,
   recordEntryIndex,
-  recordRequest,
+  recordEntryIndexes,
   takeRefusals,
 } from '#keybroker/store/entries.js'
-import { endLease, listLiveLeases, loadLease, renewLease, storeLease } from '#keybroker/store/leases.js'
-import { consumeNonce, countNonces, forgetExpiredNonces, storeNonce } from '#keybroker/store/nonces.js'
+import { endLease, listLiveLeases, loadLease, renewLease } from '#keybroker/store/leases.js'
+import { consumeNonces, forgetExpiredNonces, type PresentedNonce, storeNonces } from '#keybroker/store/nonces.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import * as tables from '#keybroker/store/schema.js'
 import {
@@ -54,6 +55,19 @@ const acme = {
   ownerKeysDigest: 'd0',
   createdAt: now,
 }
+const leaseOf = (id: string) => ({
+  id,
+  tenant: 'acme',
+  model: 'm',
+  version: 1,
+  platform: 'p',
+  keysetDigest: 'k',
+  entry: 'one',
+  grantedAt: now,
+  expiresAt: now + 60,
+  terms: utf8('{}'),
+})
+const nothing: DecisionWrites = { entries: [], granted: [], renewed: [], devices: [], requests: [], account: null }
 const statement = (sequence: number, digest: string, predecessor: string | null): StatementRow => ({
   tenant: 'acme',
   kind: 'policy',
@@ -181,35 +195,58 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
     })
   })
 
+  const waiting = { nonce: randomBytes(32), purpose: 'release', context: utf8('a'), expiresAt: now + 60, most: 9 }
+  const presented: PresentedNonce = { ...waiting, purposes: ['x', 'release'], at: now }
+
   test('a nonce is used once: of many that present it at the same time exactly one wins', async () => {
     const database = await opened()
-    const nonce = randomBytes(32)
-    const wanted = { nonce, purpose: 'release', context: utf8('acme/whisper') }
-    await storeNonce(database.db, { ...wanted, expiresAt: now + 60 })
-    expect([await countNonces(database.db, 'release', now), await countNonces(database.db, 'kbs', now)]).toEqual([1, 0])
-    const all = Array.from({ length: 12 }, () =>
-      consumeNonce(database.db, { ...wanted, purposes: ['x', 'release'] }, now),
-    )
-    expect(await outcomes(all)).toEqual({ kept: 1, codes: ['store/nonce-unknown'] })
+    expect(await storeNonces(database.db, [waiting], now)).toEqual([true])
+    const all = Array.from({ length: 6 }, () => database.read((db) => consumeNonces(db, [presented, presented])))
+    const codes = (await Promise.all(all)).flat().map((one) => one?.code ?? 'won')
+    expect(codes.toSorted()).toEqual([...Array.from({ length: 11 }, () => 'store/nonce-unknown'), 'won'])
+  })
+
+  test('those who spend the same nonces in another order do not wait for each other', async () => {
+    const database = await opened()
+    const some = Array.from({ length: 40 }, () => ({ ...waiting, nonce: randomBytes(32), most: 1000 }))
+    await storeNonces(database.db, some, now)
+    const all = Array.from({ length: 8 }, (_, i) => {
+      const order = some.map((one) => ({ ...presented, nonce: one.nonce }))
+      return database.read((db) => consumeNonces(db, i % 2 === 0 ? order : order.toReversed()))
+    })
+    const won = (await Promise.all(all)).flat().filter((one) => one === null)
+    expect(won).toHaveLength(40)
   })
 
   test.each(['another purpose', 'another context', 'too late'])('refuses a nonce for %s', async (how) => {
     const database = await opened()
-    const nonce = { nonce: randomBytes(32), purpose: 'release', context: utf8('a') }
-    await storeNonce(database.db, { ...nonce, expiresAt: now + 60 })
-    const wanted = {
-      ...nonce,
-      purposes: how === 'another purpose' ? ['kbs', 'x'] : ['release'],
-      ...(how === 'another context' ? { context: utf8('b') } : {}),
+    await storeNonces(database.db, [waiting], now)
+    const wanted: PresentedNonce = {
+      ...presented,
+      purposes: how === 'another purpose' ? ['kbs', 'x'] : ['x', 'release'],
+      context: how === 'another context' ? utf8('b') : waiting.context,
+      at: how === 'too late' ? now + 60 : now,
     }
-    const consumed = consumeNonce(database.db, wanted, how === 'too late' ? now + 60 : now)
-    await expect(consumed).rejects.toMatchObject({ code: 'store/nonce-unknown' })
+    const [refused, after] = await consumeNonces(database.db, [wanted, presented])
+    expect(refused?.code).toBe('store/nonce-unknown')
+    // Whoever shows it where it does not belong has spent it, but for one who drew it from another pot.
+    expect(after?.code).toBe(how === 'another purpose' ? undefined : 'store/nonce-unknown')
+  })
+
+  test('no more nonces wait for a purpose than may', async () => {
+    const database = await opened()
+    const of = (purpose: string, most: number) => ({ ...waiting, nonce: randomBytes(32), purpose, most })
+    const some = [of('a', 3), of('b', 1), of('a', 3), of('b', 1), of('a', 3), of('a', 3)]
+    expect(await storeNonces(database.db, some, now)).toEqual([true, true, true, false, true, false])
+    expect(await storeNonces(database.db, [of('a', 3), of('c', 1)], now)).toEqual([false, true])
+    // Those that expired do not count.
+    expect(await storeNonces(database.db, [of('a', 3)], now + 60)).toEqual([true])
   })
 
   test('forgets nonces that expired', async () => {
     const database = await opened()
-    await storeNonce(database.db, { nonce: randomBytes(32), purpose: 'x', context: utf8(''), expiresAt: now })
-    await storeNonce(database.db, { nonce: randomBytes(32), purpose: 'x', context: utf8(''), expiresAt: now + 1 })
+    const one = { ...waiting, purpose: 'x', expiresAt: now }
+    await storeNonces(database.db, [one, { ...one, nonce: randomBytes(32), expiresAt: now + 1 }], now)
     await forgetExpiredNonces(database.db, now)
     expect(await rowsOf(database.db, sql`select count(*)::int as n from keybroker.nonces`)).toEqual([{ n: 1 }])
   })
@@ -246,7 +283,9 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
     await recordEntryIndex(database.db, 'one', 7)
     await expect(recordEntryIndex(database.db, 'one', 8)).rejects.toMatchObject({ code: 'store/entry-index' })
     await expect(recordEntryIndex(database.db, 'none', 8)).rejects.toMatchObject({ code: 'store/entry-unknown' })
-    await recordEntryIndex(database.db, 'two', 9)
+    // Together: one that has its index stays as it is, and so does one that is not there.
+    const some = ['two', 'one', 'none', 'two'].map((id, i) => ({ id, entryIndex: 9 + i }))
+    expect([...(await recordEntryIndexes(database.db, some))]).toEqual([{ id: 'two', entryIndex: 9 }])
     expect(await loadPendingEntries(database.db, 10)).toEqual([])
     expect(await loadStateIndex(database.db, 'acme')).toBe(7)
     expect(await hasPendingState(database.db, 'acme')).toBe(false)
@@ -267,19 +306,63 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
     expect(await listNewestStatements(database.db, 'acme')).toEqual([])
   })
 
-  test('knows a retry of a request from its first try', async () => {
+  test('stores decisions with all that follows from them, or nothing of it', async () => {
     const database = await opened()
-    await appendEntry(database.db, entry('one'))
-    const row = { tenant: 'acme', id: 'r1', digest: 'd', lease: null, entry: 'one', decidedAt: now }
-    expect(await loadRequest(database.db, row)).toBeUndefined()
-    const tries = await Promise.all(
-      Array.from({ length: 6 }, () => database.transaction((tx) => recordRequest(tx, row))),
-    )
-    expect(tries.toSorted()).toEqual(['again', 'again', 'again', 'again', 'again', 'first'])
-    expect(await loadRequest(database.db, row)).toEqual(row)
-    await expect(recordRequest(database.db, { ...row, digest: 'other' })).rejects.toMatchObject({
-      code: 'store/request-reused',
+    const lease = { ...leaseOf('l1'), entry: 'one' }
+    const account = { id: 'a', state: utf8('state') }
+    const counted = { ...entry('one'), account: 'a' }
+    const request = { tenant: 'acme', id: 'r1', digest: 'd', lease: 'l1', entry: 'one', decidedAt: now }
+    const first: DecisionWrites = {
+      entries: [counted, entry('two')],
+      granted: [lease],
+      renewed: [],
+      devices: [{ lease: 'l1', devices: ['d1', 'd2'] }],
+      requests: [request],
+      account,
+    }
+    await storeDecisions(database.db, first, now)
+    expect((await loadPendingEntries(database.db, 10)).map((row) => row.id)).toEqual(['one', 'two'])
+    const wanted: PlacesWanted = {
+      tenant: 'acme',
+      model: 'm',
+      at: now,
+      requests: ['r1', 'r2'],
+      leases: ['l2'],
+      devices: ['d2', 'd3'],
+      account: 'a',
+    }
+    expect(await loadPlaces(database.db, wanted)).toEqual({
+      live: 1,
+      granted: new Map([['r1', { digest: 'd', lease: 'l1' }]]),
+      leases: new Map([['l1', { ...lease, endedAt: null, before: 0 }]]),
+      devices: [{ lease: 'l1', device: 'd2' }],
+      account: { state: account.state, entry: 'one' },
     })
+    // Renewed: one device stays, one goes, one comes; what the request was stays.
+    const renewed = { id: 'l1', entry: 'three', expiresAt: now + 90, terms: utf8('{"n":2}'), keysetDigest: 'k2' }
+    const second: DecisionWrites = {
+      entries: [entry('three')],
+      granted: [{ ...leaseOf('l2'), entry: 'three' }],
+      renewed: [renewed],
+      devices: [{ lease: 'l1', devices: ['d2', 'd3'] }],
+      requests: [{ ...request, digest: 'other', entry: 'three' }],
+      account: null,
+    }
+    await storeDecisions(database.db, second, now)
+    const then = await loadPlaces(database.db, { ...wanted, account: null })
+    expect(then.live).toBe(2)
+    expect(then.granted.get('r1')?.digest).toBe('d')
+    expect(then.leases.get('l1')).toEqual({ ...lease, ...renewed, endedAt: null, before: 0 })
+    expect(then.leases.get('l2')?.before).toBe(1)
+    expect(then.devices.map((one) => one.device).toSorted()).toEqual(['d2', 'd3'])
+    expect(await rowsOf(database.db, sql`select 1 from keybroker.lease_devices`)).toHaveLength(2)
+    // One that is over by then is not renewed, and with it nothing of the rest is stored.
+    const late = { ...second, entries: [entry('four')], granted: [], requests: [] }
+    await expect(database.transaction((tx) => storeDecisions(tx, late, now + 90))).rejects.toMatchObject({
+      code: 'store/lease-unknown',
+    })
+    expect(await loadPendingEntries(database.db, 10)).toHaveLength(3)
+    expect((await loadPlaces(database.db, { ...wanted, at: now + 90 })).live).toBe(0)
   })
 
   test('counts refusals and hands each count over once', async () => {
@@ -294,21 +377,9 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
   test('leases live until they end or expire', async () => {
     const database = await opened()
     await appendEntry(database.db, entry('one'))
-    const lease = {
-      id: 'l1',
-      tenant: 'acme',
-      model: 'whisper',
-      version: 1,
-      platform: 'p',
-      keysetDigest: 'k',
-      entry: 'one',
-      grantedAt: now,
-      expiresAt: now + 60,
-      terms: utf8('{}'),
-    }
-    await storeLease(database.db, lease)
-    await storeLease(database.db, { ...lease, id: 'l2', model: 'other' })
-    const of = { tenant: 'acme', model: 'whisper' }
+    const lease = leaseOf('l1')
+    await storeDecisions(database.db, { ...nothing, granted: [lease, { ...lease, id: 'l2', model: 'other' }] }, now)
+    const of = { tenant: 'acme', model: 'm' }
     expect(await listLiveLeases(database.db, of, now)).toEqual([{ ...lease, endedAt: null }])
     expect(await listLiveLeases(database.db, { tenant: 'acme' }, now)).toHaveLength(2)
     expect(await listLiveLeases(database.db, of, now + 60)).toEqual([])
@@ -329,18 +400,7 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
       database.transaction(
         async (tx) => {
           if ((await listLiveLeases(tx, { tenant: 'acme', model: 'm' }, now)).length >= 2) return false
-          await storeLease(tx, {
-            id,
-            tenant: 'acme',
-            model: 'm',
-            version: 1,
-            platform: id,
-            keysetDigest: 'k',
-            entry: 'one',
-            grantedAt: now,
-            expiresAt: now + 60,
-            terms: utf8('{}'),
-          })
+          await storeDecisions(tx, { ...nothing, granted: [leaseOf(id)] }, now)
           return true
         },
         { isolation: 'serializable' },

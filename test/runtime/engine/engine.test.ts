@@ -129,7 +129,7 @@ describe('an engine', () => {
   test('every engine has a release key of its own, and opens only what is sealed to it', async () => {
     const { sealed } = await seal('matmul')
     const [one, other] = [await start(), await start()]
-    expect(one.releaseKey.x).not.toBe(other.releaseKey.x)
+    expect(one.releaseKey.pub).not.toBe(other.releaseKey.pub)
     const { folder, manifestBytes } = sealed
     const wrapped = await sealed.wrapFor(other.releaseKey)
     const request = { folder, manifestBytes, threads: 1, ...wrapped }

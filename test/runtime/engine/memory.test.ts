@@ -16,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concat, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { hpkeSeal } from '#core/crypto/hpke.js'
-import type { X25519Jwk } from '#core/crypto/jwk.js'
+import type { XwingJwk } from '#core/crypto/jwk.js'
 import { splitSecret } from '#core/crypto/shamir.js'
 import { encodeManifest, parseManifest } from '#core/sealed/manifest.js'
 import { shareCommitment } from '#core/sealed/quorum.js'
@@ -67,17 +67,17 @@ class Chain {
     this.parent.send({ ...request, id })
     return answer
   }
-  async start(options: EngineOptions): Promise<X25519Jwk> {
-    const { pid, releaseKey } = (await this.ask({ do: 'start', options })) as { pid: number; releaseKey: X25519Jwk }
+  async start(options: EngineOptions): Promise<XwingJwk> {
+    const { pid, releaseKey } = (await this.ask({ do: 'start', options })) as { pid: number; releaseKey: XwingJwk }
     this.engine = pid
     return releaseKey
   }
-  async load(fixture: SealedFixture, key: X25519Jwk): Promise<void> {
+  async load(fixture: SealedFixture, key: XwingJwk): Promise<void> {
     const { folder, manifestBytes } = fixture
     await this.ask({ do: 'load', request: { folder, manifestBytes, threads: 1, ...(await fixture.wrapFor(key)) } })
   }
   /** The same with its key in three shares, two of which are enough. Returns what none may be found of. */
-  async loadShares(fixture: SealedFixture, key: X25519Jwk): Promise<Needles> {
+  async loadShares(fixture: SealedFixture, key: XwingJwk): Promise<Needles> {
     const { folder, dek } = fixture
     const { model, ...rest } = parseManifest(fixture.manifestBytes)
     const shares = splitSecret(dek, { threshold: 2, count: 3 }, randomBytes(32))

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { generateHybridKey } from '#core/crypto/hpke.js'
 import { isFailure } from '#core/failure.js'
 import { parseFromEngine, parseToEngine } from '#runtime/engine/messages.js'
 import { codeOf } from '#test/fakes/code-of.js'
@@ -32,8 +33,9 @@ const toEngine = [
   { kind: 'transcribe', id: 3, samples: new Float32Array(4), budgetMs: 10 },
   { kind: 'unload', id: 4 },
 ]
+const { publicKey: releaseKey } = await generateHybridKey()
 const fromEngine = [
-  { kind: 'started', releaseKey: { kty: 'OKP', crv: 'X25519', x: 'A'.repeat(43) } },
+  { kind: 'started', releaseKey },
   { kind: 'loaded', id: 1, metadata },
   { kind: 'inferred', id: 2, outputs: [tensor] },
   { kind: 'transcribed', id: 3, text: 'words', tokens: 1 },
@@ -79,8 +81,9 @@ describe('messages of the engine', () => {
     expect(codeOf(() => parseToEngine(message))).toBe('engine/protocol')
   })
   const lies: readonly [string, unknown][] = [
-    ['a key that is none', { kind: 'started', releaseKey: { kty: 'OKP', crv: 'X25519', x: 'AA' } }],
-    ['a private key', { kind: 'started', releaseKey: { kty: 'OKP', crv: 'X25519', x: 'A'.repeat(43), d: 'A' } }],
+    ['a key that is none', { kind: 'started', releaseKey: { ...releaseKey, pub: 'AA' } }],
+    ['a key without a lattice', { kind: 'started', releaseKey: { kty: 'OKP', crv: 'X25519', x: 'A'.repeat(43) } }],
+    ['a private key', { kind: 'started', releaseKey: { ...releaseKey, priv: 'A' } }],
     ['text without end', { kind: 'transcribed', id: 1, text: 'a'.repeat(2_000_000), tokens: 1 }],
     ['a code that is none', { kind: 'failed', id: 1, code: 'Engine Run', message: '' }],
     ['more known answers than there can be', { kind: 'loaded', id: 1, metadata: { ...metadata, knownAnswers: 65 } }],

@@ -363,6 +363,21 @@ describe('what comes without a seal', () => {
     expect(verified.weakenings).toContain('unsealed requests are answered')
     expect((await problemOf(await post(utf8('x'), 'application/json', '/anything'))).code).toBe('channel/unsealed')
   })
+
+  test.each([
+    ['Bearer', 200],
+    ['bearer', 200],
+    ['Basic', 401],
+  ])('names its caller under the scheme %s, whose case says nothing: %i', async (scheme, status) => {
+    node.settings = { dangerousAllowPlain: true }
+    broker.callers = [
+      { pseudonym: 'a1'.repeat(32), credentialHash: credentialHash('listed'), expiresAt: testTime + 1000 },
+    ]
+    await open()
+    const headers = { 'content-type': 'application/json', authorization: `${scheme} listed` }
+    const asked = { method: 'POST', headers, body: '{}' }
+    expect((await app.hono.request('/v1/audio/transcriptions', asked)).status).toBe(status)
+  })
 })
 
 describe('what a node shows', () => {

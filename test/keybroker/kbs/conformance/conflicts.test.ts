@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { kbsOf } from '#cli/kbs-options.js'
 import { clientKey } from '#test/fakes/kbs-client.js'
-import { databasesUnderTest } from '#test/fakes/postgres.js'
+import { anyDatabase } from '#test/fakes/postgres.js'
 import { adminToken, attested, auth, errorOf, guestAttestation, request, testKbs } from '../fixtures.js'
 
 /*
@@ -13,7 +13,7 @@ import { adminToken, attested, auth, errorOf, guestAttestation, request, testKbs
  * reference that the client of this folder was written from.
  */
 const headers = { authorization: `Bearer ${adminToken}` }
-const [{ open }] = databasesUnderTest() as [ReturnType<typeof databasesUnderTest>[number]]
+const { open } = anyDatabase()
 const start = async () => testKbs(await open())
 
 describe('document against code', () => {

@@ -1,0 +1,1 @@
+ALTER TABLE attest.collateral ADD COLUMN revoked boolean NOT NULL DEFAULT false;

@@ -1,0 +1,78 @@
+import {
+  angleBetween,
+  cross,
+  dot,
+  earthRadiusKm,
+  type Place,
+  type Vector,
+  vectorOf,
+} from '#policies/location/sphere.js'
+
+/** Where a node has to be by one measurement: no farther than `radiusKm` from the place. */
+export interface Disc {
+  readonly place: Place
+  readonly radiusKm: number
+}
+
+/** One metre, as an angle: what is nearer than this is neither inside nor outside. */
+const doubt = 0.001 / earthRadiusKm
+
+interface Cap {
+  readonly middle: Vector
+  readonly angle: number
+}
+
+/** Directions one of which lies in every cap, if any direction does. */
+function candidates(caps: readonly Cap[]): readonly Vector[] {
+  const found: Vector[] = []
+  for (const { middle, angle } of caps) {
+    found.push(middle)
+    // A cap whose whole rim lies in the others, its middle outside them: only for one that is larger than a hemisphere.
+    const aside = cross(middle, Math.abs(middle[2]) < 0.9 ? [0, 0, 1] : [1, 0, 0])
+    const length = Math.hypot(...aside)
+    const at = (i: 0 | 1 | 2) => Math.cos(angle) * middle[i] + (Math.sin(angle) * aside[i]) / length
+    found.push([at(0), at(1), at(2)])
+  }
+  for (const [i, a] of caps.entries()) for (const b of caps.slice(i + 1)) found.push(...crossings(a, b))
+  return found
+}
+
+/** The two directions in which the rims of two caps cross; where they only touch, or miss, the nearest there is. */
+function crossings(a: Cap, b: Cap): readonly Vector[] {
+  const normal = cross(a.middle, b.middle)
+  const square = dot(normal, normal)
+  if (square < 1e-20) return []
+  const [ca, cb, between] = [Math.cos(a.angle), Math.cos(b.angle), dot(a.middle, b.middle)]
+  const [x, y] = [(ca - cb * between) / square, (cb - ca * between) / square]
+  const base = ([0, 1, 2] as const).map((i) => x * a.middle[i] + y * b.middle[i])
+  const rest = (1 - base.reduce((sum, one) => sum + one * one, 0)) / square
+  // Below zero the rims do not cross; a touch that rounding lost is still asked for.
+  if (rest < -1e-9) return []
+  const along = Math.sqrt(Math.max(0, rest))
+  return [-along, along].map((t) => {
+    const at = (i: 0 | 1 | 2) => base[i]! + t * normal[i]
+    return [at(0), at(1), at(2)]
+  })
+}
+
+/**
+ * Whether discs have a place in common.
+ *
+ * `apart` only when they miss each other by more than a metre, `meet` only when they do by more than one: a place that is in
+ * none of them says nothing about the node, and a proof needs to know that there is one.
+ */
+export function meeting(discs: readonly Disc[]): 'meet' | 'apart' | 'unclear' {
+  const caps = discs.map(({ place, radiusKm }) => ({
+    middle: vectorOf(place),
+    angle: Math.min(Math.PI, radiusKm / earthRadiusKm),
+  }))
+  const inAll = (by: number): boolean => {
+    const moved = caps.map(({ middle, angle }) => ({ middle, angle: Math.min(Math.PI, angle + by) }))
+    return candidates(moved).some((at) =>
+      moved.every(({ middle, angle }) => angleBetween(at, middle) <= angle + doubt / 1000),
+    )
+  }
+  if (caps.length === 0) return 'unclear'
+  if (inAll(-doubt)) return 'meet'
+  return inAll(doubt) ? 'unclear' : 'apart'
+}
