@@ -1,4 +1,5 @@
-import { Command, CommanderError } from 'commander'
+import { type Command, CommanderError } from 'commander'
+import { IdCommand } from '#cli/command.js'
 import { type Io, reportError } from '#cli/output.js'
 import { exitCodes } from '#cli/trouble.js'
 import { build } from '#cli/version.js'
@@ -53,7 +54,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
  * named  the word that was typed first: of a command that there is, no other is loaded, which takes most of the time
  */
 export async function createProgram(io: Io, named?: string): Promise<Command> {
-  const program = new Command('claviger')
+  const program = new IdCommand('claviger')
     .description('releases the key of an encrypted ONNX model only to a node that proves what it is')
     .exitOverride()
     // What was typed wrongly is told where all errors are told, with a code.

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
@@ -119,6 +120,7 @@ export async function openPage(program: string): Promise<Page> {
   const profile = mkdtempSync(join(tmpdir(), 'claviger-browser-'))
   const browser = spawn(program, [...flags, '--remote-debugging-pipe', `--user-data-dir=${profile}`], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
+    detached: true, // a group of its own: what it started writes into the profile, and ends with it
   })
   const ended = new Promise<void>((done) => browser.on('exit', () => done()))
   const pipe = pipeTo(browser)
@@ -153,9 +155,9 @@ export async function openPage(program: string): Promise<Page> {
       await send('Input.dispatchKeyEvent', { type: 'keyUp', ...event })
     },
     async close() {
-      browser.kill('SIGKILL')
+      process.kill(-browser.pid!, 'SIGKILL')
       await ended
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 })
+      await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }
 }
