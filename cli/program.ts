@@ -26,6 +26,7 @@ const commands: Readonly<Record<string, () => Promise<CommandModule>>> = {
   console: () => import('#cli/console.js'),
   receipt: () => import('#cli/receipt.js'),
   bundle: () => import('#cli/bundle.js'),
+  audit: () => import('#cli/audit.js'),
   policy: () => import('#cli/policy.js'),
   usage: () => import('#cli/usage.js'),
   lease: () => import('#cli/lease.js'),

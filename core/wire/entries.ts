@@ -39,7 +39,7 @@ const decided = {
   ...head,
   /** commitment to the model id */
   model: hex(32),
-  /** index of the last state entry of this tenant that the decision had applied */
+  /** index of the last state or proposal entry of this tenant that the decision had applied */
   state_index: integer(),
   nonce_digest: hex(32),
   /** commitment to the evidence as it came */

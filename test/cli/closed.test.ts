@@ -197,6 +197,7 @@ const others: Readonly<Record<string, string>> = {
   'credential show': 'reads what others signed',
   'credential verify': 'reads what others signed',
   'bundle verify': 'reads what others signed',
+  audit: 'reads what others signed',
   access: 'a credential in a file; a key only with a bundle, read after main.js closed memory: test/cli/access.test.ts',
   'policy check': 'reads a policy',
   'policy library': 'reads policies',

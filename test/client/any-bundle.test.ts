@@ -81,7 +81,7 @@ beforeAll(async () => {
   files.resource = await at(8)
   files.denied = await at(10)
 })
-afterAll(() => chain.test.close())
+afterAll(() => chain.test.log.close()) // forged entries stand in it
 
 const codeOf = async (bundle: unknown, given = trust) => {
   const verdict = await judgeBundle(asJson(bundle), given)

@@ -64,7 +64,7 @@ beforeAll(async () => {
   trust = trustIn(chain)
   bundles = await decisions(chain)
 })
-afterAll(() => chain.test.close())
+afterAll(() => chain.test.log.close()) // forged entries stand in it
 
 async function judge(bundle: unknown, given = trust): Promise<string> {
   const verdict = await judged(bundleSteps, (steps) => verifyBundle(asJson(bundle), given, steps))
@@ -209,7 +209,7 @@ describe('anchors that came with the bundle (I19)', () => {
   })
 
   test('a bundle that somebody minted with an owner, broker and log of their own', async () => {
-    await chain.test.close()
+    await chain.test.log.close()
     chain = await registered(await open(), { policy: country('DE') })
     const { release } = await decisions(chain)
     expect(await judge(release, trustIn(chain))).toBe('ok')

@@ -2,6 +2,7 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import * as auditCommand from '#cli/audit.js'
 import * as bundleCommand from '#cli/bundle.js'
 import * as bundleVerify from '#cli/bundle-verify.js'
 import { chainPlaces, openChain } from '#cli/chain.js'
@@ -58,6 +59,15 @@ describe('the chain, from a plain folder to a receipt that verifies offline', ()
     expect(io.out()).toContain(`RELEASED as log entry #${entry}`)
     expect(await bundleVerify.run(args, testIo())).toBe(3)
     expect(await bundleVerify.run({ file: out }, testIo())).toBe(3)
+  })
+
+  test('an auditor with the trust file alone finds nothing in the log that convicts anybody', async () => {
+    const state = join(one.folder, 'audit.jsonl')
+    const io = testIo()
+    expect(await auditCommand.run(one.chain.stack.url, { trust: one.chain.trustPath, state, json: true }, io)).toBe(0)
+    const { judged, size, convictions } = JSON.parse(io.out())
+    expect([judged, convictions]).toEqual([size, []])
+    expect(size).toBeGreaterThan(5)
   })
 
   test('a host in another country reads which rule refused, and the denial stands in the log and verifies', async () => {

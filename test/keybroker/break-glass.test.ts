@@ -121,12 +121,12 @@ describe.each(databases)('breaking the glass, on $name', ({ open: openHere }) =>
     const second = await approve(chain, proposed, people[1]!)
     expect(await codeOfPromise(acceptApproval(chain.test.broker, second))).toBe('approval/employer')
     expect(await outcomeOf(chain)).toContain('hours')
+    await chain.test.close()
     const alone = await registered(await open())
     expect(await codeOfPromise(change(alone, 'break-glass', glass(600)))).toBe('break-glass/approvers')
     const [ada] = people
     const one = setBody([ada!], alone, { threshold: 1, actions: ['approvers', 'break-glass'] })
     expect(await codeOfPromise(change(alone, 'approvers', one))).toBe('approvers/threshold')
-    await chain.test.close()
     await alone.test.close()
   })
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { expect } from 'vitest'
 import { appraiseEvidence } from '#attest/appraise.js'
 import { makeCaches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
@@ -52,6 +53,7 @@ import { budgetOf } from '#test/fakes/broker-double.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
 import { type TestLog, testLog } from '#test/transparency/fixtures.js'
 import type { Log as OpenedLog } from '#transparency/log.js'
+import { convictionsOf } from './audited.js'
 
 export const permitAll = '@id("permit-all") permit (principal, action, resource);'
 /** When the tests of this process take place: files that share one may run minutes after it. */
@@ -68,7 +70,8 @@ export interface TestBroker {
   readonly clock: { now: UnixSeconds }
   /** put before the store and the log, where a test makes them fail */
   readonly faults: Faults
-  close(): Promise<void>
+  /** convictions: what an auditor of its log has to find; nothing, of an honest broker */
+  close(convictions?: readonly unknown[]): Promise<void>
 }
 
 export interface Faults {
@@ -141,7 +144,16 @@ export async function testBroker(
       }
     },
   }
-  return { broker, database, testLog: made, log, verifier, clock, faults, close: () => log.close() }
+  const test = { broker, database, testLog: made, log, verifier, clock, faults }
+  return {
+    ...test,
+    // Whatever a test does to a broker, its log convicts nobody: an auditor with nothing but the log finds so.
+    async close(convictions = []) {
+      const found = await convictionsOf(test)
+      await log.close()
+      expect(found).toEqual(convictions)
+    },
+  }
 }
 
 /** An owner with one sealed model, as far as a broker sees it. */
