@@ -19,6 +19,7 @@ import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOf, codeOfPromise } from '#test/fakes/code-of.js'
 import { EngineDouble } from '#test/fakes/node-double.js'
 import { anyDatabase } from '#test/fakes/postgres.js'
+import { convictionsOf } from '#test/keybroker/audited.js'
 import { change, type Registered, registered, registrationBody } from '#test/keybroker/fixtures.js'
 import { makeSources, presentAll } from '#test/policies/credentials/presented.js'
 import { logStatuses } from '#transparency/service/routes.js'
@@ -305,6 +306,10 @@ describe('a node and the true broker', () => {
         }
         expect(session.grant.lease.expiresAt).toBe(lease.expiresAt)
         chain.test.clock.now -= off
+        // What it wrote meanwhile from the future convicts it before whoever reads the log with a clock that is right.
+        const codes = new Set((await convictionsOf(chain.test)).map((one) => one.split(' ')[0]))
+        expect([...codes]).toEqual(off > 60 ? ['audit/time'] : [])
+        chain.test.clock.now += Math.max(0, off)
       },
     )
   })

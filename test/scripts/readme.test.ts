@@ -133,7 +133,9 @@ describe('the commands of the README, typed in order', () => {
       'receipt verify',
       'bundle',
       'bundle verify',
+      'audit',
     ])
+    expect(said.get('audit')).toContain('NOTHING CONVICTS')
     expect(said.get('verify')).toContain('NOT HARDWARE')
     expect(said.get('receipt verify')).toContain('released as log entry #5')
     expect(said.get('bundle verify')).toContain('RELEASED as log entry #5')
