@@ -11,7 +11,7 @@ import {
   reportSaid,
   say,
 } from '#cli/owner.js'
-import { policyText } from '#cli/policy-text.js'
+import { policyText } from '#cli/policy/text.js'
 import { object } from '#core/encoding/shape.js'
 import { breakGlassSecondsMax } from '#core/limits.js'
 import { approversMembers, verifyApproverSet } from '#core/wire/approvals.js'

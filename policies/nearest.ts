@@ -1,5 +1,6 @@
 import type { Json } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
+import { becomes } from '#policies/becoming.js'
 import { expectationsOf, factAt } from '#policies/explain.js'
 import { type Facts, parseFacts } from '#policies/facts.js'
 import { judge } from '#policies/judge.js'
@@ -198,25 +199,6 @@ function compared(op: string, left: unknown, right: unknown): boolean | undefine
 
 // A node cannot have another of these: where they refuse, nothing it does helps.
 const fixed = ['time', 'model', 'node', 'tenant']
-
-// What else a statement says when one comes to be: enough to decide, and none of it is shown as a change.
-const statement = { stated: true, basis: 'declared', grade: 0, issuer: 'A'.repeat(43), ageSeconds: 0, country: 'AQ' }
-const credential = { proven: true, basis: 'credential', grade: 3, issuers: ['example'], ageSeconds: 0 }
-const becomes: Readonly<Record<string, object>> = {
-  place: statement,
-  operator: { ...statement, name: 'Example' },
-  purpose: { stated: true, name: 'example' },
-  company: {
-    ...{ ...credential, name: 'Example', ids: ['LEI:EXAMPLE'], seat: 'AQ', jurisdictions: ['AQ'] },
-    ...{ controllers: ['AQ'], controlledWithin: ['AQ'], outsideMaxBp: 0, outsideSumBp: 0, outsideVeto: false },
-    ...{ certifications: [], ual: 1, lists: [], clearances: [] },
-  },
-  site: {
-    ...{ ...credential, basis: 'auditor', facility: 'example', area: 'AQ', country: 'AQ', jurisdictions: ['AQ'] },
-    ...{ operated: true, contradicted: false },
-  },
-  staff: { ...credential, persons: 1, predicates: [] },
-}
 
 /** Facts with edits made; null when they would not be facts. */
 function apply(facts: Facts, edits: readonly Edit[]): Facts | null {

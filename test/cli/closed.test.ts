@@ -200,6 +200,7 @@ const others: Readonly<Record<string, string>> = {
   audit: 'reads what others signed',
   access: 'a credential in a file; a key only with a bundle, read after main.js closed memory: test/cli/access.test.ts',
   'policy check': 'reads a policy',
+  'policy diff': 'reads two policies',
   'policy library': 'reads policies',
   'policy schema': 'reads the schema',
   'policy test': 'reads a policy',

@@ -110,6 +110,7 @@ describe('every command', async () => {
       'inspect',
       'policy show',
       'policy check',
+      'policy diff',
       'policy dry-run',
       'lease list',
       'caller list',

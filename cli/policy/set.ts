@@ -11,7 +11,7 @@ import {
   reportSaid,
   say,
 } from '#cli/owner.js'
-import { policyName, policyText } from '#cli/policy-text.js'
+import { policyName, policyText } from '#cli/policy/text.js'
 import { validatePolicy } from '#policies/index.js'
 
 export interface PolicySetArguments extends OwnerArguments {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { readInput } from '#cli/input.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
-import { policyText } from '#cli/policy-text.js'
+import { policyText } from '#cli/policy/text.js'
 import { Failure } from '#core/failure.js'
 import { jsonSizeMax } from '#core/limits.js'
 import { validatePolicy } from '#policies/index.js'

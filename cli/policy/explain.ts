@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { readDocument } from '#cli/input.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
-import { policyText } from '#cli/policy-text.js'
+import { policyText } from '#cli/policy/text.js'
 import { describeReason } from '#cli/reasons.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { type Json, parseCanonicalJson } from '#core/encoding/json.js'
