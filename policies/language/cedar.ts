@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import {
   type Expr as CedarExpr,
   type DetailedError,
@@ -18,6 +19,11 @@ import type { Vocabulary } from '#policies/language/vocabulary.js'
  * The only file that touches Cedar's WebAssembly module. Its calls are functions of their arguments, but for the cache
  * of parsed policies that lives inside the module and that `slotOf` bounds.
  */
+
+// Node 20's optimising compiler writes the call into the module into the caller's own code, and ends the whole process when
+// that code has to be given up during a call that returns a reference ("unreachable code"). So such calls stay calls
+// (docs/decisions/cedar-calls.md).
+setFlagsFromString('--no-turbo-inline-js-wasm-calls')
 
 /** A condition as Cedar writes it in JSON. Opaque outside policies/language. */
 export type Condition = CedarExpr

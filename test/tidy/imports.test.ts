@@ -302,6 +302,8 @@ describe('tidy: imports', () => {
     expect(wrong).toEqual([])
   })
 
+  // How the engine is compiled is no input of what it computes (docs/decisions/cedar-calls.md).
+  const exempt = new Set(["policies/language/cedar.ts: import { setFlagsFromString } from 'node:v8'"])
   test('pure code reads no clock, network, disk or environment', () => {
     const ambient =
       /\bDate\.now\b|\bnew Date\(\)|\bprocess\.|\bMath\.random\b|(?<![.\w])fetch\(|'node:(?!test)[a-z_/]+'|\bconsole\./
@@ -311,7 +313,9 @@ describe('tidy: imports', () => {
         readFileSync(join(root, file), 'utf8')
           .split('\n')
           .flatMap((line, i) =>
-            ambient.test(line) && !/^\s*(\*|\/\/)/.test(line) ? [`${file}:${i + 1}: ${line.trim()}`] : [],
+            ambient.test(line) && !/^\s*(\*|\/\/)/.test(line) && !exempt.has(`${file}: ${line.trim()}`)
+              ? [`${file}:${i + 1}: ${line.trim()}`]
+              : [],
           ),
       )
     expect(wrong).toEqual([])
