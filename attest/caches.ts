@@ -1,5 +1,6 @@
 import { fromPublicBase64 } from '#core/bytes/bytes.js'
 import { sha256Hex } from '#core/crypto/hash.js'
+import { Recent } from '#core/recent.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { VerifiedLinks } from '#core/x509/chain.js'
 import { LinkCache } from '#core/x509/links.js'
@@ -121,12 +122,12 @@ const newCounter = (): Counter => ({ evidence: 0, vendor: 0 })
 
 /** What is kept, of every call that shares it. */
 class Shelf {
-  readonly #entries = new Map<string, Remembered<unknown>>()
+  readonly #entries: Recent<Remembered<unknown>>
   readonly #entriesMax: number
   readonly #bytesMax: number
-  #bytes = 0
 
   constructor(entriesMax: number, bytesMax: number) {
+    this.#entries = new Recent({ countMax: entriesMax, costMax: bytesMax })
     this.#entriesMax = entriesMax
     this.#bytesMax = bytesMax
   }
@@ -141,31 +142,15 @@ class Shelf {
   }
 
   get<T>(slot: Slot<T>, key: string, at: UnixSeconds): T | undefined {
-    const id = `${slot.name} ${key}`
-    const entry = this.#entries.get(id)
-    if (!entry || at < entry.from || at > entry.until) return undefined
-    this.#entries.delete(id)
-    this.#entries.set(id, entry) // the newest stand last
-    return entry.value as T
+    const entry = this.#entries.get(`${slot.name} ${key}`)
+    return !entry || at < entry.from || at > entry.until ? undefined : (entry.value as T)
   }
 
   set<T>(slot: Slot<T>, key: string, result: Remembered<T>): void {
-    const id = `${slot.name} ${key}`
     const size = result.size * sizeFactor
     if (!this.keeps || size > this.#bytesMax || result.from > result.until) return
     freeze(result.value)
-    this.#drop(id)
-    this.#entries.set(id, { ...result, size })
-    this.#bytes += size
-    while (this.#entries.size > this.#entriesMax || this.#bytes > this.#bytesMax)
-      this.#drop(this.#entries.keys().next().value!)
-  }
-
-  #drop(id: string): void {
-    const entry = this.#entries.get(id)
-    if (!entry) return
-    this.#bytes -= entry.size
-    this.#entries.delete(id)
+    this.#entries.set(`${slot.name} ${key}`, { ...result, size }, size)
   }
 }
 

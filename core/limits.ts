@@ -21,6 +21,8 @@ export const policySizeMax = 64 * KiB
 export const policyCountMax = 100
 export const policyDepthMax = 32
 export const policyOperatorsMax = 400
+/** Policy texts that a process keeps read, in characters together, and again as Cedar holds them. */
+export const policiesHeldMax = 8 * MiB
 /** An annotation of a policy, in characters. */
 export const annotationLengthMax = 1000
 /** A certificate, PEM or DER, and how many in a chain. */

@@ -61,7 +61,7 @@ export function decide(input: DecideInput): Decision {
       allow: judged.allow,
       reasons: reasonsOf(policy, facts, action, judged),
       errors: judged.evaluation.errors,
-      nearest: judged.allow ? null : nearestChange(policy, facts, action),
+      nearest: judged.allow ? null : nearestChange(policy, facts, action, judged),
     }
   } catch (error) {
     if (!isFailure(error)) throw error

@@ -65,6 +65,17 @@ function allOf(conditions: readonly Condition[]): Condition {
  * (`unless`) or, without one, the contrary of its condition. Empty for a forbid without conditions: nothing helps.
  */
 export function expectationsOf(policy: Policy): readonly Expectation[] {
+  const known = expectations.get(policy)
+  if (known !== undefined) return known
+  const read = readExpectations(policy)
+  expectations.set(policy, read)
+  return read
+}
+
+// The same rule always asks for the same, and writing that out costs as much as deciding.
+const expectations = new WeakMap<Policy, readonly Expectation[]>()
+
+function readExpectations(policy: Policy): readonly Expectation[] {
   const when = policy.clauses.filter((one) => one.kind === 'when').map((one) => one.condition)
   const unless = policy.clauses.filter((one) => one.kind === 'unless').map((one) => one.condition)
   let body: readonly Condition[]

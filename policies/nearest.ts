@@ -3,7 +3,7 @@ import { isFailure } from '#core/failure.js'
 import { becomes } from '#policies/becoming.js'
 import { expectationsOf, factAt } from '#policies/explain.js'
 import { type Facts, parseFacts } from '#policies/facts.js'
-import { judge } from '#policies/judge.js'
+import { type Judgement, judge } from '#policies/judge.js'
 import type { Term } from '#policies/language/tree.js'
 import type { Policy, PolicySet } from '#policies/language/validate.js'
 import { type Action, factWord } from '#policies/language/vocabulary.js'
@@ -33,7 +33,7 @@ interface Situation {
   readonly action: Action
 }
 
-// Bounds of the search: each round asks Cedar once.
+// Bounds of the search: each round but the first of each asks Cedar once.
 const permitsMax = 8
 const roundsMax = 4
 
@@ -43,12 +43,18 @@ const roundsMax = 4
  * Every proposal is decided again, by code and by Cedar, before it is returned: what it says would allow does allow.
  * It is a search through the rules as written, not a proof that nothing smaller exists.
  *
+ * judged  what these facts were judged as
  * throws  policy/engine
  */
-export function nearestChange(set: PolicySet, facts: Facts, action: Action): readonly Change[] | null {
+export function nearestChange(
+  set: PolicySet,
+  facts: Facts,
+  action: Action,
+  judged: Judgement,
+): readonly Change[] | null {
   const permits = set.policies.filter(({ effect }) => effect === 'permit').slice(0, permitsMax)
   const found = permits.flatMap((permit) => {
-    const edits = pursue(set, permit, { facts, action })
+    const edits = pursue(set, permit, { facts, action }, judged)
     return edits ? [changesOf(edits, facts)] : []
   })
   found.sort((a, b) => a.length - b.length)
@@ -72,11 +78,11 @@ function groupOf(path: string): string {
 }
 
 /** Edits under which the set allows, by way of this permit. */
-function pursue(set: PolicySet, permit: Policy, start: Situation): readonly Edit[] | null {
+function pursue(set: PolicySet, permit: Policy, start: Situation, first: Judgement): readonly Edit[] | null {
   const made: Edit[] = []
   let now = start
   for (let round = 0; ; round++) {
-    const judged = judge(set, now.facts, now.action)
+    const judged = round === 0 ? first : judge(set, now.facts, now.action)
     if (judged.allow) return made
     if (round === roundsMax) return null
     const { determining, errors } = judged.evaluation

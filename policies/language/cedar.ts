@@ -12,6 +12,8 @@ import {
   validate,
 } from '@cedar-policy/cedar-wasm/nodejs'
 import { Failure } from '#core/failure.js'
+import { policiesHeldMax } from '#core/limits.js'
+import { Recent } from '#core/recent.js'
 import type { PolicyCode } from '#policies/language/failures.js'
 import type { Vocabulary } from '#policies/language/vocabulary.js'
 
@@ -123,6 +125,17 @@ function sortedBy<T>(items: readonly T[], key: (item: T) => string): readonly T[
 
 /** Cedar text of a condition. @throws policy/engine */
 export function conditionText(condition: Condition): string {
+  const known = conditionTexts.get(condition)
+  if (known !== undefined) return known
+  const text = textOf(condition)
+  conditionTexts.set(condition, text)
+  return text
+}
+
+// Nobody changes a condition that was read, so its text stays.
+const conditionTexts = new WeakMap<Condition, string>()
+
+function textOf(condition: Condition): string {
   const answer = inEngine(() => policyToText(permitWhen(condition)))
   if (answer.type === 'failure') throw new Failure<PolicyCode>('policy/engine', 'a parsed condition has no text')
   return answer.text.replace(/^permit\(principal, action, resource\) when \{\s*/, '').replace(/\s*\};$/, '')
@@ -140,29 +153,36 @@ export function permitWhen(condition: Condition): PolicyTree {
   }
 }
 
-// Cedar keeps every parsed set for the life of the process, by id, and drops one only when another takes its id. So ids
-// are few and reused, least recently used first. Invariant: `slots` says what each id holds; both change together.
-const slotCount = 32
-const slots = new Map<string, string>()
+// Cedar keeps every parsed set for the life of the process, by id, and drops one only when another takes its id. So an id
+// whose set makes room is given the empty set, and used again. Invariant: `slots` and `free` hold each id once.
+const free: string[] = []
+const slots = new Recent<string>({ costMax: policiesHeldMax }, (id) => {
+  inEngine(() => preparsePolicySet(id, { staticPolicies: {} }))
+  free.push(id)
+})
+let slotCount = 0
 
 /** The id under which Cedar holds the policies named by `key`, parsed anew when it does not. */
 function slotOf(key: string, policies: () => Readonly<Record<string, string | PolicyTree>>): string | Complaint {
   const held = slots.get(key)
-  if (held !== undefined) {
-    slots.delete(key)
-    slots.set(key, held)
-    return held
+  if (held !== undefined) return held
+  const all = policies()
+  const id = free.pop() ?? `slot${slotCount++}`
+  const answer = inEngine(() => preparsePolicySet(id, { staticPolicies: { ...all } }))
+  if (answer.type === 'failure') {
+    free.push(id)
+    return complaint(answer.errors[0]!, null)
   }
-  let id = `slot${slots.size}`
-  if (slots.size >= slotCount) {
-    const [oldest, its] = slots.entries().next().value!
-    slots.delete(oldest)
-    id = its
-  }
-  const answer = inEngine(() => preparsePolicySet(id, { staticPolicies: { ...policies() } }))
-  // Invariant: a slot whose parse failed still holds its former set, so it is kept under a key that nobody asks for.
-  slots.set(answer.type === 'success' ? key : `failed:${id}`, id)
-  return answer.type === 'success' ? id : complaint(answer.errors[0]!, null)
+  slots.set(key, id, costOf(all))
+  return id
+}
+
+/** In characters of text, or of the tree as JSON. */
+function costOf(policies: Readonly<Record<string, string | PolicyTree>>): number {
+  return Object.values(policies).reduce(
+    (sum, one) => sum + (typeof one === 'string' ? one : JSON.stringify(one)).length,
+    0,
+  )
 }
 
 const schemasReady = new Set<string>()

@@ -1,7 +1,8 @@
 import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { Failure, isFailure } from '#core/failure.js'
-import { annotationLengthMax } from '#core/limits.js'
+import { annotationLengthMax, policiesHeldMax } from '#core/limits.js'
+import { Recent } from '#core/recent.js'
 import {
   type Complaint,
   type Condition,
@@ -73,15 +74,13 @@ export function validatePolicy(text: string): PolicySet {
   const known = recent.get(text)
   if (known) return known
   const set = validateUnder(text, releaseVocabulary) as PolicySet
-  if (recent.size >= recentMax) recent.delete(recent.keys().next().value!)
-  recent.set(text, set)
+  recent.set(text, set, text.length)
   return set
 }
 
-// A broker reads the owner's text again at every decision, and reading costs ten times what deciding does. The same text
-// always gives the same set, which nobody can change, so remembering a few changes no outcome.
-const recentMax = 64
-const recent = new Map<string, PolicySet>()
+// A broker reads the owner's text again at every decision, and reading costs five times what deciding does. The same text
+// always gives the same set, which nobody can change, so remembering them changes no outcome.
+const recent = new Recent<PolicySet>({ costMax: policiesHeldMax })
 
 /** The same for a text in the words of `vocabulary`. @throws as validatePolicy */
 export function validateUnder(text: string, vocabulary: Vocabulary): ValidatedText {

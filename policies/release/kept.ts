@@ -2,6 +2,7 @@ import { sha256Hex } from '#core/crypto/hash.js'
 import type { SignatureJwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import { MiB } from '#core/limits.js'
+import { Recent } from '#core/recent.js'
 import {
   type Signed,
   type Statement,
@@ -13,11 +14,6 @@ import {
 const keptMax = 4096
 const textMax = 64 * MiB
 
-interface Kept {
-  readonly signed: Signed<Statement>
-  readonly size: number
-}
-
 /**
  * Owners' statements that were verified before: state with a lifetime, which whoever judges often makes and hands in; results are the
  * same without. Which statements stand, and whose, is asked anew each time.
@@ -26,14 +22,10 @@ interface Kept {
  * database, and the owner's keys. Whoever changes one bit of any of them finds nothing here (I18). What failed is never put in.
  */
 export class KeptStatements {
-  readonly #kept = new Map<string, Kept>()
-  readonly #keptMax: number
-  readonly #textMax: number
-  #size = 0
+  readonly #kept: Recent<Signed<Statement>>
 
   constructor(bounds: { readonly keptMax: number; readonly textMax: number } = { keptMax, textMax }) {
-    this.#keptMax = bounds.keptMax
-    this.#textMax = bounds.textMax
+    this.#kept = new Recent({ countMax: bounds.keptMax, costMax: bounds.textMax })
   }
 
   /** How many are kept. */
@@ -63,25 +55,10 @@ export class KeptStatements {
     const text = JSON.stringify([by, payloadType, payload, signatures.map(({ keyid, sig }) => [keyid, sig])])
     const key = sha256Hex(text)
     const known = this.#kept.get(key)
-    if (known !== undefined) {
-      this.#kept.delete(key)
-      this.#kept.set(key, known)
-      return known.signed as Signed<Statement<K>>
-    }
+    if (known !== undefined) return known as Signed<Statement<K>>
     const signed = await verify()
-    this.#put(key, { signed: freeze(signed) as Signed<Statement>, size: text.length })
+    this.#kept.set(key, freeze(signed) as Signed<Statement>, text.length)
     return signed
-  }
-
-  /** The least recently used make room. */
-  #put(key: string, kept: Kept): void {
-    this.#size += kept.size - (this.#kept.get(key)?.size ?? 0)
-    this.#kept.set(key, kept)
-    for (const [oldest, { size }] of this.#kept) {
-      if (this.#kept.size <= this.#keptMax && this.#size <= this.#textMax) break
-      this.#kept.delete(oldest)
-      this.#size -= size
-    }
   }
 }
 

@@ -22,6 +22,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   'core/failure.ts': [],
   'core/assert.ts': [],
   'core/batches.ts': [],
+  'core/recent.ts': [],
   'core/time.ts': ['core/assert'],
   'core/limits.ts': [],
   'core/shown.ts': [],
