@@ -3,6 +3,7 @@ import type { ConnectionArguments } from '#cli/connection-options.js'
 import { readDocument, readInput } from '#cli/input.js'
 import type { Io } from '#cli/output.js'
 import { type Composed, compose } from '#cli/owner-statements.js'
+import { type Accepts, verifyAccepted } from '#cli/policy/accepts.js'
 import { policyName, policyText } from '#cli/policy/text.js'
 import { fromBase64 } from '#core/bytes/bytes.js'
 import { thumbprint } from '#core/crypto/jwk.js'
@@ -42,6 +43,8 @@ export interface RegisterArguments extends ConnectionArguments {
   readonly keys: string
   readonly token?: string | undefined
   readonly class: 'production' | 'development'
+  /** what the owner signs that the policy leaves open; absent: nothing */
+  readonly accept?: Accepts
   readonly referenceValues?: string | undefined
   readonly runtime?: string | undefined
   readonly callers: string
@@ -146,10 +149,11 @@ export async function composeAll(
   const at = io.now()
   const { id: model, version } = sealed.manifest.model
   const text = await policyText(args.policy)
-  validatePolicy(text) // what the broker would refuse is refused here, before anything is signed
+  const policy = validatePolicy(text) // what the broker would refuse is refused here, before anything is signed
   const name = policyName(args.policy)
   const budget = { requests: args.leaseRequests, inputBytes: args.leaseBytes, workUnits: args.leaseUnits }
   const tenantClass = classOf(heads) ?? args.class
+  verifyAccepted(tenantClass, policy, args.accept)
   const say = <K extends Parameters<typeof compose>[0]>(kind: K, body: Parameters<typeof compose<K>>[1]) =>
     compose(kind, body, owner, heads, at, { code: 'routine', note: 'register' })
   return [
@@ -175,7 +179,7 @@ export async function composeAll(
       keyExchange: keyExchangeOf(args),
       quorum: sealed.manifest.quorum,
     }),
-    await say('policy', { model, name, language: 'cedar', text }),
+    await say('policy', { model, name, language: 'cedar', text, accepts: args.accept }),
     await say('reference-values', { model, values: await chooseValues(args, trust) }),
   ]
 }

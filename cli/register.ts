@@ -5,6 +5,7 @@ import { exitCodes, type Io } from '#cli/output.js'
 import { pinnedBroker } from '#cli/owner.js'
 import { OwnerClient, queryFrom } from '#cli/owner-client.js'
 import type { Composed } from '#cli/owner-statements.js'
+import { acceptsOption } from '#cli/policy/accepts.js'
 import { standingWords, verifyForKey, wrappingKeyOf } from '#cli/register-broker.js'
 import { runQuorum } from '#cli/register-quorum.js'
 import {
@@ -170,6 +171,7 @@ export function describe(program: Command, io: Io): void {
         .choices(['production', 'development'])
         .default('production'),
     )
+    .addOption(acceptsOption())
     .option('--reference-values <file>', 'what you accept of a node (default: of the runtime in your trust file)')
     .option('--runtime <title>', 'which runtime of your trust file')
     .option('--callers <any|file>', 'who may call the model: any, or a JSON list', 'any')
@@ -228,8 +230,8 @@ export function describe(program: Command, io: Io): void {
     .option('--json', 'print what was registered as JSON')
     .addHelpText(
       'after',
-      '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-only.cedar --trust trust.json --keys ./keys' +
-        '\n  ./claviger register ./sealed --brokers https://a.example,https://b.example,https://c.example --threshold 2 --controllers "Alpha GmbH,Beta SAS,Gamma Oy" --policy eu-only.cedar --trust trust.json --keys ./keys',
+      '\nExample:\n  ./claviger register ./sealed --broker https://broker.example --policy eu-personal-data --trust trust.json --keys ./keys' +
+        '\n  ./claviger register ./sealed --brokers https://a.example,https://b.example,https://c.example --threshold 2 --controllers "Alpha GmbH,Beta SAS,Gamma Oy" --policy eu-personal-data --trust trust.json --keys ./keys',
     )
     .action(async (sealed: string, options: Typed) => {
       io.exit(await runTyped({ ...options, sealed }, io))

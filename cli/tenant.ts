@@ -19,7 +19,14 @@ async function modelOf(owner: Owner, model: string, leases: number) {
     lease,
     callers: callers === 'any' ? ('any' as const) : callers.length,
     policy:
-      policy === null ? null : { name: policy.value.name, sequence: policy.value.sequence, digest: policy.digest },
+      policy === null
+        ? null
+        : {
+            name: policy.value.name,
+            sequence: policy.value.sequence,
+            digest: policy.digest,
+            accepts: policy.value.accepts ?? null,
+          },
     revoked: revocation?.value.revoked ?? [],
     leases,
   }
@@ -67,7 +74,7 @@ export async function runShow(args: OwnerArguments, io: Io): Promise<number> {
     const { seconds, budget, nodes } = one.lease
     io.stdout(`model    ${one.model.slice(44)} v${one.version}, not below v${one.versionFloor}\n`)
     io.stdout(
-      `         policy ${one.policy?.name ?? 'none: nothing is released'}, delivery ${one.delivery.join(', ')}\n`,
+      `         policy ${one.policy?.name ?? 'none: nothing is released'}${one.policy?.accepts ? `, accepts ${one.policy.accepts}` : ''}, delivery ${one.delivery.join(', ')}\n`,
     )
     io.stdout(`         leases of ${seconds} s, ${budget.requests} requests, at most ${nodes}; ${one.leases} run now\n`)
     io.stdout(`         callers ${one.callers}, ${one.revoked.length} things taken back\n`)

@@ -4,6 +4,7 @@ import { thumbprint } from '#core/crypto/jwk.js'
 import { formatTime } from '#core/time.js'
 import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { Evidence, MachineEvidence } from '#core/wire/evidence.js'
+import type { Lease } from '#core/wire/lease.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -139,7 +140,7 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
     { label: 'runtime', value: node.runtime, source: 'verifier-derived' },
     {
       label: 'policy',
-      value: `${lease.policy.name} v${lease.policy.sequence}, sha256 ${lease.policy.digest}`,
+      value: `${lease.policy.name} v${lease.policy.sequence}, sha256 ${lease.policy.digest}${acceptsText(lease)}`,
       source: 'owner-signed',
     },
     { label: 'broker', value: brokerText(node, trust), source: standingSources[node.standing] },
@@ -159,6 +160,9 @@ export function nodeFacts(node: VerifiedNode, trust: Trust): readonly CardFact[]
   ]
 }
 
+/** What the owner signed that the policy leaves open. */
+const acceptsText = ({ policy }: Lease) => (policy.accepts === undefined ? '' : `, accepts: ${policy.accepts}`)
+
 /** The entries of the other brokers, where several hold the key. */
 function othersText(node: VerifiedNode, trust: Trust): string {
   return node.others.map((one) => ` and as #${one.inclusion.index} by broker ${brokerText(one, trust)}`).join('')
@@ -173,7 +177,7 @@ export function answerCard({ receipt, node }: VerifiedReceipt, trust: Trust): Ca
   const sentence =
     `Answered by model ${displayModel(lease.model, trust)} v${lease.version} (manifest sha256 ${lease.manifestDigest.slice(0, 16)}…) ` +
     `on node ${declared?.host ?? node.keysetDigest.slice(0, 16)}, ${where} and ${who}${by}, inside ${teeOf(node)}, ` +
-    `policy ${lease.policy.name} v${lease.policy.sequence}, released as log entry #${node.inclusion.index} ` +
+    `policy ${lease.policy.name} v${lease.policy.sequence}${acceptsText(lease)}, released as log entry #${node.inclusion.index} ` +
     `by broker ${brokerText(node, trust)}${othersText(node, trust)}, ${witnessText(node)}.`
   const facts: readonly CardFact[] = [
     ...nodeFacts(node, trust),

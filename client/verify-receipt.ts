@@ -59,6 +59,7 @@ function verifyJoined(receipt: Receipt, node: VerifiedNode): void {
     receipt.keysetDigest === node.keysetDigest &&
     receipt.trustDigest === node.trustStatement.digest &&
     receipt.policyDigest === node.entry.policy_digest &&
+    receipt.accepts === node.lease.policy.accepts &&
     receipt.leafHash === node.leafHash &&
     receipt.leaseId === node.lease.id &&
     receipt.beatAt === node.beat.at &&

@@ -141,7 +141,12 @@ export function makeLease(
     keysetDigest: request.binding.keyset_digest,
     trustDigest: trust.digest,
     ...granted.term,
-    policy: { name: policy.value.name, sequence: policy.value.sequence, digest: verdict.decision.policyDigest },
+    policy: {
+      name: policy.value.name,
+      sequence: policy.value.sequence,
+      digest: verdict.decision.policyDigest,
+      accepts: policy.value.accepts,
+    },
     callers: callersOf(registration.value, granted.callerSecret),
     declared: verdict.declared,
     time: 'host-influenced',

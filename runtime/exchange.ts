@@ -171,6 +171,7 @@ async function makeReceipt(
     keysetDigest: lease.keysetDigest,
     trustDigest: lease.trustDigest,
     policyDigest: lease.policy.digest,
+    accepts: lease.policy.accepts,
     leafHash: leafHashHex(grant),
     entryIndex: grant.index,
     leaseId: lease.id,

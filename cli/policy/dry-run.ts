@@ -110,7 +110,7 @@ export function describeDryRun(policy: Command, io: Io): void {
     .option('--last <n>', 'how many decisions, the newest first', wholeNumber(1, 10_000, 100), 100)
     .addHelpText(
       'after',
-      `\nExample:\n  ./claviger policy dry-run eu-only --model whisper --last 500 ${ownerExample}\n\nExit 0 all were made again, 3 some do not verify.`,
+      `\nExample:\n  ./claviger policy dry-run eu-personal-data --model whisper --last 500 ${ownerExample}\n\nExit 0 all were made again, 3 some do not verify.`,
     )
     .action(async (file: string | undefined, args: DryRunArguments) => io.exit(await runDryRun(file, args, io)))
 }

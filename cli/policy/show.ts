@@ -40,6 +40,7 @@ export async function runShow(args: PolicyShowArguments, io: Io): Promise<number
     language,
     version: sequence,
     digest,
+    accepts: signed.value.accepts ?? null,
     signedBy: owner.key.id,
     issuedAt,
     statement: { sequence, digest: signed.digest },
@@ -52,6 +53,7 @@ export async function runShow(args: PolicyShowArguments, io: Io): Promise<number
   // The text alone is the result, as `policy library` prints one: it goes into a file and to `policy set` again.
   io.stderr(`policy     ${name} v${sequence} of ${model.slice(44)} (model v${version})\n`)
   io.stderr(`digest     sha256 ${digest}\n`)
+  if (shown.accepts !== null) io.stderr(`accepts    ${shown.accepts}: also one that somebody broke\n`)
   io.stderr(`signed by  ${owner.key.id}, ${formatTime(issuedAt)}\n`)
   io.stderr(`statement  ${sequence}, sha256 ${signed.digest}\n`)
   io.stdout(text.endsWith('\n') ? text : `${text}\n`)

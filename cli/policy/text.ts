@@ -5,7 +5,10 @@ import { policySizeMax } from '#core/limits.js'
 import { listLibrary } from '#policies/library/read.js'
 
 /** Failures of the policy command. */
-export type PolicyCommandCode = 'policy-command/file'
+export type PolicyCommandCode =
+  | 'policy-command/file'
+  /** it would take any genuine chip in production, and its owner did not say so */
+  | 'policy-command/any-genuine-chip'
 
 /** The text of a file, or of a policy of the library when there is no such file. */
 export async function policyText(nameOrFile: string): Promise<string> {

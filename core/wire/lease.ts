@@ -19,6 +19,7 @@ import { quorumShape } from '#core/sealed/quorum.js'
 import { brokerStandingShape } from '#core/wire/broker-standing.js'
 import { budgetShape } from '#core/wire/budget.js'
 import {
+  acceptsShape,
   countryShape,
   idShape,
   modelIdShape,
@@ -65,7 +66,13 @@ export const leaseShape = object({
   expiresAt: timeShape,
   /** the work that may be done under this lease: needs no clock */
   budget: budgetShape,
-  policy: object({ name: nameShape, sequence: integer({ min: 1 }), digest: hex(32) }),
+  policy: object({
+    name: nameShape,
+    sequence: integer({ min: 1 }),
+    digest: hex(32),
+    /** what its owner signed that it leaves open; receipts say it too. Absent: nothing */
+    accepts: optional(acceptsShape),
+  }),
   callers: leaseCallersShape,
   declared: nullable(declaredShape),
   /** nobody believes a guest's clock; without an attested counter the host can stop it */

@@ -2,7 +2,7 @@
  * What belongs in core/wire: one file per message that two parties must agree on byte for byte, and the checks that
  * need nothing but the message. No transport, no storage, no policy.
  */
-import { integer, type Shape, string } from '#core/encoding/shape.js'
+import { integer, literal, type Shape, string } from '#core/encoding/shape.js'
 
 /** `<owner key thumbprint>/<name>`: the owner is part of the name, so a broker cannot put another owner's model there. */
 export const modelIdShape: Shape<string> = string({ form: /^[A-Za-z0-9_-]{43}\/[a-z0-9][a-z0-9._-]{0,99}$/ })
@@ -16,6 +16,8 @@ export const countryShape: Shape<string> = string({ max: 2, form: /^[A-Z]{2}$/ }
 export const idShape: Shape<string> = string({ max: 32, form: /^[0-9a-f]{32}$/ })
 /** Unix seconds, until the year 9999. */
 export const timeShape: Shape<number> = integer({ max: 253_402_300_799 })
+/** What an owner may sign that a policy leaves open: that any genuine chip will do, wherever it stands (TRUST 21). */
+export const acceptsShape: Shape<'any-genuine-chip'> = literal('any-genuine-chip')
 export const platformShape: Shape<'hardware' | 'simulated'> = (value, path) =>
   string({ form: /^(hardware|simulated)$/ })(value, path) as 'hardware' | 'simulated'
 

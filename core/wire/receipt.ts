@@ -19,7 +19,7 @@ import {
 import { brokerStandingShape } from '#core/wire/broker-standing.js'
 import { clientPolicyShape } from '#core/wire/client-policy.js'
 import { openingShape } from '#core/wire/commitment.js'
-import { idShape, modelIdShape, nameShape, platformShape, timeShape } from '#core/wire/names.js'
+import { acceptsShape, idShape, modelIdShape, nameShape, platformShape, timeShape } from '#core/wire/names.js'
 import { nodeDocumentShape } from '#core/wire/node-document.js'
 
 /** What a node signs about one answer, inside the TEE, with its receipt key. */
@@ -33,6 +33,8 @@ export const receiptShape = object({
   keysetDigest: hex(32),
   trustDigest: hex(32),
   policyDigest: hex(32),
+  /** what the owner signed that this policy leaves open, as in the lease (TRUST 21). Absent: nothing */
+  accepts: optional(acceptsShape),
   /** RFC 6962 leaf hash of the release */
   leafHash: hex(32),
   entryIndex: integer(),

@@ -26,7 +26,7 @@ import { accessMembers } from '#core/wire/access-list.js'
 import { approversMembers } from '#core/wire/approvals.js'
 import { brokerDemandShape } from '#core/wire/broker-standing.js'
 import { budgetShape } from '#core/wire/budget.js'
-import { countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
+import { acceptsShape, countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { revokedKinds } from '#core/wire/revoked.js'
 import { sourcesMembers } from '#core/wire/sources.js'
@@ -147,6 +147,8 @@ export const statementShapes = {
     name: nameShape,
     language: literal('cedar'),
     text: string({ max: policySizeMax }),
+    /** what a policy of a production tenant leaves open, where its owner knows (TRUST 21). Absent: nothing */
+    accepts: optional(acceptsShape),
   }),
   'reference-values': object({
     type: literal('claviger/statement/reference-values/v1'),
@@ -195,9 +197,13 @@ export const statementShapes = {
 export type StatementKind = keyof typeof statementShapes
 /** What may be absent may be left out by whoever makes one. */
 type Leaving<T> = T extends { readonly why: infer W }
-  ? Omit<T, 'why' | 'attestedBrokers'> & { readonly why?: W } & Leavable<T>
+  ? Omit<T, 'why' | 'attestedBrokers' | 'accepts'> & { readonly why?: W } & Leavable<T>
   : never
-type Leavable<T> = T extends { readonly attestedBrokers: infer A } ? { readonly attestedBrokers?: A } : unknown
+type Leavable<T> = T extends { readonly attestedBrokers: infer A }
+  ? { readonly attestedBrokers?: A }
+  : T extends { readonly accepts: infer A }
+    ? { readonly accepts?: A }
+    : unknown
 export type Statement<K extends StatementKind = StatementKind> = Leaving<Shaped<(typeof statementShapes)[K]>>
 export const statementKindShape: Shape<StatementKind> = oneOf(
   'tenant',

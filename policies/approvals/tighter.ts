@@ -33,7 +33,8 @@ const tighter: { readonly [K in StatementKind]: Compare<K> } = {
       'callers',
       'keyExchange',
     ]),
-  policy: (last, next) => isTighterPolicy(last.text, next.text),
+  policy: (last, next) =>
+    isTighterPolicy(last.text, next.text) && (next.accepts === undefined || next.accepts === last.accepts),
   'reference-values': (last, next) => isTighterValues(last.values, next.values),
   revocation: (last, next) => isSubset(last.revoked, next.revoked),
   // It only ever allows more; 0 seconds ends it.

@@ -42,6 +42,8 @@ export type DenialCode =
   | 'judge/config-simulated'
   | 'judge/config-unconfined'
   | 'judge/config-leaks'
+  /** the policy of a production tenant would take any genuine chip, and its owner did not sign that it may */
+  | 'judge/any-genuine-chip'
   | 'judge/manifest'
   | 'judge/version'
   | 'judge/version-floor'

@@ -13,6 +13,7 @@ import type { Reason } from '#policies/explain.js'
 import { buildFacts } from '#policies/facts.js'
 import { type PolicySet, policyDigest, validatePolicy } from '#policies/language/validate.js'
 import { type Action, policyLanguage } from '#policies/language/vocabulary.js'
+import { acceptedRefusals } from '#policies/release/accepted.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { decideBroken, openGlass } from '#policies/release/break-glass.js'
 import type { RefusalCode } from '#policies/release/failures.js'
@@ -140,6 +141,7 @@ export async function judgeUnder<R extends Appraised>(
     ...keysetRefusals(request, at), // 4 keys of the node
     ...configRefusals(request, broker, tenantClass), // 5 settings of the host
     ...modelRefusals(request, statements, at), // 6 model, version, manifest
+    ...acceptedRefusals(statements), // what the owner leaves open
   ]
   const host = await readHost(request) // 7 what the host says of itself
   const counter = await readCounter(request) // and the node of what it used

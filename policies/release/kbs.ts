@@ -2,6 +2,7 @@ import type { UnixSeconds } from '#core/time.js'
 import type { Evidence } from '#core/wire/evidence.js'
 import { nothingPresented } from '#policies/credentials/establish.js'
 import { buildFacts } from '#policies/facts.js'
+import { acceptedRefusals } from '#policies/release/accepted.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { anchorsFor, type Decided, decideBy, type JudgePorts, unverified } from '#policies/release/judge.js'
 import { denial, keyExchangeRefusals, licenceRefusals } from '#policies/release/request.js'
@@ -52,7 +53,11 @@ export async function judgeKbs<R extends Appraised>(
     refusals.push(denial('judge/delivery', 'The owner does not deliver it by this route.', deliver)) // 3 route (SETTLED 9)
   if (version !== registered.version || version < registered.versionFloor)
     refusals.push(denial('judge/version', 'Another version of the model is registered.', 'ask for that one'))
-  refusals.push(...keyExchangeRefusals(statements, null), ...licenceRefusals(statements, at))
+  refusals.push(
+    ...keyExchangeRefusals(statements, null),
+    ...licenceRefusals(statements, at),
+    ...acceptedRefusals(statements),
+  )
   if ((registered.allowance?.inferences ?? null) !== null)
     refusals.push(denial('judge/uncounted', 'The owner counts inferences, and nothing counts them here.', deliver))
   const result = await ports.appraise(input.evidence, anchorsFor(statements), {

@@ -99,7 +99,9 @@ describe('an owner who verifies the broker first', () => {
 
   test('hands no production key to a broker of which nothing is demanded, without saying so', async () => {
     expect(await codeOfPromise(register(unattested.url))).toBe('register/unattested-broker')
-    const said = await register(unattested.url, '--dangerous-allow-unattested-broker', '--dry-run')
+    const unproven = ['--dangerous-allow-unattested-broker', '--dry-run']
+    expect(await codeOfPromise(register(unattested.url, ...unproven))).toBe('policy-command/any-genuine-chip')
+    const said = await register(unattested.url, ...unproven, '--accept', 'any-genuine-chip')
     expect(said.err).toContain('UNATTESTED BROKER, KEK HELD BY OPERATOR: BROKER OPERATOR CAN READ KEYS')
   })
 

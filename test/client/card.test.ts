@@ -33,8 +33,9 @@ test('what is simulated says so, whatever it simulates', () => {
 
 describe('the card of an answer', () => {
   /** As it is shown of a node whose host said this. */
-  async function cardOf(host: HostDeclaration | null, changes: Partial<Trust> = {}) {
+  async function cardOf(host: HostDeclaration | null, changes: Partial<Trust> = {}, accepts?: 'any-genuine-chip') {
     const broker = await newBroker()
+    broker.tampering.lease = (lease) => ({ ...lease, policy: { ...lease.policy, accepts } })
     const trust = trustIn(broker, changes)
     const file = await mintReceipt(await mintNode(broker, { host }))
     const input = { trust, policy: null, dangerousAllowSimulated: true, bodies: null }
@@ -59,6 +60,13 @@ describe('the card of an answer', () => {
     const witnessed = await cardOf(await hostDeclaration('DE'))
     expect(witnessed.sentence).toMatch(/, 1 independent witness\.$/)
     expect(sourceOf(witnessed, 'log entry')).toBe('witness-attested')
+  })
+
+  test('says what the owner signed that the policy leaves open', async () => {
+    const card = await cardOf(null, {}, 'any-genuine-chip')
+    expect(card.sentence).toContain(' v1, accepts: any-genuine-chip, released as log entry ')
+    expect(card.facts.find(({ label }) => label === 'policy')?.value).toMatch(/, accepts: any-genuine-chip$/)
+    expect((await cardOf(null)).sentence).not.toContain('accepts')
   })
 
   test('where the host says nothing of place or of itself, that stands there', async () => {

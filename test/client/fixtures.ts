@@ -215,6 +215,7 @@ export async function mintReceipt(
     keysetDigest: lease.keysetDigest,
     trustDigest: lease.trustDigest,
     policyDigest: lease.policy.digest,
+    accepts: lease.policy.accepts,
     leafHash: toHex(hashLeaf(fromBase64(document.leaf))),
     entryIndex: Number(/^index ([0-9]+)$/m.exec(document.proof)?.[1]),
     leaseId: lease.id,

@@ -73,6 +73,7 @@ describe('a receipt whose fields are not those of its node', () => {
     ['keyset', { keysetDigest: 'ab'.repeat(32) }],
     ['trust statement', { trustDigest: 'ab'.repeat(32) }],
     ['policy', { policyDigest: 'ab'.repeat(32) }],
+    ['word on chips', { accepts: 'any-genuine-chip' }],
     ['log entry', { leafHash: 'ab'.repeat(32) }],
     ['lease', { leaseId: 'ab'.repeat(16) }],
     ['platform', { platform: 'hardware' }],

@@ -244,7 +244,7 @@ export class BrokerDouble {
       issuedAt: at,
       expiresAt: at + this.lease.seconds,
       budget: this.lease.budget,
-      policy: { name: 'open', sequence: 1, digest: 'ef'.repeat(32) },
+      policy: { name: 'open', sequence: 1, digest: 'ef'.repeat(32), accepts: undefined },
       callers: this.callers,
       declared: await this.#declared(request),
       time: 'host-influenced',

@@ -15,11 +15,13 @@ import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testReferenceValues } from '#test/fakes/platform.js'
 import { anyDatabase } from '#test/fakes/postgres.js'
 import {
+  asHardware,
   ask,
   change,
   gist,
   granted,
   permitAll,
+  productionConfig,
   type Registered,
   registered,
   registration,
@@ -324,20 +326,10 @@ describe('simulated evidence never satisfies a production tenant (I6)', () => {
 
   test('not when a weakening setting is what a production tenant is asked to accept', async () => {
     const chain = await registered(await open(), { class: 'production' })
-    // A verifier that believes every machine: what is refused now is refused by code alone.
-    const { broker } = chain.test
-    const asHardware = {
-      ...broker,
-      appraise: async (...[evidence, , input]: Parameters<typeof broker.appraise>) => {
-        const believed = { ...input, tenantClass: 'development' as const }
-        const result = await broker.appraise(evidence, { simulatedRoots: [chain.platform.rootDigest] }, believed)
-        return { ...result, platform: 'hardware' as const, status: 'affirming' as const }
-      },
-    }
-    const trusting = { ...chain, test: { ...chain.test, broker: asHardware } }
-    const config = { dangerousAllowSimulated: false, engineConfinement: 'confined' } as const
+    // What is refused now is refused by code alone.
+    const trusting = asHardware(chain)
     const outcome = async (part: object) =>
-      gist(await ask(trusting, await testNode(chain, { config: { ...config, ...part } })))
+      gist(await ask(trusting, await testNode(chain, { config: { ...productionConfig, ...part } })))
     expect(await outcome({})).toBe('granted')
     expect(await outcome({ dangerousAllowSimulated: true })).toBe('judge/config-simulated')
     expect(await outcome({ dangerousAllowPlain: true })).toBe('judge/config-plain')

@@ -296,6 +296,8 @@ export function registrationBody(
 export interface RegistrationOptions {
   readonly class?: 'production' | 'development'
   readonly policy?: string
+  /** `nothing`: no statement that any genuine chip will do */
+  readonly accepts?: 'nothing'
   readonly values?: ReferenceValues
   /** throwaway roots beside that of the platform */
   readonly simulatedRoots?: readonly string[]
@@ -322,6 +324,10 @@ export function tenantStatement(owner: TestOwner, tenantClass: 'production' | 'd
   return sign(owner, 'tenant', { name: 'acme', class: tenantClass, keys: [owner.key.publicKey] })
 }
 
+/** Tests of production tenants are about something else, but for those that say so. */
+export const acceptsOf = (options: RegistrationOptions) =>
+  options.class === 'production' && options.accepts !== 'nothing' ? 'any-genuine-chip' : undefined
+
 export async function registration(
   test: TestBroker,
   owner: TestOwner,
@@ -334,7 +340,12 @@ export async function registration(
     version: apiVersion,
     trust: owner.heads.get('trust')?.envelope ?? (await signTrust(test, owner, platform, options)),
     registration: await sign(owner, 'registration', registrationBody(owner, options.registration)),
-    policy: await sign(owner, 'policy', { name: 'test', language: 'cedar', text: options.policy ?? permitAll }),
+    policy: await sign(owner, 'policy', {
+      name: 'test',
+      language: 'cedar',
+      text: options.policy ?? permitAll,
+      accepts: acceptsOf(options),
+    }),
     referenceValues: await sign(owner, 'reference-values', { values: options.values ?? testReferenceValues() }),
     manifest: toBase64(owner.manifest),
     manifestSignature: toBase64(owner.manifestSignature),
@@ -527,3 +538,17 @@ export function openKey(owner: TestOwner, node: TestNode, answer: { leaf: string
   const info = releaseInfo(hashLeaf(fromBase64(answer.leaf)))
   return hpkeOpen(node.releaseKey, info, releaseAad(owner.manifestDigest), fromBase64(answer.wrapped!))
 }
+
+/** The chain, with a verifier that takes the simulated machine for hardware: what is refused is refused for something else. */
+export function asHardware(chain: Registered): Registered {
+  const { broker } = chain.test
+  const appraise = async (...[evidence, , input]: Parameters<typeof broker.appraise>) => {
+    const believed = { ...input, tenantClass: 'development' as const }
+    const result = await broker.appraise(evidence, { simulatedRoots: [chain.platform.rootDigest] }, believed)
+    return { ...result, platform: 'hardware' as const, status: 'affirming' as const }
+  }
+  return { ...chain, test: { ...chain.test, broker: { ...broker, appraise } } }
+}
+
+/** What a node of hardware says of itself, in production. */
+export const productionConfig = { dangerousAllowSimulated: false, engineConfinement: 'confined' } as const

@@ -5,24 +5,22 @@ import { brokerStore } from '#keybroker/store/broker-store.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { anyDatabase } from '#test/fakes/postgres.js'
-import { ask, change, gist, type Registered, registered, testNode, trustBody } from './fixtures.js'
+import {
+  asHardware,
+  ask,
+  change,
+  gist,
+  productionConfig,
+  type Registered,
+  registered,
+  testNode,
+  trustBody,
+} from './fixtures.js'
 
 const { open } = anyDatabase()
 
-/** The chain, with a verifier that takes the simulated machine for hardware: what is refused is refused for its witnesses. */
-function asHardware(chain: Registered): Registered {
-  const { broker } = chain.test
-  const appraise = async (...[evidence, , input]: Parameters<typeof broker.appraise>) => {
-    const believed = { ...input, tenantClass: 'development' as const }
-    const result = await broker.appraise(evidence, { simulatedRoots: [chain.platform.rootDigest] }, believed)
-    return { ...result, platform: 'hardware' as const, status: 'affirming' as const }
-  }
-  return { ...chain, test: { ...chain.test, broker: { ...broker, appraise } } }
-}
-
 async function outcome(chain: Registered): Promise<string> {
-  const config = { dangerousAllowSimulated: false, engineConfinement: 'confined' } as const
-  const asked = ask(asHardware(chain), await testNode(chain, { config }))
+  const asked = ask(asHardware(chain), await testNode(chain, { config: productionConfig }))
   const code = await codeOfPromise(asked)
   return code === 'ok' ? gist(await asked) : code
 }

@@ -179,6 +179,14 @@ describe('other statements', () => {
     expect(isTightening('registration', registered(last), registered(next))).toBe(wanted),
   )
 
+  test('a policy that accepts more than its text said is looser, one that does so no more is tighter', () => {
+    const text = '@id("a") permit (principal, action, resource);'
+    const policy = (accepts?: 'any-genuine-chip') => ({ text, accepts }) as Statement<'policy'>
+    expect(isTightening('policy', policy(), policy('any-genuine-chip'))).toBe(false)
+    expect(isTightening('policy', policy('any-genuine-chip'), policy())).toBe(true)
+    expect(isTightening('policy', policy('any-genuine-chip'), policy('any-genuine-chip'))).toBe(true)
+  })
+
   test('revocations only grow, key-encryption keys only shrink, approvers are never tighter', () => {
     const revoked = (...values: string[]) =>
       ({ revoked: values.map((value) => ({ kind: 'version', value })) }) as unknown as Statement<'revocation'>

@@ -281,6 +281,12 @@ describe('what the node refuses inside the seal, with a receipt and without pay'
   })
 })
 
+test('each receipt says what the owner signed that the policy leaves open', async () => {
+  broker.tampering.lease = (lease) => ({ ...lease, policy: { ...lease.policy, accepts: 'any-genuine-chip' } })
+  await open()
+  expect((await receiptOf(await exchange(inner()))).accepts).toBe('any-genuine-chip')
+})
+
 describe('callers', () => {
   const credential = toBase64Url(randomBytes(32))
   const callers = [
