@@ -23,6 +23,8 @@ import {
   type LeasesAnswer,
   leasesAnswerShape,
   type OwnerQuery,
+  type ReleasedAnswer,
+  releasedAnswerShape,
   signOwnerQuery,
   type UsageAnswer,
   usageAnswerShape,
@@ -79,6 +81,15 @@ export class OwnerClient {
   /** Inferences of the owner's versions. */
   async usage(query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>, key: SigningKey): Promise<UsageAnswer['usage']> {
     return (await this.#query({ ...query, ask: 'usage', entry: null }, key, usageAnswerShape)).usage
+  }
+
+  /** What was ever released to this machine. */
+  async released(
+    platform: string,
+    query: Pick<OwnerQuery, 'broker' | 'tenant' | 'at'>,
+    key: SigningKey,
+  ): Promise<ReleasedAnswer['released']> {
+    return (await this.#query({ ...query, ask: 'released', entry: null, platform }, key, releasedAnswerShape)).released
   }
 
   /** Decisions about the owner's models, the newest first: those before an entry, or the last. */

@@ -14,7 +14,7 @@ import { Failure } from '#core/failure.js'
 import type { BrokerDocument } from '#core/wire/broker-document.js'
 import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { AnyBundle } from '#core/wire/bundle.js'
-import type { DecisionsAnswer, Head, LeasesAnswer, UsageAnswer } from '#core/wire/owner-query.js'
+import type { DecisionsAnswer, Head, LeasesAnswer, ReleasedAnswer, UsageAnswer } from '#core/wire/owner-query.js'
 import { type ActReason, actReasons, type Signed, type Statement, type StatementKind } from '#core/wire/statements.js'
 import type { Trust } from '#core/wire/trust-file.js'
 
@@ -68,6 +68,8 @@ export interface Owner {
   decisions(before: number | null): Promise<DecisionsAnswer['decisions']>
   bundle(entry: number): Promise<AnyBundle>
   usage(): Promise<UsageAnswer['usage']>
+  /** what was ever released to this machine */
+  released(platform: string): Promise<ReleasedAnswer['released']>
   /** the full id: of a name, of alias and name, or of a full id of this owner's. @throws owner/model, usage/model */
   modelId(text: string): string
   /** what was said last, verified; null when nothing */
@@ -98,6 +100,7 @@ export async function openOwner(args: OwnerArguments, io: Io): Promise<Owner> {
     decisions: (before) => client.decisions(before, query(), key),
     bundle: (entry) => client.bundle(entry, query(), key),
     usage: () => client.usage(query(), key),
+    released: (platform) => client.released(platform, query(), key),
     modelId(text) {
       const id = text.includes('/') ? resolveModel(text, trust) : `${key.id}/${text}`
       if (id.startsWith(`${key.id}/`)) return id

@@ -3,7 +3,8 @@ import { atEach, sayIfSplit } from '#cli/each-broker.js'
 import { modelName } from '#cli/option-values.js'
 import { exitCodes, type Io, printable } from '#cli/output.js'
 import { describeOwner, type Owner, type OwnerArguments, openOwner, ownerExample, type Said, say } from '#cli/owner.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
+import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { LeasesAnswer } from '#core/wire/owner-query.js'
 import { isRevokedForm, type RevokedKind, revokedKinds } from '#core/wire/revoked.js'
 import type { Statement } from '#core/wire/statements.js'
@@ -121,6 +122,16 @@ interface Taken {
   readonly said: Said
 }
 
+/** A version whose key went to a machine that is taken back, or may have. */
+interface Lost {
+  readonly platform: string
+  readonly model: string
+  readonly version: number
+  readonly lastAt: UnixSeconds
+  /** the machine named none: it may have been another */
+  readonly hidden: boolean
+}
+
 /**
  * Takes back a lease, or everything that runs by what is named. It stands until the owner says otherwise; nodes end key use
  * with their next sign of life, within a minute. `--dry-run` says which leases it would end.
@@ -140,8 +151,13 @@ export async function runRevoke(value: string | undefined, args: RevokeArguments
     const said = await say(owner, 'revocation', { model, revoked, reason: args.reason }, args, io)
     taken.push({ model, revoked: mine, standing: revoked.length, ends, said })
   }
-  if (args.json) io.stdout(`${JSON.stringify({ taken: taken.map(({ said, ...more }) => ({ ...more, ...said })) })}\n`)
-  else for (const one of taken) tell(one, io)
+  const lost = await lostTo(asked, owner, io)
+  if (args.json) {
+    io.stdout(`${JSON.stringify({ taken: taken.map(({ said, ...more }) => ({ ...more, ...said })), lost })}\n`)
+  } else {
+    for (const one of taken) tell(one, io)
+    tellLost(lost, io)
+  }
   await sayIfSplit(owner, [...models], args, io)
   return exitCodes.ok
 }
@@ -154,6 +170,33 @@ function tell({ model, revoked, ends, said }: Taken, io: Io): void {
   io.stdout(`  revocation statement ${said.sequence}${standing}${place}\n`)
   const count = ends.length === 1 ? '1 lease that runs' : `${ends.length} leases that run`
   io.stdout(`  ${said.dryRun ? 'would end' : 'ends'} ${count}${ends.length === 0 ? '' : `: ${ends.join(' ')}`}\n`)
+}
+
+/**
+ * What ever went to a machine that is taken back, of whatever model of the owner's: a machine that was broken gave it away at
+ * the first release, and taking it back does not bring it home (TRUST 21). Null where the broker could not say.
+ */
+async function lostTo(revoked: readonly Revoked[], owner: Owner, io: Io): Promise<readonly Lost[] | null> {
+  const lost: Lost[] = []
+  try {
+    for (const { value: platform } of revoked.filter(({ kind }) => kind === 'platform'))
+      for (const { model, version, lastAt, hidden } of await owner.released(platform))
+        lost.push({ platform, model, version, lastAt, hidden })
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    io.stderr(`what was ever released to that machine is not known: ${printable(error.message)}\n`)
+    return null
+  }
+  return lost
+}
+
+function tellLost(lost: readonly Lost[] | null, io: Io): void {
+  for (const { platform, model, version, lastAt, hidden } of lost ?? []) {
+    const chip = `${platform.slice(0, 16)}…`
+    const what = `${model.slice(44)} v${version}, last ${formatTime(lastAt)}`
+    if (hidden) io.stdout(`  perhaps lost: ${what}, to machines that hide which they are\n`)
+    else io.stdout(`  lost if chip ${chip} is broken: ${what}\n`)
+  }
 }
 
 const reason = (text: string) => {

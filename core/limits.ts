@@ -67,6 +67,8 @@ export const challengesMax = 100_000
 export const challengesPerLeaseMax = 8
 /** Chains of statements (one a kind and model) that one owner keeps at a broker. */
 export const statementChainsMax = 5000
+/** Versions that ever went to one machine. */
+export const releasedMax = 50_000
 /** Proposals of one owner that wait for approvals. */
 export const proposalsMax = 100
 /** How long the glass stays broken at most, how often in thirty days, and how long it stays whole in between; seconds. */

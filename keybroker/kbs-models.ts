@@ -254,6 +254,8 @@ async function recordModel(
       broker,
     )
     await tx.appendEntry(entry)
+    const platform = verdict.node.platformId ?? ''
+    if (verdict.allow) await tx.storeKbsReleased({ tenant: id, platform, model: key.model, version: key.version }, at)
     return { entry, key: stored }
   }, key.model)
 }

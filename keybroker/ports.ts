@@ -68,6 +68,16 @@ export interface StoredTenant {
   readonly opening: string
 }
 
+/** That the key of a version was released to a machine, and when first and last. */
+export interface ReleasedVersion {
+  /** as in a lease */
+  readonly platform: string
+  readonly model: string
+  readonly version: number
+  readonly firstAt: UnixSeconds
+  readonly lastAt: UnixSeconds
+}
+
 /** `terms` is canonical JSON that `keybroker/lease.ts` writes and reads. */
 export interface StoredLease {
   readonly id: string
@@ -197,6 +207,8 @@ export interface StoreReader {
     of: { readonly model: string; readonly version: number } | null,
     limit: number,
   ): Promise<readonly StoredLease[]>
+  /** what was ever released to a machine, over any route, or to those that name none; at most `limit` */
+  listReleased(tenant: string, platform: string, limit: number): Promise<readonly ReleasedVersion[]>
   /** the account of inferences of a version as it is stored, and the id of the last entry made with it; null for none */
   loadAccount(id: string): Promise<{ readonly state: Uint8Array | null; readonly entry: string | null }>
   loadEntry(id: string): Promise<StoredEntry>
@@ -242,6 +254,11 @@ export interface StoreTransaction extends StoreReader {
     at: UnixSeconds,
   ): Promise<void>
   endLease(id: string, at: UnixSeconds): Promise<void>
+  /** the key of this version leaves by the KBS route, to this machine */
+  storeKbsReleased(
+    released: Pick<ReleasedVersion, 'platform' | 'model' | 'version'> & { readonly tenant: string },
+    at: UnixSeconds,
+  ): Promise<void>
   /** What is kept of a lease that may have ended: nothing of how long it lasts changes. @throws store/lease-unknown */
   storeTerms(id: string, terms: Uint8Array): Promise<void>
   /** These devices are in the lease, and no others. */

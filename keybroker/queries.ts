@@ -2,6 +2,7 @@ import { fromBase64 } from '#core/bytes/bytes.js'
 import type { Envelope } from '#core/dsse.js'
 import { type Json, parseCanonicalJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
+import { releasedMax } from '#core/limits.js'
 import { type AnyBundle, anyBundleShape, type Bundle } from '#core/wire/bundle.js'
 import {
   claimedQuery,
@@ -10,6 +11,7 @@ import {
   type LeasesAnswer,
   type OwnerQuery,
   type OwnerQueryCode,
+  type ReleasedAnswer,
   verifyOwnerQuery,
 } from '#core/wire/owner-query.js'
 import { apiVersion } from '#core/wire/release.js'
@@ -61,6 +63,7 @@ const answers: Readonly<
   usage: (broker, { tenant }) => usageOf(broker, tenant),
   decisions: (broker, { tenant, entry }) => decisions(broker, tenant, entry),
   approvals: (broker, { tenant }) => listApprovals(broker, tenant),
+  released,
   bundle: (broker, { tenant, entry }) => bundleAt(broker, entry ?? -1, tenant),
 }
 
@@ -123,6 +126,17 @@ export async function leases(broker: Broker, tenant: string): Promise<LeasesAnsw
         inferences: usage,
       }
     }),
+  }
+}
+
+/** What was ever released to a machine: what is lost when it turns out to be broken. */
+async function released(broker: Broker, { tenant, platform }: OwnerQuery): Promise<ReleasedAnswer> {
+  if (platform === undefined || platform === '')
+    throw new Failure<OwnerQueryCode>('query/ask', 'what was released to which machine? The question names none')
+  const rows = await broker.store.read((reader) => reader.listReleased(tenant, platform, releasedMax))
+  return {
+    version: apiVersion,
+    released: rows.map(({ platform: to, ...row }) => ({ ...row, hidden: to === '' })),
   }
 }
 

@@ -16,7 +16,7 @@ import {
   string,
 } from '#core/encoding/shape.js'
 import { Failure } from '#core/failure.js'
-import { clockSkewSeconds, statementChainsMax } from '#core/limits.js'
+import { clockSkewSeconds, releasedMax, statementChainsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
 import { declaredShape } from '#core/wire/lease.js'
 import { idShape, modelIdShape, nameShape, timeShape } from '#core/wire/names.js'
@@ -36,12 +36,15 @@ export const ownerQueryShape = object({
   /** thumbprint of the broker that may answer */
   broker: thumbprintShape,
   tenant: thumbprintShape,
-  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals', 'decisions', 'qualify'),
+  ask: oneOf('heads', 'leases', 'usage', 'bundle', 'approvals', 'decisions', 'released', 'qualify'),
   /** index in the log of the wanted bundle, or of the entry before which decisions are wanted; null for the other questions */
   entry: nullable(integer()),
+  /** for `released`, and there alone: the machine, as leases name it */
+  platform: optional(string({ max: 256 })),
   at: timeShape,
 })
-export type OwnerQuery = Shaped<typeof ownerQueryShape>
+type Query = Shaped<typeof ownerQueryShape>
+export type OwnerQuery = Omit<Query, 'platform'> & { readonly platform?: Query['platform'] }
 
 const queryType = 'application/vnd.claviger.owner-query+json'
 
@@ -190,6 +193,23 @@ export const leasesAnswerShape = object({
   ),
 })
 export type LeasesAnswer = Shaped<typeof leasesAnswerShape>
+
+/** Answer to `released`: each version whose key ever went to a machine, over any route, or to one that hides which it is. */
+export const releasedAnswerShape = object({
+  version: literal(apiVersion),
+  released: list(
+    object({
+      model: modelIdShape,
+      version: integer({ min: 1 }),
+      firstAt: timeShape,
+      lastAt: timeShape,
+      /** it went to machines that named none: perhaps to this one */
+      hidden: boolean,
+    }),
+    { max: releasedMax },
+  ),
+})
+export type ReleasedAnswer = Shaped<typeof releasedAnswerShape>
 
 /** Answer to `approvals`: what waits for agreement, and what became of what did. Verify the statements and approvals. */
 export const approvalsAnswerShape = object({

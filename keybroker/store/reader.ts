@@ -14,6 +14,7 @@ import { loadPlaces } from '#keybroker/store/decisions.js'
 import { type EntryRow, listDecisions, listStateLeaves, loadEntry, loadEntryAt } from '#keybroker/store/entries.js'
 import { listLeases, listLiveLeases, loadLease } from '#keybroker/store/leases.js'
 import { listOpenProposals, listProposals, listProposing, loadProposal } from '#keybroker/store/proposals.js'
+import { listReleased } from '#keybroker/store/released.js'
 import { pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
 import { loadStanding } from '#keybroker/store/standing.js'
 import { loadStateMark } from '#keybroker/store/state-mark.js'
@@ -65,6 +66,7 @@ export function readerOf(db: Connection): StoreReader {
     loadLease: (id) => orNull('store/lease-unknown', loadLease(db, id)),
     listLiveLeases: (tenant, model, at) => listLiveLeases(db, model === null ? { tenant } : { tenant, model }, at),
     listLeases: (tenant, of, limit) => listLeases(db, tenant, of, limit),
+    listReleased: (...given) => listReleased(db, ...given),
     loadAccount: (id) => loadAccount(db, id),
     loadEntry: async (id) => toEntry(await loadEntry(db, id)),
     listStateEntries: (tenant) => listStateLeaves(db, tenant),

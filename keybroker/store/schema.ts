@@ -114,6 +114,22 @@ export const leases = schema.table('leases', {
   terms: bytes().notNull(),
 })
 
+/** Model keys that left by the KBS route, where nobody has a lease; `platform` as in leases. */
+export const kbsReleased = schema.table(
+  'kbs_released',
+  {
+    tenant: text()
+      .notNull()
+      .references(() => tenants.id),
+    platform: text().notNull(),
+    model: text().notNull(),
+    version: integer().notNull(),
+    firstAt: unixSeconds('first_at').notNull(),
+    lastAt: unixSeconds('last_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.platform, table.model, table.version] })],
+)
+
 /** Devices of leases, so that one device in two leases is found, of whatever tenants. */
 export const leaseDevices = schema.table(
   'lease_devices',

@@ -9,6 +9,7 @@ import { appendEntry, forgetRequest } from '#keybroker/store/entries.js'
 import { endLease, renewLease, storeDevices, storeTerms } from '#keybroker/store/leases.js'
 import { cancelProposal, storeApproval, storeProposal } from '#keybroker/store/proposals.js'
 import { readerOf, readStanding } from '#keybroker/store/reader.js'
+import { storeKbsReleased } from '#keybroker/store/released.js'
 import { pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
 import { appendStatement, createTenant, replaceModelKey, storeModelKey } from '#keybroker/store/tenants.js'
 
@@ -61,6 +62,7 @@ export function transactionOf(tx: Connection): StoreTransaction {
     storeDecisions: (writes, at) => storeDecisions(tx, writes, at),
     renewLease: (lease, at) => renewLease(tx, lease, at),
     endLease: (id, at) => endLease(tx, id, at),
+    storeKbsReleased: (released, at) => storeKbsReleased(tx, released, at),
     storeTerms: (id, terms) => storeTerms(tx, id, terms),
     storeDevices: (lease, devices) => storeDevices(tx, lease, devices),
     storeAccount: (id, state) => storeAccount(tx, id, state),

@@ -146,6 +146,21 @@ describe('an owner of a model that runs', () => {
     expect(await revoke(id, { dryRun: true })).toBe(0)
     expect((await said((io) => lease.runList(args, io))).leases.map((each: { id: string }) => each.id)).toContain(id)
     expect(isAlive(node.enginePid)).toBe(true)
+    // A machine that is taken back has had what it had: the owner reads which versions.
+    const [{ machine }] = (await said((io) => lease.runList(args, io))).leases
+    const chip = {
+      ...args,
+      kind: 'lease',
+      chip: machine.platformId,
+      allModels: true,
+      dryRun: true,
+      reason: 'sold',
+    } as const
+    const { lost } = await said((io) => revocation.runRevoke(undefined, chip, io))
+    expect(lost).toMatchObject([{ platform: machine.platformId, version: 1, hidden: false }])
+    const words = testIo()
+    await revocation.runRevoke(undefined, { ...chip, json: undefined }, words)
+    expect(words.out()).toMatch(/ {2}lost if chip [0-9a-f]{16}… is broken: matmul v1, last \d{4}-/)
 
     expect(await revoke(id)).toBe(0)
     expect((await said((io) => lease.runList(args, io))).leases.map((each: { id: string }) => each.id)).not.toContain(
