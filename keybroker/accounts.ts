@@ -1,6 +1,7 @@
 import type { Broker } from '#keybroker/broker.js'
 import { verifyTerms } from '#keybroker/lease.js'
-import type { StoredLease, StoreReader, StoreTransaction } from '#keybroker/ports.js'
+import type { StoreReader, StoreTransaction } from '#keybroker/ports.js'
+import type { StoredLease } from '#keybroker/stored.js'
 import {
   type Account,
   type AccountOf,

@@ -6,7 +6,8 @@ import { ownerKeysDigest, type Signed, type Statement } from '#core/wire/stateme
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
-import type { StoredModelKey, StoreTransaction } from '#keybroker/ports.js'
+import type { StoreTransaction } from '#keybroker/ports.js'
+import type { StoredModelKey } from '#keybroker/stored.js'
 
 /** Stored keys, bound to a trust statement that is not stored yet. */
 export type BoundKeys = readonly { readonly before: StoredModelKey; readonly after: StoredModelKey }[]

@@ -16,7 +16,8 @@ import { writeUsage } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { encodeTerms, type Terms, verifyTerms } from '#keybroker/lease.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
-import type { NewEntry, StoredLease, StoreTransaction } from '#keybroker/ports.js'
+import type { StoreTransaction } from '#keybroker/ports.js'
+import type { NewEntry, StoredLease } from '#keybroker/stored.js'
 import { accountId, withFinal } from '#keybroker/usage.js'
 
 /**

@@ -1,6 +1,6 @@
 import { Failure } from '#core/failure.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { StoredStatement } from '#keybroker/ports.js'
+import type { StoredStatement } from '#keybroker/stored.js'
 
 const chainsMax = 200_000
 

@@ -18,7 +18,6 @@ import type { KbsToken, PresentedToken } from '#keybroker/kbs/token.js'
 import { verifyLogged } from '#keybroker/logged.js'
 import { modelKeyAad } from '#keybroker/model-key.js'
 import { publish, publishPending } from '#keybroker/outbox.js'
-import type { NewEntry, StoredModelKey } from '#keybroker/ports.js'
 import { verifyFitFor } from '#keybroker/proof.js'
 import { countRefusal } from '#keybroker/refusals.js'
 import { verifyUnwraps } from '#keybroker/release.js'
@@ -30,6 +29,7 @@ import {
   type Standing,
   verifyTenantRow,
 } from '#keybroker/standing.js'
+import type { NewEntry, StoredModelKey } from '#keybroker/stored.js'
 import { recordOf } from '#policies/record.js'
 import { judgeKbs, type KbsVerdict } from '#policies/release/kbs.js'
 import { type OwnerStatements, verifyOwnerStatements } from '#policies/release/statements.js'

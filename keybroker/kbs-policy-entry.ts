@@ -3,7 +3,7 @@ import { commit } from '#core/wire/commitment.js'
 import { encodeEntry } from '#core/wire/entries.js'
 import { type EntryWriter, newOpening, pendingEntry } from '#keybroker/entries.js'
 import { type KbsClass, operatorPolicyDigest, type PolicyChange } from '#keybroker/kbs/policies.js'
-import type { NewEntry } from '#keybroker/ports.js'
+import type { NewEntry } from '#keybroker/stored.js'
 
 /** The entry of a policy that the operator set. Its opening stays beside it: whoever holds it shows which policy it was. */
 export function writeOperatorPolicy(

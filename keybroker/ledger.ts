@@ -1,7 +1,7 @@
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { DecisionWrites, NewEntry, StoredLease, StoredPlaces } from '#keybroker/ports.js'
+import type { DecisionWrites, NewEntry, StoredLease, StoredPlaces } from '#keybroker/stored.js'
 import { type Account, accountId, encodeAccount } from '#keybroker/usage.js'
 
 /** A decision that grants, and what is stored with it. */

@@ -1,6 +1,6 @@
 import type { Broker } from '#keybroker/broker.js'
 import { verifyPending } from '#keybroker/entries.js'
-import type { NewEntry } from '#keybroker/ports.js'
+import type { NewEntry } from '#keybroker/stored.js'
 
 /** Where an entry stands, and its proof. */
 export interface Published {

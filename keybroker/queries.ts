@@ -20,8 +20,8 @@ import { listApprovals } from '#keybroker/approvals/list.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { verifyTerms } from '#keybroker/lease.js'
-import type { StoredEntry } from '#keybroker/ports.js'
 import { readTenant } from '#keybroker/standing.js'
+import type { StoredEntry } from '#keybroker/stored.js'
 import { usageOf } from '#keybroker/usage-query.js'
 
 /**

@@ -3,7 +3,7 @@ import { encodeEntry } from '#core/wire/entries.js'
 import type { Broker } from '#keybroker/broker.js'
 import { pendingEntry } from '#keybroker/entries.js'
 import { publish } from '#keybroker/outbox.js'
-import type { NewEntry, RefusalCount } from '#keybroker/ports.js'
+import type { NewEntry, RefusalCount } from '#keybroker/stored.js'
 
 /** Length of the periods in which refusals are counted, in seconds. */
 const periodSeconds = 60

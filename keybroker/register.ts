@@ -16,9 +16,10 @@ import type { Broker } from '#keybroker/broker.js'
 import { type AcceptedChanges, applyChanges, type Change, insist, published, verifyChange } from '#keybroker/changes.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { modelKeyAad, type StoredShare, shareContextOf } from '#keybroker/model-key.js'
-import type { StoredModelKey, StoreTransaction } from '#keybroker/ports.js'
+import type { StoreTransaction } from '#keybroker/ports.js'
 import { openRecord, verifyQuorumHere } from '#keybroker/shares.js'
 import { readTenant } from '#keybroker/standing.js'
+import type { StoredModelKey } from '#keybroker/stored.js'
 
 function contradiction(message: string): Failure<BrokerCode> {
   return new Failure<BrokerCode>('broker/registration', message)

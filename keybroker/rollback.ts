@@ -5,7 +5,8 @@ import { type Entry, encodeEntry, type ProposalEntry, parseEntry, type StateEntr
 import type { Broker } from '#keybroker/broker.js'
 import { pendingEntry, verifyPending } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { LogRecord, NewEntry, Store } from '#keybroker/ports.js'
+import type { LogRecord, Store } from '#keybroker/ports.js'
+import type { NewEntry } from '#keybroker/stored.js'
 
 /** What the log has of this broker and its database has no more. */
 export interface Lost {

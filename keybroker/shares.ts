@@ -14,7 +14,7 @@ import type { Statement } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { type StoredShare, shareContextOf } from '#keybroker/model-key.js'
-import type { StoredModelKey } from '#keybroker/ports.js'
+import type { StoredModelKey } from '#keybroker/stored.js'
 
 /** Where the share stands in a record, after the opening of its commitment. */
 const shareStart = shareRecordSize - 32

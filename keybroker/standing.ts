@@ -13,15 +13,8 @@ import {
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { type ModelKeyContext, shareContextOf } from '#keybroker/model-key.js'
-import type {
-  StateMark,
-  StoredModelKey,
-  StoredStanding,
-  StoredStatement,
-  StoredTenant,
-  StoreReader,
-  StoreTransaction,
-} from '#keybroker/ports.js'
+import type { StoreReader, StoreTransaction } from '#keybroker/ports.js'
+import type { StateMark, StoredModelKey, StoredStanding, StoredStatement, StoredTenant } from '#keybroker/stored.js'
 import type { ApprovedStatements } from '#policies/approvals/approved.js'
 import { type OwnerStatements, type VerifiedStatements, verifyOne, verifyTenant } from '#policies/release/statements.js'
 

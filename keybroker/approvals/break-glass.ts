@@ -6,7 +6,8 @@ import { payloadDigest, type Statement } from '#core/wire/statements.js'
 import type { ApprovalsCode } from '#keybroker/approvals/failures.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { StoredStatement, StoreReader } from '#keybroker/ports.js'
+import type { StoreReader } from '#keybroker/ports.js'
+import type { StoredStatement } from '#keybroker/stored.js'
 import type { StandingSet } from '#policies/approvals/approved.js'
 
 const monthSeconds = 30 * 86_400

@@ -11,7 +11,8 @@ import type { Signed, Statement, StatementKind } from '#core/wire/statements.js'
 import type { Broker } from '#keybroker/broker.js'
 import { type EntryWriter, newOpening, pendingEntry, verifyPending } from '#keybroker/entries.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { NewEntry, StoredProposal, StoredTenant, StoreReader } from '#keybroker/ports.js'
+import type { StoreReader } from '#keybroker/ports.js'
+import type { NewEntry, StoredProposal, StoredTenant } from '#keybroker/stored.js'
 
 /** The entry of a proposal, or of its cancellation, and the bundle with which the owner recognises it. */
 export function writeProposal(

@@ -9,7 +9,8 @@ import { writeProposal } from '#keybroker/approvals/entries.js'
 import type { ApprovalsCode } from '#keybroker/approvals/failures.js'
 import type { Broker } from '#keybroker/broker.js'
 import type { StatedChange } from '#keybroker/entries.js'
-import type { StoredTenant, StoreTransaction } from '#keybroker/ports.js'
+import type { StoreTransaction } from '#keybroker/ports.js'
+import type { StoredTenant } from '#keybroker/stored.js'
 
 /** The failure of a change that loosens something, where it cannot wait. */
 export function needed(kind: StatementKind, { threshold }: ApprovalRule): Failure<ApprovalsCode> {

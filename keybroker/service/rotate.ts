@@ -6,7 +6,7 @@ import type { Connection, Database } from '#host/database.js'
 import { pendingEntry } from '#keybroker/entries.js'
 import type { KekCode } from '#keybroker/kek/kek.js'
 import type { KekRing } from '#keybroker/kek/ring.js'
-import type { Clock, NewEntry } from '#keybroker/ports.js'
+import type { Clock } from '#keybroker/ports.js'
 import { verifyKekApproved } from '#keybroker/service/approved-keks.js'
 import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
 import { appendEntry, hasEntry } from '#keybroker/store/entries.js'
@@ -17,6 +17,7 @@ import {
   type WrappedName,
   type WrappedRow,
 } from '#keybroker/store/wrapped.js'
+import type { NewEntry } from '#keybroker/stored.js'
 
 export interface RotationOptions {
   readonly database: Database

@@ -1,7 +1,7 @@
 import { and, eq, isNull } from 'drizzle-orm'
 import type { Connection, Database } from '#host/database.js'
 import { verifyDurable } from '#host/durability.js'
-import type { Store, StoredEntry } from '#keybroker/ports.js'
+import type { Store } from '#keybroker/ports.js'
 import { batchedSteps } from '#keybroker/store/batched.js'
 import {
   appendEntry,
@@ -15,6 +15,7 @@ import { takeRate } from '#keybroker/store/rates.js'
 import { readerOf, toEntry } from '#keybroker/store/reader.js'
 import { entries, pseudonyms } from '#keybroker/store/schema.js'
 import { transactionOf } from '#keybroker/store/transaction.js'
+import type { StoredEntry } from '#keybroker/stored.js'
 
 /** The broker's port to its database. */
 export function brokerStore(database: Database): Store {

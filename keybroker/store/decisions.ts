@@ -2,8 +2,8 @@ import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Connection } from '#host/database.js'
 import { bytesOf, type NamedStatement, namedRows } from '#host/named.js'
-import type { DecisionWrites, PlacesWanted, StoredLease, StoredPlaces } from '#keybroker/ports.js'
 import type { StoreCode } from '#keybroker/store/open.js'
+import type { DecisionWrites, PlacesWanted, StoredLease, StoredPlaces } from '#keybroker/stored.js'
 
 /** The parts of `StoredPlaces` as rows of one form: `facts` is a JSON array. */
 const placesStatement: NamedStatement = {

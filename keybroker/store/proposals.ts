@@ -6,8 +6,8 @@ import type { UnixSeconds } from '#core/time.js'
 import { statementKindShape } from '#core/wire/statements.js'
 import type { Connection } from '#host/database.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { StoredProposal } from '#keybroker/ports.js'
 import { approvals, proposals, statements } from '#keybroker/store/schema.js'
+import type { StoredProposal } from '#keybroker/stored.js'
 
 type ProposalRow = typeof proposals.$inferSelect
 

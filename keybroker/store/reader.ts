@@ -8,7 +8,7 @@ import { type StatementKind, statementKindShape } from '#core/wire/statements.js
 import type { Connection } from '#host/database.js'
 import type { BrokerCode } from '#keybroker/failures.js'
 import { readShare } from '#keybroker/model-key.js'
-import type { StoredEntry, StoredStanding, StoredStatement, StoredTenant, StoreReader } from '#keybroker/ports.js'
+import type { StoreReader } from '#keybroker/ports.js'
 import { loadAccount } from '#keybroker/store/accounts.js'
 import { loadPlaces } from '#keybroker/store/decisions.js'
 import { type EntryRow, listDecisions, listStateLeaves, loadEntry, loadEntryAt } from '#keybroker/store/entries.js'
@@ -19,6 +19,7 @@ import { pseudonyms, statements, tenants } from '#keybroker/store/schema.js'
 import { loadStanding } from '#keybroker/store/standing.js'
 import { loadStateMark } from '#keybroker/store/state-mark.js'
 import { listModelKeys, listNewestStatements, loadModelKey, type StatementRow } from '#keybroker/store/tenants.js'
+import type { StoredEntry, StoredStanding, StoredStatement, StoredTenant } from '#keybroker/stored.js'
 
 /** Null for the failure of `code`, which says that there is no such row. */
 async function orNull<T>(code: string, work: Promise<T>): Promise<T | null> {

@@ -2,8 +2,8 @@ import { and, eq, inArray, sql } from 'drizzle-orm'
 import { unionAll } from 'drizzle-orm/pg-core'
 import type { UnixSeconds } from '#core/time.js'
 import type { Connection } from '#host/database.js'
-import type { ReleasedVersion } from '#keybroker/ports.js'
 import { kbsReleased, leases } from '#keybroker/store/schema.js'
+import type { ReleasedVersion } from '#keybroker/stored.js'
 
 /** The key of this version left by the KBS route, to this machine. */
 export async function storeKbsReleased(

@@ -2,8 +2,8 @@ import { fromBase64Url } from '#core/bytes/bytes.js'
 import type { Connection } from '#host/database.js'
 import { bytesOf, type NamedStatement, namedRows } from '#host/named.js'
 import { readShare } from '#keybroker/model-key.js'
-import type { StateMark, StoredModelKey, StoredStanding, StoredTenant } from '#keybroker/ports.js'
 import type { StatementRow } from '#keybroker/store/tenants.js'
+import type { StateMark, StoredModelKey, StoredStanding, StoredTenant } from '#keybroker/stored.js'
 
 /** The parts of a standing as rows of one form: `facts` is a JSON array, in the order in which `readPart` takes it apart. */
 const standingText = (lock: '' | 'for share') => `

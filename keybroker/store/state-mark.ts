@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import { type Connection, rowsOf } from '#host/database.js'
-import type { StateMark } from '#keybroker/ports.js'
 import { entries, proposals, statements } from '#keybroker/store/schema.js'
+import type { StateMark } from '#keybroker/stored.js'
 
 /** What is known of a tenant's public changes: each has its statement, proposal or cancellation, unless somebody took one away. */
 export async function loadStateMark(db: Connection, tenant: string): Promise<StateMark> {

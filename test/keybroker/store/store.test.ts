@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { utf8 } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { type Database, rowsOf } from '#host/database.js'
-import type { DecisionWrites, PlacesWanted } from '#keybroker/ports.js'
 import { loadPlaces, storeDecisions } from '#keybroker/store/decisions.js'
 import {
   appendEntry,
@@ -45,6 +44,7 @@ import {
   type StatementRow,
   storeModelKey,
 } from '#keybroker/store/tenants.js'
+import type { DecisionWrites, PlacesWanted } from '#keybroker/stored.js'
 import { databasesUnderTest } from '#test/fakes/postgres.js'
 
 const now = 1_764_000_000
