@@ -20,4 +20,5 @@ export const becomes: Readonly<Record<string, Readonly<Record<string, unknown>>>
     ...{ operated: true, contradicted: false },
   },
   staff: { ...credential, persons: 1, predicates: [] },
+  licence: { ...credential, purposes: ['example'], quota: 1, leftSeconds: 1 },
 }

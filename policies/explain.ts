@@ -1,3 +1,4 @@
+import { establishedGroups } from '#policies/credentials/facts.js'
 import type { Facts } from '#policies/facts.js'
 import type { Judgement } from '#policies/judge.js'
 import { requestOf } from '#policies/judge.js'
@@ -122,9 +123,9 @@ function actualOf(term: Term, facts: Facts, action: Action): string {
 function notStated(path: string, facts: Facts): string {
   const group = path.slice(0, path.indexOf('.'))
   const text = `context.${path} is not stated`
-  if (group !== 'company' && group !== 'site' && group !== 'staff') return text
-  if (facts[group] === undefined) return `${text}, since the owner signed nothing of whom it believes about it`
-  const refused = facts.credentials?.refused ?? []
+  if (!(establishedGroups as readonly string[]).includes(group)) return text
+  if (facts.credentials === undefined) return `${text}, since the owner signed nothing of whom it believes about it`
+  const { refused } = facts.credentials
   return refused.length === 0 ? text : `${text} (of what was presented: ${refused.join(', ')})`
 }
 

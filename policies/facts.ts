@@ -101,6 +101,7 @@ const factsShape = object({
   company: optional(establishedMembers.company),
   site: optional(establishedMembers.site),
   staff: optional(establishedMembers.staff),
+  licence: optional(establishedMembers.licence),
 })
 
 /** All that a decision is made of, beside the policy. Plain JSON: a bundle carries it. */

@@ -81,6 +81,18 @@ const staff = object({
   ...documentary,
 })
 
+const licence = object({
+  proven: literal(true),
+  /** what the model may be used for */
+  purposes: list(nameShape, { min: 1, max: 50 }),
+  /** inferences granted in all; left out: any number. How many were used is counted elsewhere (counter.md) */
+  quota: optional(integer({ min: 1 })),
+  /** until it is over */
+  leftSeconds: integer({ min: 1 }),
+  basis: literal('credential'),
+  ...documentary,
+})
+
 /** Facts that rest on credentials: there, all of them, where the owner signed whom it believes (sources.md). */
 export const establishedMembers = {
   credentials: object({
@@ -91,12 +103,14 @@ export const establishedMembers = {
   company: provenOr(object(notProven), company),
   site: provenOr(object({ ...notProven, contradicted: boolean }), site),
   staff: provenOr(object(notProven), staff),
+  licence: provenOr(object(notProven), licence),
 }
 const establishedShape = object(establishedMembers)
 export type Established = Shaped<typeof establishedShape>
 export type Company = Shaped<typeof company>
 export type Site = Shaped<typeof site>
 export type Staff = Shaped<typeof staff>
+export type Licence = Shaped<typeof licence>
 
 /** Lists whose order means nothing: sorted, each value once, so that facts have one form. */
 export const sortedLists: Readonly<Record<keyof Established, readonly string[]>> = {
@@ -113,6 +127,7 @@ export const sortedLists: Readonly<Record<keyof Established, readonly string[]>>
   ],
   site: ['jurisdictions', 'issuers'],
   staff: ['predicates', 'issuers'],
+  licence: ['purposes', 'issuers'],
 }
 export const establishedGroups = Object.keys(sortedLists) as readonly (keyof Established)[]
 

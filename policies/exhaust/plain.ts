@@ -31,6 +31,7 @@ const nothingProven = {
   company: { proven: false },
   site: { proven: false, contradicted: false },
   staff: { proven: false },
+  licence: { proven: false },
 }
 
 /**

@@ -95,7 +95,7 @@ function waysOf(name: string, asked: readonly Asked[], countMax: number): readon
   if (name === 'time') return timesOf(asked)
   const stated = becomes[name]
   const base = baseOf(name)
-  const flag = name === 'company' || name === 'site' || name === 'staff' ? 'proven' : 'stated'
+  const flag = (establishedGroups as readonly string[]).includes(name) ? 'proven' : 'stated'
   const inside = (name === 'model' ? namesOfModel(asked) : asked).filter(({ path }) => path !== `${name}.${flag}`)
   const leaf = ({ path }: Asked) => path.slice(name.length + 1)
   const values = inside.map((one) => {

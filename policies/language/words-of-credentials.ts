@@ -4,10 +4,11 @@ import type { FactWord } from '#policies/language/fact-word.js'
 
 const bring = 'present a credential that says so: `claviger run --present`'
 const disclose = 'present the operator credential with this claim shown: `claviger run --show`'
+const grant = 'ask who grants the use of the model for another grant'
 const other = 'run on a node of another company'
 const absent = { mayBeAbsent: true } as const
 
-function documentary(group: 'company' | 'site' | 'staff'): readonly FactWord[] {
+function documentary(group: 'company' | 'site' | 'staff' | 'licence'): readonly FactWord[] {
   const independent = 'present one of an issuer that the company does not control'
   return [
     {
@@ -157,4 +158,21 @@ export const credentialWords: readonly FactWord[] = [
   },
   { path: 'staff.basis', type: 'String', domain: ['credential'], ...absent, about: 'what it rests on', mend: bring },
   ...documentary('staff'),
+  {
+    path: 'licence.proven',
+    type: 'Bool',
+    about: 'whether a grant shows that the company may use this model here',
+    mend: bring,
+  },
+  { path: 'licence.purposes', type: 'Set<String>', ...absent, about: 'what for, as `research`', mend: grant },
+  {
+    path: 'licence.quota',
+    type: 'Long',
+    ...absent,
+    about: 'inferences granted in all; absent: any number. Not what is left of them',
+    mend: grant,
+  },
+  { path: 'licence.leftSeconds', type: 'Long', ...absent, about: 'until the grant is over', mend: grant },
+  { path: 'licence.basis', type: 'String', domain: ['credential'], ...absent, about: 'what it rests on', mend: grant },
+  ...documentary('licence'),
 ]

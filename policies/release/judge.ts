@@ -214,7 +214,13 @@ function establishedFor(
 ): Promise<EstablishedFacts> | null {
   if (sources === null) return null
   const { platformId } = result.subject.machine
-  const bound = { audience: binding.audience, nonce: presentationNonce(binding), keysetDigest: binding.keyset_digest }
+  const { model } = binding
+  const bound = {
+    model,
+    audience: binding.audience,
+    nonce: presentationNonce(binding),
+    keysetDigest: binding.keyset_digest,
+  }
   return establish({ sources: sources.value, presented, ...bound, platformId, declared, at })
 }
 

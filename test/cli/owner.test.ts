@@ -290,6 +290,7 @@ describe('an owner at a terminal', () => {
       audience: 'broker',
       nonce: presentationNonce(binding),
       platformId: null,
+      model: `${signingKey.id}/m`,
       keysetDigest: '',
       declared: null,
     }

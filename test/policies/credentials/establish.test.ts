@@ -4,7 +4,7 @@ import { type EstablishInput, establish } from '#policies/credentials/establish.
 import { shippedContent } from '#policies/registry/shipped/read.js'
 import { signRegistry } from '#policies/registry/signed.js'
 import { at, company, listToken } from './fixtures.js'
-import { audience, inputOf, makeSources, nonce, presentAll, type Shown, type SourcesWorld } from './presented.js'
+import { audience, inputOf, makeSources, model, nonce, presentAll, type Shown, type SourcesWorld } from './presented.js'
 
 let world: SourcesWorld
 beforeAll(async () => {
@@ -96,6 +96,53 @@ describe('what credentials establish', () => {
     expect(nobody.facts.credentials.refused).toContain('established/no-company')
   })
 
+  const grant = (change: NonNullable<Shown['change']> = {}): Shown => ({
+    kind: 'usage-grant',
+    change: { model, ...change },
+  })
+  test('a grant counts for its company, for this model, where the node is, as long as it holds', async () => {
+    const { facts, until } = await found([operator, placement, grant()])
+    expect(facts.licence).toEqual({
+      ...{ proven: true, purposes: ['care'], quota: 100, leftSeconds: 3600 },
+      ...{ basis: 'credential', grade: 3, issuers: ['indian-authority'], ageSeconds: 1000 },
+    })
+    expect(facts.credentials.refused).toEqual([])
+    expect(until).toBe(at + 600)
+    const soon = await found([operator, grant({ exp: at + 1, quota: undefined })])
+    expect(soon.facts.licence).toMatchObject({ proven: true, leftSeconds: 1 })
+    expect('quota' in JSON.parse(JSON.stringify(soon.facts.licence))).toBe(false)
+    expect(soon.until).toBe(at + 1)
+  })
+
+  test.each<[string, string, readonly Shown[]]>([
+    ['of another model', 'established/other-model', [operator, grant({ model: `${'o'.repeat(43)}/other` })]],
+    ['to another licensee', 'established/other-company', [operator, grant({ licensees: ['LEI:OTHER'] })]],
+    ['to nobody who is shown', 'established/no-company', [grant()]],
+    ['that is over', 'credential/expired', [operator, grant({ exp: at - 1 })]],
+    ['that has not begun', 'credential/not-yet-valid', [operator, grant({ nbf: at + 100 })]],
+    ['of a country in which the node is not', 'established/elsewhere', [operator, placement, grant({ country: 'IN' })]],
+    ['of a country, where nobody saw the node', 'established/elsewhere', [operator, grant({ country: 'IN' })]],
+    ['beside another', 'established/licences', [operator, grant(), grant({ purposes: ['research'] })]],
+    ['of no inferences at all', 'shape/range', [operator, grant({ quota: 0 })]],
+  ])('a grant %s is none: %s', async (_, code, shown) => {
+    const { facts } = await found(shown)
+    expect(facts.licence).toEqual({ proven: false })
+    expect(facts.credentials.refused).toContain(code)
+  })
+
+  test('a grant that was revoked is none, and one of an issuer who may not give it neither', async () => {
+    const lists = [
+      await listToken(world.auditor),
+      await listToken(world.indian, { uri: 'https://authority.example/status/1' }, [[7, 1]]),
+    ]
+    const revoked = await found([operator, grant()], {}, lists)
+    expect(revoked.facts.licence).toEqual({ proven: false })
+    expect(revoked.facts.credentials.refused).toContain('credential/revoked')
+    const by = await found([operator, grant({ country: 'FR' })])
+    expect(by.facts.licence).toEqual({ proven: false })
+    expect(by.facts.credentials.refused).toContain('credential/scope')
+  })
+
   test('whoever controls itself the issuer is no independent witness', async () => {
     const own = await makeSources({
       directory: (one) => ({ ...one, issuers: one.issuers.map((issuer) => ({ ...issuer, controlledBy: company })) }),
@@ -113,7 +160,12 @@ describe('what credentials establish', () => {
 })
 
 describe('what establishes nothing', () => {
-  const silent = { company: { proven: false }, site: { proven: false, contradicted: false }, staff: { proven: false } }
+  const silent = {
+    company: { proven: false },
+    site: { proven: false, contradicted: false },
+    staff: { proven: false },
+    licence: { proven: false },
+  }
 
   test('nothing presented', async () => {
     expect(await establish(inputOf(world))).toEqual({
@@ -177,7 +229,7 @@ describe('what establishes nothing', () => {
   test.each(cases)('$name: $code', async ({ name, code, shown, change, lists }) => {
     const { facts } = await found(shown, change, await lists?.(world))
     expect(facts.credentials.refused).toContain(code)
-    const proven = [facts.company, facts.site, facts.staff].filter((one) => one.proven)
+    const proven = [facts.company, facts.site, facts.staff, facts.licence].filter((one) => one.proven)
     // Of those with a company beside, the company holds.
     expect(proven.length, name).toBe(shown.length > 1 && code !== 'established/companies' ? 1 : 0)
   })

@@ -72,7 +72,7 @@ export async function presentAll(
         ? { platform: platformName(to.platformId ?? platformId, salt), seenAt: now - 500 }
         : {}
     const time = { iat: now - 1000, exp: now + 3600 }
-    const uri = kind === 'export-clearance' ? indianUri : undefined
+    const uri = kind === 'export-clearance' || kind === 'usage-grant' ? indianUri : undefined
     const status = uri === undefined ? {} : { status: { status_list: { idx: 7, uri } } }
     const sdJwt = await issued(world, kind, { ...time, ...own, ...status, ...change }, key)
     const binding = { holder: world.holder, audience: to.audience, nonce: to.nonce, at: now }
@@ -85,6 +85,7 @@ export async function presentAll(
 
 const indianUri = 'https://authority.example/status/1'
 export const platformId = '12'.repeat(64)
+export const model = `${'o'.repeat(43)}/whisper`
 export const audience = 'broker'
 export const nonce = 'a digest of the binding'
 
@@ -96,6 +97,7 @@ export function inputOf(world: SourcesWorld, change: Partial<EstablishInput> = {
     audience,
     nonce,
     platformId,
+    model,
     keysetDigest: 'ab'.repeat(32),
     declared: null,
     at,

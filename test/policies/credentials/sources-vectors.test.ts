@@ -111,6 +111,9 @@ async function mint(): Promise<File> {
   await add('the same, kept back', [{ kind: 'operator-control', change: certified, show: [] }])
   await add('a company on a list', [{ kind: 'operator-control', change: { ids: [company, 'LEI:LISTED'] } }])
   await add('staff and a clearance', [operator, placement, { kind: 'staff-eligibility' }, { kind: 'export-clearance' }])
+  const grant: Shown = { kind: 'usage-grant', change: { model: base.model } }
+  await add('a grant of this model', [operator, placement, grant])
+  await add('a grant of another', [operator, { kind: 'usage-grant' }])
   await add('two companies', [operator, { kind: 'operator-control', change: { ids: ['LEI:B'] } }])
   await add('a presentation for another request', [operator, placement], { nonce: 'another' })
   await add('a revoked credential', [operator], {}, [await listToken(world.auditor, {}, [[7, 1]])])

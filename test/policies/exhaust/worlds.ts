@@ -24,9 +24,25 @@ const company = fc.option(
 )
 const site = fc.option(fc.record({ country, groups, grade: fc.constantFrom(2, 3), ageSeconds: fc.nat(200) }))
 
-const established = fc.record({ company, site, presented: fc.nat(3) }).map(({ company: of, site: at, presented }) => ({
+const licence = fc.option(
+  fc.record({
+    purposes: fc.subarray(['care', 'research', 'statistics'], { minLength: 1 }),
+    quota: fc.constantFrom(undefined, 1, 100),
+    leftSeconds: fc.integer({ min: 1, max: 100 }),
+  }),
+)
+
+const given = fc.record({ company, site, licence, presented: fc.nat(3) })
+const established = given.map(({ company: of, site: at, licence: granted, presented }) => ({
   credentials: { presented, refused: [] },
   staff: { proven: false },
+  licence:
+    granted === null
+      ? { proven: false }
+      : {
+          ...{ ...documentary, proven: true, purposes: granted.purposes, leftSeconds: granted.leftSeconds },
+          ...{ ...(granted.quota === undefined ? {} : { quota: granted.quota }), basis: 'credential', grade: 3 },
+        },
   company:
     of === null
       ? { proven: false }
