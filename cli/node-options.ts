@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { resolveModel } from '#cli/client-policy.js'
 import { readDocument } from '#cli/input.js'
-import { brokerUrl, modelName, thumbprintText } from '#cli/option-values.js'
+import { brokerUrl, modelName, purposeName, thumbprintText } from '#cli/option-values.js'
 import type { Io } from '#cli/output.js'
 import { describePresenting, type PresentArguments, presenterOf } from '#cli/present.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
@@ -27,6 +27,7 @@ export interface NodeArguments extends PresentArguments {
   readonly trustStatement?: string | undefined
   readonly brokerKey?: string | undefined
   readonly hostStatement?: string | undefined
+  readonly purpose?: string | undefined
   readonly platformState?: string | undefined
   readonly json?: boolean | undefined
   readonly dangerousAllowSimulated?: boolean | undefined
@@ -75,6 +76,7 @@ export async function nodeOptionsOf(
       args.hostStatement === undefined
         ? null
         : await readDocument(args.hostStatement, hostDeclarationShape, 'host statement'),
+    purpose: args.purpose,
     attester,
     present: await presenterOf(args, io),
     dangerousAllowSimulated: true,
@@ -97,6 +99,7 @@ export function describeNode(command: Command): Command {
     .option('--trust-statement <file>', 'the owner’s trust statement; without it the broker is asked for it')
     .option('--broker-key <thumbprint>', 'which broker of the trust statement, when it lists several', thumbprintText)
     .option('--host-statement <file>', 'what claviger host statement made: place and operator of this node')
+    .option('--purpose <name>', 'what the key is for, as your word: evidence, log and owner have it', purposeName)
     .option('--platform-state <file>', 'keys of the simulated machine; made on first use')
     .option('--dangerous-allow-simulated', 'simulated evidence: NOT HARDWARE, for development only')
     .option('--dangerous-allow-inspection', 'leave the memory readable from outside, for tests that scan it')

@@ -24,6 +24,7 @@ export interface NodeSettingOptions {
   /** thumbprint of the broker's key; null when the trust statement lists one broker */
   readonly broker: string | null
   readonly host: HostDeclaration | null
+  readonly purpose?: string | undefined
   readonly dangerousAllowSimulated: boolean
   readonly dangerousAllowInspection: boolean
   readonly dangerousAllowPlain: boolean
@@ -56,6 +57,7 @@ export async function settingsOf(
     broker: options.broker,
     ...(brokers.quorum === undefined ? {} : { quorum: brokers.quorum }),
     host: options.host,
+    purpose: options.purpose,
     dangerousAllowInspection: options.dangerousAllowInspection,
     dangerousAllowPlain: options.dangerousAllowPlain,
     dangerousAllowSimulated: options.dangerousAllowSimulated,

@@ -75,6 +75,8 @@ export const lineName = form(
   'lowercase letters, digits, dots, underscores and hyphens',
   'acme-1',
 )
+/** What a key is for. */
+export const purposeName = form(/^[a-z0-9][a-z0-9._-]{0,99}$/, 'a name of lowercase letters and digits', 'research')
 /** Owner and name, or a name alone: whose it is, a trust file says. */
 export const modelName = form(
   /^(?:[A-Za-z0-9_-]{43}|[a-z0-9][a-z0-9._-]{0,99})\/[a-z0-9][a-z0-9._-]{0,99}$|^[a-z0-9][a-z0-9._-]{0,99}$/,

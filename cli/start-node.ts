@@ -35,6 +35,8 @@ export interface StartNodeOptions {
   /** thumbprint of the broker's key; null when the trust statement lists one broker */
   readonly broker: string | null
   readonly host: HostDeclaration | null
+  /** what the key is for, as the host says; absent: it says nothing */
+  readonly purpose?: string | undefined
   readonly attester: Attester
   /** what the host presents with each request; absent: nothing */
   readonly present?: SessionPorts['present']

@@ -46,6 +46,8 @@ export interface NodeSettings {
   /** of a key that is split, by the signed manifest: its brokers, each with the owner's trust statement that it keeps */
   readonly quorum?: NodeQuorum
   readonly host: HostDeclaration | null
+  /** what the key is for, as the host says; absent: it says nothing */
+  readonly purpose?: string | undefined
   readonly dangerousAllowInspection: boolean
   readonly dangerousAllowPlain: boolean
   readonly dangerousAllowSimulated: boolean
@@ -158,6 +160,7 @@ export async function composeOwnValues(
     broker: pinnedBroker(settings, trust.value),
     otherBrokers: settings.quorum?.quorum.shares.slice(1).map((one) => one.broker),
     hostStatement: host?.statement.digest ?? null,
+    purpose: settings.purpose,
     dangerousAllowInspection: settings.dangerousAllowInspection,
     dangerousAllowPlain: settings.dangerousAllowPlain,
     dangerousAllowSimulated: settings.dangerousAllowSimulated,

@@ -12,7 +12,7 @@ import {
   optional,
   type Shaped,
 } from '#core/encoding/shape.js'
-import { modelIdShape } from '#core/wire/names.js'
+import { modelIdShape, nameShape } from '#core/wire/names.js'
 
 /** How memory of a node could leave it, beside being read: to a disk, or to whoever asks for it. */
 const leakShape = oneOf('swap', 'core-dump', 'diagnostic-report', 'heap-snapshot', 'inspector')
@@ -31,6 +31,8 @@ export const runtimeConfigShape = object({
   otherBrokers: optional(list(thumbprintShape, { min: 1, max: sharesMax - 1 })),
   /** digest of the host's signed statement on place and operator, when it made one */
   hostStatement: nullable(hex(32)),
+  /** what the host says that the key is for: its word, and nobody's proof. Absent: it says nothing */
+  purpose: optional(nameShape),
   /** the memory of the engine may be read from outside: for tests of hygiene only */
   dangerousAllowInspection: boolean,
   /** unsealed requests are answered */

@@ -14,6 +14,7 @@ export const policyLanguage = 'claviger/policy/v1'
 export type Action = 'release' | 'renew'
 export const actions = ['release', 'renew'] as const satisfies readonly Action[]
 
+const purpose = 'name a purpose that the owner allows: `claviger run --purpose`'
 const declare = 'sign a host statement that says so and give it to `claviger run`'
 const approve = 'run the runtime build that the owner approves, or ask the owner to approve this one'
 const update = 'update the firmware of the platform and attest again'
@@ -117,8 +118,8 @@ export const factWords: readonly FactWord[] = [
     mend: declare,
   },
   ...declaredWords('operator'),
-  { path: 'purpose.stated', type: 'Bool', about: 'whether the request says what the key is for', mend: 'name it' },
-  { path: 'purpose.name', type: 'String', ...absent, about: 'as the request says', mend: 'name another purpose' },
+  { path: 'purpose.stated', type: 'Bool', about: 'whether the host says what the key is for', mend: purpose },
+  { path: 'purpose.name', type: 'String', ...absent, about: 'its word, bound into the evidence', mend: purpose },
   ...credentialWords,
 ]
 

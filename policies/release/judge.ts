@@ -180,7 +180,7 @@ export async function judgeUnder<R extends Appraised>(
       declared: host.declared,
       model: { id: model, version: request.modelVersion, manifestDigest: request.manifestDigest },
       tenantClass,
-      purpose: null,
+      purpose: request.config.purpose ?? null,
       established: established?.facts,
     }),
   ) // 11 the owner's policy

@@ -119,6 +119,7 @@ export async function mintNode(broker: BrokerDouble, options: MintOptions = {}):
     model: broker.model,
     broker: broker.id,
     otherBrokers: undefined,
+    purpose: undefined,
     hostStatement: host && payloadDigest(host.statement),
     dangerousAllowInspection: false,
     dangerousAllowPlain: false,

@@ -65,9 +65,21 @@ async function emptied(database: Database): Promise<Database> {
     database.db,
     sql`select nspname from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'public')`,
   )
-  for (const { nspname } of schemas)
-    await database.db.execute(sql`drop schema ${sql.identifier(String(nspname))} cascade`)
+  for (const { nspname } of schemas) await dropped(database, String(nspname))
   return database
+}
+
+const isDeadlock = (error: unknown) =>
+  ((error as Error).cause as { readonly code?: string } | undefined)?.code === '40P01'
+
+/** What a test before still asked may stand in the way, and the server then ends either of the two. */
+async function dropped(database: Database, schema: string, tries = 5): Promise<void> {
+  try {
+    await database.db.execute(sql`drop schema ${sql.identifier(schema)} cascade`)
+  } catch (error) {
+    if (tries === 1 || !isDeadlock(error)) throw error
+    await dropped(database, schema, tries - 1)
+  }
 }
 
 /** One instance a process, since each takes seconds to start and hundreds of megabytes; it ends with the process. */

@@ -75,6 +75,7 @@ export async function askingAt(
         model: owner.model,
         broker: stack.broker,
         otherBrokers: undefined,
+        purpose: undefined,
         hostStatement: payloadDigest(host.statement),
         dangerousAllowInspection: false,
         dangerousAllowPlain: false,

@@ -414,6 +414,7 @@ export async function testNode(
     model: owner.model,
     broker: test.broker.signer.id,
     otherBrokers: undefined,
+    purpose: undefined,
     hostStatement: host && payloadDigest(host.statement),
     dangerousAllowInspection: false,
     dangerousAllowPlain: false,
