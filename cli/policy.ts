@@ -21,8 +21,9 @@ export function runLibrary(name: string | undefined, options: JsonOption, io: Io
     return exitCodes.ok
   }
   const all = listLibrary().map((policy) => ({ name: policy.name, title: policy.title }))
+  const width = Math.max(...all.map((policy) => policy.name.length))
   if (options.json) io.stdout(`${JSON.stringify(all, null, 2)}\n`)
-  else for (const policy of all) io.stdout(`${policy.name.padEnd(22)} ${policy.title}\n`)
+  else for (const policy of all) io.stdout(`${policy.name.padEnd(width)}  ${policy.title}\n`)
   return exitCodes.ok
 }
 

@@ -7,8 +7,6 @@ import type { Envelope } from '#core/dsse.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Accepted } from '#core/wire/approvals.js'
 import type { MachineEvidence } from '#core/wire/evidence.js'
-import type { StatementKind } from '#core/wire/statements.js'
-import type { StoredShare } from '#keybroker/model-key.js'
 import type { TakenRate } from '#keybroker/rates.js'
 import type {
   DecisionWrites,

@@ -3,7 +3,7 @@ import type { Facts } from '#policies/facts.js'
 import type { Judgement } from '#policies/judge.js'
 import { requestOf } from '#policies/judge.js'
 import { type Condition, conditionText, evaluate, type PolicyTree, permitWhen } from '#policies/language/cedar.js'
-import { factsOf, type Term, termOf } from '#policies/language/tree.js'
+import { factsOf, partsOf, type Term, termOf } from '#policies/language/tree.js'
 import type { Policy, PolicySet } from '#policies/language/validate.js'
 import { type Action, releaseVocabulary } from '#policies/language/vocabulary.js'
 
@@ -98,13 +98,6 @@ function readExpectations(policy: Policy): readonly Expectation[] {
 /** The value at a path below `context`; undefined when the fact is absent. */
 export function factAt(facts: Facts, path: string): unknown {
   return path.split('.').reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], facts)
-}
-
-function partsOf(term: Term): readonly ('principal' | 'action' | 'resource')[] {
-  if (term.op === 'part') return [term.name]
-  if (term.op === 'if') return [term.test, term.yes, term.no].flatMap(partsOf)
-  if ('left' in term) return [...partsOf(term.left), ...partsOf(term.right)]
-  return 'of' in term ? partsOf(term.of) : []
 }
 
 function actualOf(term: Term, facts: Facts, action: Action): string {

@@ -2,11 +2,20 @@ import type { Command } from 'commander'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
 import { policyText } from '#cli/policy/text.js'
 import { addBounds, type BoundsArguments, tellWorld, tryingWorlds } from '#cli/policy/worlds.js'
+import { fromUtf8 } from '#core/bytes/bytes.js'
+import { Failure } from '#core/failure.js'
 import { type Checked, checkInvariants } from '#policies/exhaust/check.js'
 import { type Policy, type PolicySet, validatePolicy } from '#policies/index.js'
+import { libraryInvariants } from '#policies/library/read.js'
+
+/** Failures of proving what a policy never allows. */
+export type PolicyCheckCode =
+  /** the library says nothing of what a policy of this name never allows */
+  'policy-check/invariant'
 
 export interface CheckArguments extends BoundsArguments {
-  readonly invariant?: string | undefined
+  /** a file; true for those that ship with a policy of the library */
+  readonly invariant?: string | true | undefined
   readonly json?: boolean | undefined
 }
 
@@ -31,8 +40,19 @@ function tellRules(set: PolicySet, io: Io): void {
     io.stderr(`${paint(io, 'yellow', 'warning:')} it permits nothing: every release is denied\n`)
 }
 
-function tellInvariants({ worlds, allowed, invariants }: Checked, io: Io): void {
+async function invariantsOf(nameOrFile: string, invariant: string | true): Promise<PolicySet> {
+  if (invariant !== true) return validatePolicy(await policyText(invariant))
+  const found = libraryInvariants(nameOrFile)
+  if (found !== null) return validatePolicy(fromUtf8(found))
+  throw new Failure<PolicyCheckCode>('policy-check/invariant', `the library has no invariants for ${nameOrFile}`, {
+    detail: { hint: 'name a file after --invariant; docs/spec/policy.md says what stands in it' },
+  })
+}
+
+function tellInvariants({ worlds, tried, allowed, invariants }: Checked, io: Io): void {
   io.stdout(`${worlds} worlds, for a release and a renewal; ${allowed} allowed\n`)
+  if (tried < worlds)
+    io.stdout(`${tried} tried one by one: each other is denied for one group of facts, whatever the others are\n`)
   for (const { id, holds, explain, broken, counterexamples } of invariants) {
     const said = explain === null ? '' : `: ${printable(explain)}`
     if (holds) io.stdout(`${paint(io, 'green', 'HOLDS ')} ${id}${said}\n`)
@@ -49,7 +69,7 @@ function tellInvariants({ worlds, allowed, invariants }: Checked, io: Io): void 
 /** Reads a policy as a broker does, and tries every world for its invariants. Exit 0 when a broker would accept it and they hold. */
 export async function runCheck(nameOrFile: string, args: CheckArguments, io: Io): Promise<number> {
   const set = validatePolicy(await policyText(nameOrFile))
-  const invariants = args.invariant === undefined ? null : validatePolicy(await policyText(args.invariant))
+  const invariants = args.invariant === undefined ? null : await invariantsOf(nameOrFile, args.invariant)
   if (!args.json) tellRules(set, io)
   const checked = invariants && (await tryingWorlds(args, io, (bounds) => checkInvariants(set, invariants, bounds)))
   if (args.json) {
@@ -65,7 +85,10 @@ export function describeCheck(policy: Command, io: Io): void {
       .command('check')
       .argument('<file>', 'a Cedar policy, or a name of the library')
       .description('read a policy as a broker does, and prove what it never allows by trying every world')
-      .option('--invariant <file>', 'forbid rules that say what must never be released'),
+      .option(
+        '--invariant [file]',
+        'forbid rules that say what must never be released; of a policy of the library its own',
+      ),
   )
     .option('--json', 'print the result as JSON')
     .addHelpText(
@@ -73,7 +96,8 @@ export function describeCheck(policy: Command, io: Io): void {
       `
 Examples:
   ./claviger policy check eu-only.cedar
-  ./claviger policy check eu-personal-data --invariant never-outside.cedar
+  ./claviger policy check eu-only.cedar --invariant never-outside.cedar
+  ./claviger policy check eu-personal-data --invariant
 
 An invariant is a forbid, as this one:
   @id("never-outside-the-eea")

@@ -29,8 +29,10 @@ export interface Invariant {
 }
 
 export interface Checked {
-  /** worlds that were tried, for a release and for a renewal */
+  /** worlds that the rules tell apart, each for a release and for a renewal */
   readonly worlds: number
+  /** how many of them were tried one by one; of each other one group of facts alone makes the policy deny it */
+  readonly tried: number
   /** how many of them the policy allows, counted in the same way */
   readonly allowed: number
   readonly invariants: readonly Invariant[]
@@ -50,7 +52,7 @@ export async function checkInvariants(policy: PolicySet, invariants: PolicySet, 
     throw new Failure<ExhaustCode>('exhaust/invariant', `invariant ${permit.id} is a permit`, {
       detail: { hint: 'an invariant is a forbid: it says what must never be released' },
     })
-  const space = spaceOf([policy, invariants], bounds.worldsMax)
+  const space = spaceOf([policy, invariants], bounds.worldsMax, [policy])
   const texts = () => Object.fromEntries(invariants.policies.map((one) => [one.id, one.text]))
   const found = new Map(
     invariants.policies.map(({ id }) => [id, new Smallest<Pick<Counterexample, 'allowedBy' | 'why'>>(bounds.keep)]),
@@ -73,6 +75,7 @@ export async function checkInvariants(policy: PolicySet, invariants: PolicySet, 
   )
   return {
     worlds: space.count,
+    tried: space.open,
     allowed,
     invariants: invariants.policies.map(({ id, explain }) => {
       const one = found.get(id)!

@@ -13,8 +13,10 @@ export type Changed = Found & {
 }
 
 export interface Difference {
-  /** worlds that were tried, for a release and for a renewal */
+  /** worlds that the rules tell apart, each for a release and for a renewal */
   readonly worlds: number
+  /** how many of them were tried one by one; of each other one group of facts alone makes both policies deny it */
+  readonly tried: number
   /** denied before, and allowed now; counted twice where some rule tells release and renewal apart and both are */
   readonly loosened: number
   /** allowed before, and denied now */
@@ -30,7 +32,7 @@ export interface Difference {
  * throws  exhaust/worlds, exhaust/like, policy/engine
  */
 export async function diffPolicies(before: PolicySet, after: PolicySet, bounds: Bounds): Promise<Difference> {
-  const space = spaceOf([before, after], bounds.worldsMax)
+  const space = spaceOf([before, after], bounds.worldsMax, [before, after])
   const loosened = new Smallest<Omit<Changed, keyof Found>>(bounds.keep)
   const tightened = new Smallest<Omit<Changed, keyof Found>>(bounds.keep)
   await tryAll(
@@ -46,6 +48,7 @@ export async function diffPolicies(before: PolicySet, after: PolicySet, bounds: 
   )
   return {
     worlds: space.count,
+    tried: space.open,
     loosened: loosened.count,
     tightened: tightened.count,
     changed: [...loosened.all(), ...tightened.all()],

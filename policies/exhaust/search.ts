@@ -18,7 +18,7 @@ export interface Found {
 export type OnTried = (tried: number, all: number) => void | Promise<void>
 const tellEvery = 500
 
-/** Every world, once for all acts that no rule tells apart. @throws what `visit` throws */
+/** Every world that is open, once for all acts that no rule tells apart. @throws what `visit` throws */
 export async function tryAll(
   space: Space,
   visit: (world: Possible, acts: Acts) => void,
@@ -27,9 +27,9 @@ export async function tryAll(
   let tried = 0
   for (const world of space.worlds()) {
     for (const acts of space.acts) visit(world, acts)
-    if (++tried % tellEvery === 0) await onTried(tried, space.count)
+    if (++tried % tellEvery === 0) await onTried(tried, space.open)
   }
-  await onTried(tried, space.count)
+  await onTried(tried, space.open)
 }
 
 /** The smallest worlds of those that were found, and how many there were. */

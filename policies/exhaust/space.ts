@@ -6,6 +6,7 @@ import { type Acts, actsOf } from '#policies/exhaust/acts.js'
 import { type Asked, askedOf } from '#policies/exhaust/asked.js'
 import { coupled, type Group } from '#policies/exhaust/coupled.js'
 import { plainFacts } from '#policies/exhaust/plain.js'
+import { type Settled, settledBy } from '#policies/exhaust/settled.js'
 import { tooMany, type Value, valuesOf } from '#policies/exhaust/values.js'
 import { type Facts, parseFacts } from '#policies/facts.js'
 import type { PolicySet } from '#policies/language/validate.js'
@@ -23,8 +24,11 @@ export interface Possible {
 export interface Space {
   /** how many there are */
   readonly count: number
+  /** how many of them one group of facts does not settle, and are tried */
+  readonly open: number
   /** what is tried in each: acts that no rule tells apart are tried as one */
   readonly acts: readonly Acts[]
+  /** those that are open */
   worlds(): Iterable<Possible>
 }
 
@@ -45,10 +49,11 @@ interface Axis {
  * The worlds that these rules can tell apart: of every fact that they read each value that makes a difference to them, with
  * every other, wherever code lets them stand together. A fact that they do not read is one and the same throughout.
  *
- * countMax  more than that are refused before the first is made
+ * countMax  more that are open are refused before the first is tried
+ * denying   worlds that all of these policies deny for one group of facts are not open; none, and every world is
  * throws    exhaust/worlds, exhaust/like
  */
-export function spaceOf(sets: readonly PolicySet[], countMax: number): Space {
+export function spaceOf(sets: readonly PolicySet[], countMax: number, denying: readonly PolicySet[] = []): Space {
   const byGroup = new Map<string, Asked[]>()
   for (const one of askedOf(sets)) {
     const [name] = one.path.split('.') as [string]
@@ -58,18 +63,44 @@ export function spaceOf(sets: readonly PolicySet[], countMax: number): Space {
   if (byGroup.has('tenant') || readsPlatform(byGroup)) addClassAndPlatform(byGroup)
   const axes = [...byGroup].map(([name, asked]) => ({ name, ways: waysOf(name, asked, countMax) }))
   const isEstablished = ({ name }: Axis) => (establishedGroups as readonly string[]).includes(name)
+  const none = (axis: Axis) => (isEstablished(axis) ? { ...axis, ways: [notThere(byGroup.get(axis.name)!)] } : axis)
   const alternatives = axes.some(isEstablished)
-    ? [axes.map((axis) => (isEstablished(axis) ? { ...axis, ways: [notThere(byGroup.get(axis.name)!)] } : axis)), axes]
-    : [axes]
-  const count = alternatives.reduce((sum, all) => sum + all.reduce((product, { ways }) => product * ways.length, 1), 0)
-  if (count > countMax) throw tooMany(`these rules tell ${count} worlds apart, and ${countMax} may be tried`)
+    ? [
+        { axes: axes.map(none), plain: plainFacts(false) },
+        { axes, plain: plainFacts(true) },
+      ]
+    : [{ axes, plain: plainFacts(false) }]
+  const acts = actsOf(sets)
+  const settled = denying.length === 0 ? null : settledBy(denying, acts)
+  const open = alternatives.map((one) => (settled === null ? one : openOf(one, settled)))
+  const space = { count: sum(alternatives.map(countOf)), open: sum(open.map(countOf)), acts }
+  if (space.open > countMax) throw tooMany(`these rules tell ${space.open} worlds apart, and ${countMax} may be tried`)
   return {
-    count,
-    acts: actsOf(sets),
+    ...space,
     *worlds() {
-      for (const [i, all] of alternatives.entries()) yield* product(all, axes.some(isEstablished) && i > 0)
+      for (const one of open) yield* product(one)
     },
   }
+}
+
+/** Every way of each group with every way of the others; what is in no group is as in the plain facts. */
+interface Combined {
+  readonly axes: readonly Axis[]
+  readonly plain: Facts
+}
+
+const sum = (counts: readonly number[]) => counts.reduce((all, one) => all + one, 0)
+const countOf = ({ axes }: Combined) => axes.reduce((all, { ways }) => all * ways.length, 1)
+
+function openOf({ axes, plain }: Combined, settled: Settled): Combined {
+  const isOpen = (name: string, way: Way) => !settled(name, factsOf(plain, [[name, way]]))
+  return { plain, axes: axes.map(({ name, ways }) => ({ name, ways: ways.filter((way) => isOpen(name, way)) })) }
+}
+
+function factsOf(plain: Facts, ways: readonly (readonly [string, Way])[]): Facts {
+  const facts: Record<string, Json> = { ...(plain as unknown as Readonly<Record<string, Json>>) }
+  for (const [name, { group }] of ways) if (group !== null) facts[name] = group
+  return facts as unknown as Facts
 }
 
 function readsPlatform(byGroup: ReadonlyMap<string, readonly Asked[]>): boolean {
@@ -217,20 +248,17 @@ function isFacts(name: string, group: Json): boolean {
   }
 }
 
-function* product(axes: readonly Axis[], isEstablished: boolean): Iterable<Possible> {
-  const plain = plainFacts(isEstablished) as unknown as Readonly<Record<string, Json>>
-  const count = axes.reduce((all, { ways }) => all * ways.length, 1)
+function* product(combined: Combined): Iterable<Possible> {
+  const { axes, plain } = combined
+  const count = countOf(combined)
   for (let n = 0; n < count; n++) {
-    const facts: Record<string, Json> = { ...plain }
-    const read = new Map<string, Value>()
-    let [rest, size] = [n, 0]
-    for (const { name, ways } of axes) {
+    let rest = n
+    const ways = axes.map(({ name, ways }) => {
       const way = ways[rest % ways.length]!
       rest = Math.floor(rest / ways.length)
-      if (way.group !== null) facts[name] = way.group
-      for (const [path, value] of way.read) read.set(path, value)
-      size += way.size
-    }
-    yield { facts: facts as unknown as Facts, read, size }
+      return [name, way] as const
+    })
+    const read = new Map(ways.flatMap(([, way]) => way.read))
+    yield { facts: factsOf(plain, ways), read, size: sum(ways.map(([, way]) => way.size)) }
   }
 }

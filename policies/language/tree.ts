@@ -135,6 +135,15 @@ export function factsOf(term: Term): readonly string[] {
   return 'of' in term ? factsOf(term.of) : []
 }
 
+/** Which of principal, action and resource a term reads. */
+export function partsOf(term: Term): readonly ('principal' | 'action' | 'resource')[] {
+  if (term.op === 'part') return [term.name]
+  if (term.op === 'set') return term.items.flatMap(partsOf)
+  if (term.op === 'if') return [term.test, term.yes, term.no].flatMap(partsOf)
+  if ('left' in term) return [term.left, term.right].flatMap(partsOf)
+  return 'of' in term ? partsOf(term.of) : []
+}
+
 function unique(paths: readonly string[]): readonly string[] {
   return [...new Set(paths)]
 }

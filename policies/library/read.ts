@@ -23,10 +23,11 @@ const folder = new URL('.', import.meta.url)
 export function listLibrary(): readonly LibraryPolicy[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith('.cedar'))
+    .map((file) => file.slice(0, -'.cedar'.length))
     .sort()
-    .map((file) => {
-      const text = readFileSync(new URL(file, folder), 'utf8')
-      return { name: file.slice(0, -'.cedar'.length), title: text.split('\n')[0]!.replace(/^\/\/ */, ''), text }
+    .map((name) => {
+      const text = readFileSync(new URL(`${name}.cedar`, folder), 'utf8')
+      return { name, title: text.split('\n')[0]!.replace(/^\/\/ */, ''), text }
     })
 }
 
@@ -44,7 +45,16 @@ export function libraryPolicy(name: string): LibraryPolicy {
 
 /** The worlds that ship with a policy of the library, as bytes; null where none do. An edge, as above. */
 export function libraryWorlds(name: string): Uint8Array | null {
+  return beside(name, (found) => `${found}.worlds.json`)
+}
+
+/** What a policy of the library never allows, as rules, in bytes; null where it says nothing of that. An edge, as above. */
+export function libraryInvariants(name: string): Uint8Array | null {
+  return beside(name, (found) => `invariants/${found}.cedar`)
+}
+
+function beside(name: string, path: (found: string) => string): Uint8Array | null {
   const found = listLibrary().find((policy) => policy.name === name.replace(/\.cedar$/, ''))
-  const file = found && new URL(`${found.name}.worlds.json`, folder)
+  const file = found && new URL(path(found.name), folder)
   return file && existsSync(file) ? new Uint8Array(readFileSync(file)) : null
 }

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { utf8 } from '#core/bytes/bytes.js'
+import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
+import { checkInvariants } from '#policies/exhaust/check.js'
 import { decide, explainFor, type Facts, validatePolicy } from '#policies/index.js'
-import { libraryPolicy, libraryWorlds, listLibrary } from '#policies/library/read.js'
+import { libraryInvariants, libraryPolicy, libraryWorlds, listLibrary } from '#policies/library/read.js'
+import { asksForPlacement } from '#policies/placement.js'
+import { decideBroken } from '#policies/release/break-glass.js'
 import { readWorlds, tryWorlds } from '#policies/worlds.js'
 import { codeOf } from '#test/fakes/code-of.js'
 import { factsWith, placed } from '#test/policies/worlds.js'
@@ -113,11 +116,50 @@ describe.each(packs)('%s', (name) => {
       expect(reasons.length > 0).toBe(wanted === 'deny')
     }
   })
+  test('never allows what it says that it never allows, in any world', async () => {
+    const invariants = validatePolicy(fromUtf8(libraryInvariants(name)!))
+    const checked = await checkInvariants(policy, invariants, { worldsMax: 50_000, keep: 1 })
+    expect(checked.allowed).toBeGreaterThan(0)
+    expect(checked.invariants.length).toBe(invariants.policies.length)
+    for (const { counterexamples } of checked.invariants) expect(counterexamples).toEqual([])
+    for (const { explain } of checked.invariants) expect(explain).toMatch(/^No release /)
+    for (const { text, id } of invariants.policies) {
+      const alone = validatePolicy(`@id("all") permit (principal, action, resource); ${text}`)
+      const refused = given.filter(({ facts }) => !decide({ policy: alone, facts, action: 'release' }).allow)
+      expect([id, refused.length > 0, refused.length < given.length]).toEqual([id, true, true])
+    }
+  })
+  test('asks for placement: no chip that nobody placed gets a key by it', () => {
+    expect(asksForPlacement(policy)).toBe(true)
+  })
   test('a world that another policy decides otherwise does not pass', () => {
     const all = validatePolicy('@id("all") permit (principal, action, resource);')
     const failed = tryWorlds(all, given).filter((one) => !one.passed)
     expect(failed.length).toBeGreaterThan(5)
   })
+})
+
+test('the glass of the break-glass pack lets pass what its level refuses, and nothing else', () => {
+  const { text } = libraryPolicy('break-glass')
+  const glass = (own: string) => ({
+    signed: { value: { text: own, reason: 'the hall in Paris burns' } },
+    from: 0,
+    until: 1,
+  })
+  const outcomes = readWorlds(libraryWorlds('break-glass')!).map(({ name, facts }) => {
+    const decision = decide({ policy: validatePolicy(text), facts, action: 'release' })
+    return [
+      name,
+      decision.allow,
+      decideBroken(decision, text, glass(libraryPolicy('any-affirming').text) as never),
+    ] as const
+  })
+  expect(outcomes.flatMap(([name, , broken]) => (broken?.allow ? [name] : []))).toEqual([
+    'a company of level 2, while the glass is whole',
+    'a company that keeps its level back, while the glass is whole',
+  ])
+  for (const [name, , broken] of outcomes)
+    if (broken !== null) expect([name, broken.reasons[0]!.policyId]).toEqual([name, 'claviger/break-glass'])
 })
 
 test('worlds that change what is not there, or are none, are refused', () => {
@@ -135,7 +177,7 @@ test('worlds that change what is not there, or are none, are refused', () => {
 
 test('a name that is not in the library is refused with the names that are', () => {
   expect(() => libraryPolicy('us-only')).toThrow(
-    /any-affirming, development, eu-development, eu-only, eu-personal-data, third-country-control/,
+    /any-affirming, break-glass, development, eu-development, eu-only, eu-personal-data, .*, time-boxed-licence/,
   )
   expect(libraryPolicy('eu-only.cedar')).toEqual(libraryPolicy('eu-only'))
 })
