@@ -11,6 +11,7 @@ import type { Failure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
 import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { Evidence } from '#core/wire/evidence.js'
+import { heldBorders } from '#policies/location/atlas/read.js'
 
 export interface BundleVerifyArguments {
   readonly file: string
@@ -110,7 +111,7 @@ export async function run(args: BundleVerifyArguments, io: Io): Promise<number> 
     return exitCodes.verdict
   }
   const { trust } = await loadTrust(args.trust, io.now())
-  const outcome = outcomeOf(args, await judgeBundle(file, trust))
+  const outcome = outcomeOf(args, await judgeBundle(file, trust, heldBorders))
   print(args, outcome, io)
   if (outcome.word.startsWith('SIMULATED') && !outcome.accepted)
     io.stderr('hint: add --dangerous-allow-simulated to accept simulated evidence, for development only\n')

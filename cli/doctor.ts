@@ -14,6 +14,7 @@ import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
 import { toHex } from '#core/bytes/bytes.js'
 import { randomBytes } from '#core/crypto/hash.js'
 import { generateHybridKey, generateRecipientKey } from '#core/crypto/hpke.js'
+import type { Ed25519Jwk } from '#core/crypto/jwk.js'
 import { generateSigningKey, type SigningKey } from '#core/crypto/sign.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { modelName } from '#core/sealed/manifest.js'
@@ -67,7 +68,7 @@ async function askerOf(args: NodeDoctorArguments): Promise<Asker> {
 }
 
 /** Keys that a node would make: of no use to anybody, since nothing is ever sealed to them. */
-async function keysOf(at: number) {
+async function keysOf(at: number, landmark: Ed25519Jwk | null) {
   const [release, request] = await Promise.all([generateHybridKey(), generateRecipientKey()])
   const { key: receipt, pkcs8 } = await generateSigningKey('Ed25519')
   pkcs8.fill(0)
@@ -77,6 +78,7 @@ async function keysOf(at: number) {
     release: release.publicKey,
     request: request.publicKey,
     receipt: receipt.publicKey,
+    landmark,
     notAfter: at + 90_000,
   }
 }
@@ -104,7 +106,11 @@ interface Examined {
 
 /** Asks every broker that can be called. A node of several starts when so many as have to agree do, and none says no. */
 async function askAll(settings: NodeSettings, brokers: NodeBrokers, url: string, asker: Asker, ports: AskPorts) {
-  const own = await composeOwnValues(settings, await keysOf(ports.now()), ports.attester.platform)
+  const own = await composeOwnValues(
+    settings,
+    await keysOf(ports.now(), ports.timing?.key ?? null),
+    ports.attester.platform,
+  )
   const findings: Finding[] = []
   const told: Told[] = []
   for (const view of await viewsOf(settings, own)) {
@@ -155,6 +161,7 @@ async function examine(args: NodeDoctorArguments, asker: Asker, io: Io): Promise
       random: randomBytes,
       appraiseBroker: brokerAppraiser(),
       present: options.present,
+      timing: await options.openTiming?.(),
     })
     return { ...asked, findings: [...findings, ...asked.findings] }
   } catch (error) {

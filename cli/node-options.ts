@@ -3,7 +3,7 @@ import { resolveModel } from '#cli/client-policy.js'
 import { readDocument } from '#cli/input.js'
 import { brokerUrl, modelName, purposeName, thumbprintText } from '#cli/option-values.js'
 import type { Io } from '#cli/output.js'
-import { describePresenting, type PresentArguments, presenterOf } from '#cli/present.js'
+import { describePresenting, type PresentArguments, presenterOf, timingOf } from '#cli/present.js'
 import { openSimulatedAttester, simulatedPlatformPath } from '#cli/simulated-attester.js'
 import type { StartNodeOptions } from '#cli/start-node.js'
 import { loadTrust } from '#cli/trust-store.js'
@@ -79,6 +79,7 @@ export async function nodeOptionsOf(
     purpose: args.purpose,
     attester,
     present: await presenterOf(args, io),
+    openTiming: await timingOf(args, io),
     dangerousAllowSimulated: true,
     dangerousAllowInspection: args.dangerousAllowInspection === true,
     dangerousAllowPlain: args.dangerousAllowPlain === true,

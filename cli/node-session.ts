@@ -8,7 +8,7 @@ import type { HostDeclaration } from '#core/wire/release.js'
 import { readHostState } from '#runtime/engine/host-state.js'
 import { findLeaks } from '#runtime/leaks.js'
 import type { NodeSettings } from '#runtime/own-values.js'
-import type { Attester, SessionEngine, SessionEvent, SessionPorts } from '#runtime/ports.js'
+import type { Attester, SessionEngine, SessionEvent, SessionPorts, Timing } from '#runtime/ports.js'
 import type { Session } from '#runtime/session.js'
 import { startSession } from '#runtime/start-session.js'
 
@@ -38,6 +38,8 @@ export interface NodeSessionOptions extends NodeSettingOptions {
   readonly attester: Attester
   /** what the host presents with each request; absent: nothing */
   readonly present?: SessionPorts['present']
+  /** makes the key that landmarks time; absent: none times this node */
+  readonly openTiming?: (() => Promise<Timing>) | undefined
   readonly threads: number
   report(event: SessionEvent): void
 }
@@ -83,6 +85,7 @@ export async function openNodeSession(
       attester: options.attester,
       appraiseBroker: brokerAppraiser(),
       present: options.present,
+      timing: await options.openTiming?.(),
       startEngine,
       random: randomBytes,
       now: () => Math.floor(Date.now() / 1000),

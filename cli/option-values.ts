@@ -100,7 +100,7 @@ export const listenAddress = (text: string) => {
 /** Every one of an option that may be repeated. */
 export const repeated =
   (parse: (text: string) => string) =>
-  (text: string, before: readonly string[]): readonly string[] => [...before, parse(text)]
+  (text: string, before: readonly string[] = []): readonly string[] => [...before, parse(text)]
 
 /** The key of a log; one that cosigns is none. */
 export const logKey = (text: string) => {

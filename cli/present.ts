@@ -1,14 +1,17 @@
 import type { Command } from 'commander'
-import { readInput } from '#cli/input.js'
-import { lineText, repeated } from '#cli/option-values.js'
-import type { Io } from '#cli/output.js'
+import { readDocument, readInput } from '#cli/input.js'
+import { lineName, lineText, repeated } from '#cli/option-values.js'
+import { type Io, printable } from '#cli/output.js'
 import { loadOwnerKeys } from '#convert/keys/owner-keys.js'
-import { fromUtf8 } from '#core/bytes/bytes.js'
+import { fromBase64, fromUtf8 } from '#core/bytes/bytes.js'
+import { envelopeShape } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
-import { sdJwtSizeMax, statusListTokenMax } from '#core/limits.js'
+import { sdJwtSizeMax, statusListTokenMax, ticketLandmarksMax } from '#core/limits.js'
 import { explainSdJwt, presentSdJwt } from '#core/sd-jwt.js'
 import { presentationNonce } from '#core/wire/sources.js'
-import type { SessionPorts } from '#runtime/ports.js'
+import { landmarkNamed, readLandmarks } from '#policies/location/landmarks.js'
+import { openTiming } from '#runtime/landmark/timing.js'
+import type { SessionPorts, Timing } from '#runtime/ports.js'
 
 /* What a host presents with every request of its node: credentials that others signed about operator, site and staff. */
 
@@ -21,6 +24,8 @@ export type PresentCode =
 
 export interface PresentArguments {
   readonly present?: readonly string[] | undefined
+  readonly landmarks?: string | undefined
+  readonly landmark?: readonly string[] | undefined
   readonly statusList?: readonly string[] | undefined
   readonly holderKeys?: string | undefined
   readonly show?: readonly string[] | undefined
@@ -67,6 +72,37 @@ export async function presenterOf(args: PresentArguments, io: Pick<Io, 'now'>): 
   }
 }
 
+/** How long one landmark may take, in ms: it sends twenty probes and more, at random distance. */
+const landmarkTimeoutMs = 20_000
+
+/**
+ * Makes the key of a node that landmarks time, where the host names any. The directory is read anew each time; whether a landmark
+ * counts the owner's own directory says, at the broker.
+ *
+ * returns  undefined where the host names none
+ * throws   usage/presented, input/..., landmarks/unknown, json/..., shape/...
+ */
+export async function timingOf(
+  { landmark: names = [], landmarks: file, present = [] }: PresentArguments,
+  io: Pick<Io, 'now' | 'stderr'>,
+): Promise<(() => Promise<Timing>) | undefined> {
+  if (names.length === 0 && file === undefined) return undefined
+  if (names.length === 0 || file === undefined || present.length === 0 || names.length > ticketLandmarksMax)
+    throw new Failure<PresentCode>(
+      'usage/presented',
+      `--landmarks goes with 1 to ${ticketLandmarksMax} --landmark, and with --present: round trips prove a place that somebody says`,
+      { detail: { hint: '--landmarks landmarks.json --landmark fra-1 --landmark ams-1 --landmark par-1' } },
+    )
+  const addresses = async () => {
+    const { payload } = await readDocument(file, envelopeShape, 'directory of landmarks')
+    const directory = readLandmarks(fromBase64(payload))
+    return names.map((name) => landmarkNamed(directory, name, io.now()))
+  }
+  await addresses()
+  const onTrouble = ({ code, message }: Failure) => io.stderr(`${printable(message)} (${code})\n`)
+  return () => openTiming({ names, addresses, timeoutMs: landmarkTimeoutMs, onTrouble })
+}
+
 /** The options that say what a host presents. */
 export function describePresenting(command: Command): Command {
   return command
@@ -81,5 +117,11 @@ export function describePresenting(command: Command): Command {
       '--status-list <file>',
       'says that a credential still holds, read anew for each request; may be given again',
       repeated(String),
+    )
+    .option('--landmarks <file>', 'signed directory of landmarks, which says where they are reached')
+    .option(
+      '--landmark <name>',
+      'a landmark that times this node before each request; give three or more, of different companies',
+      repeated(lineName),
     )
 }

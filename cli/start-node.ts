@@ -14,7 +14,7 @@ import { answerOpenAi } from '#runtime/api/openai.js'
 import { startEngine } from '#runtime/engine/start.js'
 import { engineThreads } from '#runtime/engine/threads.js'
 import type { Handler } from '#runtime/exchange.js'
-import type { Attester, SessionCode, SessionEvent, SessionPorts } from '#runtime/ports.js'
+import type { Attester, SessionCode, SessionEvent, SessionPorts, Timing } from '#runtime/ports.js'
 import { createNodeApp, keepSession } from '#runtime/service/app.js'
 import type { Session } from '#runtime/session.js'
 
@@ -40,6 +40,8 @@ export interface StartNodeOptions {
   readonly attester: Attester
   /** what the host presents with each request; absent: nothing */
   readonly present?: SessionPorts['present']
+  /** makes the key that landmarks time; absent: none times this node */
+  readonly openTiming?: (() => Promise<Timing>) | undefined
   readonly listen: { readonly host: string; readonly port: number }
   readonly dangerousAllowSimulated: boolean
   readonly dangerousAllowInspection: boolean

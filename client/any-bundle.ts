@@ -15,6 +15,9 @@ import {
 } from '#client/verify-state-bundle.js'
 import type { Json } from '#core/encoding/json.js'
 import type { Trust } from '#core/wire/trust-file.js'
+import { type Borders, noBorders } from '#policies/location/borders.js'
+
+export { atlasOf } from '#policies/location/borders.js'
 
 /** A bundle that was judged good, of whichever kind its `type` says. */
 export type VerifiedAnyBundle =
@@ -27,7 +30,7 @@ interface Kind {
   readonly plan: readonly (readonly [string, string])[]
   /** what the file alone shows */
   read(file: Json, steps: Steps): Promise<unknown>
-  verify(file: Json, trust: Trust, steps: Steps): Promise<VerifiedAnyBundle>
+  verify(file: Json, trust: Trust, steps: Steps, borders: Borders): Promise<VerifiedAnyBundle>
 }
 
 const decision: Kind = {
@@ -42,7 +45,7 @@ const kinds: ReadonlyMap<unknown, Kind> = new Map([
     {
       plan: stateBundleSteps,
       read: readStateBundle,
-      verify: async (...given) => ({ kind: 'state', ...(await verifyStateBundle(...given)) }),
+      verify: async (file, trust, steps) => ({ kind: 'state', ...(await verifyStateBundle(file, trust, steps)) }),
     },
   ],
   [
@@ -50,7 +53,7 @@ const kinds: ReadonlyMap<unknown, Kind> = new Map([
     {
       plan: proposalBundleSteps,
       read: readProposalBundle,
-      verify: async (...given) => ({ kind: 'proposal', ...(await verifyProposalBundle(...given)) }),
+      verify: async (file, trust, steps) => ({ kind: 'proposal', ...(await verifyProposalBundle(file, trust, steps)) }),
     },
   ],
   [
@@ -58,7 +61,7 @@ const kinds: ReadonlyMap<unknown, Kind> = new Map([
     {
       plan: kbsBundleSteps,
       read: readKbsBundle,
-      verify: async (...given) => ({ kind: 'kbs', ...(await verifyKbsBundle(...given)) }),
+      verify: async (file, trust, steps) => ({ kind: 'kbs', ...(await verifyKbsBundle(file, trust, steps)) }),
     },
   ],
 ])
@@ -82,8 +85,16 @@ export function checkBundle(file: Json): Promise<Judged<unknown>> {
   return judged(plan, (steps) => read(file, steps))
 }
 
-/** The verdict on a bundle of any kind, by the reader's own anchors. */
-export function judgeBundle(file: Json, trust: Trust): Promise<Judged<VerifiedAnyBundle>> {
+/**
+ * The verdict on a bundle of any kind, by the reader's own anchors.
+ *
+ * borders  the map, for decisions that rest on round trips of landmarks (`atlasOf`): without it those are not made again
+ */
+export function judgeBundle(
+  file: Json,
+  trust: Trust,
+  borders: Borders = noBorders,
+): Promise<Judged<VerifiedAnyBundle>> {
   const { plan, verify } = kindOf(file)
-  return judged(plan, (steps) => verify(file, trust, steps))
+  return judged(plan, (steps) => verify(file, trust, steps, borders))
 }

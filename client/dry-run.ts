@@ -9,6 +9,7 @@ import type { ReferenceValues } from '#core/wire/reference-values.js'
 import type { Reason } from '#core/wire/release.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { explainFor } from '#policies/disclose.js'
+import type { Borders } from '#policies/location/borders.js'
 import { judgeUnder } from '#policies/release/judge.js'
 
 /** What is tried in place of what stood. */
@@ -33,18 +34,21 @@ export interface Tryout {
  * What the decision in a bundle would have been under another policy or other reference values, all else as it was: same
  * request, evidence, time and other statements. The bundle is judged first, by the reader's own trust file, and what does not
  * verify is tried by nothing.
+ *
+ * borders  the map, for decisions that rest on round trips of landmarks
  */
 export async function tryBundle(
   file: Json,
   trust: Trust,
   tried: Tried,
+  borders: Borders,
 ): Promise<{ readonly ok: true; readonly tryout: Tryout } | { readonly ok: false; readonly failure: Failure }> {
-  const verdict = await judged(bundleSteps, (steps) => verifyBundle(file, trust, steps))
+  const verdict = await judged(bundleSteps, (steps) => verifyBundle(file, trust, steps, borders))
   if (!verdict.ok) return { ok: false, failure: verdict.failure }
-  return { ok: true, tryout: await tryOne(verdict.value, trust, tried) }
+  return { ok: true, tryout: await tryOne(verdict.value, trust, tried, borders) }
 }
 
-async function tryOne(found: VerifiedBundle, trust: Trust, tried: Tried): Promise<Tryout> {
+async function tryOne(found: VerifiedBundle, trust: Trust, tried: Tried, borders: Borders): Promise<Tryout> {
   const { bundle, entry, inclusion, verdict } = found
   const { policy, referenceValues } = verdict.statements
   const statements = {
@@ -61,6 +65,7 @@ async function tryOne(found: VerifiedBundle, trust: Trust, tried: Tried): Promis
     statements,
     { request, broker: audience, nonce, at },
     {
+      borders,
       appraise: (evidence, anchors, input) => {
         const simulatedRoots = anchors.simulatedRoots.filter((root) => trust.simulatedRoots.includes(root))
         return appraiseEvidence(evidence, { simulatedRoots, collateralFloors: trust.collateralFloors }, input)

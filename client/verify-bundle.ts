@@ -14,6 +14,8 @@ import { earDigest, nonceDigest } from '#core/wire/leaf.js'
 import { ownerOf } from '#core/wire/names.js'
 import type { Trust } from '#core/wire/trust-file.js'
 import { verifyDirectory } from '#policies/credentials/directory.js'
+import { type Borders, noBorders } from '#policies/location/borders.js'
+import { verifyLandmarks } from '#policies/location/landmarks.js'
 import type { DecisionRecord } from '#policies/record.js'
 import { keepersOf } from '#policies/registry/keepers.js'
 import { verifyRegistry } from '#policies/registry/signed.js'
@@ -66,11 +68,12 @@ function verifyEntry(bundle: Bundle): ReleaseEntry | DenialEntry {
   return entry
 }
 
-async function replay(bundle: Bundle, trust: Trust): Promise<Decided<AttestationResult>> {
+async function replay(bundle: Bundle, trust: Trust, borders: Borders): Promise<Decided<AttestationResult>> {
   const { request, statements, at } = bundle
   const verdict = await judgeRelease<AttestationResult>(
     { request, statements, broker: request.binding.audience, nonce: request.binding.nonce, at },
     {
+      borders,
       // Roots that came with the bundle count only where the reader has them too (I19).
       appraise: (evidence, anchors, input) => {
         const simulatedRoots = anchors.simulatedRoots.filter((root) => trust.simulatedRoots.includes(root))
@@ -88,14 +91,17 @@ async function replay(bundle: Bundle, trust: Trust): Promise<Decided<Attestation
 
 /** What facts of credentials rest on was signed by keepers whom the reader believes too, and as many of them as it asks for (I19). */
 async function verifyKeepers(
-  { statements, establishedUntil }: Decided<AttestationResult>,
+  { statements, establishedUntil, decision }: Decided<AttestationResult>,
   trust: Trust,
 ): Promise<void> {
   if (statements.sources === null || establishedUntil === null) return
-  const { registry, directory } = statements.sources.value
+  const { site } = decision.facts ?? {}
+  const isTimed = site?.proven === true && site.measuredWithin !== undefined
+  const { registry, directory, landmarks } = statements.sources.value
   try {
     await verifyRegistry(registry.document, keepersOf(trust.registries), null)
     await verifyDirectory(directory.document, keepersOf(trust.issuers), null)
+    if (isTimed && landmarks !== undefined) await verifyLandmarks(landmarks.document, keepersOf(trust.registries), null)
   } catch (cause) {
     if (!isFailure(cause)) throw cause
     const hint = 'a key that you believe goes into your trust file by: ./claviger init --registry, --issuer'
@@ -178,10 +184,16 @@ export async function readBundle(file: Json, steps: Steps): Promise<ReadBundle> 
 /**
  * A decision of a broker in the reader's trust file, made again offline from what it was made of, with the same outcome.
  *
- * file    JSON as it came, unverified
- * throws  client/..., and the codes of core, policies and attest for what they find wrong
+ * file     JSON as it came, unverified
+ * borders  the map, for decisions that rest on round trips of landmarks
+ * throws   client/..., and the codes of core, policies and attest for what they find wrong
  */
-export async function verifyBundle(file: Json, trust: Trust, steps: Steps): Promise<VerifiedBundle> {
+export async function verifyBundle(
+  file: Json,
+  trust: Trust,
+  steps: Steps,
+  borders: Borders = noBorders,
+): Promise<VerifiedBundle> {
   const { bundle, entry } = await readBundle(file, steps)
   const { model, audience } = bundle.request.binding
   await steps.step('bundle/anchors', () => verifyAnchors(model, audience, trust))
@@ -189,7 +201,7 @@ export async function verifyBundle(file: Json, trust: Trust, steps: Steps): Prom
     verifyTlogProof(bundle.proof, fromBase64(bundle.leaf), { logVkeys: trust.logs, policy: trust.witnessPolicy }),
   )
   const verdict = await steps.step('bundle/replay', async () => {
-    const again = await replay(bundle, trust)
+    const again = await replay(bundle, trust, borders)
     await verifyKeepers(again, trust)
     return again
   })

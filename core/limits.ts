@@ -107,6 +107,10 @@ export const statusListSizeMax = 1024 * KiB
 export const ticketSecondsMax = 300
 export const ticketLandmarksMax = 8
 export const ticketSizeMax = 900
+/** Groups of the registry that round trips are tried against, one by one, for one node. */
+export const timedGroupsMax = 16
+/** Platforms of which an owner cleared contradictions, in one statement. */
+export const clearedMax = 256
 /** Probes of one session at a landmark, of those answered the fewest that make a receipt, and a landmark's receipt in bytes. */
 export const probesMax = 100
 export const probesAnsweredMin = 5

@@ -5,6 +5,7 @@ import type { BrokerStanding } from '#core/wire/broker-standing.js'
 import type { HeadMemory } from '#keybroker/heads.js'
 import type { Clock, Kek, Log, Random, Store } from '#keybroker/ports.js'
 import type { SharedRates } from '#keybroker/rates.js'
+import type { Borders } from '#policies/location/borders.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { AppraiseEvidence } from '#policies/release/judge.js'
 import type { KeptStatements } from '#policies/release/kept.js'
@@ -41,6 +42,8 @@ export interface Broker {
   /** 32 bytes, from which the salts of callers' pseudonyms are derived */
   readonly callerSecret: Uint8Array
   readonly appraise: AppraiseEvidence<IssuableResult>
+  /** the map that round trips are judged on */
+  readonly borders: Borders
   readonly heads: HeadMemory
   readonly kept: KeptStatements
   /** Whether one more decision is taken now; `machine` names the chip, or what runs there where the chip is hidden. */

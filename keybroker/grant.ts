@@ -11,7 +11,7 @@ import type { Ledger } from '#keybroker/ledger.js'
 import { type Judged, openLedger, type Place, placeFor, retryDigest } from '#keybroker/place.js'
 import type { StoreTransaction } from '#keybroker/ports.js'
 import { holdStanding, isSameStanding, type Standing } from '#keybroker/standing.js'
-import type { StoredLease, StoredModelKey } from '#keybroker/stored.js'
+import type { StoredContradiction, StoredLease, StoredModelKey } from '#keybroker/stored.js'
 import { accountId, withDebit } from '#keybroker/usage.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { Decided } from '#policies/release/judge.js'
@@ -146,7 +146,7 @@ async function decideOne(
   if (place === null || 'refusal' in place) {
     const denied = place === null ? verdict : withRefusals(verdict, [place.refusal])
     const written = writeDecision({ ...judged, verdict: denied, ...standing }, null, stateIndex, broker)
-    ledger.deny(written.entry)
+    ledger.deny(written.entry, contradictionOf(judged))
     return { kind: 'denied', written, verdict: denied }
   }
   const key = await keyOf(tx, judged, now)
@@ -158,6 +158,13 @@ async function decideOne(
   const written = writeDecision({ ...judged, ...standing }, granted, stateIndex, broker)
   recordGrant(ledger, judged, lease, written, place, broker.callerSecret) // 4 the entry, and with it the right to the key; the debit
   return { kind: 'granted', written, lease, key, before: place.held }
+}
+
+/** What is to be kept of a place that contradicts itself. A platform that hides itself has no place. */
+function contradictionOf({ verdict, at }: Judged): Omit<StoredContradiction, 'entry'> | null {
+  const { contradiction: because, node, statements } = verdict
+  if (because === null || node.platformId === null) return null
+  return { tenant: statements.tenant.value.tenant, platform: node.platformId, seenAt: at, because }
 }
 
 /** The stored key of the version that the request names. @throws broker/key */

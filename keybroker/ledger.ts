@@ -1,7 +1,7 @@
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { BrokerCode } from '#keybroker/failures.js'
-import type { DecisionWrites, NewEntry, StoredLease, StoredPlaces } from '#keybroker/stored.js'
+import type { DecisionWrites, NewEntry, StoredContradiction, StoredLease, StoredPlaces } from '#keybroker/stored.js'
 import { type Account, accountId, encodeAccount } from '#keybroker/usage.js'
 
 /** A decision that grants, and what is stored with it. */
@@ -28,6 +28,8 @@ export class Ledger {
   readonly #changed = new Map<string, { readonly lease: StoredLease; readonly devices: readonly string[] }>()
   readonly #granted = new Set<string>()
   readonly #entries: NewEntry[] = []
+  /** by platform, what was seen here */
+  readonly #contradicted = new Map<string, StoredContradiction>()
   readonly #requests: DecisionWrites['requests'][number][] = []
   #account: Account | null
   #counted = false
@@ -82,8 +84,15 @@ export class Ledger {
     )
   }
 
-  deny(entry: NewEntry): void {
+  /** When it was seen last that what is said of this platform's place contradicts itself; null for never. */
+  contradictedAt(platform: string): UnixSeconds | null {
+    return this.#contradicted.get(platform)?.seenAt ?? this.#places.contradicted.get(platform) ?? null
+  }
+
+  /** contradiction: what was seen of the node's place in this denial, or null */
+  deny(entry: NewEntry, contradiction: Omit<StoredContradiction, 'entry'> | null): void {
     this.#entries.push(entry)
+    if (contradiction !== null) this.#contradicted.set(contradiction.platform, { ...contradiction, entry: entry.id })
   }
 
   grant({ entry, lease, isNew, devices, request, account }: Grant, at: UnixSeconds): void {
@@ -109,6 +118,7 @@ export class Ledger {
       devices: leases.map(({ lease, devices }) => ({ lease: lease.id, devices })),
       requests: this.#requests,
       account: account && { id: accountId(account), state: encodeAccount(account, secret) },
+      contradictions: [...this.#contradicted.values()],
     }
   }
 }

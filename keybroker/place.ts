@@ -10,6 +10,7 @@ import type { StoreReader } from '#keybroker/ports.js'
 import type { Standing } from '#keybroker/standing.js'
 import type { StoredLease, StoredPlaces } from '#keybroker/stored.js'
 import { type Account, accountId, debitedOf, type LeaseUsage, noUsage, sliceOf } from '#keybroker/usage.js'
+import { clearedBefore } from '#policies/credentials/sources.js'
 import { codeReason, type Reason } from '#policies/explain.js'
 import type { Appraised } from '#policies/release/appraised.js'
 import type { Decided } from '#policies/release/judge.js'
@@ -56,6 +57,7 @@ const noPlaces: StoredPlaces = {
   granted: new Map(),
   leases: new Map(),
   devices: [],
+  contradicted: new Map(),
   account: { state: null, entry: null },
 }
 
@@ -84,6 +86,7 @@ export async function openLedger(
     requests: judged.map((one) => one.request.requestId),
     leases: judged.flatMap((one) => one.request.lease ?? []),
     devices: judged.flatMap((one) => one.verdict.node.devices),
+    platforms: judged.flatMap((one) => one.verdict.node.platformId ?? []),
     account: counts ? accountId(of) : null,
   })
   const account = counts ? await accountFrom(places.account, reader, broker, of, since) : null
@@ -96,6 +99,11 @@ export function placeFor(ledger: Ledger, broker: Pick<Broker, 'callerSecret'>, j
   const registration = verdict.statements.registration.value
   const { tenant, model } = registration
   const nodes = grantableLimit(registration.lease.nodes, registration.quorum)
+  if (isContradicted(ledger, verdict)) {
+    const why =
+      'What was said of where this platform stands contradicted itself before, and its owner did not clear that.'
+    return refuse('broker/place-contradicted', why, 'ask the owner to look into it')
+  }
   const before = ledger.grantedBefore(request.requestId, retryDigest(judged))
   const wanted = before ?? request.lease
   if (ledger.isElsewhere(verdict.node.devices, wanted)) {
@@ -128,6 +136,14 @@ export function placeFor(ledger: Ledger, broker: Pick<Broker, 'callerSecret'>, j
   // A retry is paid already: the same term, and nothing debited twice.
   if (before !== null) return { held, term: retriedTerm(verdict, lease, at), usage, account }
   return priced({ held, term: newTerm(verdict, at), account }, usage, judged)
+}
+
+/** A host can hide a contradiction that was seen once, by adding delay or showing less: so it stands until a person clears it. */
+function isContradicted(ledger: Ledger, { node, statements }: Decided<Appraised>): boolean {
+  const seen = node.platformId === null ? null : ledger.contradictedAt(node.platformId)
+  if (seen === null || node.platformId === null) return false
+  const before = statements.sources === null ? null : clearedBefore(statements.sources.value, node.platformId)
+  return before === null || seen >= before
 }
 
 /** The place with the inferences that the owner's allowance pays for, by what the node says that it used (I15, TRUST 16). */

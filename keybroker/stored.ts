@@ -131,6 +131,8 @@ export interface PlacesWanted {
   readonly requests: readonly string[]
   readonly leases: readonly string[]
   readonly devices: readonly string[]
+  /** ids of platforms, whose places may have contradicted themselves */
+  readonly platforms: readonly string[]
   readonly account: string | null
 }
 export interface StoredPlaces {
@@ -142,8 +144,19 @@ export interface StoredPlaces {
   readonly leases: ReadonlyMap<string, StoredLease & { readonly before: number }>
   /** leases that live, of whatever tenant, in which a wanted device is */
   readonly devices: readonly { readonly lease: string; readonly device: string }[]
+  /** of wanted platforms: when it was seen last that what is said of their place contradicts itself */
+  readonly contradicted: ReadonlyMap<string, UnixSeconds>
   /** as it is stored, and the id of the last entry made with it; null for none */
   readonly account: { readonly state: Uint8Array | null; readonly entry: string | null }
+}
+
+/** That what is said of where a platform stands contradicted itself, and the denial in which that was seen. */
+export interface StoredContradiction {
+  readonly tenant: string
+  readonly platform: string
+  readonly seenAt: UnixSeconds
+  readonly because: string
+  readonly entry: string
 }
 
 /** Decisions with all that follows from them. */
@@ -163,6 +176,8 @@ export interface DecisionWrites {
     decidedAt: UnixSeconds
   }[]
   readonly account: { readonly id: string; readonly state: Uint8Array } | null
+  /** one of each platform at most */
+  readonly contradictions: readonly StoredContradiction[]
 }
 
 export interface RefusalCount {

@@ -17,7 +17,7 @@ export const becomes: Readonly<Record<string, Readonly<Record<string, unknown>>>
   },
   site: {
     ...{ ...credential, basis: 'auditor', facility: 'example', area: 'AQ', country: 'AQ', jurisdictions: ['AQ'] },
-    ...{ operated: true, contradicted: false },
+    ...{ operated: true, contradicted: false, measuredWithin: ['AQ'], radiusKm: 21_000, landmarks: ['example'] },
   },
   staff: { ...credential, persons: 1, predicates: [] },
   licence: { ...credential, purposes: ['example'], quota: 1, leftSeconds: 1 },

@@ -3,7 +3,7 @@ import type { Envelope } from '#core/dsse.js'
 import { Failure } from '#core/failure.js'
 import { clockSkewSeconds } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
-import { reportDataOf } from '#core/wire/binding.js'
+import { type Binding, reportDataOf } from '#core/wire/binding.js'
 import { signCounter } from '#core/wire/counter.js'
 import { keysetDigest } from '#core/wire/keyset.js'
 import { apiVersion, type Challenge, type ReleaseRequest, type Renewal } from '#core/wire/release.js'
@@ -43,8 +43,22 @@ export function countFor(
   return signCounter({ type: 'claviger/counter/v1', ...about, inferences, nonce }, receipt)
 }
 
+/**
+ * What the host presents, with what landmarks measured of this node's key under the challenge's ticket. Without anybody's word of
+ * where the node is, round trips say nothing, and are not measured.
+ */
+async function presentedFor(
+  { present, timing }: AskPorts,
+  binding: Binding,
+  { ticket }: Challenge,
+): Promise<ReleaseRequest['presented']> {
+  const receipts = present && timing && ticket !== undefined ? await timing.beTimed(ticket) : []
+  const shown = await present?.(binding)
+  return shown && { ...shown, timed: ticket && receipts.length > 0 ? { ticket, receipts } : undefined }
+}
+
 /** What it takes to answer a challenge. */
-export type AskPorts = Pick<SessionPorts, 'attester' | 'now' | 'random' | 'appraiseBroker' | 'present'>
+export type AskPorts = Pick<SessionPorts, 'attester' | 'now' | 'random' | 'appraiseBroker' | 'present' | 'timing'>
 
 /**
  * Has the broker prove itself where that is demanded, takes a challenge, makes evidence that answers it, and composes the
@@ -65,7 +79,9 @@ export async function ask(
   const leaseId = renewal?.lease ?? null
   const named = renewal && { lease: renewal.lease, token: renewal.token }
   const proven = await proveToNode(ports, broker, own) // before the broker learns anything of this node
-  const challenge = await broker.challenge(own.model, named)
+  const { timing } = ports
+  const timed = timing && { key: timing.key, keyset: keysetDigest(own.keyset), landmarks: timing.landmarks }
+  const challenge = await broker.challenge(own.model, named, timed)
   verifyChallenge(challenge, own, ports.now())
   const binding = bindingOf(own, purpose, own.broker, challenge.nonce)
   const evidence = await ports.attester.attest(reportDataOf(binding))
@@ -82,7 +98,7 @@ export async function ask(
     host: own.host?.declaration ?? null,
     lease: leaseId,
     counter: renewal === null ? undefined : await countFor(renewal, own, challenge.nonce),
-    presented: await ports.present?.(binding),
+    presented: await presentedFor(ports, binding, challenge),
   } as const
   return { asked, request }
 }

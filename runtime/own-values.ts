@@ -61,6 +61,8 @@ export interface NodeKeys {
   readonly release: RecipientJwk
   readonly request: X25519Jwk
   readonly receipt: Keyset['receipt']
+  /** what landmarks time; null where the host names none */
+  readonly landmark: Keyset['landmark']
   readonly notAfter: UnixSeconds
 }
 
@@ -175,7 +177,7 @@ export async function composeOwnValues(
     request: keys.request,
     receipt: keys.receipt,
     tls: null,
-    landmark: null,
+    landmark: keys.landmark,
     notAfter: keys.notAfter,
   }
   verifyKeysetRoles(keyset)

@@ -2,7 +2,7 @@
  * What belongs in runtime: what runs inside the TEE. Files beside this one are pure; network, device, engine process,
  * clock and randomness are the ports below, and edges (attester, engine, service) fill them.
  */
-import type { XwingJwk } from '#core/crypto/jwk.js'
+import type { Ed25519Jwk, XwingJwk } from '#core/crypto/jwk.js'
 import type { Envelope } from '#core/dsse.js'
 import type { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -10,7 +10,7 @@ import type { Binding } from '#core/wire/binding.js'
 import type { AppraiseBroker, BrokerProof } from '#core/wire/broker-proof.js'
 import type { FinalAnswer, FinalRequest } from '#core/wire/counter.js'
 import type { Evidence } from '#core/wire/evidence.js'
-import type { Challenge, ReleaseAnswer, ReleaseRequest, Renewal } from '#core/wire/release.js'
+import type { Challenge, ChallengeRequest, ReleaseAnswer, ReleaseRequest, Renewal } from '#core/wire/release.js'
 import type { Presented } from '#core/wire/sources.js'
 import type { InferenceEngine, ModelMetadata } from '#runtime/api/engine.js'
 
@@ -51,8 +51,8 @@ export type SessionCode =
 export interface Broker {
   /** Its document with evidence that answers the node's own nonce. nonce: base64url of 32 bytes */
   prove(nonce: string): Promise<BrokerProof>
-  /** renewal: of the lease that is to be renewed; null for a first release */
-  challenge(model: string, renewal: Renewal | null): Promise<Challenge>
+  /** renewal: of the lease that is to be renewed; null for a first release. timed: asks for a ticket for landmarks too */
+  challenge(model: string, renewal: Renewal | null, timed?: ChallengeRequest['timed']): Promise<Challenge>
   release(request: ReleaseRequest): Promise<ReleaseAnswer>
   renew(request: ReleaseRequest): Promise<ReleaseAnswer>
   /** The last word on a lease: what it left unused is the owner's again. */
@@ -108,6 +108,15 @@ export interface FoundBroker {
   readonly trust: Envelope
 }
 
+/** The key of this node that landmarks time, and how it is timed. */
+export interface Timing {
+  readonly key: Ed25519Jwk
+  /** names of the landmarks that are asked */
+  readonly landmarks: readonly string[]
+  /** Receipts of those that gave one, for this ticket. */
+  beTimed(ticket: Envelope): Promise<readonly Envelope[]>
+}
+
 export interface SessionPorts extends Clocks {
   readonly broker: Broker
   /** of a key that is split: those of its brokers that can be called, by their thumbprints */
@@ -121,7 +130,9 @@ export interface SessionPorts extends Clocks {
   /** the verifier, for evidence of brokers: this process knows no kind of evidence */
   readonly appraiseBroker: AppraiseBroker
   /** what the host presents with the request that this binding is of; absent where it presents nothing */
-  readonly present?: ((binding: Binding) => Promise<Presented>) | undefined
+  readonly present?: ((binding: Binding) => Promise<Omit<Presented, 'timed'>>) | undefined
+  /** lets landmarks time the node before each request in which the host presents anything; absent where none does */
+  readonly timing?: Timing | undefined
   startEngine(): Promise<SessionEngine>
   random(size: number): Uint8Array
   /** returns after so many milliseconds */

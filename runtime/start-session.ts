@@ -141,7 +141,14 @@ async function obtain(options: SessionOptions, ports: SessionPorts, engine: Sess
   pkcs8.fill(0)
   if (receipt.publicKey.kty !== 'OKP') throw new TypeError('a receipt key is an Ed25519 key')
   const notAfter = ports.now() + (options.keysetSeconds ?? keysetSecondsDefault)
-  const keys = { release: engine.releaseKey, request: request.publicKey, receipt: receipt.publicKey, notAfter }
+  const landmark = ports.timing?.key ?? null
+  const keys = {
+    release: engine.releaseKey,
+    request: request.publicKey,
+    receipt: receipt.publicKey,
+    landmark,
+    notAfter,
+  }
   const own = await composeOwnValues(options.settings, keys, ports.attester.platform)
   say('keyset', `keyset ${keysetDigest(own.keyset)}`)
   const members = membersOf(await viewsOf(options.settings, own), ports)

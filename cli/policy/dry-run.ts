@@ -11,6 +11,7 @@ import { Failure } from '#core/failure.js'
 import { formatTime } from '#core/time.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { validatePolicy } from '#policies/index.js'
+import { heldBorders } from '#policies/location/atlas/read.js'
 
 /** Failures of trying a policy. */
 export type DryRunCode =
@@ -55,7 +56,7 @@ async function tryAll(tried: Tried, args: DryRunArguments, io: Io): Promise<Foun
     const page = await owner.decisions(before)
     for (const { entry } of page.filter((one) => one.model === model)) {
       if (found.tried.length + found.bad.length >= args.last) return found
-      const outcome = await tryBundle((await owner.bundle(entry)) as unknown as Json, trust, tried)
+      const outcome = await tryBundle((await owner.bundle(entry)) as unknown as Json, trust, tried, heldBorders)
       if (outcome.ok) found.tried.push(outcome.tryout)
       else found.bad.push({ entry, code: outcome.failure.code, message: outcome.failure.message })
       const done = found.tried.length + found.bad.length

@@ -1,4 +1,4 @@
-import { fromBase64, fromBase64Url, fromHex, toBase64, toBase64Url, utf8 } from '#core/bytes/bytes.js'
+import { fromBase64, fromBase64Url, fromHex, toBase64, toBase64Url, toHex, utf8 } from '#core/bytes/bytes.js'
 import { Writer } from '#core/bytes/writer.js'
 import { hmacSha256, sha256 } from '#core/crypto/hash.js'
 import { type RecipientKey, setupRecipient, setupSender } from '#core/crypto/hpke.js'
@@ -62,6 +62,17 @@ export const landmarkTicketShape = object({
 })
 export type LandmarkTicket = Shaped<typeof landmarkTicketShape>
 
+/**
+ * The session of a ticket that belongs to a challenge: its nonce was nobody's before, so whoever was timed in it was timed
+ * after the broker gave it out.
+ *
+ * nonce    of the challenge, base64url
+ * returns  16 bytes, lowercase hex
+ */
+export function sessionOfChallenge(nonce: string): string {
+  return toHex(sha256(labelled('claviger/landmark-challenge/v1', fromBase64Url(nonce, 32))).subarray(0, 16))
+}
+
 /** A ticket in the bytes that were signed. @throws landmark/ticket-size, json/..., shape/... */
 export function readTicket(payload: Uint8Array): LandmarkTicket {
   if (payload.length > ticketSizeMax)
@@ -79,7 +90,7 @@ export async function signTicket(ticket: LandmarkTicket, broker: SigningKey): Pr
   return signEnvelope(ticketPayloadType, payload, [broker])
 }
 
-/** A ticket whose broker the landmark serves, with the digest by which everything of its session names it. */
+/** A ticket, with the digest by which everything of its session names it. */
 export interface VerifiedTicket {
   readonly ticket: LandmarkTicket
   readonly digest: Uint8Array
@@ -116,6 +127,18 @@ export async function verifyTicket(
       `ticket names ${ticket.landmarks.join(', ')}, not ${landmark}`,
     )
   return { ticket, digest: sha256(payload) }
+}
+
+/**
+ * What a ticket says, for who judges receipts by landmarks that he believes: they answered a broker whom they serve. Which
+ * one that was says nothing of where a key is, so its signature is not asked for here.
+ *
+ * throws  landmark/ticket-size, bytes/base64, json/..., shape/...
+ */
+export function claimedTicket({ payloadType, payload }: Envelope): VerifiedTicket {
+  literal(ticketPayloadType)(payloadType, 'ticket')
+  const bytes = fromBase64(payload)
+  return { ticket: readTicket(bytes), digest: sha256(bytes) }
 }
 
 /** The secret of one session, as both sides derive it: HPKE's exporter (RFC 9180, "Secret Export"). 32 bytes. */

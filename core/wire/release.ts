@@ -1,5 +1,5 @@
 import { utf8 } from '#core/bytes/bytes.js'
-import { labelled, signatureJwk, thumbprintShape } from '#core/crypto/jwk.js'
+import { ed25519Jwk, labelled, signatureJwk, thumbprintShape } from '#core/crypto/jwk.js'
 import { envelopeShape } from '#core/dsse.js'
 import {
   base64,
@@ -17,11 +17,12 @@ import {
   type Shaped,
   string,
 } from '#core/encoding/shape.js'
-import { entrySizeMax } from '#core/limits.js'
+import { entrySizeMax, ticketLandmarksMax } from '#core/limits.js'
 import { bindingShape } from '#core/wire/binding.js'
 import { openingShape } from '#core/wire/commitment.js'
 import { evidenceShape } from '#core/wire/evidence.js'
 import { keysetShape } from '#core/wire/keyset.js'
+import { landmarkNameShape } from '#core/wire/landmark.js'
 import { idShape, modelIdShape, timeShape } from '#core/wire/names.js'
 import { runtimeConfigShape } from '#core/wire/runtime-config.js'
 import { presentedShape } from '#core/wire/sources.js'
@@ -41,13 +42,24 @@ export const challengeRequestShape = object({
   version: literal(apiVersion),
   model: modelIdShape,
   renewal: nullable(renewalShape),
+  /** asks for a ticket too: the landmark key of the node's keyset, the digest of that keyset, and who shall time it */
+  timed: optional(
+    object({
+      key: ed25519Jwk,
+      keyset: hex(32),
+      landmarks: list(landmarkNameShape, { min: 1, max: ticketLandmarksMax }),
+    }),
+  ),
 })
+export type ChallengeRequest = Shaped<typeof challengeRequestShape>
 export const challengeShape = object({
   version: literal(apiVersion),
   /** thumbprint of the broker's signing key: the audience of the evidence */
   broker: thumbprintShape,
   nonce: base64Url(32),
   expiresAt: timeShape,
+  /** leave to be timed, where that was asked for: landmark.md */
+  ticket: optional(envelopeShape),
 })
 export type Challenge = Shaped<typeof challengeShape>
 

@@ -20,6 +20,7 @@ import { verifyKeksOpen } from '#keybroker/service/stored-keys.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
 import { listTenants } from '#keybroker/store/tenants.js'
+import { heldBorders } from '#policies/location/atlas/read.js'
 import { KeptStatements } from '#policies/release/kept.js'
 
 export interface OpenBrokerOptions {
@@ -97,7 +98,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<OpenedBrok
   await verifyKeksOpen(database, kek)
   const attester = options.attester ?? null
   const standing = ownStanding(attester)
-  const ports = { ...own, standing, store, log, appraise, clock }
+  const ports = { ...own, standing, store, log, appraise, clock, borders: heldBorders }
   const broker: Broker = { admit, rates, ...traced(ports), heads: new HeadMemory(), kept: new KeptStatements() }
   const recovered = await publishPending(broker, null)
   await verifyNotBehind(broker, options.record)

@@ -66,8 +66,8 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
   routes.get('/v1/broker/openapi.json', (c) => c.json(brokerOpenApi(apiVersion), 200))
   routes.get('/v1/owners/:owner/trust', async (c) => json(c, await trustStatementOf(broker, c.req.param('owner'))))
   routes.post('/v1/challenges', async (c) => {
-    const { model, renewal } = await readRequest(c, challengeRequestShape)
-    return json(c, await challenge(broker, model, renewal))
+    const { model, renewal, timed } = await readRequest(c, challengeRequestShape)
+    return json(c, await challenge(broker, model, renewal, timed))
   })
   routes.post('/v1/releases', (c) => decide(broker, c, (request) => request.lease === null))
   routes.post('/v1/renewals', (c) => decide(broker, c, (request) => request.lease !== null))

@@ -28,18 +28,25 @@ const placesStatement: NamedStatement = {
   select 'account', json_build_array(
       (select id from keybroker.entries where account = $7 order by position desc limit 1))::text,
       (select state from keybroker.accounts where id = $7)
-    where $7::text is not null`,
+    where $7::text is not null
+  union all
+  select 'contradicted', json_build_array(platform, seen_at)::text, null
+    from keybroker.contradictions where tenant = $1 and platform = any($8::text[])`,
 }
 
 /** What places for requests are found by, of one moment, since it is one statement. */
 export async function loadPlaces(db: Connection, wanted: PlacesWanted): Promise<StoredPlaces> {
-  const { tenant, model, at, requests, leases, devices, account } = wanted
-  const rows = await namedRows(db, placesStatement, [tenant, model, at, requests, leases, devices, account])
+  const { tenant, model, at, requests, leases, devices, platforms, account } = wanted
+  const rows = await namedRows(db, placesStatement, [
+    ...[tenant, model, at, requests, leases, devices, account],
+    platforms,
+  ])
   const places = {
     live: 0,
     granted: new Map<string, { readonly digest: string; readonly lease: string | null }>(),
     leases: new Map<string, StoredLease & { readonly before: number }>(),
     devices: [] as { readonly lease: string; readonly device: string }[],
+    contradicted: new Map<string, UnixSeconds>(),
     account: { state: null as Uint8Array | null, entry: null as string | null },
   }
   const textOrNull = (value: unknown) => (value === null ? null : String(value))
@@ -50,6 +57,7 @@ export async function loadPlaces(db: Connection, wanted: PlacesWanted): Promise<
       places.granted.set(String(facts[0]), { digest: String(facts[1]), lease: textOrNull(facts[2]) })
     else if (part === 'lease') places.leases.set(String(facts[0]), toLease(facts, body))
     else if (part === 'device') places.devices.push({ lease: String(facts[0]), device: String(facts[1]) })
+    else if (part === 'contradicted') places.contradicted.set(String(facts[0]), Number(facts[1]))
     else places.account = { state: body === null ? null : bytesOf(body), entry: textOrNull(facts[0]) }
   }
   return places
@@ -106,7 +114,13 @@ const writesStatement: NamedStatement = {
     select * from unnest($26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::bigint[]) on conflict do nothing),
   counted as (
     insert into keybroker.accounts (id, state) select $32::text, $33::bytea where $32::text is not null
-      on conflict (id) do update set state = excluded.state)
+      on conflict (id) do update set state = excluded.state),
+  contradicted as (
+    insert into keybroker.contradictions (tenant, platform, seen_at, because, entry)
+    select * from unnest($34::text[], $35::text[], $36::bigint[], $37::text[], $38::text[])
+      on conflict (tenant, platform) do update
+        set seen_at = excluded.seen_at, because = excluded.because, entry = excluded.entry
+        where excluded.seen_at > contradictions.seen_at)
   select count(*) as renewed from renewed`,
 }
 
@@ -117,7 +131,7 @@ const writesStatement: NamedStatement = {
  * throws  store/lease-unknown
  */
 export async function storeDecisions(db: Connection, writes: DecisionWrites, at: UnixSeconds): Promise<void> {
-  const { entries, granted, renewed, requests, account } = writes
+  const { entries, granted, renewed, requests, account, contradictions } = writes
   const devices = writes.devices.flatMap(({ lease, devices: some }) => some.map((device) => ({ lease, device })))
   const [row] = await namedRows(db, writesStatement, [
     entries.map((one) => one.id),
@@ -153,6 +167,11 @@ export async function storeDecisions(db: Connection, writes: DecisionWrites, at:
     requests.map((one) => one.decidedAt),
     account?.id ?? null,
     account?.state ?? null,
+    contradictions.map((one) => one.tenant),
+    contradictions.map((one) => one.platform),
+    contradictions.map((one) => one.seenAt),
+    contradictions.map((one) => one.because),
+    contradictions.map((one) => one.entry),
   ])
   if (Number(row?.renewed) !== renewed.length)
     throw new Failure<StoreCode>('store/lease-unknown', 'a lease that is renewed is not live')

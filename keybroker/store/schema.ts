@@ -252,6 +252,24 @@ export const approvals = schema.table(
   ],
 )
 
+/** When it was seen last that what is said of a platform's place contradicts itself: it stands until its owner clears it. */
+export const contradictions = schema.table(
+  'contradictions',
+  {
+    tenant: text()
+      .notNull()
+      .references(() => tenants.id),
+    platform: text().notNull(),
+    seenAt: unixSeconds('seen_at').notNull(),
+    because: text().notNull(),
+    /** the denial in which it was seen */
+    entry: text()
+      .notNull()
+      .references(() => entries.id),
+  },
+  (table) => [primaryKey({ columns: [table.tenant, table.platform] })],
+)
+
 /** What happened in a minute, of what is bounded for all processes together. */
 export const rates = schema.table('rates', {
   name: text().primaryKey(),

@@ -1,3 +1,4 @@
+import { thumbprint } from '#core/crypto/jwk.js'
 import { isFailure } from '#core/failure.js'
 import { presentationSecondsMax } from '#core/limits.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -13,7 +14,10 @@ import type { NotCountedCode, Verified } from '#policies/credentials/rests.js'
 import { siteOf } from '#policies/credentials/site.js'
 import { type VerifiedSources, verifySources } from '#policies/credentials/sources.js'
 import { staffOf } from '#policies/credentials/staff.js'
+import { type Timeable, timedOf } from '#policies/credentials/timed.js'
 import { type VerifiedCredential, verifyCredential } from '#policies/credentials/verify.js'
+import type { Borders } from '#policies/location/borders.js'
+import type { CapCode } from '#policies/location/claims.js'
 
 export interface EstablishInput {
   /** as the owner signed it */
@@ -27,8 +31,10 @@ export interface EstablishInput {
   readonly platformId: string | null
   /** `owner/name` of the model that is asked for */
   readonly model: string
-  /** names the node's keys */
-  readonly keysetDigest: string
+  /** the node as landmarks time it */
+  readonly timeable: Timeable
+  /** the map that round trips are judged on; asked for where there are any */
+  readonly borders: Borders
   /** where the host itself says that the node is; null where it does not */
   readonly declared: { readonly country: string } | null
   readonly at: UnixSeconds
@@ -38,6 +44,8 @@ export interface EstablishedFacts {
   readonly facts: Established
   /** the first instant at which something that they rest on is over; null when they rest on nothing */
   readonly until: UnixSeconds | null
+  /** what speaks against the place and is to be kept; null for nothing */
+  readonly contradiction: CapCode | null
 }
 
 const none: Omit<Established, 'credentials'> = {
@@ -69,9 +77,9 @@ export async function establish(input: EstablishInput): Promise<EstablishedFacts
   } catch (error) {
     if (!isFailure(error)) throw error
     refused.add(error.code)
-    return { facts: facts(none), until: null }
+    return { facts: facts(none), until: null, contradiction: null }
   }
-  if (presented === undefined) return { facts: facts(none), until: null }
+  if (presented === undefined) return { facts: facts(none), until: null, contradiction: null }
   const holding = await verifyAll(input, sources, presented, refused) // 2 issuer, scope, time, status, key binding
   const of = <K extends CredentialKind>(kind: K) =>
     holding.filter((one): one is Verified<K> => one.kind === kind) as readonly Verified<K>[]
@@ -79,8 +87,11 @@ export async function establish(input: EstablishInput): Promise<EstablishedFacts
   if (operators.length > 1) refused.add('established/companies' satisfies NotCountedCode)
   const operator = operators.length === 1 ? operators[0]! : null // 3 who runs it
   const shown = operator === null ? [] : conditionsOf(operator, sources, at)
+  const { landmarkKey, keysetDigest } = input.timeable
+  const measurements = await timedOf(presented.timed, sources.landmarks?.document ?? null, input.timeable, at, refused)
+  const workloadKey = landmarkKey === null ? keysetDigest : thumbprint(landmarkKey)
   const placed = siteOf(
-    { ...input, ...sourcesOf(sources), operator, shown },
+    { ...input, ...sourcesOf(sources), operator, shown, measurements, workloadKey },
     of('platform-placement'),
     of('facility'),
     refused,
@@ -105,8 +116,10 @@ export async function establish(input: EstablishInput): Promise<EstablishedFacts
     ...(company?.ends ?? []),
     registry.document.validUntil,
     directory.document.validUntil,
+    sources.landmarks?.document.validUntil ?? Number.POSITIVE_INFINITY,
   ]
-  return { facts: facts(found), until: used.length === 0 ? null : Math.min(...ends) }
+  const { contradiction } = placed
+  return { facts: facts(found), until: used.length === 0 ? null : Math.min(...ends), contradiction }
 }
 
 const sourcesOf = ({ registry, directory }: VerifiedSources) => ({

@@ -10,7 +10,8 @@ import {
   type Shaped,
   string,
 } from '#core/encoding/shape.js'
-import { credentialsPresentedMax } from '#core/limits.js'
+import { credentialsPresentedMax, ticketLandmarksMax } from '#core/limits.js'
+import { landmarkNameShape } from '#core/wire/landmark.js'
 import { countryShape, nameShape, titleShape } from '#core/wire/names.js'
 import { companyShape } from '#policies/credentials/kinds.js'
 
@@ -58,6 +59,7 @@ const company = object({
 })
 
 const site = object({
+  ...documentary,
   proven: literal(true),
   facility: nameShape,
   /** country, or a part of one that answers for itself */
@@ -68,7 +70,13 @@ const site = object({
   operated: optional(boolean),
   contradicted: literal(false),
   basis: oneOf('auditor', 'operator'),
-  ...documentary,
+  /** as above; 4: by somebody else, and round trips prove the country */
+  grade: oneOfNumbers<2 | 3 | 4>(2, 4),
+  /** countries and groups in which round trips prove the node to be; left out where they prove none */
+  measuredWithin: optional(codes),
+  /** how far from one of these it was at most, in km, when it was timed: left out likewise */
+  radiusKm: optional(integer({ max: 21_000 })),
+  landmarks: optional(list(landmarkNameShape, { min: 1, max: ticketLandmarksMax })),
 })
 
 const staff = object({
@@ -125,7 +133,7 @@ export const sortedLists: Readonly<Record<keyof Established, readonly string[]>>
     'clearances',
     'issuers',
   ],
-  site: ['jurisdictions', 'issuers'],
+  site: ['jurisdictions', 'issuers', 'measuredWithin', 'landmarks'],
   staff: ['predicates', 'issuers'],
   licence: ['purposes', 'issuers'],
 }

@@ -12,6 +12,10 @@ export type NotCountedCode =
   | 'established/other-company'
   /** what it permits, it permits elsewhere, or nobody shows where the node is */
   | 'established/elsewhere'
+  /** it was timed by landmarks, and its owner named none whom it believes */
+  | 'established/no-landmarks'
+  /** its round trips were measured of another key, or for another request */
+  | 'established/other-ticket'
   /** two grants say what the model may be used for: nobody can tell by which */
   | 'established/licences'
   /** it is about another model */

@@ -2,8 +2,10 @@ import type { UnixSeconds } from '#core/time.js'
 import type { Statement } from '#core/wire/statements.js'
 import type { Site } from '#policies/credentials/facts.js'
 import { platformName } from '#policies/credentials/platform.js'
+import { type TimedSite, timedSite } from '#policies/credentials/site-timed.js'
 import type { VerifiedCredential } from '#policies/credentials/verify.js'
-import type { CapCode, LocationClaim } from '#policies/location/claims.js'
+import type { Borders } from '#policies/location/borders.js'
+import type { CapCode, LandmarkMeasurement, LocationClaim } from '#policies/location/claims.js'
 import { gradeLocation } from '#policies/location/grade.js'
 import { landmarkRules } from '#policies/location/measured.js'
 import type { RegistryContent } from '#policies/registry/document.js'
@@ -21,7 +23,12 @@ export interface SiteAsked {
   /** conditions of the registry that the company fulfils */
   readonly shown: readonly string[]
   readonly platformId: string | null
-  readonly keysetDigest: string
+  /** thumbprint of the key that landmarks time; the digest of its keys where it has none */
+  readonly workloadKey: string
+  /** round trips of that key, by landmarks that the owner believes */
+  readonly measurements: readonly LandmarkMeasurement[]
+  /** the map; asked for where there are round trips */
+  readonly borders: Borders
   /** where the host itself says that it is */
   readonly declared: { readonly country: string } | null
   readonly at: UnixSeconds
@@ -32,6 +39,8 @@ export interface PlacedFacts {
   readonly facts: Site | { readonly proven: false; readonly contradicted: boolean }
   readonly used: readonly VerifiedCredential[]
   readonly ends: readonly UnixSeconds[]
+  /** what a broker keeps of it: a host can hide a contradiction, once it was seen (TRUST 21) */
+  readonly contradiction: CapCode | null
 }
 
 /** Caps that say that a placement does not count; the others only say why a grade is not higher. */
@@ -53,10 +62,11 @@ export function siteOf(
   facilities: readonly Facility[],
   refused: Set<string>,
 ): PlacedFacts {
-  const nowhere = (contradicted: boolean): PlacedFacts => ({
+  const nowhere = (contradiction: CapCode | null, contradicted = contradiction !== null): PlacedFacts => ({
     facts: { proven: false, contradicted },
     used: [],
     ends: [],
+    contradiction,
   })
   const { registry, at, shown, operator } = asked
   const ids = operator?.claims.ids ?? []
@@ -64,53 +74,68 @@ export function siteOf(
   const matching = placements.filter(({ claims }) => claims.platform === platform)
   if (matching.length < placements.length)
     refused.add((platform === null ? 'location/masked-platform' : 'location/other-platform') satisfies CapCode)
-  if (matching.length === 0) return nowhere(false)
+  if (matching.length === 0) return nowhere(null)
   const { facility, area, exclave } = matching[0]!.claims
   const own = facilities.filter(({ claims }) => claims.facility === facility)
-  const differs =
-    matching.some(({ claims }) => claims.facility !== facility || claims.area !== area) ||
+  const twoPlaces = matching.some(({ claims }) => claims.facility !== facility || claims.area !== area)
+  const saysOtherwise =
     own.some(({ claims }) => claims.area !== area) ||
     (asked.declared !== null && asked.declared.country !== area.slice(0, 2))
-  if (differs) {
+  if (twoPlaces || saysOtherwise) {
     refused.add('location/claims-differ' satisfies CapCode)
-    return nowhere(true)
+    // A wrong word of the host is mended by a right one; one machine that two people saw in two places is not.
+    return nowhere(twoPlaces ? 'location/claims-differ' : null, true)
   }
-  const result = gradeLocation({
-    target: area.slice(0, 2),
+  const country = area.slice(0, 2)
+  const location = {
     // Whoever controls one of the company's names is the company.
-    subject: { platform, workloadKey: asked.keysetDigest, operator: ids[0] ?? null },
+    subject: { platform, workloadKey: asked.workloadKey, operator: ids[0] ?? null },
     claims: matching.map((one) => claimOf(one, ids)),
-    measurements: [],
-    contradictions: [],
-    registry,
-    shown,
-    map: [],
-    rules: landmarkRules,
-    at,
-  })
+    ...{ contradictions: [], registry, shown, rules: landmarkRules, at },
+  }
+  const result = gradeLocation({ ...location, target: country, measurements: [], map: [] })
   for (const { code } of result.caps) if (notCounted.has(code)) refused.add(code)
   const { grade, contradicted } = result
-  if (contradicted || (grade !== 2 && grade !== 3)) return nowhere(contradicted)
+  if (contradicted || (grade !== 2 && grade !== 3)) return nowhere(null, contradicted)
+  const { codes } = jurisdictionsOf(registry, { code: area, exclave, at, shown })
+  const measurements = asked.measurements.map((one) =>
+    ids.includes(one.operator) ? { ...one, operator: ids[0]! } : one,
+  )
+  const map = measurements.length === 0 ? [] : asked.borders()
+  const outcome = timedSite({ ...location, measurements, map }, country, codes, refused)
+  if (outcome.kind === 'contradicted') {
+    refused.add(outcome.because)
+    return nowhere(outcome.because)
+  }
+  const timed = outcome.kind === 'timed' ? outcome.site : null
   const used = matching.filter(({ issuer }) => result.issuers.includes(issuer.id))
   return {
     facts: {
       proven: true,
       facility,
       area,
-      country: area.slice(0, 2),
-      jurisdictions: jurisdictionsOf(registry, { code: area, exclave, at, shown }).codes,
+      country,
+      jurisdictions: codes,
       operated:
         own.length === 0 ? undefined : own.some(({ claims }) => claims.operators.some((one) => ids.includes(one))),
       contradicted: false,
       basis: result.bases.includes('auditor') ? 'auditor' : 'operator',
-      grade,
+      grade: grade === 3 && timed?.within.includes(country) ? 4 : grade,
+      ...timedFacts(timed),
       issuers: [...new Set([...used, ...own].map(({ issuer }) => issuer.id))].sort(),
       ageSeconds: Math.max(0, at - Math.min(...used.map(({ claims }) => claims.seenAt))),
     },
     used: [...used, ...own],
-    ends: [result.expires],
+    ends: [result.expires, ...(timed === null ? [] : [timed.until])],
+    contradiction: null,
   }
 }
+
+const timedFacts = (timed: TimedSite | null) => ({
+  measuredWithin: timed?.within,
+  radiusKm: timed?.radiusKm,
+  landmarks: timed?.landmarks,
+})
 
 /** A placement as a claim about where a platform is: of an auditor, or of the company under test. */
 function claimOf({ claims, issuer, until }: Placement, ids: readonly string[]): LocationClaim {

@@ -42,6 +42,20 @@ function sharesFit(group: Group, read: Read): boolean {
 }
 
 /** An area lies in its country, and both are among what it belongs to. */
+/** What round trips prove, and how: there together. */
+const ofTimed = ['measuredWithin', 'radiusKm', 'landmarks']
+
+/** A place that nobody timed has none of it, and grade 4 is of a country that round trips prove. */
+function timedCoupled(group: Group, read: Read): Group | null {
+  const asked = ofTimed.filter((name) => read.has(name))
+  const hidden = asked.filter((name) => group[name] === undefined)
+  if (hidden.length > 0 && hidden.length < asked.length) return null
+  const isTimed = hidden.length === 0
+  if (!isTimed) for (const name of ofTimed) group[name] = undefined
+  if (group.grade !== 4) return group
+  return isTimed ? withMember(group, 'measuredWithin', group.country, read) : null
+}
+
 function siteCoupled(group: Group, read: Read): Group | null {
   const out = { ...group }
   if (!read.has('area')) out.area = out.country
@@ -49,7 +63,8 @@ function siteCoupled(group: Group, read: Read): Group | null {
   if (!read.has('country')) out.country = country
   if (out.country !== country) return null
   const with1 = withMember(out, 'jurisdictions', out.area, read)
-  return with1 && withMember(with1, 'jurisdictions', country, read)
+  const placed = with1 && withMember(with1, 'jurisdictions', country, read)
+  return placed && timedCoupled({ ...placed }, read)
 }
 
 /** The group whose set has this element, if a set without it was not what the rules asked about. */

@@ -5,6 +5,7 @@ import type { FactWord } from '#policies/language/fact-word.js'
 const bring = 'present a credential that says so: `claviger run --present`'
 const disclose = 'present the operator credential with this claim shown: `claviger run --show`'
 const grant = 'ask who grants the use of the model for another grant'
+const time = 'let landmarks that the owner believes time the node: `claviger run --landmark`'
 const other = 'run on a node of another company'
 const absent = { mayBeAbsent: true } as const
 
@@ -15,7 +16,7 @@ function documentary(group: 'company' | 'site' | 'staff' | 'licence'): readonly 
       path: `${group}.grade`,
       type: 'Long',
       ...absent,
-      about: '2: by whom the company controls itself; 3: by others',
+      about: `2: by whom the company controls itself; 3: by others${group === 'site' ? '; 4: and round trips prove the country' : ''}`,
       mend: independent,
     },
     {
@@ -139,6 +140,27 @@ export const credentialWords: readonly FactWord[] = [
     ...absent,
     about: 'whether somebody says that the company runs what stands there',
     mend: bring,
+  },
+  {
+    path: 'site.measuredWithin',
+    type: 'Set<String>',
+    ...absent,
+    about: 'countries and groups in which round trips of landmarks prove the node to be; absent where they prove none',
+    mend: time,
+  },
+  {
+    path: 'site.radiusKm',
+    type: 'Long',
+    ...absent,
+    about: 'how far it was at most from one of these landmarks when it was timed',
+    mend: time,
+  },
+  {
+    path: 'site.landmarks',
+    type: 'Set<String>',
+    ...absent,
+    about: 'names of the landmarks that this rests on',
+    mend: time,
   },
   { path: 'site.basis', type: 'String', domain: ['auditor', 'operator'], ...absent, about: 'who saw it', mend: bring },
   ...documentary('site'),

@@ -4,6 +4,7 @@ import {
   dot,
   earthRadiusKm,
   type Place,
+  unit,
   type Vector,
   vectorOf,
 } from '#policies/location/sphere.js'
@@ -16,6 +17,8 @@ export interface Disc {
 
 /** One metre, as an angle: what is nearer than this is neither inside nor outside. */
 const doubt = 0.001 / earthRadiusKm
+/** How far a computed crossing of two rims may be off. */
+const rounding = doubt / 10
 
 interface Cap {
   readonly middle: Vector
@@ -37,20 +40,24 @@ function candidates(caps: readonly Cap[]): readonly Vector[] {
   return found
 }
 
-/** The two directions in which the rims of two caps cross; where they only touch, or miss, the nearest there is. */
+/**
+ * The two directions in which the rims of two caps cross; where they only touch, or miss by less than rounding, the nearest there
+ * is. By half angles, which stay exact where caps are small: source: I. Todhunter, "Spherical Trigonometry", article 45.
+ */
 function crossings(a: Cap, b: Cap): readonly Vector[] {
   const normal = cross(a.middle, b.middle)
-  const square = dot(normal, normal)
-  if (square < 1e-20) return []
-  const [ca, cb, between] = [Math.cos(a.angle), Math.cos(b.angle), dot(a.middle, b.middle)]
-  const [x, y] = [(ca - cb * between) / square, (cb - ca * between) / square]
-  const base = ([0, 1, 2] as const).map((i) => x * a.middle[i] + y * b.middle[i])
-  const rest = (1 - base.reduce((sum, one) => sum + one * one, 0)) / square
-  // Below zero the rims do not cross; a touch that rounding lost is still asked for.
-  if (rest < -1e-9) return []
-  const along = Math.sqrt(Math.max(0, rest))
-  return [-along, along].map((t) => {
-    const at = (i: 0 | 1 | 2) => base[i]! + t * normal[i]
+  if (dot(normal, normal) < 1e-20) return []
+  const between = angleBetween(a.middle, b.middle)
+  const half = (a.angle + b.angle + between) / 2
+  const [atA, atB, atBetween, atAll] = [half - a.angle, half - b.angle, half - between, Math.PI - half]
+  if (Math.min(atA, atB, atBetween, atAll) < -rounding) return []
+  const sine = (angle: number) => Math.max(0, Math.sin(angle))
+  const turn = 2 * Math.atan2(Math.sqrt(sine(atA) * sine(atBetween)), Math.sqrt(sine(half) * sine(atB)))
+  const aside = unit(normal)
+  const towards = cross(aside, a.middle)
+  return [-turn, turn].map((by) => {
+    const ahead = (i: 0 | 1 | 2) => towards[i] * Math.cos(by) + aside[i] * Math.sin(by)
+    const at = (i: 0 | 1 | 2) => a.middle[i] * Math.cos(a.angle) + ahead(i) * Math.sin(a.angle)
     return [at(0), at(1), at(2)]
   })
 }
@@ -69,7 +76,7 @@ export function meeting(discs: readonly Disc[]): 'meet' | 'apart' | 'unclear' {
   const inAll = (by: number): boolean => {
     const moved = caps.map(({ middle, angle }) => ({ middle, angle: Math.min(Math.PI, angle + by) }))
     return candidates(moved).some((at) =>
-      moved.every(({ middle, angle }) => angleBetween(at, middle) <= angle + doubt / 1000),
+      moved.every(({ middle, angle }) => angleBetween(at, middle) <= angle + rounding),
     )
   }
   if (caps.length === 0) return 'unclear'

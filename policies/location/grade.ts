@@ -43,6 +43,8 @@ export interface LocationResult {
   /** what the grade rests on, and who said it */
   readonly bases: readonly Basis[]
   readonly issuers: readonly string[]
+  /** landmarks whose round trips it rests on */
+  readonly landmarks: readonly string[]
   readonly radiusKm: number | null
   /** then the grade is 0, whatever is claimed */
   readonly contradicted: boolean
@@ -200,7 +202,7 @@ export function gradeLocation(asked: LocationAsked): LocationResult {
     caps.push({ code: because, about: target })
     const seen = { platform: platformOf(subject), workloadKey: subject.workloadKey, at, because, cleared: null }
     return {
-      ...{ target, grade: 0, bases: [], issuers: [], radiusKm: null, contradicted: true },
+      ...{ target, grade: 0, bases: [], issuers: [], landmarks: [], radiusKm: null, contradicted: true },
       ...{
         notBefore: at,
         expires: at,
@@ -223,6 +225,7 @@ export function gradeLocation(asked: LocationAsked): LocationResult {
     grade: found.grade,
     bases: unique([...found.claims.map(({ basis }) => basis), ...used.map(() => 'rtt' as const)]),
     issuers: unique([...found.claims.map(({ issuer }) => issuer), ...used.map(({ landmark }) => landmark)]),
+    landmarks: unique(used.map(({ landmark }) => landmark)),
     radiusKm: found.proof?.radiusKm ?? null,
     contradicted: false,
     notBefore: Math.max(...found.claims.map(({ notBefore }) => notBefore), ...used.map((one) => one.at), 0),

@@ -13,6 +13,8 @@ import type { Reason } from '#policies/explain.js'
 import { buildFacts } from '#policies/facts.js'
 import { type PolicySet, policyDigest, validatePolicy } from '#policies/language/validate.js'
 import { type Action, policyLanguage } from '#policies/language/vocabulary.js'
+import type { Borders } from '#policies/location/borders.js'
+import type { CapCode } from '#policies/location/claims.js'
 import { acceptedRefusals } from '#policies/release/accepted.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { decideBroken, openGlass } from '#policies/release/break-glass.js'
@@ -55,6 +57,8 @@ export type AppraiseEvidence<R extends Appraised> = (
 /** What judging needs of others. */
 export interface JudgePorts<R extends Appraised> {
   readonly appraise: AppraiseEvidence<R>
+  /** the map that round trips are judged on; asked for where a request brings any */
+  readonly borders: Borders
   /** statements that were verified before; whoever judges once has none */
   readonly kept?: KeptStatements
 }
@@ -97,6 +101,8 @@ export interface Decided<R extends Appraised> {
   readonly brokenUntil: UnixSeconds | null
   /** when something ends that facts of credentials rest on; null where they rest on none */
   readonly establishedUntil: UnixSeconds | null
+  /** what is to be kept of where the node is said to be: why that contradicts itself; null for nothing */
+  readonly contradiction: CapCode | null
   /** used since the lease was granted, as the node's TEE signed it; 0 in a first release */
   readonly inferences: number
 }
@@ -170,7 +176,14 @@ export async function judgeUnder<R extends Appraised>(
     ...revocationRefusals(revocation, node),
     ...appraisalReasons(result),
   ) // 9 taken back
-  const established = await establishedFor(statements, request, verified, host.declared?.place ?? null, at) // 10 what others signed
+  const established = await establishedFor(
+    statements,
+    request,
+    verified,
+    host.declared?.place ?? null,
+    at,
+    ports.borders,
+  ) // 10 what others signed
   const action: Action = request.lease === null ? 'release' : 'renew'
   const decision = decideBy(policy.value.text, action, refusals, () =>
     buildFacts({
@@ -193,6 +206,7 @@ export async function judgeUnder<R extends Appraised>(
     decision: final,
     brokenUntil: broken && glass ? glass.until : null,
     establishedUntil: established?.until ?? null,
+    contradiction: established?.contradiction ?? null,
     statements,
     result: verified,
     declared: host.declared && { ...host.declared },
@@ -207,10 +221,11 @@ export async function judgeUnder<R extends Appraised>(
  */
 function establishedFor(
   { sources }: VerifiedStatements,
-  { binding, presented }: Pick<ReleaseRequest, 'binding' | 'presented'>,
+  { binding, presented, keyset, lease }: Pick<ReleaseRequest, 'binding' | 'presented' | 'keyset' | 'lease'>,
   result: AppraisedNode<Appraised>,
   declared: { readonly country: string } | null,
   at: UnixSeconds,
+  borders: Borders,
 ): Promise<EstablishedFacts> | null {
   if (sources === null) return null
   const { platformId } = result.subject.machine
@@ -219,9 +234,14 @@ function establishedFor(
     model,
     audience: binding.audience,
     nonce: presentationNonce(binding),
-    keysetDigest: binding.keyset_digest,
+    timeable: {
+      landmarkKey: keyset.landmark,
+      keysetDigest: binding.keyset_digest,
+      challenge: binding.nonce,
+      lease,
+    },
   }
-  return establish({ sources: sources.value, presented, ...bound, platformId, declared, at })
+  return establish({ sources: sources.value, presented, ...bound, platformId, declared, at, borders })
 }
 
 /**

@@ -40,7 +40,7 @@ export type KbsVerdict<R extends Appraised> =
  */
 export async function judgeKbs<R extends Appraised>(
   input: KbsJudgeInput,
-  ports: JudgePorts<R>,
+  ports: Omit<JudgePorts<R>, 'borders'>,
 ): Promise<KbsVerdict<R>> {
   const { model, version, reportData, keyDigest, at } = input
   const statements = await verifyOwnerStatements(input.statements, model, input.broker, ports.kept) // 1 what the owner signed
@@ -98,6 +98,7 @@ export async function judgeKbs<R extends Appraised>(
     decision,
     brokenUntil: null,
     establishedUntil: null,
+    contradiction: null,
     statements,
     result: verified,
     node,

@@ -24,11 +24,14 @@ export type BrokerDenial =
   | 'broker/counter-beyond'
   /** one of its devices is in another lease that runs: an alarm, since a device is in one machine */
   | 'broker/device-leased'
+  /** what is said of its place contradicted itself before, and nobody cleared that: an alarm (TRUST 21) */
+  | 'broker/place-contradicted'
 const brokerDenials: ReadonlySet<string> = new Set<BrokerDenial>([
   'broker/allowance-spent',
   'broker/counter-lowered',
   'broker/counter-beyond',
   'broker/device-leased',
+  'broker/place-contradicted',
   'broker/node-limit',
   'broker/lease-ended',
   'broker/lease-keyset',

@@ -134,8 +134,8 @@ export function createBrokerClient(options: BrokerClientOptions): Broker {
       const body = { version: apiVersion, nonce }
       return (await call(options, '/v1/broker/evidence', body, brokerProofAnswerShape)).proof
     },
-    challenge: (model, renewal) =>
-      call(options, '/v1/challenges', { version: apiVersion, model, renewal }, challengeShape),
+    challenge: (model, renewal, timed) =>
+      call(options, '/v1/challenges', { version: apiVersion, model, renewal, timed }, challengeShape),
     release: (request) => call(options, '/v1/releases', request, releaseAnswerShape),
     renew: (request) => call(options, '/v1/renewals', request, releaseAnswerShape),
     finish: (final) => call(options, '/v1/finals', { version: apiVersion, ...final }, finalAnswerShape, finalTimeoutMs),

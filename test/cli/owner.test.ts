@@ -8,8 +8,9 @@ import * as bundleCommand from '#cli/bundle.js'
 import * as credentialCommand from '#cli/credential.js'
 import * as initCommand from '#cli/init.js'
 import { readDocument } from '#cli/input.js'
+import * as landmarkCommand from '#cli/landmark.js'
 import type { Io } from '#cli/output.js'
-import { presenterOf } from '#cli/present.js'
+import { presenterOf, timingOf } from '#cli/present.js'
 import * as registerCommand from '#cli/register.js'
 import type { RegisterArguments } from '#cli/register-statements.js'
 import * as registryCommand from '#cli/registry.js'
@@ -32,6 +33,8 @@ import { openBroker } from '#keybroker/service/open.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
 import { establish } from '#policies/credentials/establish.js'
+import { platformName } from '#policies/credentials/platform.js'
+import { noBorders } from '#policies/location/borders.js'
 import { codeOfPromise } from '#test/fakes/code-of.js'
 import { testPlatform, testReferenceValues } from '#test/fakes/platform.js'
 import { anyDatabase } from '#test/fakes/postgres.js'
@@ -253,6 +256,22 @@ describe('an owner at a terminal', () => {
       0,
       { registry: { name: 'law' }, inside: 'EU', isOver: false },
     ])
+    // Who times nodes, and a chip that was looked into, which later statements keep.
+    await writeFile(at('marks-rows.json'), JSON.stringify({ landmarks: [] }))
+    const signing = `--keys ${at('keys')} --name marks --document-version 1 --rows ${at('marks-rows.json')}`
+    await type(landmarkCommand, `landmark sign ${signing} --out ${at('marks.json')}`)
+    const chip = '12'.repeat(64)
+    expect(await codeOfPromise(type(sourcesCommand, `${set} --clear 00`))).toBe('usage/sources-chip')
+    await type(sourcesCommand, `${set} --landmarks ${at('marks.json')} --clear ${chip}`)
+    await type(sourcesCommand, `${set} --landmarks ${at('marks.json')}`)
+    const more = await type(sourcesCommand, `sources show ${owners} --json`)
+    expect(JSON.parse(more.out)).toMatchObject({
+      landmarks: { name: 'marks', version: 1 },
+      cleared: [{ platform: platformName(chip, 'salt') }],
+    })
+    expect((await type(sourcesCommand, `sources show ${owners}`)).out).toMatch(
+      /landmarks marks version 1.*\n {2}cleared {3}platform/,
+    )
     made.clock.now += 2 * 86_400
     const over = await type(sourcesCommand, `sources show ${owners}`).catch((error: unknown) => error)
     made.clock.now -= 2 * 86_400
@@ -275,6 +294,12 @@ describe('an owner at a terminal', () => {
     expect(await presenterOf({}, io)).toBeUndefined()
     expect(await codeOfPromise(presenterOf({ present: options.present }, io))).toBe('usage/presented')
     expect(await codeOfPromise(presenterOf({ ...options, show: ['controllers'] }, io))).toBe('present/show')
+    const { landmarks, landmark } = { landmarks: at('marks.json'), landmark: ['fra-1'] }
+    expect(await timingOf(options, io)).toBeUndefined()
+    for (const some of [{ landmarks }, { landmark }, { landmarks, landmark: Array(9).fill('a') as string[] }])
+      expect(await codeOfPromise(timingOf({ ...options, ...some }, io))).toBe('usage/presented')
+    expect(await codeOfPromise(timingOf({ landmarks, landmark }, io))).toBe('usage/presented')
+    expect(await codeOfPromise(timingOf({ ...options, landmarks, landmark }, io))).toBe('landmarks/unknown')
     const present = await presenterOf({ ...options, show: ['ual'] }, io)
     const binding = { audience: 'broker', nonce: 'n' } as Binding
     const heads = await readDocument(at('law.json'), envelopeShape, 'registry')
@@ -284,17 +309,23 @@ describe('an owner at a terminal', () => {
       type: 'claviger/statement/sources/v1',
       ...{ tenant: signingKey.id, sequence: 1, previous: null, issuedAt: 1 },
       ...{ registry: { ...kept, document: heads }, directory: { ...kept, document: who } },
-      ...{ inside: 'EU', placementSalt: 'salt', statusSeconds: 3600 },
+      ...{ inside: 'EU', placementSalt: 'salt', statusSeconds: 3600, landmarks: undefined, cleared: undefined },
     } as const
     const to = {
       audience: 'broker',
       nonce: presentationNonce(binding),
       platformId: null,
       model: `${signingKey.id}/m`,
-      keysetDigest: '',
+      timeable: { landmarkKey: null, keysetDigest: '', challenge: 'A'.repeat(43), lease: null },
+      borders: noBorders,
       declared: null,
     }
-    const { facts } = await establish({ sources, presented: await present!(binding), ...to, at: made.clock.now })
+    const { facts } = await establish({
+      sources,
+      presented: { ...(await present!(binding)), timed: undefined },
+      ...to,
+      at: made.clock.now,
+    })
     expect(facts).toMatchObject({ credentials: { refused: [] }, company: { proven: true, seat: 'FR', ual: 2 } })
   })
 })

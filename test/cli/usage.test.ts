@@ -56,6 +56,22 @@ describe('every command', async () => {
     expect(names.length).toBeGreaterThan(30)
   })
 
+  test('reads each of its options when it is given first, whatever else was', () => {
+    const readers = all.flatMap(([name, command]) =>
+      command.options.flatMap((one) => (one.parseArg === undefined ? [] : [[`${name} ${one.flags}`, one] as const])),
+    )
+    expect(readers.length).toBeGreaterThan(100)
+    const crashes = readers.filter(([, one]) => {
+      try {
+        one.parseArg!('a=b', one.defaultValue)
+        return false
+      } catch (error) {
+        return error instanceof TypeError
+      }
+    })
+    expect(crashes.map(([name]) => name)).toEqual([])
+  })
+
   test.each(all.map(([name, command]) => [name, command] as const))(
     '%s says in --help what it does, with an example that is typed as it stands',
     async (name, command) => {

@@ -369,7 +369,7 @@ export class BrokerDouble {
         called('challenge')
         const expiresAt = this.tampering.challengeExpiresAt ?? this.now() + 120
         const broker = this.tampering.challengeBroker ?? this.id
-        return { version: apiVersion, broker, nonce: toBase64Url(randomBytes(32)), expiresAt }
+        return { version: apiVersion, broker, nonce: toBase64Url(randomBytes(32)), expiresAt, ticket: undefined }
       },
       release: (request) => granted('release', request),
       renew: (request) => granted('renew', request),

@@ -47,6 +47,7 @@ import { registerModel } from '#keybroker/register.js'
 import { type Outcome, release } from '#keybroker/release.js'
 import { brokerStore } from '#keybroker/store/broker-store.js'
 import { migrateStore } from '#keybroker/store/open.js'
+import { heldBorders } from '#policies/location/atlas/read.js'
 import { KeptStatements } from '#policies/release/kept.js'
 import type { SimulatedPlatform } from '#runtime/attester/simulated/platform.js'
 import { budgetOf } from '#test/fakes/broker-double.js'
@@ -131,6 +132,7 @@ export async function testBroker(
     callerSecret: randomBytes(32),
     heads: new HeadMemory(),
     kept: new KeptStatements(),
+    borders: heldBorders,
     clock: () => clock.now,
     admit: async () => true,
     rates: sharedRates({ take: store.takeRate, nowMs: () => performance.now() }),
@@ -394,6 +396,8 @@ export async function testNode(
     platform?: TestMachine
     /** as of a node before there was X-Wing; default: of X-Wing */
     releaseKey?: RecipientKey
+    /** what landmarks time; default: none */
+    landmark?: Ed25519Jwk
   } = {},
 ): Promise<TestNode> {
   const releaseKey = options.releaseKey ?? (await generateHybridKey())
@@ -405,7 +409,7 @@ export async function testNode(
     request: (await generateRecipientKey()).publicKey,
     receipt: receipt.publicKey as Ed25519Jwk,
     tls: null,
-    landmark: null,
+    landmark: options.landmark ?? null,
     notAfter: startTime + 86_400,
   }
   const host = options.host ? await hostDeclaration(options.host.country) : null

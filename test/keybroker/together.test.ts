@@ -156,6 +156,7 @@ describe('a ledger', () => {
           granted: new Map(),
           leases: new Map([...table].map(([id, one]) => [id, { ...one, before: countBefore(one) }])),
           devices: [...inLease].flatMap(([id, device]) => (lives(table.get(id)!) ? [{ lease: id, device }] : [])),
+          contradicted: new Map(),
           account: { state: null, entry: null },
         }
         const ledger = new Ledger(places, null, at)

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { brokerAppraiser } from '#client/broker-proof.js'
-import { utf8 } from '#core/bytes/bytes.js'
+import { toHex, utf8 } from '#core/bytes/bytes.js'
 import { randomBytes, sha256 } from '#core/crypto/hash.js'
 import { Failure, isFailure } from '#core/failure.js'
 import type { Binding } from '#core/wire/binding.js'
+import { claimedTicket, type LandmarkTicket } from '#core/wire/landmark.js'
 import { denialShape } from '#core/wire/release.js'
 import { presentationNonce } from '#core/wire/sources.js'
 import { createApp } from '#host/http.js'
@@ -11,7 +12,7 @@ import { createLog } from '#host/log.js'
 import { makeBrokerRoutes, registerBodyMax } from '#keybroker/service/routes.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
 import type { NodeSettings } from '#runtime/own-values.js'
-import type { SessionEvent, SessionPorts } from '#runtime/ports.js'
+import type { SessionEvent, SessionPorts, Timing } from '#runtime/ports.js'
 import { createBrokerClient, fetchTrustStatement } from '#runtime/service/broker-client.js'
 import type { Session } from '#runtime/session.js'
 import { startSession } from '#runtime/start-session.js'
@@ -22,6 +23,7 @@ import { anyDatabase } from '#test/fakes/postgres.js'
 import { convictionsOf } from '#test/keybroker/audited.js'
 import { change, type Registered, registered, registrationBody } from '#test/keybroker/fixtures.js'
 import { makeSources, presentAll } from '#test/policies/credentials/presented.js'
+import { makeTimed, receiptsFor } from '#test/policies/credentials/timing.js'
 import { logStatuses } from '#transparency/service/routes.js'
 
 const { open } = anyDatabase()
@@ -58,6 +60,7 @@ class Node {
   skewSeconds = 0
   /** what its host presents with each request */
   present: SessionPorts['present'] = undefined
+  timing: Timing | undefined = undefined
   /** what the node believes of its own machine */
   platform: 'simulated' | 'hardware' = 'simulated'
 
@@ -93,6 +96,7 @@ class Node {
         elapsedMs: () => broker.clock.now * 1000,
         pause: async () => undefined,
         present: this.present,
+        timing: this.timing,
         report: (event) => this.events.push(event),
       },
     )
@@ -214,6 +218,49 @@ describe('a node and the true broker', () => {
     await pass(session, 22)
     expect([session.isServing, new Set(node.troubles)]).toEqual([false, new Set(['input/unreadable'])])
     expect(node.dek).toBe(undefined)
+  })
+
+  test('landmarks time the node before the release and before every renewal, each in a session of its own', async () => {
+    const text =
+      '@id("timed") permit (principal, action, resource) when { context.site.measuredWithin.contains("EU") };'
+    chain = await registered(await open(), { policy: text, registration: short })
+    const { clock } = chain.test
+    const world = await makeSources({ now: clock.now })
+    const timed = await makeTimed(world, clock.now)
+    await change(chain, 'sources', { ...world.body, landmarks: timed.kept })
+    const node = new Node()
+    const platformId = toHex(chain.platform.chipId)
+    node.present = async (binding) => {
+      const to = { audience: binding.audience, nonce: presentationNonce(binding), now: clock.now, platformId }
+      return presentAll(world, to, [{ kind: 'operator-control' }, { kind: 'platform-placement' }])
+    }
+    expect(await codeOfPromise(node.start())).toBe('broker/denied')
+    const tickets: LandmarkTicket[] = []
+    let areSilent = false
+    node.timing = {
+      key: timed.nodeKey.publicKey,
+      landmarks: timed.landmarks.map(({ row }) => row.name),
+      beTimed: async (ticket) => {
+        tickets.push(claimedTicket(ticket).ticket)
+        return areSilent ? [] : receiptsFor(timed, ticket, clock.now)
+      },
+    }
+    const session = await node.start()
+    expect(session.document(null)).toMatchObject({ keyset: { landmark: timed.nodeKey.publicKey } })
+    await pass(session, 30)
+    expect([session.grant.entry.kind, node.troubles]).toEqual(['renewal', []])
+    expect(tickets[0]).toMatchObject({ lease: null, landmarks: ['lm-1', 'lm-2', 'lm-3'] })
+    expect(tickets.at(-1)).toMatchObject({ lease: session.grant.lease.id, keyset: tickets[0]!.keyset })
+    expect(new Set(tickets.map((one) => one.session)).size).toBe(tickets.length)
+    areSilent = true
+    await pass(session, 22)
+    expect([session.isServing, node.dek]).toEqual([false, undefined])
+    // Nothing is timed for a host that presents nobody's word of where it is.
+    const silent = new Node()
+    silent.timing = node.timing
+    const before = tickets.length
+    expect(await codeOfPromise(silent.start())).toBe('broker/denied')
+    expect(tickets.length).toBe(before)
   })
 
   test('a denial brings its reasons and its log entry', async () => {

@@ -67,7 +67,15 @@ const leaseOf = (id: string) => ({
   expiresAt: now + 60,
   terms: utf8('{}'),
 })
-const nothing: DecisionWrites = { entries: [], granted: [], renewed: [], devices: [], requests: [], account: null }
+const nothing: DecisionWrites = {
+  entries: [],
+  granted: [],
+  renewed: [],
+  devices: [],
+  requests: [],
+  account: null,
+  contradictions: [],
+}
 const statement = (sequence: number, digest: string, predecessor: string | null): StatementRow => ({
   tenant: 'acme',
   kind: 'policy',
@@ -319,6 +327,7 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
       devices: [{ lease: 'l1', devices: ['d1', 'd2'] }],
       requests: [request],
       account,
+      contradictions: [{ tenant: 'acme', platform: 'p1', seenAt: now, because: 'location/apart', entry: 'two' }],
     }
     await storeDecisions(database.db, first, now)
     expect((await loadPendingEntries(database.db, 10)).map((row) => row.id)).toEqual(['one', 'two'])
@@ -329,6 +338,7 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
       requests: ['r1', 'r2'],
       leases: ['l2'],
       devices: ['d2', 'd3'],
+      platforms: ['p1', 'p2'],
       account: 'a',
     }
     expect(await loadPlaces(database.db, wanted)).toEqual({
@@ -336,6 +346,7 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
       granted: new Map([['r1', { digest: 'd', lease: 'l1' }]]),
       leases: new Map([['l1', { ...lease, endedAt: null, before: 0 }]]),
       devices: [{ lease: 'l1', device: 'd2' }],
+      contradicted: new Map([['p1', now]]),
       account: { state: account.state, entry: 'one' },
     })
     // Renewed: one device stays, one goes, one comes; what the request was stays.
@@ -347,6 +358,10 @@ describe.each(databasesUnderTest())('the store on $name', ({ open }) => {
       devices: [{ lease: 'l1', devices: ['d2', 'd3'] }],
       requests: [{ ...request, digest: 'other', entry: 'three' }],
       account: null,
+      contradictions: [
+        { tenant: 'acme', platform: 'p1', seenAt: now - 1, because: 'location/refuted', entry: 'three' },
+        { tenant: 'acme', platform: 'p2', seenAt: now + 1, because: 'location/refuted', entry: 'three' },
+      ],
     }
     await storeDecisions(database.db, second, now)
     const then = await loadPlaces(database.db, { ...wanted, account: null })

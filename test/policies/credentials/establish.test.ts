@@ -171,6 +171,7 @@ describe('what establishes nothing', () => {
     expect(await establish(inputOf(world))).toEqual({
       facts: { credentials: { presented: 0, refused: [] }, ...silent },
       until: null,
+      contradiction: null,
     })
   })
 
@@ -240,6 +241,7 @@ describe('what establishes nothing', () => {
     expect(over).toEqual({
       facts: { credentials: { presented: 1, refused: ['registry/expired'] }, ...silent },
       until: null,
+      contradiction: null,
     })
     const { key: stranger } = await generateSigningKey('ES256')
     const header = { version: 1, issuedAt: at, validUntil: at + 60, previousDigest: null, name: 'law' }

@@ -8,6 +8,7 @@ import { type IssuerDirectory, signDirectory } from '#policies/credentials/direc
 import type { EstablishInput } from '#policies/credentials/establish.js'
 import type { CredentialKind } from '#policies/credentials/kinds.js'
 import { platformName } from '#policies/credentials/platform.js'
+import { noBorders } from '#policies/location/borders.js'
 import type { RegistryContent } from '#policies/registry/document.js'
 import { shippedContent } from '#policies/registry/shipped/read.js'
 import { signRegistry } from '#policies/registry/signed.js'
@@ -16,7 +17,7 @@ import { at, type Issuers, issued, listToken, makeIssuers } from './fixtures.js'
 export const salt = 'salt-of-the-registry-of-placements'
 export type SourcesBody = Pick<
   Statement<'sources'>,
-  'registry' | 'directory' | 'inside' | 'placementSalt' | 'statusSeconds'
+  'registry' | 'directory' | 'landmarks' | 'inside' | 'placementSalt' | 'statusSeconds' | 'cleared'
 >
 
 export interface SourcesWorld extends Issuers {
@@ -41,6 +42,8 @@ export async function makeSources(
     inside: 'EU',
     placementSalt: salt,
     statusSeconds: 3600,
+    landmarks: undefined,
+    cleared: undefined,
   }
   return { ...issuers, keeper, body }
 }
@@ -80,7 +83,7 @@ export async function presentAll(
   }
   const time = { issuedAt: now - 60, expiresAt: now + 600 }
   const own = [await listToken(world.auditor, time), await listToken(world.indian, { ...time, uri: indianUri })]
-  return { credentials, statusLists: lists ?? own }
+  return { credentials, statusLists: lists ?? own, timed: undefined }
 }
 
 const indianUri = 'https://authority.example/status/1'
@@ -98,7 +101,8 @@ export function inputOf(world: SourcesWorld, change: Partial<EstablishInput> = {
     nonce,
     platformId,
     model,
-    keysetDigest: 'ab'.repeat(32),
+    timeable: { landmarkKey: null, keysetDigest: 'ab'.repeat(32), challenge: 'A'.repeat(43), lease: null },
+    borders: noBorders,
     declared: null,
     at,
     ...change,

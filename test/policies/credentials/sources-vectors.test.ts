@@ -8,17 +8,20 @@ import { isTightening } from '#policies/approvals/tighter.js'
 import { type EstablishInput, establish } from '#policies/credentials/establish.js'
 
 import { buildFacts, decide, explainFor, validatePolicy } from '#policies/index.js'
+import { heldBorders } from '#policies/location/atlas/read.js'
 import type { RegistryContent } from '#policies/registry/document.js'
 import { at, company, listToken } from '#test/policies/credentials/fixtures.js'
 import { audience, inputOf, makeSources, nonce, presentAll, type Shown } from '#test/policies/credentials/presented.js'
+import { companies, makeTimed, paris, strasbourg, type TimedBy, timedBy } from '#test/policies/credentials/timing.js'
 import { germanInput } from '#test/policies/worlds.js'
 
-type Given = Omit<EstablishInput, 'sources'>
+type Given = Omit<EstablishInput, 'sources' | 'borders'>
 interface Case {
   readonly name: string
   readonly input: Json
   readonly facts: Json
   readonly until: number | null
+  readonly contradiction: string | null
 }
 interface File {
   readonly sources: Json
@@ -52,7 +55,7 @@ const sources = statementShapes.sources(file.sources, 'sources') as EstablishInp
 function inputFrom(value: Json): EstablishInput {
   const { presented, ...rest } = value as unknown as Given
   const given = presented === undefined ? undefined : presentedShape(presented as unknown as Json, 'presented')
-  return { ...rest, presented: given, sources }
+  return { ...rest, presented: given, sources, borders: heldBorders }
 }
 
 function row(member: string, group: string, condition: string | null) {
@@ -80,15 +83,26 @@ async function mint(): Promise<File> {
       })),
     }),
   })
-  const { sources: statement, ...base } = inputOf(world)
+  const timed = await makeTimed(world, at, {
+    marks: [paris, strasbourg].flatMap((place) => companies.map((operator) => [operator, place] as const)),
+  })
+  const { sources, borders: _, ...base } = inputOf(world, { timeable: timed.node })
+  const statement = { ...sources, landmarks: timed.kept }
   const operator: Shown = { kind: 'operator-control' }
   const placement: Shown = { kind: 'platform-placement' }
   const made: Case[] = []
   const add = async (name: string, shown: readonly Shown[], change: Partial<Given> = {}, lists?: readonly string[]) => {
     const presented = shown.length === 0 ? undefined : await presentAll(world, { audience, nonce }, shown, lists)
-    const given = { ...base, presented, ...change }
-    const { facts, until } = await establish({ ...given, sources: statement })
-    made.push(JSON.parse(JSON.stringify({ name, input: given, facts, until })) as Case)
+    await addGiven(name, { ...base, presented, ...change })
+  }
+  const addGiven = async (name: string, given: Given) => {
+    const { facts, until, contradiction } = await establish({ ...given, sources: statement, borders: heldBorders })
+    made.push(JSON.parse(JSON.stringify({ name, input: given, facts, until, contradiction })) as Case)
+  }
+  const addTimed = async (name: string, by: TimedBy, change: Partial<Given> = {}) => {
+    const shown = await presentAll(world, { audience, nonce }, [operator, placement])
+    const near = { rttNs: [200_000, 200_000, 200_000], ...by }
+    await addGiven(name, { ...base, presented: { ...shown, timed: await timedBy(timed, at, near) }, ...change })
   }
   await add('nothing is presented', [])
   await add('a company, where its platform was seen, and who runs what stands there', [
@@ -125,13 +139,31 @@ async function mint(): Promise<File> {
     { kind: 'platform-placement', change: { facility: 'par-2' } },
   ])
   await add('the host says another country', [operator, placement], { declared: { country: 'DE' } })
+  await addTimed('round trips that prove the country, and with it the groups that it belongs to', {})
+  await addTimed('round trips that prove a group and not the country', {
+    rttNs: [null, null, null, 200_000, 200_000, 200_000],
+  })
+  await addTimed('40 ms of added delay: nothing is proved', { rttNs: [40_000_000, 40_000_000, 40_000_000] })
+  await addTimed('landmarks of two companies are too few', { rttNs: [200_000, 200_000, null] })
+  await addTimed('one landmark is quick and two are slow: the quick one alone would decide', {
+    rttNs: [200_000, 40_000_000, 40_000_000],
+  })
+  await addTimed('a ticket of another challenge', { ticket: { session: '00'.repeat(16) } })
+  await addTimed('a ticket of another keyset', { ticket: { keyset: 'cd'.repeat(32) } })
+  await addTimed('a ticket of another lease', { ticket: { lease: '11'.repeat(16) } })
+  await addTimed('receipts that are old', {
+    receipt: { time: at - 700 },
+    ticket: { issuedAt: at - 710, notAfter: at - 690 },
+  })
+  await addTimed('a key that is none of the node', { key: (await makeTimed(world, at)).nodeKey })
+  await addTimed('a node without a landmark key', {}, { timeable: { ...timed.node, landmarkKey: null } })
   await add('registry and directory are over', [operator], { at: at + 86_400 })
   return { sources: JSON.parse(JSON.stringify(statement)) as Json, cases: made }
 }
 
 describe('vectors of what credentials establish', () => {
-  test.each(file.cases.map((one) => [one.name, one] as const))('%s', async (_, { input, facts, until }) => {
-    expect(JSON.parse(JSON.stringify(await establish(inputFrom(input))))).toEqual({ facts, until })
+  test.each(file.cases.map((one) => [one.name, one] as const))('%s', async (_, { name: __, input, ...outcome }) => {
+    expect(JSON.parse(JSON.stringify(await establish(inputFrom(input))))).toEqual(outcome)
   })
 
   test('their facts are facts, and a policy that asks for more than they say denies', async () => {
@@ -173,7 +205,7 @@ describe('a host sends what it likes', () => {
         fc.array(text, { minLength: 1, maxLength: 2 }),
         fc.array(text, { maxLength: 2 }),
         async (given, lists) => {
-          const presented = { credentials: given, statusLists: lists }
+          const presented = { credentials: given, statusLists: lists, timed: undefined }
           const { facts } = await establish({ ...inputFrom(whole!.input), presented })
           const declared = null
           expect(buildFacts({ ...germanInput, declared, established: facts })).toMatchObject({

@@ -145,7 +145,7 @@ describe('an invariant', () => {
       policy,
       `${forbid('context.site.jurisdictions.contains("EU")', 'site')}
        ${forbid('context.company.outsideMaxBp <= 2400 && !context.company.outsideVeto', 'shares')}
-       ${forbid('context.evidence.tier == "affirming" && context.site.grade == 3', 'grade')}`,
+       ${forbid('context.evidence.tier == "affirming" && context.site.grade >= 3', 'grade')}`,
     )
     expect(invariants.map(({ id, holds }) => [id, holds])).toEqual([
       ['site', true],

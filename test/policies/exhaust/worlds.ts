@@ -22,7 +22,17 @@ const control = fc.option(
 const company = fc.option(
   fc.record({ seat: country, groups, control, ual: fc.constantFrom(undefined, 1, 3), grade: fc.constantFrom(2, 3) }),
 )
-const site = fc.option(fc.record({ country, groups, grade: fc.constantFrom(2, 3), ageSeconds: fc.nat(200) }))
+const timed = fc.option(fc.record({ within: groups, country: fc.boolean(), radiusKm: fc.nat(300) }), { nil: undefined })
+const site = fc.option(fc.record({ country, groups, grade: fc.constantFrom(2, 3), ageSeconds: fc.nat(200), timed }))
+
+/** Round trips prove some of the groups that the place belongs to, or its country and so all of them. */
+function timedOf(of: string, grade: number, by: { within: readonly string[]; country: boolean; radiusKm: number }) {
+  const measuredWithin = sorted(by.country ? [of, ...by.within] : by.within.length === 0 ? ['EEA'] : by.within)
+  return {
+    ...{ measuredWithin, radiusKm: by.radiusKm, landmarks: ['a', 'b', 'c'] },
+    ...(by.country && grade === 3 ? { grade: 4 } : {}),
+  }
+}
 
 const licence = fc.option(
   fc.record({
@@ -58,6 +68,7 @@ const established = given.map(({ company: of, site: at, licence: granted, presen
           ...{ ...documentary, proven: true, facility: 'hall', area: at.country, country: at.country },
           ...{ jurisdictions: sorted([at.country, ...at.groups]), operated: true, contradicted: false },
           ...{ basis: 'auditor', grade: at.grade, ageSeconds: at.ageSeconds },
+          ...(at.timed === undefined ? {} : timedOf(at.country, at.grade, at.timed)),
         },
 }))
 
@@ -112,6 +123,9 @@ export const conditions: readonly string[] = [
   'context.site.proven',
   'context.site.country == context.company.seat',
   'context.site.jurisdictions == ["DE", "EU"]',
+  'context.site.measuredWithin.contains("EEA")',
+  'context.site.measuredWithin.contains(context.site.country) && context.site.radiusKm < 100',
+  'context.site.grade >= 4',
   'context.site.grade >= 3 && context.site.ageSeconds < 100',
   'if context.site.proven then context.site.area == "DE" else context.credentials.presented > 0',
   'action == Claviger::Action::"renew"',

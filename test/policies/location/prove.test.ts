@@ -231,6 +231,7 @@ describe('whether discs meet', () => {
   ] as const)('%s', (_, discs, expected) => expect(meeting(discs)).toBe(expected))
 
   test('discs round one place meet, whatever their order', () => {
+    const of = (bearing: number, km: number, more: number) => ({ bearing, km, more })
     const arm = fc.record({
       bearing: fc.integer({ min: 0, max: 359 }),
       km: fc.integer({ min: 0, max: 19_000 }),
@@ -247,6 +248,8 @@ describe('whether discs meet', () => {
           return meeting(discs) === 'meet'
         },
       ),
+      // Two small discs whose rims cross nearly where they touch.
+      { examples: [[0, 0, [of(102, 3, 3), of(0, 6, 1)]]] },
     )
   })
 })
