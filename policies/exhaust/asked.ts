@@ -57,6 +57,12 @@ export function askedOf(sets: readonly PolicySet[]): readonly Asked[] {
     else link(leavesOf(term.op === 'isEmpty' ? term.of : term, visit))
   }
   for (const set of sets) for (const policy of set.policies) for (const term of conditionTerms(policy)) visit(term)
+  // An area lies in its country: whoever asks about both tells countries apart by areas too.
+  const area = classes.get('site.area')
+  if (area !== undefined && classes.has('site.country')) {
+    for (const one of [...area.values]) if (typeof one === 'string') area.values.add(one.slice(0, 2))
+    join(classes, area, classOf('site.country'))
+  }
   for (const [set, member] of Object.entries(alwaysIn))
     if (wholes.has(set) || (classes.get(set)?.paths.size ?? 0) > 1) join(classes, classOf(set), classOf(member))
   return [...classes].map(([path, { paths, values }]) => ({ path, values, peers: paths }))

@@ -126,6 +126,7 @@ export const conditions: readonly string[] = [
   'context.site.measuredWithin.contains("EEA")',
   'context.site.measuredWithin.contains(context.site.country) && context.site.radiusKm < 100',
   'context.site.grade >= 4',
+  'context.site.area == "DE" && context.site.measuredWithin.contains(context.site.country)',
   'context.site.grade >= 3 && context.site.ageSeconds < 100',
   'if context.site.proven then context.site.area == "DE" else context.credentials.presented > 0',
   'action == Claviger::Action::"renew"',
