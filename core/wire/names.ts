@@ -10,6 +10,8 @@ export const modelIdShape: Shape<string> = string({ form: /^[A-Za-z0-9_-]{43}\/[
 export const nameShape: Shape<string> = string({ max: 100, form: /^[a-z0-9][a-z0-9._-]*$/ })
 /** Text that people read: no control characters. */
 export const titleShape: Shape<string> = string({ max: 200, form: /^[^\p{Cc}]*$/u })
+/** The same, which says something: a reason that people read afterwards. */
+export const reasonTextShape: Shape<string> = string({ max: 200, form: /^[^\p{Cc}]*[^\p{Cc}\s][^\p{Cc}]*$/u })
 /** ISO 3166-1 alpha-2. */
 export const countryShape: Shape<string> = string({ max: 2, form: /^[A-Z]{2}$/ })
 /** A random identifier of 16 bytes in hex. */

@@ -26,7 +26,15 @@ import { accessMembers } from '#core/wire/access-list.js'
 import { approversMembers } from '#core/wire/approvals.js'
 import { brokerDemandShape } from '#core/wire/broker-standing.js'
 import { budgetShape } from '#core/wire/budget.js'
-import { acceptsShape, countryShape, modelIdShape, nameShape, timeShape, titleShape } from '#core/wire/names.js'
+import {
+  acceptsShape,
+  countryShape,
+  modelIdShape,
+  nameShape,
+  reasonTextShape,
+  timeShape,
+  titleShape,
+} from '#core/wire/names.js'
 import { referenceValuesShape } from '#core/wire/reference-values.js'
 import { revokedKinds } from '#core/wire/revoked.js'
 import { sourcesMembers } from '#core/wire/sources.js'
@@ -175,7 +183,8 @@ export const statementShapes = {
     text: string({ max: policySizeMax }),
     /** from the moment that it takes effect; 0 ends the one before */
     seconds: integer({ max: breakGlassSecondsMax }),
-    reason: titleShape,
+    /** what the emergency is: it stands in the log */
+    reason: reasonTextShape,
   }),
   /** Under which key-encryption keys the owner's model keys may be kept. */
   kek: object({
