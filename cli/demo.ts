@@ -5,6 +5,7 @@ import { renderCard } from '#cli/card.js'
 import { type Chain, chainLockName, lockChain, openChain, timed } from '#cli/chain.js'
 import { nodeClientOptions } from '#cli/client-options.js'
 import { clientPolicy } from '#cli/client-policy.js'
+import { showControl } from '#cli/demo-control.js'
 import { readInput } from '#cli/input.js'
 import { bringModel } from '#cli/model.js'
 import { exitCodes, formatDuration, type Io, paint, shellWord } from '#cli/output.js'
@@ -60,6 +61,9 @@ async function transcribe(chain: Chain, audio: Uint8Array<ArrayBuffer>, io: Io) 
   }
   return { text: body.text, answer, trust }
 }
+
+/** What the owner calls its model. */
+const modelName = 'moonshine'
 
 /** Says that a folder is a demo's, and may be emptied by the next one. */
 const markName = '.demo'
@@ -117,7 +121,7 @@ export async function run(args: DemoArguments, io: Io): Promise<number> {
     folder,
     lock,
     modelFolder: model,
-    modelName: 'moonshine',
+    modelName,
     databaseUrl: null,
     brokerPort: 0,
     nodePort: 0,
@@ -134,15 +138,17 @@ export async function run(args: DemoArguments, io: Io): Promise<number> {
       ])
       io.stderr(`first verified answer after ${formatDuration(performance.now() - start)}\n`)
       await writeFileDurably(receiptPath, canonicalJson(found.answer.file), { mode: 0o600 })
-      return found
+      const control = await showControl(chain, { folder, modelFolder: model, model: modelName }, io)
+      return { ...found, control }
     } finally {
       await chain.close()
     }
   }
   // Nothing of the chain runs any more when the card is shown, and its receipt is verified once again.
-  const { text, answer, trust } = await asked()
+  const { text, answer, trust, control } = await asked()
   io.stderr('\n')
   io.stdout(`${paint(io, 'bold', text)}\n\n${renderCard(answerCard(answer.receipt, trust), io)}`)
+  io.stdout(`\n${control}`)
   const verify = `./claviger receipt verify ${shellWord(receiptPath)} --trust ${shellWord(chain.trustPath)} --dangerous-allow-simulated`
   io.stdout(
     `\nThe demo made your trust file: ${chain.trustPath}\nRepeat the check offline, whenever you like:\n  ${verify}\n`,

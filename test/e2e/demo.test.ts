@@ -33,6 +33,14 @@ describe.skipIf(outside('model') === undefined)('the demo', () => {
     expect(io.out()).toContain('SIMULATED SEV-SNP (NOT HARDWARE)')
     expect(io.out()).toContain('0 independent witnesses')
     expect(io.out()).toContain('The receipt verifies offline.')
+    // The same node, of one company: good enough for one model and not for the other, and why.
+    const [, control] = io.out().split('The same node, asked by moonshine (eu-personal-data)')
+    expect(control).toMatch(
+      /\nyes: .* would release the key to this node\n[\s\S]*\nno: .* would not release the key to this node\n/,
+    )
+    expect(control).toContain('third-country-shares: One holder outside the Union may have 24 percent')
+    expect(control).toContain('context.company.outsideMaxBp is 10000, needed is at most 2400')
+    expect(control!.split('\n').length).toBeLessThan(40)
     expect(io.err()).toContain('NOT HARDWARE: the machine in this demo is simulated')
 
     // Its services are gone: what verifies now does so offline. The verdict names what the demo was.
