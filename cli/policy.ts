@@ -4,6 +4,7 @@ import { describeCheck } from '#cli/policy/check.js'
 import { describeDiff } from '#cli/policy/diff.js'
 import { describeDryRun } from '#cli/policy/dry-run.js'
 import { describeExplain } from '#cli/policy/explain.js'
+import { describeReport } from '#cli/policy/report.js'
 import { describeSet } from '#cli/policy/set.js'
 import { describeShow } from '#cli/policy/show.js'
 import { describeTest } from '#cli/policy/test.js'
@@ -51,4 +52,5 @@ export function describe(program: Command, io: Io): void {
   describeSet(policy, io)
   describeDryRun(policy, io)
   describeShow(policy, io)
+  describeReport(policy, io)
 }

@@ -7,7 +7,7 @@ import type { UnixSeconds } from '#core/time.js'
 import { grow, rootOf } from '#core/tlog/frontier.js'
 import { hashLeaf, verifyConsistency } from '#core/tlog/merkle.js'
 import { parsePolicy } from '#core/tlog/policy.js'
-import { proveConsistency } from '#core/tlog/prove.js'
+import { proveConsistency, type ReadNodes } from '#core/tlog/prove.js'
 import { expandTile, parseEntries, placeOf, type TileId, tileWidth, tileWidthAt } from '#core/tlog/tiles.js'
 import { type LogTrust, type VerifiedCheckpoint, verifyCheckpoint } from '#core/tlog/verify.js'
 
@@ -139,6 +139,21 @@ async function* entriesOf(
   }
 }
 
+/** Reads hashes of a tree of this size from a log's tiles: as it serves them, held against nothing. */
+export function nodesFrom(source: LogSource, treeSize: number): ReadNodes {
+  return (nodes) =>
+    Promise.all(
+      nodes.map(async (node) => {
+        const { level, index, row, at } = placeOf(node)
+        const width = tileWidthAt(level, index, treeSize)
+        const bytes = await source.tile({ level, index, width })
+        const hash = bytes.length === width * 32 ? expandTile(bytes)[row]?.[at] : undefined
+        if (hash === undefined) throw new Failure<FollowCode>('audit-tile/width', 'a tile of hashes is too short')
+        return hash
+      }),
+    )
+}
+
 /** The entries do not lead to the tree. Either they are not those of the tree, or the tree is not the one that was seen before. */
 async function contradiction(source: LogSource, before: AuditState | null, tree: VerifiedCheckpoint): Promise<Finding> {
   const tiles = {
@@ -150,18 +165,7 @@ async function contradiction(source: LogSource, before: AuditState | null, tree:
   const { size } = before.frontier
   const seen = rootOf(before.frontier)
   try {
-    const proof = await proveConsistency(size, tree.treeSize, async (nodes) =>
-      Promise.all(
-        nodes.map(async (node) => {
-          const { level, index, row, at } = placeOf(node)
-          const width = tileWidthAt(level, index, tree.treeSize)
-          const bytes = await source.tile({ level, index, width })
-          const hash = bytes.length === width * 32 ? expandTile(bytes)[row]?.[at] : undefined
-          if (hash === undefined) throw new Failure<FollowCode>('audit-tile/width', 'a tile of hashes is too short')
-          return hash
-        }),
-      ),
-    )
+    const proof = await proveConsistency(size, tree.treeSize, nodesFrom(source, tree.treeSize))
     verifyConsistency(size, seen, tree.treeSize, tree.rootHash, proof)
     return tiles
   } catch (error) {

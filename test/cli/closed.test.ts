@@ -40,6 +40,7 @@ const holding: readonly (readonly [name: string, ...rest: string[]])[] = [
   ['policy set', 'eu-development', '--model', 'tiny', '*'],
   ['policy show', '--model', 'tiny', '*'],
   ['policy dry-run', 'eu-development', '--model', 'tiny', '*'],
+  ['policy report', 'tiny', '*'],
   ['approve list', '*'],
   ['approve show', 'a'.repeat(64), '*'],
   ['approve sign', 'a'.repeat(64), '--reason', 'R', '*'],

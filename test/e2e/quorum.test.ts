@@ -324,6 +324,13 @@ describe('a node of a key that three brokers hold', () => {
     expect(used.err()).not.toContain('split among')
     const alone = await type('lease', 'list', '--model', 'one', '--broker', urls()[1]!, ...owner)
     expect(alone.err()).toContain('the key of one is split among berlin, paris, helsinki: this is about 1 of them')
+    const report = await type('policy', 'report', 'one', ...all)
+    expect([report.code(), report.out().match(/^## Decisions of the period \\\(broker \d\\\)$/gm)?.length]).toEqual([
+      0, 3,
+    ])
+    expect(report.out()).not.toContain('Not the whole')
+    const part = await type('policy', 'report', 'one', '--broker', urls()[1]!, ...owner)
+    expect(part.out()).toContain('the key is split among berlin, helsinki, paris, and this report is about 1 of them')
     // One that is down keeps nobody from the others.
     const half = [urls()[0]!, 'http://127.0.0.1:9', urls()[2]!]
     const words = ['lease', 'revoke', '--model', 'one', '--chip', 'ab'.repeat(64), '--dry-run']

@@ -392,7 +392,7 @@ export async function testNode(
   { test, owner, platform }: Registered,
   options: {
     config?: Partial<RuntimeConfig>
-    host?: { country: string }
+    host?: { country: string; legalName?: string }
     platform?: TestMachine
     /** as of a node before there was X-Wing; default: of X-Wing */
     releaseKey?: RecipientKey
@@ -412,7 +412,7 @@ export async function testNode(
     landmark: options.landmark ?? null,
     notAfter: startTime + 86_400,
   }
-  const host = options.host ? await hostDeclaration(options.host.country) : null
+  const host = options.host ? await hostDeclaration(options.host) : null
   const config: RuntimeConfig = {
     type: 'claviger/runtime-config/v1',
     model: owner.model,
@@ -431,14 +431,20 @@ export async function testNode(
   return { releaseKey, receiptKey: receipt, keyset, config, platform: options.platform ?? platform, host }
 }
 
-async function hostDeclaration(country: string): Promise<{ statement: Envelope; key: SignatureJwk }> {
+async function hostDeclaration({
+  country,
+  legalName = 'Example GmbH',
+}: {
+  country: string
+  legalName?: string
+}): Promise<{ statement: Envelope; key: SignatureJwk }> {
   const { key } = await generateSigningKey('Ed25519')
   const statement = await signHostStatement(
     {
       type: 'claviger/statement/host/v1',
       host: 'rack-7',
       place: { country },
-      operator: { legalName: 'Example GmbH', country },
+      operator: { legalName, country },
       issuedAt: startTime,
     },
     key,

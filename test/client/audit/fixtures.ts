@@ -154,12 +154,15 @@ export class StaticLog implements LogSource {
     this.asked++
     const leaves = this.leaves.slice(index * tileWidth, index * tileWidth + width)
     if (level === 'entries') return encodeEntries(leaves)
-    if (level === 0)
-      return new Uint8Array(
-        Buffer.concat(
-          (this.signedLeaves ?? this.leaves).slice(index * tileWidth, index * tileWidth + width).map(hashLeaf),
-        ),
-      )
+    const of = this.signedLeaves ?? this.leaves
+    const hashes = (from: number, to: number) => of.slice(from, to).map(hashLeaf)
+    const begin = index * tileWidth
+    if (level === 0) return new Uint8Array(Buffer.concat(hashes(begin, begin + width)))
+    if (level === 1) {
+      const rootOfTile = (_: unknown, i: number) =>
+        rootOf(hashes((begin + i) * tileWidth, (begin + i + 1) * tileWidth).reduce(grow, emptyFrontier))
+      return new Uint8Array(Buffer.concat(Array.from({ length: width }, rootOfTile)))
+    }
     throw new Error('no test has so many entries')
   }
 }

@@ -146,7 +146,7 @@ describe('an invariant', () => {
       policy,
       `${forbid('context.site.jurisdictions.contains("EU")', 'site')}
        ${forbid('context.company.outsideMaxBp <= 2400 && !context.company.outsideVeto', 'shares')}
-       ${forbid('context.evidence.tier == "affirming" && context.site.grade >= 3', 'grade')}`,
+       ${forbid('context.site.proven && context.site.grade >= 3 && context.evidence.tier != "none"', 'grade')}`,
     )
     expect(invariants.map(({ id, holds }) => [id, holds])).toEqual([
       ['site', true],
