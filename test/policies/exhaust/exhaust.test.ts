@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { isFailure } from '#core/failure.js'
 import { checkInvariants } from '#policies/exhaust/check.js'
 import { diffPolicies } from '#policies/exhaust/diff.js'
-import { spaceOf } from '#policies/exhaust/space.js'
+import { type Space, spaceOf } from '#policies/exhaust/space.js'
 import { decide, type Facts, type PolicySet, parseFacts, validatePolicy } from '#policies/index.js'
 import { judge } from '#policies/judge.js'
 import { type Action, actions } from '#policies/language/vocabulary.js'
@@ -16,6 +17,16 @@ const forbid = (unless: string, id = 'never') =>
   `@id("${id}") forbid (principal, action, resource) unless { ${unless} };`
 const check = (policy: string, invariant: string) =>
   checkInvariants(validatePolicy(policy), validatePolicy(invariant), bounds)
+
+/** Null where there are more worlds than a test waits for. */
+function spaceIn(most: number, sets: readonly PolicySet[], denying: readonly PolicySet[] = []): Space | null {
+  try {
+    return spaceOf(sets, most, denying)
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'exhaust/worlds') throw error
+    return null
+  }
+}
 
 /** Everything that a decision can depend on: which rules are satisfied, which fail, and what code says. */
 const outcome = (set: PolicySet, facts: Facts, act: Action): string => {
@@ -50,8 +61,8 @@ describe('the worlds of random policies', () => {
           } catch {
             return // strict validation sees that the rule can never apply
           }
-          const space = spaceOf([set], bounds.worldsMax)
-          if (space.count > 2000) return // they are as many as they are for want of nothing but time
+          const space = spaceIn(500, [set])
+          if (space === null) return
           const seen = new Set<string>()
           let count = 0
           for (const { facts } of space.worlds()) {
@@ -64,9 +75,9 @@ describe('the worlds of random policies', () => {
           for (const facts of all) for (const act of actions) expect(seen).toContain(outcome(set, facts, act))
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
-    expect(rules).toBeGreaterThan(20)
+    expect(rules).toBeGreaterThan(8)
   })
 
   test.each(conditions)('%s: can be true, and can be otherwise', (condition) => {
@@ -107,10 +118,10 @@ describe('worlds that one group of facts settles', () => {
         } catch {
           return
         }
-        const [whole, open] = [spaceOf([set], 1e9), spaceOf([set], 1e9, [set])]
+        const [whole, open] = [spaceIn(400, [set]), spaceIn(400, [set], [set])]
+        if (whole === null || open === null) return
         expect(open.count).toBe(whole.count)
-        if (whole.count > 400) return
-        const allowedOf = ({ worlds }: typeof whole) =>
+        const allowedOf = ({ worlds }: Space) =>
           [...worlds()].flatMap(({ facts }) => {
             const acts = actions.filter((act) => judge(set, facts, act).allow)
             return acts.length === 0 ? [] : [JSON.stringify([acts, facts])]
@@ -119,9 +130,9 @@ describe('worlds that one group of facts settles', () => {
         expect(allowedOf(open)).toEqual(allowedOf(whole))
         settled += whole.count - open.open
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     )
-    expect(settled).toBeGreaterThan(100)
+    expect(settled).toBeGreaterThan(20)
   })
   test('are not those that a condition on who asks, or for what, keeps apart', async () => {
     const id = `${'m'.repeat(43)}/secret`
@@ -146,7 +157,7 @@ describe('an invariant', () => {
       policy,
       `${forbid('context.site.jurisdictions.contains("EU")', 'site')}
        ${forbid('context.company.outsideMaxBp <= 2400 && !context.company.outsideVeto', 'shares')}
-       ${forbid('context.site.proven && context.site.grade >= 3 && context.evidence.tier != "none"', 'grade')}`,
+       ${forbid('context.site.proven && context.site.grade >= 3', 'grade')}`,
     )
     expect(invariants.map(({ id, holds }) => [id, holds])).toEqual([
       ['site', true],
