@@ -84,6 +84,7 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
 
 /** Values of draft-ietf-rats-ar4si, "Trustworthiness Claims", as this verifier gives them. */
 export const trust = {
+  noClaim: 0,
   approved: 2,
   approvedBoot: 3,
   knownVulnerabilities: 32,
