@@ -56,7 +56,7 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
   readonly checks: readonly Check[]
   /** the trace: every step of the verification and every comparison, passed, failed or skipped, in order */
   readonly steps: readonly TracedStep[]
-  /** steps that the appraisal policy left out by name; empty under the default policy */
+  /** comparisons that the appraisal policy left out by name and that were not made; empty under the default policy */
   readonly skipped: readonly string[]
   /** why verification failed; null when it did not */
   readonly failure: string | null

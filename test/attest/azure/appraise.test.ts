@@ -51,3 +51,18 @@ describe('evidence with all that its kind can bring', () => {
     },
   )
 })
+
+test('a bare nonce that was compared is not left out: `skipped` says what the trace says', async () => {
+  const { simulatedRoots, values } = fakeMachines['azure-snp']
+  const nonce = new Uint8Array(32).fill(9)
+  const evidence = await mintAzureEvidence({ extraData: nonce })
+  const examined = (expectedNonce: Uint8Array | null) => {
+    const asked = { expectedReportData: null, expectedNonce, referenceValues: values, at: testTime }
+    return examineEvidence(evidence, { simulatedRoots }, { ...asked, tenantClass: 'development' })
+  }
+  const [none, good, other] = [await examined(null), await examined(nonce), await examined(new Uint8Array(32))]
+  expect([none, good, other].map(({ skipped }) => skipped)).toEqual([['report-data'], [], []])
+  expect([none, good, other].map(everyStepPassed)).toEqual([false, true, false])
+  const verdicts = [none, good, other].map(({ steps }) => steps.find(({ id }) => id === 'report-data')?.verdict)
+  expect(verdicts).toEqual(['skip', 'pass', 'fail'])
+})
