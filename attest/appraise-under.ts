@@ -194,7 +194,8 @@ export function result<E extends AnyEvidence>(
     tenantClass: input.tenantClass,
     status: worstTier(vector),
     vector,
-    skipped: policy.skips,
+    // A bare nonce is a comparison of report data: what was made after all is not left out.
+    skipped: policy.skips.filter((step) => !outcome.checks.some(({ id }) => id === step)),
     at: input.at,
     policy: policy.name,
     digests: {

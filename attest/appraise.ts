@@ -10,7 +10,7 @@ import { type Caches, noCaches, type Signatures } from '#attest/caches.js'
 import { composed } from '#attest/composite.js'
 import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
-import { type AttestationResult, check, trust } from '#attest/result.js'
+import { type AttestationResult, assertTenantClass, check, trust } from '#attest/result.js'
 import { recorder, type Told, tracedUnappraised, tracedVerification } from '#attest/traced.js'
 import { type Failure, isFailure } from '#core/failure.js'
 import { assertTime } from '#core/time.js'
@@ -55,6 +55,7 @@ export async function judgeEvidence<E extends AnyEvidence>(
   caches?: Caches,
 ): Promise<AttestationResult<E>> {
   assertTime(input.at)
+  assertTenantClass(input.tenantClass)
   const any: AnyEvidence = evidence
   const judge =
     any.kind === 'composite'

@@ -9,14 +9,14 @@ export interface PlatformWords {
 }
 
 /**
- * I6: simulated evidence never satisfies a production tenant, and is never better than a warning elsewhere. Every kind makes
- * this comparison with these values; the words alone are its own.
+ * I6: simulated evidence is a warning for a development tenant, never better, and refused for any other class, also for one
+ * that is none. Every kind makes this comparison with these values; the words alone are its own.
  */
 export function platformCheck(
   { platform, tenantClass }: { readonly platform: Platform; readonly tenantClass: TenantClass },
   { expected, simulated = 'simulated evidence under a throwaway root', fix }: PlatformWords,
 ): Check {
-  const throwaway = tenantClass === 'production' ? trust.unrecognised : trust.knownVulnerabilities
+  const throwaway = tenantClass === 'development' ? trust.knownVulnerabilities : trust.unrecognised
   return check('platform', 'hardware', platform === 'hardware' ? trust.approved : throwaway, {
     expected,
     found: platform === 'hardware' ? 'hardware' : `NOT HARDWARE: ${simulated}`,

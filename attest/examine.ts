@@ -26,7 +26,7 @@ export interface Examination {
 
 /**
  * The verdict on evidence, for a reader rather than for a release: what he gives nothing to compare with is a skip in the
- * trace and in `skipped`, and no EAR is ever issued of a result that skips.
+ * trace and in `skipped`, and no EAR is ever issued of such a result.
  *
  * caches  of the caller, who verifies often; results are the same without
  * trusts  as appraiseEvidence
@@ -51,6 +51,11 @@ export function examineEvidence<E extends AnyEvidence>(
     at,
   }
   return judgeEvidence(policy, evidence, anchors, input, caches)
+}
+
+/** Ids of the steps and comparisons that were skipped, each once: of what the caller left out, and of what did not come along. */
+export function skippedSteps({ steps }: Pick<AttestationResult, 'steps'>): readonly string[] {
+  return [...new Set(steps.filter(({ verdict }) => verdict === 'skip').map(({ id }) => id))]
 }
 
 /** Whether every step passed: neither a failure nor a skip among them. */

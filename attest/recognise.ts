@@ -2,7 +2,7 @@ import { headerSize, qeVendorId, teeTypes } from '#attest/dcap/layout.js'
 import { cutQuote } from '#attest/dcap/quote.js'
 import { reportSize } from '#attest/snp/layout.js'
 import { fromBase64, fromHex, fromUtf8, isZero, toHex, utf8 } from '#core/bytes/bytes.js'
-import { parseJson } from '#core/encoding/json.js'
+import { type Json, parseJson } from '#core/encoding/json.js'
 import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 
@@ -95,15 +95,21 @@ function indexOf(bytes: Uint8Array, part: Uint8Array): number {
   return -1
 }
 
+/** The value of a JSON text, or why it is none: cut off, a name twice, too deep. */
+function attemptJson(bytes: Uint8Array): Json | Failure {
+  try {
+    return parseJson(bytes, evidenceSizeMax)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return error
+  }
+}
+
 /** The envelope says its kind; whether that kind is known, and the rest good, its shape says. */
 function isEnvelope(bytes: Uint8Array): boolean {
   if (!isObject(bytes) || isKbs(bytes)) return false
-  try {
-    return typeof (parseJson(bytes, evidenceSizeMax) as { readonly kind?: unknown }).kind === 'string'
-  } catch (error) {
-    if (!isFailure(error)) throw error
-    return false
-  }
+  const read = attemptJson(bytes)
+  return !isFailure(read) && typeof (read as { readonly kind?: unknown }).kind === 'string'
 }
 
 /** The closed table of forms. No bytes are of two of them: a property test sees to it. */
@@ -151,6 +157,18 @@ export function recognise(bytes: Uint8Array): Recognised {
   const text = decoded(bytes)
   const found = matching(bytes) ?? (text && matching(text.bytes, text.note))
   if (found) return found
+  const unread = isObject(bytes) ? attemptJson(bytes) : null
+  if (isFailure(unread))
+    throw new Failure<RecogniseCode>(
+      'evidence/unrecognised',
+      `JSON that is refused: ${unread.message} (${unread.code})`,
+      {
+        cause: unread,
+        detail: {
+          hint: 'an envelope is one JSON object, whole, with no name twice: docs/spec/evidence.md; write it anew',
+        },
+      },
+    )
   throw new Failure<RecogniseCode>('evidence/unrecognised', `${describeBytes(bytes)}: no evidence that is known here`, {
     detail: {
       hint: `known are: ${Object.values(forms)

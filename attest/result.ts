@@ -14,12 +14,23 @@ import type { SnpClaims } from '#attest/snp/claims.js'
 import type { Subject } from '#attest/subject.js'
 import type { TdxClaims } from '#attest/tdx/claims.js'
 import type { TracedStep } from '#attest/trace.js'
+import { assert } from '#core/assert.js'
 import type { UnixSeconds } from '#core/time.js'
 import type { Check } from '#core/wire/ear.js'
 import type { AnyEvidence, DeviceEvidence, Evidence, PartEvidence } from '#core/wire/evidence.js'
 import { type Tier, type TrustVector, tierOf, type VectorName, vectorNames } from '#core/wire/trust-vector.js'
 
 export type TenantClass = 'production' | 'development'
+
+/**
+ * Invariant: a class decides what simulated evidence is worth (I6). One that is none (left out, or spelled otherwise where
+ * nobody compiles types) is a bug of the caller before anything is judged by it.
+ */
+export function assertTenantClass(tenantClass: TenantClass): void {
+  const known: readonly unknown[] = ['production', 'development']
+  assert(known.includes(tenantClass), 'the tenant class is production or development')
+}
+
 /** `unverified` when verification failed: such evidence says nothing about its platform. */
 export type Platform = 'hardware' | 'simulated' | 'unverified'
 /** The neutral claims of each kind of evidence of a machine. */
@@ -45,7 +56,7 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
   readonly checks: readonly Check[]
   /** the trace: every step of the verification and every comparison, passed, failed or skipped, in order */
   readonly steps: readonly TracedStep[]
-  /** steps that the appraisal policy left out by name; empty under the default policy */
+  /** comparisons that the appraisal policy left out by name and that were not made; empty under the default policy */
   readonly skipped: readonly string[]
   /** why verification failed; null when it did not */
   readonly failure: string | null
@@ -73,6 +84,7 @@ export interface AttestationResult<E extends AnyEvidence = Evidence> {
 
 /** Values of draft-ietf-rats-ar4si, "Trustworthiness Claims", as this verifier gives them. */
 export const trust = {
+  noClaim: 0,
   approved: 2,
   approvedBoot: 3,
   knownVulnerabilities: 32,

@@ -28,6 +28,9 @@ Exit 0 every step passed, 3 verdict against, partial (a step was skipped) or sim
 const explainHelp = `
 Each line: offset, size, name, value. Nothing that is shown has been verified.
 
+Evidence of every form that attest verify recognises; of what stands beside it certificates and CRLs, TCB info and QE identity,
+event logs (CCEL event by event, or JSON), the quote of a vTPM, a TDREPORT, RIMs and OCSP answers.
+
 Examples:
   ./claviger attest explain report.bin
   ./claviger attest explain evidence.json --json
@@ -65,7 +68,7 @@ export function describe(program: Command, io: Io): void {
     })
   command
     .command('explain')
-    .argument('<file>', 'evidence, a certificate, a CRL or a document of a vendor; - is standard input')
+    .argument('<file>', 'evidence, or a document beside it (below); - is standard input')
     .description('show what evidence says, field by field under the names of its specification, and judge nothing')
     .option('--json', 'print the fields as JSON')
     .addHelpText('after', explainHelp)

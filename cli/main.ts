@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { exitCodes, processIo } from '#cli/output.js'
+import { exitCodes, processIo, sayError } from '#cli/output.js'
 import { runCommandLine } from '#cli/program.js'
 import { heedSignals } from '#cli/signals.js'
 import { heedParent } from '#host/process.js'
@@ -17,11 +17,13 @@ async function closeFor(command: Command): Promise<void> {
 async function main(): Promise<void> {
   const words = process.argv.slice(2)
   const io = processIo(words)
-  // Whoever read the output has gone, as `head` does: what was left to say is said to nobody, and is no success.
+  // Whoever read the output has gone, as `head` does: what was left to say is said to nobody, and is no success. Of a disk
+  // that is full and the like the reader is told; where nobody can be told, the exit code says it.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
+    if (error.code !== 'EPIPE') sayError(io, Object.assign(error, { path: 'standard output' }))
     process.exit(exitCodes.failure)
   })
+  process.stderr.on('error', () => process.exit(exitCodes.failure))
   heedSignals()
   heedParent(() => process.exit(exitCodes.failure))
   await runCommandLine(words, io, closeFor)

@@ -90,7 +90,7 @@ export function brokerApp(parts: ServedBroker, reader: LogReader | null, log: Se
   const roots = new DevelopmentRoots(parts.broker, parts.database, (tenant, failure) =>
     log.warn({ tenant, ...describeError(failure) }, 'a development tenant is passed over: its records are false'),
   )
-  app.hono.route('/', makeBrokerRoutes(parts))
+  app.hono.route('/', makeBrokerRoutes({ ...parts, log }))
   app.hono.route(kbsPrefix, kbs(parts, roots))
   if (reader !== null) {
     app.hono.route('/', makeLogRoutes(reader))

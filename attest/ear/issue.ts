@@ -2,6 +2,7 @@
  * What belongs in attest/ear: an attestation result as a signed EAR, under both sets of names. Reading and verifying one is
  * `core/wire/ear.ts`, keeping keys `attest/service`; no judgement is made here.
  */
+import { defaultPolicy } from '#attest/appraise.js'
 import { submodsOf } from '#attest/ear/submods.js'
 import type { AttestationResult } from '#attest/result.js'
 import { assert } from '#core/assert.js'
@@ -38,6 +39,7 @@ export interface EarInput {
  */
 export async function issueEar(result: AttestationResult, input: EarInput, key: SigningKey): Promise<string> {
   assert(result.skipped.length === 0, 'only results in which every step counts are issued')
+  assert(result.policy === defaultPolicy.name, 'only results under the default policy are issued')
   const payload = canonicalJson(payloadOf(result, input))
   earPayloadShape(parseJson(payload), 'ear')
   return signJws(key, payload)

@@ -1,7 +1,7 @@
 import { deployedClaims } from '#attest/ear/deployed-claims.js'
-import type { AnyClaims, AttestationResult } from '#attest/result.js'
+import { type AnyClaims, type AttestationResult, check, trust } from '#attest/result.js'
 import type { Json } from '#core/encoding/json.js'
-import type { EarPayload } from '#core/wire/ear.js'
+import type { Check, EarPayload } from '#core/wire/ear.js'
 import type { AnyEvidence, DeviceEvidence } from '#core/wire/evidence.js'
 
 type Submod = EarPayload['submods']['cpu0']
@@ -38,6 +38,22 @@ function submod(part: AttestationResult<AnyEvidence>, claims: AnyClaims | null):
     'ear.veraison.annotated-evidence': annotated,
     ear_veraison_annotated_evidence: annotated,
     claviger_claims: claims as unknown as Json,
-    claviger_checks: part.checks,
+    claviger_checks: [...part.checks, ...skippedSteps(part)],
   }
+}
+
+/**
+ * Steps for which the evidence brought nothing, where the owner's values let it (`when-given`): no claim, and none of them is
+ * a pass to whoever reads the token. After a failed verification the failure alone says all: what was not reached is no news.
+ */
+function skippedSteps({ failure, checks, steps }: AttestationResult<AnyEvidence>): readonly Check[] {
+  if (failure !== null) return []
+  const left = steps.filter(({ id, verdict }) => verdict === 'skip' && !checks.some((one) => one.id === id))
+  return left.map(({ id, expected, found }) =>
+    check(id, 'hardware', trust.noClaim, {
+      expected,
+      found: `skipped: ${found}`,
+      fix: 'send what the step needs with the evidence',
+    }),
+  )
 }

@@ -1,4 +1,4 @@
-import { field as hclField, reportTypes, runtimeDataAt, tdReportField } from '#attest/azure/layout.js'
+import { field as hclField, reportTypes, runtimeDataAt, tdReportField, tdReportType } from '#attest/azure/layout.js'
 import { explainJson } from '#attest/explain/json.js'
 import { type ExplainedField, type ExplainedPart, field, fieldsOf, number, type Row } from '#attest/explain/part.js'
 import { explainSnp } from '#attest/explain/snp.js'
@@ -53,6 +53,14 @@ const tdRows: readonly Row[] = Object.entries(tdNames).map(([key, [name, size]])
   size,
 ])
 
+/** Whether bytes are as long as a TDREPORT_STRUCT and begin with its type. */
+export const isTdReport = (bytes: Uint8Array): boolean => bytes.length === 1024 && bytes[0] === tdReportType
+
+export function explainTdReport(bytes: Uint8Array): ExplainedPart {
+  const document = 'Intel TDX Module ABI Specification, revision 1.5'
+  return { title: 'TDREPORT_STRUCT', document, fields: fieldsOf(bytes, tdRows) }
+}
+
 /** Bytes of an HCL report: its header, the report of the hardware inside, and the runtime data that this binds. */
 export function explainHcl(bytes: Uint8Array): readonly ExplainedPart[] {
   const [at, size] = hclField.hardwareReport
@@ -62,13 +70,7 @@ export function explainHcl(bytes: Uint8Array): readonly ExplainedPart[] {
   const data = bytes.subarray(runtimeDataAt, runtimeDataAt + dataSize)
   return [
     { title: 'HCL report', document: openHcl, fields: fieldsOf(bytes, hclRows) },
-    isTdx
-      ? {
-          title: 'TDREPORT_STRUCT',
-          document: 'Intel TDX Module ABI Specification, revision 1.5',
-          fields: fieldsOf(hardware, tdRows),
-        }
-      : explainSnp(hardware),
+    isTdx ? explainTdReport(hardware) : explainSnp(hardware),
     { title: 'Runtime data', document: openHcl, fields: explainJson(data) },
   ]
 }

@@ -1,9 +1,19 @@
-import { explainHcl, explainTpmQuote, isTpmQuote, shortText } from '#attest/explain/azure.js'
+import {
+  explainHcl,
+  explainTdReport,
+  explainTpmQuote,
+  isTdReport,
+  isTpmQuote,
+  shortText,
+} from '#attest/explain/azure.js'
 import { explainCca, explainNitro } from '#attest/explain/cbor.js'
+import { explainCcel } from '#attest/explain/ccel.js'
 import { explainQuote } from '#attest/explain/dcap.js'
 import { explainGpu } from '#attest/explain/gpu.js'
 import { explainJson } from '#attest/explain/json.js'
+import { explainOcsp } from '#attest/explain/ocsp.js'
 import { type ExplainedPart, field } from '#attest/explain/part.js'
+import { explainRim } from '#attest/explain/rim.js'
 import { explainSnp } from '#attest/explain/snp.js'
 import { explainCertificate, explainCrl } from '#attest/explain/x509.js'
 import { attempt, type NamedFile, poolOf } from '#attest/pool.js'
@@ -51,20 +61,30 @@ export function explainFile(file: NamedFile): readonly ExplainedPart[] {
     ...pool.eventLogs.map(explainLog),
     ...pool.evidence.flatMap(explain),
   ]
-  if (parts.length > 0) return parts.map((part) => ({ ...part, title: `${file.name}: ${part.title}` }))
-  if (isTpmQuote(file.bytes)) {
-    const quote = explainTpmQuote(file.bytes)
-    return [{ ...quote, title: `${file.name}: ${quote.title}` }]
-  }
-  return []
+  const shown = parts.length > 0 ? parts : explainOther(file.bytes)
+  return shown.map((part) => ({ ...part, title: `${file.name}: ${part.title}` }))
 }
 
+/** What only one kind of evidence has beside it. */
+function explainOther(bytes: Uint8Array): readonly ExplainedPart[] {
+  if (isTpmQuote(bytes)) return [explainTpmQuote(bytes)]
+  if (isTdReport(bytes)) return [explainTdReport(bytes)]
+  const rim = explainRim(bytes)
+  if (rim === null) return explainOcsp(bytes) ?? []
+  const certificates = rim.certificates.flatMap((text) => attempt(() => fromBase64(text)) ?? [])
+  return [
+    rim.part,
+    ...poolOf(certificates.map((der) => ({ name: '', bytes: der }))).certificates.map(explainCertificate),
+  ]
+}
+
+/** A runtime log is JSON, maybe behind white space; a CCEL begins with the number of a register. */
+const isBracket = (bytes: Uint8Array) => bytes.find((byte) => !whiteSpace.includes(byte)) === 0x5b
+const whiteSpace: readonly number[] = [0x20, 0x09, 0x0a, 0x0d]
+
 function explainLog(bytes: Uint8Array): ExplainedPart {
-  const isJson = bytes[0] === 0x5b
-  const digest = field('(whole)', `SHA-256 ${toHex(sha256(bytes))}`, 0, bytes.length)
-  return isJson
-    ? { title: 'Runtime event log', document: 'docs/spec/evidence.md', fields: explainJson(bytes) }
-    : { title: 'CCEL', document: 'TCG PC Client Platform Firmware Profile, revision 1.05', fields: [digest] }
+  if (!isBracket(bytes)) return explainCcel(bytes)
+  return { title: 'Runtime event log', document: 'docs/spec/evidence.md', fields: explainJson(bytes) }
 }
 
 function explainWholeQuote(bytes: Uint8Array): readonly ExplainedPart[] {

@@ -2,7 +2,7 @@ import type { AssembleCode } from '#attest/assemble/wanted.js'
 import { assemble } from '#attest/assemble.js'
 import type { Caches } from '#attest/caches.js'
 import { issueEar } from '#attest/ear/issue.js'
-import { everyStepPassed, examineEvidence } from '#attest/examine.js'
+import { everyStepPassed, examineEvidence, skippedSteps } from '#attest/examine.js'
 import { readPemBundle } from '#attest/pem-bundle.js'
 import { type Pool, poolOf } from '#attest/pool.js'
 import { type Form, type RecogniseCode, type Recognised, recognise } from '#attest/recognise.js'
@@ -111,11 +111,17 @@ function expectedOf({ binding, keyset, reportData, nonce }: VerifyRequest) {
   return { expectedReportData: bytes, expectedNonce: nonce === undefined ? null : fromHex(nonce), binding }
 }
 
-/** Why no EAR can be issued; null when it can. An EAR names the key that the evidence binds, and is of a machine. */
+/**
+ * Why no EAR is given; null when one is. An EAR names the key that the evidence binds, and is of a machine. One that could be
+ * taken for a yes is the word that every step passed; a refusal is one whatever was skipped.
+ */
 function earWithheld(request: VerifyRequest, result: AttestationResult<AnyEvidence>): string | null {
   if (request.binding === undefined) return 'an EAR names the keyset that the evidence binds: send binding and keyset'
   if (result.skipped.length > 0) return `steps were left out: ${result.skipped.join(', ')}`
   if (result.kind === 'gpu') return 'a verdict on devices is none on a machine: send composite evidence'
+  const skips = result.status === 'contraindicated' ? [] : skippedSteps(result)
+  if (skips.length > 0)
+    return `steps were skipped: ${skips.join(', ')}; POST /v1/attest gives an EAR that names them, where the owner's values let them be`
   return null
 }
 

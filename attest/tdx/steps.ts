@@ -7,6 +7,15 @@ const tcg = 'TCG PC Client Platform Firmware Profile, revision 1.05'
 
 const shared = dcapSteps('tdx')
 
+/** The one step that a TD behind a vTPM has no input for, ever. */
+export const eventLogStep: Step = {
+  id: 'tdx/event-log',
+  document: tcg,
+  section: 'Event Logging',
+  expected: 'replay of the event log gives RTMR0 to RTMR3 of the quote',
+  without: 'the evidence came without an event log: what was measured into the registers is not known',
+}
+
 /** Steps of verifyTdx, in order. */
 export const tdxSteps: readonly Step[] = [
   shared.structure,
@@ -24,13 +33,7 @@ export const tdxSteps: readonly Step[] = [
   shared.qeIdentity,
   shared.signature,
   shared.tcb,
-  {
-    id: 'tdx/event-log',
-    document: tcg,
-    section: 'Event Logging',
-    expected: 'replay of the event log gives RTMR0 to RTMR3 of the quote',
-    without: 'the evidence came without an event log: what was measured into the registers is not known',
-  },
+  eventLogStep,
 ]
 
 const report = (id: string, expected: string): Step => ({ id, document: abi, section: 'TDREPORT_STRUCT', expected })

@@ -30,7 +30,7 @@ function explainKbs(message: Recognised): readonly ExplainedPart[] {
   }
 }
 
-/** Evidence of any form; also a certificate, a list or a document of a vendor by itself. @throws evidence/unrecognised */
+/** Evidence of any form; also what stands beside it by itself, as far as `explainFile` knows it. @throws evidence/unrecognised */
 function explainBytes(file: string, bytes: Uint8Array): Explained {
   const beside = explainFile({ name: file === '-' ? 'standard input' : file, bytes })
   try {

@@ -45,6 +45,8 @@ export type NoticeCode =
   | 'notice/kbs-policy'
   /** an owner's first entry */
   | 'notice/tenant'
+  /** of any owner: a denial whose reason happens to no honest machine (one device in two leases, a place that contradicts itself) */
+  | 'notice/alarm'
   /** of the reader's own: a node that had no key before */
   | 'notice/new-node'
   /** of the reader's own: a release by a policy that is not among those that it named */

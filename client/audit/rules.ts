@@ -22,6 +22,7 @@ import {
   type StateEntry,
   type UsageEntry,
 } from '#core/wire/entries.js'
+import { alarmsIn } from '#policies/release/alarms.js'
 
 /** Whose entries the reader can tell from others', and what it allowed. */
 export interface Own {
@@ -209,6 +210,8 @@ export class Auditor {
   }
 
   #denied(index: number, { tenant, reasons }: DenialEntry): void {
+    for (const { reason, seen } of alarmsIn(reasons))
+      this.#say('notice/alarm', index, `a node of owner ${short(tenant)} was denied by ${reason}: ${seen}`)
     if (this.#own.tenants.has(tenant))
       this.#say('notice/denial', index, `a node was denied your key by ${reasons.join(', ')}`)
   }

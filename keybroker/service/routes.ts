@@ -10,6 +10,7 @@ import { finalRequestShape } from '#core/wire/counter.js'
 import { queryRequestShape, statementRequestShape, tenantRequestShape } from '#core/wire/owner-query.js'
 import { apiVersion, beatRequestShape, challengeRequestShape, releaseRequestShape } from '#core/wire/release.js'
 import { type Env, limitBody, problemResponse } from '#host/http.js'
+import type { Log } from '#host/log.js'
 import { inSpan } from '#host/spans.js'
 import type { Access } from '#keybroker/access/authorize.js'
 import { beat } from '#keybroker/beat.js'
@@ -30,9 +31,12 @@ import { brokerOpenApi } from '#keybroker/service/openapi.js'
 import { addQualifyRoute } from '#keybroker/service/qualify-routes.js'
 import { json, readRequest, smallBodyMax } from '#keybroker/service/requests.js'
 import { brokerStatuses } from '#keybroker/service/statuses.js'
+import { alarmsIn } from '#policies/release/alarms.js'
 
 export interface BrokerRoutesOptions {
   readonly broker: Broker
+  /** hears of denials that are an alarm */
+  readonly log: Pick<Log, 'warn'>
   /** the broker's signed document, of now */
   document(): Promise<Envelope>
   /** the same with evidence that answers a nonce */
@@ -53,7 +57,7 @@ export const registerBodyMax = 16 * MiB
  * table of statuses holds `brokerStatuses` and the log's.
  */
 export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
-  const { broker, adminTokenDigest } = options
+  const { broker, log, adminTokenDigest } = options
   const routes = new Hono<Env>()
   const admin = (c: Context<Env>) => verifyAdminToken(c.req.header('authorization'), adminTokenDigest)
   routes.use('/v1/*', async (c, next) => (c.req.path === '/v1/models' ? next() : limitSmall(c, next)))
@@ -69,8 +73,8 @@ export function makeBrokerRoutes(options: BrokerRoutesOptions): Hono<Env> {
     const { model, renewal, timed } = await readRequest(c, challengeRequestShape)
     return json(c, await challenge(broker, model, renewal, timed))
   })
-  routes.post('/v1/releases', (c) => decide(broker, c, (request) => request.lease === null))
-  routes.post('/v1/renewals', (c) => decide(broker, c, (request) => request.lease !== null))
+  routes.post('/v1/releases', (c) => decide(broker, log, c, (request) => request.lease === null))
+  routes.post('/v1/renewals', (c) => decide(broker, log, c, (request) => request.lease !== null))
   routes.post('/v1/beats', async (c) => json(c, await beat(broker, await readRequest(c, beatRequestShape))))
 
   routes.post('/v1/finals', async (c) => json(c, await acceptFinal(broker, await readRequest(c, finalRequestShape))))
@@ -107,6 +111,7 @@ const limitSmall = limitBody(smallBodyMax)
 /** A release or a renewal: each has its own route, and a request on the wrong one is none. */
 async function decide(
   broker: Broker,
+  log: Pick<Log, 'warn'>,
   c: Context<Env>,
   belongs: (request: { readonly lease: string | null }) => boolean,
 ): Promise<Response> {
@@ -124,7 +129,14 @@ async function decide(
     throw error
   }
   if (outcome.kind === 'refused') await countRefusal(broker, outcome.code)
+  if (outcome.kind === 'denied') warnOfAlarms(log, outcome)
   return answerTo(c, outcome)
+}
+
+/** Who runs the broker reads the bundle of the entry with the admin token; the line itself names nobody. */
+function warnOfAlarms(log: Pick<Log, 'warn'>, { reasons, entry }: Outcome & { readonly kind: 'denied' }): void {
+  for (const { reason, seen } of alarmsIn(reasons.map(({ id }) => id)))
+    log.warn({ reason, entry }, `alarm: a node was denied: ${seen}`)
 }
 
 /** A request that was refused, and not one that the broker could not deal with. */

@@ -4,6 +4,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { appraise, appraiseEvidence, defaultPolicy } from '#attest/appraise.js'
 import { makeCaches } from '#attest/caches.js'
+import { platformCheck } from '#attest/every-kind.js'
+import { examineEvidence } from '#attest/examine.js'
 import { verifyEvidence } from '#attest/kinds.js'
 import { parseReport } from '#attest/snp/parse.js'
 import { vendorRoots } from '#attest/snp/roots.js'
@@ -159,6 +161,23 @@ describe('a verdict', () => {
       const { file } = JSON.parse(readFileSync(join(import.meta.dirname, '../vectors/trust-file/cases.json'), 'utf8'))
       await expect(verifyTrustFile(file, null, at as number)).rejects.toThrow('assertion failed')
       await expect(verifyEar('', [], { audience: '', at: at as number })).rejects.toThrow('assertion failed')
+    },
+  )
+
+  test.each([undefined, null, '', 'prod', 'Production', 'Development', 'toString'])(
+    'is not given for a class of tenants that is none: %s',
+    async (none) => {
+      const tenantClass = none as 'production'
+      const evidence = await mintEvidence()
+      const examined = { ...input, expectedNonce: null, tenantClass }
+      for (const asked of [
+        appraiseEvidence(evidence, anchors, { ...input, tenantClass }),
+        examineEvidence(evidence, anchors, examined),
+      ])
+        await expect(asked).rejects.toThrow('assertion failed: the tenant class is production or development')
+      // What judges verified evidence without them refuses it as for production.
+      const words = { expected: 'hardware', fix: 'none' }
+      expect(platformCheck({ platform: 'simulated', tenantClass }, words)).toMatchObject({ status: 'contraindicated' })
     },
   )
 

@@ -26,7 +26,6 @@ const neverFail: Readonly<Partial<Record<PartEvidence['kind'], Readonly<Record<s
   'azure-tdx': {
     'memory-encryption': 'made of hardware alone: minted evidence is none, and `debug` refuses first',
     'tdx/tcb': 'finds a level or none: the appraisal refuses, by `tcb-status` and `tcb-not-supported`',
-    'tdx/event-log': 'evidence of this kind has no member for a log: the PCRs say what was measured',
   },
 }
 

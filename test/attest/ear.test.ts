@@ -10,6 +10,7 @@ import { generateSigningKey, type SigningKey, sign } from '#core/crypto/sign.js'
 import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { isFailure } from '#core/failure.js'
 import { verifyEar } from '#core/wire/ear.js'
+import type { SnpEvidence } from '#core/wire/evidence.js'
 import { tierOf } from '#core/wire/trust-vector.js'
 import { testTime as at, testReferenceValues, testRootDigest } from '../fakes/platform.js'
 import { mintEvidence, mintedReportData } from '../fakes/snp.js'
@@ -110,6 +111,31 @@ describe('an EAR', () => {
 
   test('is never issued for a result that left a step out', async () => {
     await expect(issueEar({ ...result, skipped: ['crl'] }, input, ed)).rejects.toThrow(/assertion failed/)
+    const examined = { ...result, policy: 'claviger.examine.1' }
+    await expect(issueEar(examined, input, ed)).rejects.toThrow(/assertion failed/)
+  })
+
+  test('names a step that evidence brought nothing for, where its owner lets it: no claim, and no pass', async () => {
+    const referenceValues = testReferenceValues({ crl: 'when-given' })
+    const asked = { expectedReportData: mintedReportData, referenceValues, tenantClass: 'development' as const, at }
+    const judged = async (evidence: SnpEvidence) =>
+      appraiseEvidence(evidence, { simulatedRoots: [testRootDigest] }, asked)
+    const evidence = await mintEvidence()
+    const without = await judged({ ...evidence, crl: null })
+    const ear = await verify(await issueEar(without, input, ed))
+    expect(ear.status).toBe('warning')
+    const lines = ear.checks.filter((check) => check.status === 'none')
+    expect(lines).toMatchObject([
+      {
+        id: 'snp/crl',
+        value: 0,
+        found: expect.stringMatching(/^skipped: .*came without a CRL/),
+        fix: expect.stringMatching(/./),
+      },
+    ])
+    expect(ear.vector).toEqual(without.vector)
+    const whole = await verify(await issueEar(await judged(evidence), input, ed))
+    expect(whole.checks.some(({ id }) => id === 'snp/crl')).toBe(false)
   })
 
   test.each([

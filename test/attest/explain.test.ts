@@ -1,9 +1,11 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { explain, explainFile } from '#attest/explain/explain.js'
 import type { ExplainedField } from '#attest/explain/part.js'
 import { type Form, forms, recognise } from '#attest/recognise.js'
-import { concat, fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import { concat, fromBase64, fromHex, toHex, utf8 } from '#core/bytes/bytes.js'
 import type { SnpEvidence, TdxEvidence } from '#core/wire/evidence.js'
 import { mintCcaEvidence } from '../fakes/cca.js'
 import { mintDcapEvidence } from '../fakes/dcap.js'
@@ -11,6 +13,8 @@ import { mintGpuEvidence, single } from '../fakes/gpu.js'
 import { mintNitroEvidence } from '../fakes/nitro.js'
 import { testMeasurement } from '../fakes/platform.js'
 import { mintEvidence, mintedReportData } from '../fakes/snp.js'
+
+const vector = (path: string) => new Uint8Array(readFileSync(join(import.meta.dirname, '../vectors', path)))
 
 let snp: SnpEvidence
 let tdx: TdxEvidence
@@ -27,6 +31,9 @@ beforeAll(async () => {
     fromBase64((await mintCcaEvidence()).token),
     utf8(JSON.stringify(snp)),
     utf8(JSON.stringify(tdx)),
+    vector('tdx/firmware-log/event-log.bin'),
+    vector('gpu/rim-signer-expired/driver-rim.xml'),
+    vector('gpu/all-answers-good/ocsp-device-l2.der'),
   ]
 })
 
@@ -99,6 +106,65 @@ describe('explain', () => {
     const info = all.find(({ title }) => title === 'collateral.tcbInfo: TCB info')!
     expect(named(info.fields, 'tcbInfo.fmspc')).toMatch(/^[0-9a-fA-F]{12}$/)
     expect(named(info.fields, 'tcbInfo.tcbLevels[0].tcb.sgxtcbcomponents')).toMatch(/^svn \d+(, \d+){15}$/)
+  })
+
+  test('shows a firmware log event by event, to its last byte', () => {
+    const log = vector('tdx/firmware-log/event-log.bin')
+    const [part] = explainFile({ name: 'ccel.bin', bytes: log })
+    const events = part!.fields.slice(0, -1)
+    expect(contiguous(events, 0)).toBe(log.length)
+    expect(events.map(({ name }) => name)).toEqual([
+      '[0] EV_NO_ACTION',
+      '[1] RTMR0 EV_POST_CODE',
+      '[2] RTMR1 EV_POST_CODE',
+      '(filler)',
+    ])
+    expect(events[2]!.value).toBe(`SHA-384 ${'22'.repeat(48)}; 3 bytes: "abc"`)
+    // A cut, more behind the filler, and digests that nobody knows: as far as it goes.
+    const last = (bytes: Uint8Array) => explainFile({ name: '', bytes })[0]!.fields.at(-2)!
+    expect(last(log.subarray(0, 100)).name).toBe('(cut off)')
+    expect(last(concat(log, new Uint8Array(1)))).toMatchObject({
+      name: '(not read)',
+      value: expect.stringContaining('filler'),
+    })
+    const other = log.slice()
+    other[0x41 + 12] = 0x99
+    expect(last(other)).toMatchObject({ name: '[1] (not read)', value: 'digest of algorithm 0x99' })
+  })
+
+  test('shows a RIM with its measurements and certificates, and why one cannot be read', () => {
+    const bytes = vector('gpu/rim-signer-expired/driver-rim.xml')
+    const [rim, ...certificates] = explainFile({ name: 'driver-rim.xml', bytes })
+    expect(rim!.title).toBe('driver-rim.xml: Reference integrity manifest')
+    expect(named(rim!.fields, 'SoftwareIdentity.Meta')).toContain('colloquialVersion=580.10.01 product=GH100')
+    expect(named(rim!.fields, 'SoftwareIdentity.Payload.Resource[7]')).toMatch(/^active=True .* Hash0=[0-9a-f]{96}$/)
+    expect(certificates.map(({ title }) => title.split(': ')[1])).toEqual([
+      expect.stringMatching(/^Certificate /),
+      'Certificate NVIDIA Reference Value L3 001',
+      'Certificate NVIDIA Reference Value CA',
+      'Certificate NVIDIA CoRIM signing Root CA',
+    ])
+    const [cut] = explainFile({ name: '', bytes: bytes.subarray(0, 5000) })
+    expect(named(cut!.fields, '(not read)')).toMatch(/\(xml\/form\)$/)
+    expect(explainFile({ name: '', bytes: utf8('<html><body/></html>') })).toEqual([])
+  })
+
+  test('shows an OCSP answer and who gave it, and why one cannot be read', () => {
+    const [answer, responder] = explainFile({ name: 'a', bytes: vector('gpu/all-answers-good/ocsp-device-l2.der') })
+    expect(answer!.title).toBe('a: OCSP answer')
+    expect(named(answer!.fields, 'certStatus')).toBe('good')
+    expect(named(answer!.fields, 'certID.serialNumber')).toBe('02')
+    expect(responder!.title).toBe('a: Certificate OCSP Responder of the responder')
+    const [late] = explainFile({ name: 'a', bytes: fromHex('30030a0103') })
+    expect(named(late!.fields, '(not read)')).toMatch(/response status 3, expected 0 \(ocsp\/not-successful\)$/)
+  })
+
+  test('shows a TDREPORT by itself', () => {
+    const report = new Uint8Array(1024).fill(7)
+    report[0] = 0x81
+    const [part] = explainFile({ name: 'tdreport.bin', bytes: report })
+    expect(part!.title).toBe('tdreport.bin: TDREPORT_STRUCT')
+    expect(named(part!.fields, 'MRTD')).toBe('07'.repeat(48))
   })
 
   test('bytes that are broken or cut off are shown as far as they go, and nothing is thrown', () => {

@@ -90,6 +90,30 @@ describe('recognise', () => {
     for (const [words, bytes] of beside) expect(() => recognise(bytes)).toThrow(words)
   })
 
+  test.each([
+    ['a name twice', (text: string) => text.replace('{', '{"kind":"snp",'), 'json/duplicate'],
+    ['half of it', (text: string) => text.slice(0, text.length >> 1), 'json/syntax'],
+    ['something behind it', (text: string) => `${text}}`, 'json/syntax'],
+    [
+      'brackets too deep',
+      (text: string) => text.replace('{', `{"a":${'['.repeat(40)}${']'.repeat(40)},`),
+      'json/limit',
+    ],
+  ])('says of an envelope with %s why it cannot be read', (_, change, code) => {
+    const text = new TextDecoder().decode(samples.get('envelope')!)
+    let thrown: unknown
+    try {
+      recognise(utf8(change(text)))
+    } catch (error) {
+      thrown = error
+    }
+    expect(thrown).toMatchObject({
+      code: 'evidence/unrecognised',
+      message: expect.stringMatching(new RegExp(`^JSON that is refused: .*\\(${code}\\)$`)),
+      cause: { code },
+    })
+  })
+
   test('takes no file beyond its bound, and makes no envelope of what another place takes apart', () => {
     expect(codeOf(() => recognise(new Uint8Array(16 * 1024 * 1024 + 1)))).toBe('evidence/size')
     const message = recognise(samples.get('kbs-attestation')!)

@@ -104,8 +104,9 @@ beforeAll(async () => {
     clock: () => made.clock.now,
   })
   const statuses = { ...brokerStatuses, ...logStatuses }
-  const app = createApp({ log: createLog('test', 'silent'), statuses, limits: { bodySizeMax: registerBodyMax } })
-  app.hono.route('/', makeBrokerRoutes({ broker: made.broker, document, prove, adminTokenDigest }))
+  const log = createLog('test', 'silent')
+  const app = createApp({ log, statuses, limits: { bodySizeMax: registerBodyMax } })
+  app.hono.route('/', makeBrokerRoutes({ broker: made.broker, log, document, prove, adminTokenDigest }))
   listening = await listen(app, { host: '127.0.0.1', port: 0 })
   await writeFile(at('token'), `${adminToken}\n`)
   await writeFile(at('policy.cedar'), permitAll)

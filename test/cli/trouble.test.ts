@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,6 +102,31 @@ describe('an error', () => {
     const io = testIo()
     reportError(io, new Failure('chain/step', 'seal ended with 1', { detail: { said: 'error: x (y/z)\nhint: w\n' } }))
     expect(io.err()).toBe('error: seal ended with 1 (chain/step)\n  error: x (y/z)\n  hint: w\n')
+  })
+})
+
+describe.skipIf(!existsSync('/dev/full'))('an output that is full', () => {
+  const main = join(packageRoot(), 'dist/cli/main.js')
+  const run = (where: 'stdout' | 'stderr', ...words: readonly string[]) => {
+    const full = openSync('/dev/full', 'w')
+    try {
+      const stdio = where === 'stdout' ? (['ignore', full, 'pipe'] as const) : (['ignore', 'pipe', full] as const)
+      return spawnSync(process.execPath, [main, ...words], { stdio: [...stdio], encoding: 'utf8' })
+    } finally {
+      closeSync(full)
+    }
+  }
+
+  test('is one line with a code, and no trace of ours', () => {
+    const { status, stderr } = run('stdout', 'attest', 'explain', '--help')
+    expect(status).toBe(1)
+    expect(stderr).toBe(
+      'error: standard output: no space is left there, ENOSPC (system/full)\nhint: make room, then do it again\n',
+    )
+  })
+
+  test('of errors is a failure, though nobody can be told', () => {
+    expect(run('stderr', 'attest', 'explain', join(work, 'nowhere')).status).toBe(1)
   })
 })
 

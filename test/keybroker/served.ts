@@ -50,9 +50,9 @@ export async function served(
   database: Database,
   now?: UnixSeconds,
   access?: Access,
-): Promise<{ chain: Registered; call: Call }> {
+): Promise<{ chain: Registered; call: Call; warned: readonly string[] }> {
   const made = await testBroker(database, now === undefined ? {} : { now })
-  const { app } = await application(made, access)
+  const { app, warned } = await application(made, access)
   const call: Call = async (method, path, body, headers = {}, certificates) => {
     const init = {
       method,
@@ -65,7 +65,7 @@ export async function served(
     return { status: answer.status, code: parsed.code, body: parsed as never, ...(retryAfter && { retryAfter }) }
   }
   const chain = { test: made, owner: await testOwner(), platform: await testPlatform({ at: startTime }) }
-  return { chain, call }
+  return { chain, call, warned }
 }
 
 export async function application(
@@ -88,23 +88,27 @@ export async function application(
     statuses: { ...brokerStatuses, ...logStatuses },
     limits: { bodySizeMax: registerBodyMax },
   })
+  const warned: string[] = []
   app.hono.route(
     '/',
     makeBrokerRoutes({
       broker: { ...broker, standing: ownStanding(attester ?? null) },
+      log: { warn: (fields, message) => void warned.push(`${message} ${JSON.stringify(fields)}`) },
       document,
       prove,
       adminTokenDigest: sha256(utf8(adminToken)),
       ...(access && { access }),
     }),
   )
-  return { app, document, prove }
+  return { app, document, prove, warned }
 }
 
 export const bearer = { authorization: `Bearer ${adminToken}` }
 
 export interface Chain extends Registered {
   readonly call: Call
+  /** what its operator reads of alarms */
+  readonly warned: readonly string[]
 }
 
 /** A broker at which an owner accepts a machine of this kind and no other, at the time for which such machines are minted. */
@@ -113,7 +117,7 @@ export async function chainFor(
   machine: FakeMachine,
   options: RegistrationOptions = {},
 ): Promise<Chain> {
-  const { chain, call } = await served(database, testTime)
+  const { chain, call, warned } = await served(database, testTime)
   const { test: made } = chain
   const owner = await testOwner()
   const tenantClass = options.class ?? 'development'
@@ -123,5 +127,5 @@ export async function chainFor(
   const lease = { seconds: 300, budget: budgetOf(100), nodes: 50 }
   const given = { values: machine.values, ...options, registration: { lease, ...options.registration } }
   await registerModel(made.broker, await registration(made, owner, null, given))
-  return { ...chain, owner, call }
+  return { ...chain, owner, call, warned }
 }

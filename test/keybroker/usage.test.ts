@@ -30,6 +30,7 @@ import {
   type Registered,
   registered,
   registrationBody,
+  request,
   type TestNode,
   testNode,
 } from './fixtures.js'
@@ -296,12 +297,21 @@ describe('a device', () => {
     const node = await testNode(chain, { platform })
     const first = await slice(chain, node)
     const other = await testNode(chain, { platform })
-    expect(gist(await ask(chain, other))).toBe('broker/device-leased')
+    const denied = await chain.call('POST', '/v1/releases', await request(chain, other))
+    expect(denied).toMatchObject({ status: 403, body: { reasons: [{ id: 'broker/device-leased' }] } })
+    const { entry } = denied.body as { readonly entry: number }
+    const line =
+      'alarm: a node was denied: evidence of one device was presented by two nodes: it is in another lease that runs'
+    expect(chain.warned).toEqual([`${line} ${JSON.stringify({ reason: 'broker/device-leased', entry })}`])
     // Its own renewal, and a retry, are not two.
     await slice(chain, node, { lease: first.id })
     await say(chain, node, first.id, 0)
     const { id } = await slice(chain, other)
     expect((await leases(chain.test.broker, chain.owner.id)).leases.map((one) => one.id)).toEqual([id])
+    // A denial of another kind is no alarm.
+    const bare = await request(chain, await testNode(chain, { platform }), { devices: async () => [] })
+    expect(await chain.call('POST', '/v1/releases', bare)).toMatchObject({ status: 403, code: 'broker/denied' })
+    expect(chain.warned).toHaveLength(1)
     await chain.test.close()
   })
 })

@@ -39,8 +39,9 @@ class Node {
   dangerousAllowSimulated = true
 
   constructor() {
+    const log = createLog('broker', 'silent')
     const app = createApp({
-      log: createLog('broker', 'silent'),
+      log,
       statuses: { ...brokerStatuses, ...logStatuses },
       limits: { bodySizeMax: registerBodyMax, ratePerMinute: 0 },
     })
@@ -48,7 +49,7 @@ class Node {
     const document = async () => ({ payloadType: 'x', payload: '', signatures: [] })
     app.hono.route(
       '/',
-      makeBrokerRoutes({ broker: chain.test.broker, document, prove, adminTokenDigest: sha256(utf8('nobody')) }),
+      makeBrokerRoutes({ broker: chain.test.broker, log, document, prove, adminTokenDigest: sha256(utf8('nobody')) }),
     )
     this.#options = {
       url: 'http://broker.test',

@@ -191,6 +191,31 @@ describe('POST /v1/verify', () => {
     expect(nonce.steps.find((step: { id: string }) => step.id === 'report-data')).toMatchObject({ verdict: 'fail' })
   })
 
+  test('gives no EAR where a step was skipped that the owner lets be, and names it; /v1/attest gives one that names it', async () => {
+    const lenient = () => ({
+      ...bound(),
+      referenceValues: JSON.parse(JSON.stringify(testReferenceValues({ crl: 'when-given' }))),
+    })
+    const whole = await answer(lenient())
+    expect(whole).toMatchObject({ complete: true, earWithheld: null, ear: expect.any(String) })
+    const without = { ...lenient(), evidence: { ...evidence, crl: null } }
+    expect(await answer(without)).toMatchObject({
+      accepted: false,
+      complete: false,
+      status: 'warning',
+      skipped: [],
+      ear: null,
+      earWithheld: expect.stringMatching(/^steps were skipped: snp\/crl;/),
+    })
+    const expected = { audience: binding.audience, at: testTime }
+    const attested = (await (await post('/v1/attest', without)).json()) as { ear: string }
+    const ear = await verifyEar(attested.ear, [signer.publicKey], expected)
+    expect(ear.checks.filter(({ status }) => status === 'none').map(({ id }) => id)).toEqual(['snp/crl'])
+    // A refusal is one whatever was skipped.
+    const refused = await answer({ ...without, tenantClass: 'production' })
+    expect((await verifyEar(refused.ear, [signer.publicKey], expected)).status).toBe('contraindicated')
+  })
+
   test('what is bad is an answer: which step failed, by its code, with an EAR that is contraindicated', async () => {
     const report = fromBase64(evidence.report)
     report[0x90]! ^= 1

@@ -79,10 +79,13 @@ export function granted(kind: 'release' | 'renewal', stateIndex: number, options
   }
 }
 
-export const denied = (stateIndex: number, options: DecisionOptions = {}): Entry => ({
+export const denied = (
+  stateIndex: number,
+  options: DecisionOptions & { readonly reasons?: readonly string[] } = {},
+): Entry => ({
   kind: 'denial',
   ...decided(stateIndex, options),
-  reasons: ['eu-only'],
+  reasons: options.reasons ?? ['eu-only'],
   policy_digest: digest('policy'),
 })
 

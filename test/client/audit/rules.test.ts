@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { Auditor, nobody } from '#client/audit/rules.js'
+import { newState } from '#client/audit/state.js'
 import { utf8 } from '#core/bytes/bytes.js'
-import type { Entry } from '#core/wire/entries.js'
+import { type Entry, encodeEntry } from '#core/wire/entries.js'
 import { begin, convicted, denied, digest, granted, judged, registered, restored, state, used } from './fixtures.js'
 
 const whole: readonly Entry[] = [
@@ -138,4 +140,18 @@ test('its owner is told what happens to its keys, and nobody else', () => {
   expect(named.filter((one) => one.startsWith('notice/policy'))).toEqual([])
   const others = judged(whole, { tenants: new Set([digest('other')]), policies: null })
   expect(others).toEqual(['notice/tenant 0', 'notice/tenant 9', 'notice/change 9'])
+})
+
+test('a denial that happens to no honest machine is an alarm to every reader, and convicts nobody', () => {
+  const reasons = ['broker/device-leased', 'eu-only', 'broker/place-contradicted', 'claviger/place-contradicted']
+  const entries = [...registered, denied(4, { reasons }), denied(4, { nonce: 'b', reasons: ['broker/node-limit'] })]
+  expect(judged(entries)).toEqual(['notice/tenant 0', ...Array.from({ length: 3 }, () => 'notice/alarm 5')])
+  const auditor = new Auditor(newState('log.example/audit'), nobody, begin)
+  const found = entries.flatMap((entry, index) => auditor.judge(index, encodeEntry(entry)))
+  const [, device, before, now] = found.map(({ message }) => message)
+  expect(device).toContain('by broker/device-leased: evidence of one device was presented by two nodes')
+  expect([before, now].map((one) => one?.split(': ')[0])).toEqual([
+    expect.stringMatching(/denied by broker\/place-contradicted$/),
+    expect.stringMatching(/denied by claviger\/place-contradicted$/),
+  ])
 })

@@ -25,6 +25,7 @@ async function routesOf() {
   const digest = sha256(utf8(operatorToken))
   const options = {
     broker,
+    log: { warn: () => undefined },
     document: async () => ({}) as never,
     prove: async () => ({}) as never,
     adminTokenDigest: digest,
