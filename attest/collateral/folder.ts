@@ -63,6 +63,20 @@ export async function loadBundle(path: string): Promise<CollateralBundle> {
   return parseBundle(await readAtMost(path, bundleSizeMax, `${path} has more than ${bundleSizeMax} bytes`))
 }
 
+/**
+ * The same of a bundle that somebody means to hold something: one without documents is most often another path.
+ *
+ * throws  as loadBundle
+ */
+export async function loadFilledBundle(path: string): Promise<CollateralBundle> {
+  const bundle = await loadBundle(path)
+  if (bundle.length > 0) return bundle
+  throw refuse(
+    `${path} holds no document`,
+    'is the path right? ./claviger collateral export and fetch write bundles, with a folder for each vendor',
+  )
+}
+
 /** The documents are in one file, where the path ends with .json, else in files of a folder; others there stay. */
 export async function storeBundle(path: string, bundle: CollateralBundle): Promise<void> {
   if (path.endsWith('.json')) return writeFileDurably(path, encodeBundle(bundle))
