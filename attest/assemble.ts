@@ -33,7 +33,7 @@ const assemblers: Readonly<Record<Form, Assembler | string>> = {
 
 /**
  * The envelope of evidence: what was recognised, and from the pool the certificates, lists and documents that a raw
- * report or quote lacks. Which of several is taken follows names only: whether it is the right one is verified later.
+ * report or quote lacks. Of several the one is taken that says it is of this machine: whether it is, is verified later.
  *
  * throws  evidence/incomplete, evidence/unverified-form, and shape/... for an envelope that is none
  */

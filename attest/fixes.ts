@@ -27,6 +27,8 @@ export type VerificationCode =
   | OcspCode
 
 const report = 'fetch the report again from the guest device and send its 1184 bytes unchanged'
+const signedReport =
+  'send the 1184 bytes of the report unchanged, with the certificate for the chip, or provider, and the TCB of this report'
 const certificates = 'fetch the certificates of this chip and TCB again from the vendor and send them unchanged'
 const crl = 'fetch the CRL of the vendor root again and send it unchanged'
 const quote = 'fetch the quote again from the guest device, cut it to its own length and send it unchanged'
@@ -62,7 +64,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'snp/product': certificates,
   'snp/endorser-name': certificates,
   'snp/signing-key': 'send the certificate of the kind of key that signed: VCEK or VLEK',
-  'snp/signature': report,
+  'snp/signature': signedReport,
   'snp/tcb-reserved': report,
   'snp/tcb-certificate': 'fetch the certificate for the reported TCB: firmware was updated since',
   'snp/tcb-order': 'commit the firmware update on the host, then start the guest again',

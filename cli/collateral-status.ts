@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { Collection } from '#attest/collateral/collect.js'
 import { baseUrl, request } from '#attest/collateral/fetch/http.js'
-import { loadBundle } from '#attest/collateral/folder.js'
+import { loadFilledBundle } from '#attest/collateral/folder.js'
 import type { CollateralStatus } from '#attest/collateral/status.js'
 import { nameSizeMax } from '#attest/endorsements/names.js'
 import type { CollateralUsageCode } from '#cli/collateral-fetch.js'
@@ -102,7 +102,7 @@ function tellStore(status: CollateralStatus, io: Io): void {
 
 async function ofBundle(path: string, args: StatusArguments, io: Io): Promise<number> {
   const options = { simulatedRoots: args.simulatedRoot, at: io.now(), fetchItem: null }
-  const collection = await Collection.open(await loadBundle(path), options)
+  const collection = await Collection.open(await loadFilledBundle(path), options)
   const { refused } = collection
   if (args.json) {
     const failed = refused.map(({ name, failure }) => ({ name, code: failure.code, message: failure.message }))

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { loadBundle, storeBundle } from '#attest/collateral/folder.js'
+import { loadFilledBundle, storeBundle } from '#attest/collateral/folder.js'
 import type { Admission } from '#attest/collateral/options.js'
 import { describeFetch } from '#cli/collateral-fetch.js'
 import { describeStatus } from '#cli/collateral-status.js'
@@ -36,7 +36,7 @@ export interface ImportArguments extends StateArguments, RootsOption, JsonOption
 
 /** Verifies a bundle and keeps what is genuine, current and not older than what was seen. Exit 3 when some was refused. */
 export async function runImport(path: string, args: ImportArguments, io: Io): Promise<number> {
-  const bundle = await loadBundle(path)
+  const bundle = await loadFilledBundle(path)
   const dryRun = args.dryRun === true
   const admissions = await withStore(args, io, null, (store) => store.admit(bundle, { dryRun }))
   const documents = admissions.map(({ name, outcome, failure }) => ({

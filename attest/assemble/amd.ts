@@ -1,19 +1,44 @@
 import { type Assembler, Wanted } from '#attest/assemble/wanted.js'
-import type { Pool, PooledCertificate, PooledCrl } from '#attest/pool.js'
+import { attempt, type Pool, type PooledCertificate, type PooledCrl } from '#attest/pool.js'
+import { readEndorsement } from '#attest/snp/endorsement.js'
+import { type Misfit, misfitsOf } from '#attest/snp/fit.js'
+import { parseReport, type SnpReport } from '#attest/snp/parse.js'
 import { equal, toBase64 } from '#core/bytes/bytes.js'
 import type { Certificate } from '#core/x509/certificate.js'
 
 export const assembleSnp: Assembler = ({ bytes, title }, pool) => ({
   kind: 'snp',
   report: toBase64(bytes),
-  ...amdCollateral(pool, title),
+  ...amdCollateral(bytes, pool, title),
 })
 
 const isVek = ({ name }: PooledCertificate) => name === 'SEV-VCEK' || name === 'SEV-VLEK'
 
-/** Endorsement key, intermediate and root by their names, and the list of the root where there is one. */
-export function amdCollateral(pool: Pool, title: string) {
-  const vek = pool.certificates.find(isVek)
+/** What a certificate is wrong in, worst first: one of the same chip for another TCB is nearest to the right one. */
+const weight: Readonly<Record<Misfit['part'], number>> = { key: 8, product: 4, chip: 2, tcb: 1 }
+const unreadable = 16
+
+function distance(report: SnpReport, { certificate }: PooledCertificate): number {
+  const endorsement = attempt(() => readEndorsement(certificate))
+  if (endorsement === null) return unreadable
+  return misfitsOf(report, endorsement).reduce((sum, { part }) => sum + weight[part], 0)
+}
+
+/**
+ * The certificate for the chip and TCB of the report; of several the newest. Where none is, the nearest, so that the verifier
+ * says what it is for instead.
+ */
+function vekOf(reportBytes: Uint8Array, pool: Pool): PooledCertificate | undefined {
+  const veks = pool.certificates.filter(isVek)
+  const report = attempt(() => parseReport(reportBytes))
+  if (report === null) return veks[0]
+  const far = new Map(veks.map((one) => [one, distance(report, one)]))
+  return veks.toSorted((a, b) => far.get(a)! - far.get(b)! || b.certificate.notBefore - a.certificate.notBefore)[0]
+}
+
+/** Endorsement key by the report, intermediate and root by their names, and the list of the root where there is one. */
+export function amdCollateral(report: Uint8Array, pool: Pool, title: string) {
+  const vek = vekOf(report, pool)
   const ask = vek && issuerOf(pool, vek)
   const ark = ask && issuerOf(pool, ask)
   const crl = ark && amdListOf(pool.crls, ark.certificate, ask.certificate)
@@ -44,6 +69,6 @@ export function amdListOf(
   return newest.find(({ crl }) => crl.revoked.has(ask.serial)) ?? newest[0]
 }
 
-/** A list of this issuer, by name. */
+/** The newest list of this issuer, by name. */
 export const crlOf = (crls: readonly PooledCrl[], issuer: Uint8Array): PooledCrl | undefined =>
-  crls.find(({ crl }) => equal(crl.issuer, issuer))
+  crls.filter(({ crl }) => equal(crl.issuer, issuer)).toSorted((a, b) => b.crl.thisUpdate - a.crl.thisUpdate)[0]

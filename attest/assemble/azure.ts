@@ -37,7 +37,9 @@ export const assembleAzure: Assembler = (recognised, pool) => {
   if (!pcrs) wanted.take(undefined, 'the values of the PCRs (JSON)')
   if (isTdx) wanted.take(td?.bytes, 'the quote of the TD')
   wanted.done(title)
-  if (!isTdx) return { kind: 'azure-snp', ...vtpm, ...amdCollateral(pool, title) }
+  const [reportAt, reportSize] = field.hardwareReport
+  const report = bytes.subarray(reportAt, reportAt + reportSize)
+  if (!isTdx) return { kind: 'azure-snp', ...vtpm, ...amdCollateral(report, pool, title) }
   return { kind: 'azure-tdx', ...vtpm, ...dcapMembers({ ...recognised, bytes: td!.bytes }, pool) }
 }
 

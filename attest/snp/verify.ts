@@ -2,6 +2,7 @@ import type { Anchors } from '#attest/anchors.js'
 import { type Caches, keyOf, noCaches, type Remembered, remembered, type Slot, whileAll } from '#attest/caches.js'
 import type { SnpCode } from '#attest/snp/codes.js'
 import { type Endorsement, readEndorsement } from '#attest/snp/endorsement.js'
+import { misfitsOf } from '#attest/snp/fit.js'
 import { cpuModels, hwIdSize, type Product } from '#attest/snp/layout.js'
 import { parseReport, type SnpReport } from '#attest/snp/parse.js'
 import { vendorRoots } from '#attest/snp/roots.js'
@@ -245,7 +246,10 @@ async function verifyReportSignature(report: SnpReport, endorsement: Endorsement
     await verifySpkiSignature('ES384', vek.spki, report.signed, report.signature, 'report')
   } catch (cause) {
     if (!isFailure(cause)) throw cause
-    throw refuse('snp/signature', 'report was not signed by the endorsement key', cause)
+    const why = misfitsOf(report, endorsement).map(({ text }) => text)
+    const provider = endorsement.cspId === null ? '' : `, a VLEK of ${endorsement.cspId}`
+    const found = `report was not signed by the endorsement key${provider}`
+    throw refuse('snp/signature', why.length === 0 ? found : `${found}: ${why.join(', ')}`, cause)
   }
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -85,6 +85,17 @@ describe('an offline bundle on the command line', () => {
     expect((await typed('status', ...place, '--json')).code).toBe(0)
     await typed('export', ...place, '--out', at('out.json'))
     expect(await loadBundle(at('out.json'))).toEqual(await loadBundle(at('bundle')))
+  })
+
+  test('that holds nothing is refused, and neither shown nor taken for imported', async () => {
+    await mkdir(at('nothing'))
+    await storeBundle(at('nothing.json'), [])
+    for (const bundle of [at('nothing'), at('nothing.json')])
+      for (const args of [
+        ['import', bundle, '--state', at('services')],
+        ['status', '--bundle', bundle],
+      ])
+        expect(await typed(...args)).toEqual({ code: 'collateral/bundle-form', out: '', err: '' })
   })
 
   test('that is older than what the store has seen is refused, and the rest of it kept', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { loadBundle, storeBundle } from '#attest/collateral/folder.js'
-import { bundleOfFiles, encodeBundle, filesOfBundle, parseBundle } from '#attest/endorsements/bundle.js'
+import { bundleOfFiles, bundleSizeMax, encodeBundle, filesOfBundle, parseBundle } from '#attest/endorsements/bundle.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
 import { formatName } from '#attest/endorsements/names.js'
 import { fromUtf8, utf8 } from '#core/bytes/bytes.js'
@@ -117,6 +117,13 @@ describe('on disk', () => {
     await storeBundle(folder, items)
     symlinkSync('/etc/hostname', join(folder, 'intel/sgx/qe-identity2.json'))
     expect(await codeOfPromise(loadBundle(folder))).toBe('collateral/bundle-form')
+  })
+
+  test('what has no end is read to the bound, and a folder of too much as well', async () => {
+    expect(await codeOfPromise(loadBundle('/dev/zero'))).toBe('collateral/bundle-form')
+    const half = new Uint8Array(bundleSizeMax / 2)
+    for (const name of ['a', 'b', 'c']) writeFileSync(join(folder, name), half)
+    await expect(loadBundle(folder)).rejects.toThrow('holds more than')
   })
 
   test('a deep folder is refused', async () => {
