@@ -90,7 +90,7 @@ export const gpuChecks: readonly Step[] = [
   check(
     'rim',
     'Golden values',
-    'RIMs of driver and VBIOS of every device, which show that developer mode is off; a warning where the owner does not require them',
+    'RIMs of driver and VBIOS of every device, which show that developer mode is off: no field says that, nor that confidential computing is on; a warning where the owner does not require them',
   ),
   check(
     'ocsp',
@@ -101,7 +101,11 @@ export const gpuChecks: readonly Step[] = [
   check('driver-version', 'Reference values', 'every driver is of a version that the owner accepts'),
   check('vbios-version', 'Reference values', 'every VBIOS is of a version that the owner accepts'),
   check('device-id', 'Reference values', 'every device is one that the owner accepts'),
-  check('mode', 'Reference values', 'every GPU says that it runs in a mode that the owner accepts'),
+  check(
+    'mode',
+    'Confidential computing and developer mode',
+    'every GPU names a mode that the owner accepts; where the owner lists none, one that names no mode is a warning',
+  ),
   check(
     'topology',
     'Topology',

@@ -338,6 +338,12 @@ const appraisals: readonly GpuCase[] = [
   }),
   refused('device-id', 'device-not-listed', single(), { values: { deviceIds: ['00'.repeat(8)] } }),
   refused('mode', 'mode-not-listed', single(), { values: { modes: ['SPT'] } }),
+  refused(
+    'mode',
+    'protected-pcie-beside-another-feature-flag',
+    single({ opaque: withField(opaque.featureFlag, new Uint8Array([0, 0])) }),
+    { values: { modes: ['SPT'] } },
+  ),
   refused('mode', 'mode-not-said', single({ architecture: 'BLACKWELL', opaque: without(opaque.featureFlag) }), {
     values: { devices: { HOPPER: undefined, BLACKWELL: 1, LS10: undefined }, modes: ['MPT'] },
   }),
