@@ -22,9 +22,10 @@ export function appraiseGpu(claims: GpuClaims, input: GpuAppraisal): readonly Ch
     ...reportData(claims, input.expectedReportData),
     ...goldenValues(claims),
     rims(claims, values),
+    ...mode(claims, values),
     ...(values
       ? [
-          revocation(claims, values),
+          ...revocation(claims, values),
           count(claims, values),
           ...versions(claims, values),
           ...identity(claims, values),
@@ -81,27 +82,35 @@ function goldenValues({ devices }: GpuClaims): readonly Check[] {
 }
 
 /**
- * A device in developer mode measures other values than those that NVIDIA signs, and says so nowhere else: with golden
- * values that match it is not in that mode, without them nobody knows. The owner may live with that as a warning.
+ * No field of a report says that confidential computing is on and developer mode off: NVIDIA's own verifier asks the driver
+ * for both, and calls debugging disabled where measurements match. A device in developer mode measures other values than
+ * those that NVIDIA signs: with golden values that match it is not in that mode, without them nobody knows. The owner may
+ * live with that as a warning.
+ *
+ * source  NVIDIA nvtrust, local_gpu_verifier, "NvmlHandler.is_cc_enabled", "NvmlHandler.is_cc_dev_mode", "ClaimsUtils"
  */
 function rims({ devices }: GpuClaims, values: GpuReferenceValues | null): Check {
   return each('rim', 'executables', devices, (device) => missing(device), {
-    expected: 'RIMs of driver and VBIOS, which show that developer mode is off',
+    expected: 'RIMs of driver and VBIOS, which show that developer mode is off: no field of a report does',
     fix: 'send the RIMs of driver and VBIOS with the evidence',
     bad: values?.rim === 'required' ? trust.untrustworthy : trust.knownVulnerabilities,
   })
 }
 
-function revocation({ ocsp }: GpuClaims, values: GpuReferenceValues): Check {
-  const good = ocsp.answered === ocsp.needed || values.ocsp === 'when-given'
-  return check('ocsp', 'hardware', good ? trust.approved : trust.untrustworthy, {
-    expected:
-      values.ocsp === 'required'
-        ? 'a current OCSP answer on every certificate of devices and RIMs'
-        : 'current OCSP answers where they are given',
-    found: `${ocsp.answered} of ${ocsp.needed}, all good`,
-    fix: 'send the OCSP answers on every certificate but roots and firmware with the evidence, or have them fetched for it',
-  })
+/**
+ * An owner who takes answers as they come asks for nothing here: while one is missing nothing is compared, since nobody
+ * knows, and the step `gpu/ocsp` names what was not known. One that is there and bad has failed before.
+ */
+function revocation({ ocsp }: GpuClaims, values: GpuReferenceValues): readonly Check[] {
+  const isWhole = ocsp.answered === ocsp.needed
+  if (!isWhole && values.ocsp === 'when-given') return []
+  return [
+    check('ocsp', 'hardware', isWhole ? trust.approved : trust.untrustworthy, {
+      expected: 'a current OCSP answer on every certificate of devices and RIMs',
+      found: `${ocsp.answered} of ${ocsp.needed}, all good`,
+      fix: 'send the OCSP answers on every certificate but roots and firmware with the evidence, or have them fetched for it',
+    }),
+  ]
 }
 
 /** How many there are of each architecture, as `8 HOPPER, 4 LS10`. */
@@ -133,7 +142,7 @@ function each(
   claim: Check['claim'],
   devices: readonly GpuDeviceClaims[],
   problem: (device: GpuDeviceClaims) => string | null,
-  text: { readonly expected: string; readonly fix: string; readonly bad?: number },
+  text: { readonly expected: string; readonly good?: string; readonly fix: string; readonly bad?: number },
 ): Check {
   const problems = devices.flatMap((device) => {
     const found = problem(device)
@@ -141,7 +150,7 @@ function each(
   })
   return check(id, claim, problems.length === 0 ? trust.approved : (text.bad ?? trust.untrustworthy), {
     expected: text.expected,
-    found: problems.length === 0 ? 'all devices' : problems.join('; '),
+    found: problems.length === 0 ? (text.good ?? 'all devices') : problems.join('; '),
     fix: text.fix,
   })
 }
@@ -205,7 +214,7 @@ function versions({ devices }: GpuClaims, values: GpuReferenceValues): readonly 
 }
 
 function identity({ devices }: GpuClaims, values: GpuReferenceValues): readonly Check[] {
-  const { deviceIds, modes } = values
+  const { deviceIds } = values
   return [
     ...(deviceIds
       ? [
@@ -222,17 +231,32 @@ function identity({ devices }: GpuClaims, values: GpuReferenceValues): readonly 
           ),
         ]
       : []),
-    ...(modes
-      ? [
-          each(
-            'mode',
-            'configuration',
-            devices.filter((device) => device.kind === 'gpu'),
-            ({ mode }) => (mode !== null && modes.includes(mode) ? null : (mode ?? 'not said')),
-            { expected: list(modes), fix: 'set the GPUs to a mode that the owner accepts' },
-          ),
-        ]
-      : []),
+  ]
+}
+
+/**
+ * The mode that every GPU names for itself. One that names none is not known to be in any: a warning, or refused where the
+ * owner lists modes. That confidential computing is on no name shows; golden values stand in for it, see `rims`.
+ */
+function mode({ devices }: GpuClaims, values: GpuReferenceValues | null): readonly Check[] {
+  const gpus = devices.filter((device) => device.kind === 'gpu')
+  if (gpus.length === 0) return []
+  const modes = values?.modes
+  return [
+    each(
+      'mode',
+      'configuration',
+      gpus,
+      ({ mode: said }) => (said !== null && (modes?.includes(said) ?? true) ? null : (said ?? 'not said')),
+      {
+        expected: modes ? list(modes) : 'a mode that the GPU names',
+        good: [...new Set(gpus.map(({ mode: said }) => said))].join(', '),
+        fix: modes
+          ? 'set the GPUs to a mode that the owner accepts'
+          : 'install a driver whose reports name the mode of a GPU, as those of 580.159.03 do',
+        bad: modes ? trust.untrustworthy : trust.knownVulnerabilities,
+      },
+    ),
   ]
 }
 

@@ -32,6 +32,7 @@ export interface GpuDeviceClaims {
   readonly chipSku: string | null
   /** null where the device does not say it */
   readonly chipInfo: string | null
+  /** how the GPU says that it is passed through, null where it does not; not that confidential computing is on */
   readonly mode: Feature | null
   readonly protectedPcie: boolean | null
   readonly nvdec0: 'enabled' | 'disabled' | null
@@ -100,7 +101,8 @@ function deviceClaims({ report, identity, rims }: VerifiedDevice): GpuDeviceClai
     projectSku: opaque.projectSku,
     chipSku: opaque.chipSku,
     chipInfo: opaque.chipInfo,
-    mode: opaque.feature ?? (opaque.protectedPcie ? 'PPCIE' : null),
+    // Drivers before 580 write the byte alone. Should the two ever differ, the one that asks for more counts.
+    mode: opaque.protectedPcie === true ? 'PPCIE' : opaque.feature,
     protectedPcie: opaque.protectedPcie,
     nvdec0: opaque.nvdec0,
     opaqueDataVersion: opaque.version,

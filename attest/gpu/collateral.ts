@@ -161,6 +161,7 @@ function verifyNotKnownRevoked(
  * Verifies the OCSP answers that came along: each is about a certificate of this evidence, current and good. Whether one
  * has to be there for every certificate is the appraisal's to say; that none is known to be revoked is verified always.
  *
+ * returns  beside them the names of certificates that no answer came along for
  * throws  gpu/collateral-unused, ocsp/..., x509/...
  * source  RFC 6960, "Signed Response Acceptance Requirements"
  */
@@ -171,7 +172,7 @@ export async function verifyAnswers(
   anchors: Anchors,
   at: UnixSeconds,
   caches: Caches,
-): Promise<VerifiedAnswers> {
+): Promise<{ readonly answers: VerifiedAnswers; readonly unanswered: readonly string[] }> {
   const subjects = revocable(devices, rims.verified.values())
   const goodSince = new Map<string, UnixSeconds>()
   let validUntil: UnixSeconds | null = null
@@ -185,5 +186,6 @@ export async function verifyAnswers(
     validUntil = Math.min(validUntil ?? answer.nextUpdate, answer.nextUpdate)
   }
   verifyNotKnownRevoked(subjects, goodSince, anchors, at)
-  return { needed: subjects.size, answered: answers.length, validUntil }
+  const unanswered = [...subjects].flatMap(([id, one]) => (goodSince.has(id) ? [] : [nameOf(one)]))
+  return { answers: { needed: subjects.size, answered: answers.length, validUntil }, unanswered }
 }

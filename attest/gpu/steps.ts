@@ -51,7 +51,7 @@ export const gpuSteps: readonly Step[] = [
     document: 'W3C XML Signature Syntax and Processing, 1.1',
     section: 'Core Validation',
     expected:
-      "each RIM is asked for by a device, about its product and version, signed over all of it, by a chain that is valid and leads to NVIDIA's root for RIMs or a simulated one; no index counts in both RIMs of a device",
+      "RIMs of driver and VBIOS of every device; each is asked for by a device, about its product and version, signed over all of it, by a chain that is valid and leads to NVIDIA's root for RIMs or a simulated one; no index counts in both RIMs of a device",
     without: 'the evidence came without RIMs: whether the devices run what NVIDIA released is not known',
   },
   {
@@ -59,7 +59,7 @@ export const gpuSteps: readonly Step[] = [
     document: 'RFC 6960',
     section: 'Signed Response Acceptance Requirements',
     expected:
-      'each OCSP answer is on a certificate of this evidence, signed by a responder that its issuer appointed, current, and good; one on hold is revoked; no certificate is known to be revoked by an answer that is newer',
+      'an OCSP answer on every certificate of devices and RIMs but roots and firmware; each is on a certificate of this evidence, signed by a responder that its issuer appointed, current, and good; one on hold is revoked; no certificate is known to be revoked by an answer that is newer',
     without: 'the evidence came without OCSP answers: whether a certificate was revoked is not known',
   },
   {
@@ -67,7 +67,7 @@ export const gpuSteps: readonly Step[] = [
     document: nvtrust,
     section: 'Verifier.verify',
     expected:
-      'index i of a RIM is compared with block i + 1, one alternative is enough; index 35 is left out while NVDEC0 is disabled',
+      'index i of every RIM of every device is compared with block i + 1, one alternative is enough; index 35 is left out while NVDEC0 is disabled',
     without: 'the evidence came without RIMs: there is nothing to compare with',
   },
 ]
@@ -90,14 +90,22 @@ export const gpuChecks: readonly Step[] = [
   check(
     'rim',
     'Golden values',
-    'RIMs of driver and VBIOS of every device, which show that developer mode is off; a warning where the owner does not require them',
+    'RIMs of driver and VBIOS of every device, which show that developer mode is off: no field says that, nor that confidential computing is on; a warning where the owner does not require them',
   ),
-  check('ocsp', 'Reference values', 'a current OCSP answer on every certificate, where the owner requires them'),
+  check(
+    'ocsp',
+    'Reference values',
+    'a current OCSP answer on every certificate, where the owner requires them or all of them are there',
+  ),
   check('devices', 'Reference values', 'exactly as many devices of each architecture as the owner asks for'),
   check('driver-version', 'Reference values', 'every driver is of a version that the owner accepts'),
   check('vbios-version', 'Reference values', 'every VBIOS is of a version that the owner accepts'),
   check('device-id', 'Reference values', 'every device is one that the owner accepts'),
-  check('mode', 'Reference values', 'every GPU says that it runs in a mode that the owner accepts'),
+  check(
+    'mode',
+    'Confidential computing and developer mode',
+    'every GPU names a mode that the owner accepts; where the owner lists none, one that names no mode is a warning',
+  ),
   check(
     'topology',
     'Topology',

@@ -77,14 +77,16 @@ export async function verifyGpu(
   trace('gpu/firmware', () => firmwareOf(reports, identities))
   const parts = reports.map((report, i) => ({ report, identity: identities[i]! }))
   const rims = await verifyRims(evidence.rims, parts, anchors, at, caches)
-  if (evidence.rims.length > 0) trace('gpu/rim', () => evidence.rims.map(({ id }) => id).join(', '))
-  else trace('gpu/rim', '', 'skip')
-  const ocsp = await verifyAnswers(evidence.ocsp, parts, rims, anchors, at, caches)
-  if (ocsp.answered > 0) trace('gpu/ocsp', `${ocsp.answered} of ${ocsp.needed} certificates are good`)
-  else trace('gpu/ocsp', '', 'skip')
   const devices = parts.map((device) => ({ ...device, rims: rimsOf(device, rims.verified) }))
-  if (evidence.rims.length > 0) trace('gpu/golden', () => comparedOf(devices))
-  else trace('gpu/golden', '', 'skip')
+  const without = devices.flatMap(missingRims)
+  const isWhole = without.length === 0
+  if (isWhole) trace('gpu/rim', () => evidence.rims.map(({ id }) => id).join(', '))
+  else trace('gpu/rim', () => rimsFound(evidence.rims.length, without), 'skip')
+  const { answers: ocsp, unanswered } = await verifyAnswers(evidence.ocsp, parts, rims, anchors, at, caches)
+  if (unanswered.length === 0) trace('gpu/ocsp', `${ocsp.answered} of ${ocsp.needed} certificates are good`)
+  else trace('gpu/ocsp', () => answersFound(ocsp, unanswered), 'skip')
+  if (isWhole) trace('gpu/golden', () => comparedOf(devices))
+  else trace('gpu/golden', () => goldenFound(devices, without), 'skip')
   const simulated = rims.simulated || identities.some((one) => one.platform === 'simulated')
   return { platform: simulated ? 'simulated' : 'hardware', nonce, devices, ocsp } as unknown as VerifiedGpu
 }
@@ -94,6 +96,31 @@ function comparedOf(devices: readonly VerifiedDevice[]): string {
   const sum = (count: (one: Golden) => number) => golden.reduce((total, one) => total + count(one), 0)
   return `${sum((one) => one.compared.length)} compared, ${sum((one) => one.differing.length)} differ`
 }
+
+/** RIMs that a device asks for, or would if it named its board, and that did not come along; a switch has none of a driver. */
+function missingRims({ report, identity, rims }: VerifiedDevice): readonly string[] {
+  const { ids, driver, vbios } = rims
+  return [
+    ...(report.kind === 'gpu' && driver === null ? [ids.driver ?? `driver of ${identity.pdi}`] : []),
+    ...(vbios === null ? [ids.vbios ?? `VBIOS of ${identity.pdi}, which does not name its board`] : []),
+  ]
+}
+
+/** What is said of a step that only part of its input came along for; of none at all the catalogue says it (empty). */
+const rimsFound = (given: number, without: readonly string[]): string =>
+  given === 0 ? '' : `${given} good, and not there: ${once(without)}; what those devices run is not known`
+
+const answersFound = ({ answered, needed }: VerifiedAnswers, unanswered: readonly string[]): string =>
+  answered === 0
+    ? ''
+    : `${answered} of ${needed} certificates are good; whether these were revoked is not known: ${once(unanswered)}`
+
+const goldenFound = (devices: readonly VerifiedDevice[], without: readonly string[]): string =>
+  devices.every(({ rims }) => rims.driver === null && rims.vbios === null)
+    ? ''
+    : `${comparedOf(devices)}; nothing to compare with for ${once(without)}`
+
+const once = (names: readonly string[]): string => [...new Set(names)].join(', ')
 
 function countOf(reports: readonly GpuReport[]): string {
   const gpus = reports.filter((one) => one.kind === 'gpu').length

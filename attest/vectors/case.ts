@@ -67,8 +67,8 @@ const variantShape = reading({
 export type Variant = Shaped<typeof variantShape>
 
 /**
- * One case. `code`, `simulatedRoots`, `collateralFloors`, `rimIds` and `tenantClass` stand in our own minted cases only:
- * the failure code or the check that must decide, the throwaway roots it is minted under, the oldest lists that the reader
+ * One case. `code`, `skips`, `simulatedRoots`, `collateralFloors`, `rimIds` and `tenantClass` stand in our own minted cases
+ * only: the failure code or the check that must decide, the steps that must be skipped and no others, the throwaway roots it is minted under, the oldest lists that the reader
  * takes, ids of RIMs by their role where they are other than what the devices ask for, and the class of the tenant it is
  * appraised for.
  */
@@ -83,6 +83,7 @@ const caseShape = reading({
   expect: outcome,
   expectCrypto: optional(outcome),
   code: optional(string()),
+  skips: optional(list(string(), { max: 64 })),
   simulatedRoots: optional(list(hex(32), { max: 4 })),
   collateralFloors: optional(collateralFloorsShape),
   rimIds: optional(record(string({ max: 100 }), { max: 8 })),

@@ -132,6 +132,7 @@ async function baseLine(name: string, one: Case, kind: Kind, input: CaseInput): 
       ? []
       : [`cryptography: expected ${one.expectCrypto}, is ${judged.crypto}${because(judged)}`]),
     ...codeProblem(one.code, judged),
+    ...skipsProblem(one.skips, judged),
     ...(one.expected === undefined || one.expected === null ? [] : await kind.differences(one.expected, input)),
   ]
   const skipped = input.policy.skips.length > 0 ? `, skipped: ${input.policy.skips.join(', ')}` : ''
@@ -173,6 +174,15 @@ function because(judged: Judgement): string {
 }
 function codeProblem(wanted: string | undefined, judged: Judgement): readonly string[] {
   return wanted === undefined || wanted === judged.code ? [] : [`expected code ${wanted}, is ${judged.code}`]
+}
+function skipsProblem(wanted: readonly string[] | undefined, judged: Judgement): readonly string[] {
+  if (wanted === undefined) return []
+  const found = judged.parts.flatMap(({ steps }) =>
+    steps.filter(({ verdict }) => verdict === 'skip').map(({ id }) => id),
+  )
+  return found.join() === wanted.join()
+    ? []
+    : [`expected to skip ${wanted.join(', ') || 'nothing'}, skips ${found.join(', ') || 'nothing'}`]
 }
 
 /**

@@ -29,6 +29,8 @@ export interface GpuCase {
   readonly name: string
   readonly code: string | null
   readonly crypto: 'pass' | 'fail'
+  /** steps that have to be skipped, and no others; absent where the case is not about that */
+  readonly skips?: readonly string[]
   readonly devices: readonly MintDevice[]
   /** RIMs by their role in the case: `driverRim`, `vbiosRim`, `switchRim`, and `moreRim` of no device */
   readonly rims?: Readonly<Record<string, MintRim>>
@@ -46,7 +48,7 @@ export interface GpuCase {
 
 type More = Pick<
   GpuCase,
-  'values' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'rimIds' | 'ocsp' | 'seenRevoked'
+  'values' | 'skips' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'rimIds' | 'ocsp' | 'seenRevoked'
 >
 const passes = (name: string, devices: readonly MintDevice[], more: More = {}): GpuCase => ({
   name,
@@ -336,6 +338,12 @@ const appraisals: readonly GpuCase[] = [
   }),
   refused('device-id', 'device-not-listed', single(), { values: { deviceIds: ['00'.repeat(8)] } }),
   refused('mode', 'mode-not-listed', single(), { values: { modes: ['SPT'] } }),
+  refused(
+    'mode',
+    'protected-pcie-beside-another-feature-flag',
+    single({ opaque: withField(opaque.featureFlag, new Uint8Array([0, 0])) }),
+    { values: { modes: ['SPT'] } },
+  ),
   refused('mode', 'mode-not-said', single({ architecture: 'BLACKWELL', opaque: without(opaque.featureFlag) }), {
     values: { devices: { HOPPER: undefined, BLACKWELL: 1, LS10: undefined }, modes: ['MPT'] },
   }),
@@ -354,6 +362,21 @@ const rimCases: readonly GpuCase[] = [
   passes('board-with-rims', board(), {
     rims: { ...rimsOf(), switchRim: vbiosRim('LS10') },
     values: { ...boardValues, rim: 'required' },
+    skips: ['gpu/ocsp'],
+  }),
+  passes('driver-rim-without-vbios-rim', single(), {
+    rims: { driverRim: driverRim('HOPPER') },
+    skips: ['gpu/rim', 'gpu/ocsp', 'gpu/golden'],
+  }),
+  passes('board-with-the-rim-of-its-switches-alone', board(), {
+    rims: { switchRim: vbiosRim('LS10') },
+    values: boardValues,
+    skips: ['gpu/rim', 'gpu/ocsp', 'gpu/golden'],
+  }),
+  passes('board-without-the-rim-of-its-switches', board(), {
+    rims: rimsOf(),
+    values: boardValues,
+    skips: ['gpu/rim', 'gpu/ocsp', 'gpu/golden'],
   }),
   passes('second-alternative', single(), {
     rims: rimsOf({ golden: { 7: ['00'.repeat(48), goldenOf('HOPPER', [7])[7]![0]!] } }),
@@ -661,12 +684,28 @@ const answers: readonly GpuCase[] = [
     rims: rimsOf(),
     ocsp: allAnswers,
     values: { rim: 'required', ocsp: 'required' },
+    skips: [],
   }),
   passes('answers-on-a-device-alone', single(), {
     ocsp: { ocspDeviceL2: {}, ocspDeviceL3: {}, ocspDeviceL4: {} },
     values: { ocsp: 'required' },
+    skips: ['gpu/rim', 'gpu/golden'],
   }),
-  passes('some-answers-when-given', single(), { ocsp: { ocspDeviceL4: {} } }),
+  passes('some-answers-when-given', single(), {
+    ocsp: { ocspDeviceL4: {} },
+    skips: ['gpu/rim', 'gpu/ocsp', 'gpu/golden'],
+  }),
+  passes('all-answers-but-that-on-the-device-when-given', single(), {
+    rims: rimsOf(),
+    ocsp: { ocspDeviceL2: {}, ocspDeviceL3: {}, ocspRimL2: {}, ocspRimL3: {}, ocspRimL4: {} },
+    skips: ['gpu/ocsp'],
+  }),
+  refused('ocsp', 'all-answers-but-that-on-the-device-required', single(), {
+    rims: rimsOf(),
+    ocsp: { ocspDeviceL2: {}, ocspDeviceL3: {}, ocspRimL2: {}, ocspRimL3: {}, ocspRimL4: {} },
+    values: { ocsp: 'required' },
+  }),
+  passes('no-answers-when-given', single(), { rims: rimsOf(), skips: ['gpu/ocsp'] }),
   passes('answer-with-a-nonce', single(), {
     ocsp: {
       ocspDeviceL4: {

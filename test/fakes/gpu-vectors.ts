@@ -87,6 +87,7 @@ function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknow
     expect: one.code === null ? 'pass' : 'fail',
     expectCrypto: one.crypto,
     ...(one.code === null ? {} : { code: one.code }),
+    ...(one.skips === undefined ? {} : { skips: one.skips }),
     simulatedRoots: one.unknownRoot ? [] : [gpuRootDigest, rimRootDigest],
     ...(one.rimIds === undefined ? {} : { rimIds: one.rimIds }),
     ...(one.seenRevoked === undefined ? {} : { collateralFloors: floorsOf(one) }),
