@@ -235,8 +235,9 @@ function identity({ devices }: GpuClaims, values: GpuReferenceValues): readonly 
 }
 
 /**
- * The mode that every GPU names for itself. One that names none is not known to be in any: a warning, or refused where the
- * owner lists modes. That confidential computing is on no name shows; golden values stand in for it, see `rims`.
+ * The mode that every GPU names for itself. One that names none, as with drivers before 580, is not known to be in any: refused
+ * where the owner lists modes, and else a warning unless golden values of driver and VBIOS stand in for it. That confidential
+ * computing is on no name shows; golden values stand in for that too, see `rims`.
  */
 function mode({ devices }: GpuClaims, values: GpuReferenceValues | null): readonly Check[] {
   const gpus = devices.filter((device) => device.kind === 'gpu')
@@ -247,13 +248,16 @@ function mode({ devices }: GpuClaims, values: GpuReferenceValues | null): readon
       'mode',
       'configuration',
       gpus,
-      ({ mode: said }) => (said !== null && (modes?.includes(said) ?? true) ? null : (said ?? 'not said')),
+      (device) => {
+        if (device.mode !== null) return (modes?.includes(device.mode) ?? true) ? null : device.mode
+        return modes === undefined && missing(device) === null ? null : 'not said'
+      },
       {
         expected: modes ? list(modes) : 'a mode that the GPU names',
-        good: [...new Set(gpus.map(({ mode: said }) => said))].join(', '),
+        good: [...new Set(gpus.map(({ mode: said }) => said ?? 'not said, golden values match'))].join(', '),
         fix: modes
           ? 'set the GPUs to a mode that the owner accepts'
-          : 'install a driver whose reports name the mode of a GPU, as those of 580.159.03 do',
+          : 'send the RIMs of driver and VBIOS, or install a driver whose reports name the mode of a GPU, as those of 580.159.03 do',
         bad: modes ? trust.untrustworthy : trust.knownVulnerabilities,
       },
     ),

@@ -104,7 +104,7 @@ export const gpuChecks: readonly Step[] = [
   check(
     'mode',
     'Confidential computing and developer mode',
-    'every GPU names a mode that the owner accepts; where the owner lists none, one that names no mode is a warning',
+    'every GPU names a mode that the owner accepts; where the owner lists none, one that names no mode and is without RIMs is a warning',
   ),
   check(
     'topology',

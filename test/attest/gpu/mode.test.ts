@@ -34,7 +34,7 @@ describe('the mode of a GPU', () => {
     expect(await modeOf({})).toEqual({ found: ['affirming: PPCIE'], mode: 'PPCIE' })
   })
 
-  test('that the GPU does not name is a warning, and refused where the owner lists modes', async () => {
+  test('that the GPU does not name is a warning where it is without RIMs, and refused where the owner lists modes', async () => {
     const quiet = await modeOf({ opaque: silent })
     expect([quiet.mode, quiet.found.length]).toEqual([null, 1])
     expect(quiet.found[0]).toMatch(/^warning: .*not said$/)
