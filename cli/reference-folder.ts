@@ -1,11 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ReferenceInput } from '#attest/reference/verify.js'
+import type { Provenance, Publisher } from '#attest/reference/provenance.js'
+import { type ReferenceInput, verifyReferenceSeen } from '#attest/reference/verify.js'
 import { stateFolder } from '#cli/places.js'
 import { fromBase64, toBase64 } from '#core/bytes/bytes.js'
 import { canonicalJson, parseJson } from '#core/encoding/json.js'
 import { base64, literal, nullable, object } from '#core/encoding/shape.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import { MiB } from '#core/limits.js'
 import { nameShape } from '#core/wire/names.js'
 import { makeFolder, writeFileDurably } from '#host/files.js'
@@ -58,6 +59,27 @@ export async function loadKnownReference(folder: string, name: string): Promise<
   throw new Failure<ReferenceFolderCode>('reference/absent', `no reference values are called ${name}`, {
     detail: { hint: './claviger reference list shows what was taken in; ./claviger reference import takes in more' },
   })
+}
+
+/** What stands under the name, expired or not; null for nothing, and of a publisher who is not trusted: it holds no floor. */
+export async function standingReference(folder: string, name: string, publishers: readonly Publisher[]) {
+  const input = await loadReference(folder, name)
+  try {
+    return input && (await verifyReferenceSeen(input, publishers))
+  } catch (error) {
+    if (!isFailure(error) || error.code !== 'reference/publisher') throw error
+    return null
+  }
+}
+
+/** Everything that was taken in, under whatever name. A document that cannot be read is trouble: what it was is not known. */
+export async function seenReferences(folder: string, publishers: readonly Publisher[]): Promise<readonly Provenance[]> {
+  const seen: Provenance[] = []
+  for (const name of await listReferences(folder)) {
+    const standing = await standingReference(folder, name, publishers)
+    if (standing !== null) seen.push(standing.provenance)
+  }
+  return seen
 }
 
 export async function storeReference(folder: string, name: string, { signed, values }: ReferenceInput): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Provenance, Publisher } from '#attest/reference/provenance.js'
 import { runtimeFileShape } from '#attest/reference/runtime-file.js'
-import { verifyReference } from '#attest/reference/verify.js'
+import { verifyNewest, verifyReference } from '#attest/reference/verify.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
 import { Failure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
@@ -27,6 +27,9 @@ export interface ValuesInput {
 
 /** Whose signatures count, asked for once a document is found to be signed; null where the reader gave no trust file. */
 export type Publishers = (() => Promise<readonly Publisher[]>) | null
+
+/** What the reader took in before, of which nothing older counts; null where the reader keeps nothing, as in a browser. */
+export type Seen = ((publishers: readonly Publisher[]) => Promise<readonly Provenance[]>) | null
 
 function refuse(code: ReferenceValuesUsageCode, message: string, hint: string): Failure<ReferenceValuesUsageCode> {
   return new Failure<ReferenceValuesUsageCode>(code, message, { detail: { hint } })
@@ -64,6 +67,7 @@ export async function readValues(
   { reference, values: beside }: ValuesInput,
   publishers: Publishers,
   now: UnixSeconds,
+  seen: Seen = null,
 ): Promise<Values> {
   if (reference === null) {
     if (beside === null) return { values: null, provenance: null, simulatedRoots: [] }
@@ -77,7 +81,7 @@ export async function readValues(
       'the reference values are not signed, and --values stands beside a signed document alone',
       'leave --values out, or give the signed document with --reference-values',
     )
-  if (form !== null) return signedValues(form, reference, beside, publishers, now)
+  if (form !== null) return signedValues(form, reference, beside, { publishers, seen }, now)
   const document = parseJson(reference)
   if (isObject(document) && Object.hasOwn(document, 'values')) {
     const runtime = runtimeFileShape(document, 'runtime')
@@ -90,7 +94,7 @@ async function signedValues(
   { title, needsValues }: SignedForm,
   signed: Uint8Array,
   values: Uint8Array | null,
-  publishers: Publishers,
+  { publishers, seen }: { readonly publishers: Publishers; readonly seen: Seen },
   now: UnixSeconds,
 ): Promise<Values> {
   if (publishers === null)
@@ -105,6 +109,8 @@ async function signedValues(
       `the reference values are ${title}, which needs a file of values beside it`,
       'add --values FILE: the file that the statement names, or the values whose lists the CoRIM replaces',
     )
-  const found = await verifyReference({ signed, values }, await publishers(), now)
+  const trusted = await publishers()
+  const found = await verifyReference({ signed, values }, trusted, now)
+  if (found.provenance.version !== null && seen !== null) verifyNewest(found.provenance, await seen(trusted))
   return { values: found.values, provenance: found.provenance, simulatedRoots: [] }
 }

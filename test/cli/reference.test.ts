@@ -126,6 +126,33 @@ describe('reference values on the command line', () => {
     expect(shown.err).toContain('runtime version 2')
   })
 
+  test('an older version of a line that was taken in does not count, under no name and by no command', async () => {
+    const newest = 'set runtime is version 1, version 2 was taken in before'
+    expect((await reference('import', at('v1.json'), ...place(), '--name', 'other')).code).toBe('reference/rollback')
+    expect((await reference('list', ...place())).out).not.toContain('other')
+    const verified = await reference('verify', at('v1.json'), ...place())
+    expect([verified.code, verified.out]).toEqual([3, `NOT ACCEPTED ${newest} (reference/rollback)\n`])
+    expect((await reference('verify', at('v2.json'), ...place())).code).toBe(0)
+    // The newer one under another name makes the first name one of an older version.
+    await sign(3)
+    const elsewhere = ['--trust', at('trust.json'), '--folder', at('elsewhere')]
+    await reference('import', at('v2.json'), ...elsewhere)
+    expect((await reference('import', at('v3.json'), ...elsewhere, '--name', 'next')).code).toBe(0)
+    const list = await reference('list', ...elsewhere)
+    expect([list.code, list.out]).toEqual([3, expect.stringMatching(/current next.*\nnot-accepted runtime.*rollback/)])
+    expect((await reference('show', 'runtime', ...elsewhere)).code).toBe('reference/rollback')
+    expect((await reference('show', 'next', ...elsewhere)).code).toBe(0)
+    // Another document of a version that was taken in.
+    await sign(3, 'other.json', 'v3-other.json')
+    expect((await reference('verify', at('v3-other.json'), ...elsewhere)).out).toContain(
+      'another document of version 3',
+    )
+    // Another publisher's line of the same name is another line.
+    expect(
+      (await reference('verify', at('v1.json'), '--trust', at('nobody.json'), '--folder', at('elsewhere'))).out,
+    ).toContain('reference/publisher')
+  })
+
   test('what expired, or whose publisher is trusted no longer, does not count, and still lets nothing older in', async () => {
     clock = testTime + 200 * 86_400
     const list = await reference('list', ...place())
@@ -186,6 +213,11 @@ describe('reference values on the command line', () => {
     ])
     expect((await typed(...signed, '--trust', at('trust.json'))).out).toContain('vouched for by acme')
     expect((await typed(...signed, '--trust', at('nobody.json'))).code).toBe('reference/publisher')
+    // Once this reader has taken a newer version in, the older one judges nothing.
+    await reference('import', at('v2.json'), '--trust', at('trust.json'))
+    expect((await typed(...signed, '--trust', at('trust.json'))).code).toBe('reference/rollback')
+    await rm(at('state'), { recursive: true })
+    expect((await typed(...signed, '--trust', at('trust.json'))).code).toBe(0)
   })
 
   describe('evidence is judged by', () => {
