@@ -80,7 +80,8 @@ export async function runVerify(file: string, args: FileArguments, io: Io): Prom
   try {
     found = await verifyNewestOf(input, args, publishers, io.now())
   } catch (error) {
-    if (!isFailure(error)) throw error
+    // Of the folder, not of the document: no verdict.
+    if (!isFailure(error) || error.code === 'reference/damaged') throw error
     if (args.json) io.stdout(`${JSON.stringify({ accepted: false, code: error.code, message: error.message })}\n`)
     else io.stdout(`${paint(io, 'red', 'NOT ACCEPTED')} ${printable(error.message)} (${error.code})\n`)
     return exitCodes.verdict

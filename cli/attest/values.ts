@@ -16,7 +16,11 @@ const fileAt = async (path: string | undefined) => (path === undefined ? null : 
 /** What the reader compares with, from files. @throws input/..., trust-file/..., and what readValues throws */
 export async function valuesAt({ referenceValues, values, trust }: ValuesArguments, io: Io): Promise<Values> {
   const publishers = trust === undefined ? null : async () => (await loadTrust(trust, io.now())).trust.runtimePublishers
-  const files = { reference: await fileAt(referenceValues), values: await fileAt(values) }
+  const files = {
+    reference: await fileAt(referenceValues),
+    values: await fileAt(values),
+    names: { reference: referenceValues ?? '', values: values ?? '' },
+  }
   return readValues(files, publishers, io.now(), (trusted) => seenReferences(referenceFolder(), trusted))
 }
 
