@@ -1,12 +1,7 @@
 import type { Command } from 'commander'
 import { type Difference, diffReferenceValues } from '#attest/reference/diff.js'
 import type { Provenance, Publisher, ReferenceCode, VerifiedReference } from '#attest/reference/provenance.js'
-import {
-  type ReferenceInput,
-  verifyNotRolledBack,
-  verifyReference,
-  verifyReferenceSeen,
-} from '#attest/reference/verify.js'
+import { type ReferenceInput, verifyNewest, verifyNotRolledBack, verifyReference } from '#attest/reference/verify.js'
 import { readDocument, readInput } from '#cli/input.js'
 import { lineName } from '#cli/option-values.js'
 import { exitCodes, type Io, paint, printable } from '#cli/output.js'
@@ -15,6 +10,8 @@ import {
   loadKnownReference,
   loadReference,
   referenceFolder,
+  seenReferences,
+  standingReference,
   storeReference,
 } from '#cli/reference-folder.js'
 import { describeSign } from '#cli/reference-sign.js'
@@ -63,15 +60,28 @@ function provenanceText({ provenance, title, valuesDigest }: VerifiedReference):
   ].join('\n')
 }
 
-/** Whether a signed document counts for this reader, and by whom. Exit 3 when it does not. */
+/** A document that counts now, and of whose line nothing newer was taken in. @throws as verifyReference, reference/rollback */
+async function verifyNewestOf(
+  input: ReferenceInput,
+  { folder = referenceFolder() }: Pick<FolderArguments, 'folder'>,
+  publishers: readonly Publisher[],
+  now: UnixSeconds,
+): Promise<VerifiedReference> {
+  const found = await verifyReference(input, publishers, now)
+  if (found.provenance.version !== null) verifyNewest(found.provenance, await seenReferences(folder, publishers))
+  return found
+}
+
+/** Whether a signed document counts for this reader, and by whom. Exit 3 when it does not, or something newer was taken in. */
 export async function runVerify(file: string, args: FileArguments, io: Io): Promise<number> {
   const publishers = await publishersOf(args.trust, io)
   const input = await readFiles(file, args.values)
   let found: VerifiedReference
   try {
-    found = await verifyReference(input, publishers, io.now())
+    found = await verifyNewestOf(input, args, publishers, io.now())
   } catch (error) {
-    if (!isFailure(error)) throw error
+    // Of the folder, not of the document: no verdict.
+    if (!isFailure(error) || error.code === 'reference/damaged') throw error
     if (args.json) io.stdout(`${JSON.stringify({ accepted: false, code: error.code, message: error.message })}\n`)
     else io.stdout(`${paint(io, 'red', 'NOT ACCEPTED')} ${printable(error.message)} (${error.code})\n`)
     return exitCodes.verdict
@@ -87,7 +97,7 @@ export interface ImportArguments extends FileArguments {
   readonly dryRun?: boolean | undefined
 }
 
-/** Takes a signed document in under its name, unless it is older than the one that is there. */
+/** Takes a signed document in under its name, unless one of its line that is newer was taken in under this name or another. */
 export async function runImport(file: string, args: ImportArguments, io: Io): Promise<number> {
   const folder = args.folder ?? referenceFolder()
   const publishers = await publishersOf(args.trust, io)
@@ -99,8 +109,9 @@ export async function runImport(file: string, args: ImportArguments, io: Io): Pr
       'usage/reference-name',
       'the document names no line of sets: --name is needed',
     )
-  const before = await standing(folder, name, publishers)
+  const before = await standingReference(folder, name, publishers)
   verifyNotRolledBack(found, before)
+  if (found.provenance.version !== null) verifyNewest(found.provenance, await seenReferences(folder, publishers))
   const changes = diffReferenceValues(before?.values ?? {}, found.values)
   if (args.dryRun !== true) await storeReference(folder, name, input)
   const { title, valuesDigest, provenance } = found
@@ -113,17 +124,6 @@ export async function runImport(file: string, args: ImportArguments, io: Io): Pr
     tellChanges(changes, io)
   }
   return exitCodes.ok
-}
-
-/** What stands under the name. A document of a publisher who is trusted no longer holds no floor. */
-async function standing(folder: string, name: string, publishers: readonly Publisher[]) {
-  const input = await loadReference(folder, name)
-  try {
-    return input && (await verifyReferenceSeen(input, publishers))
-  } catch (error) {
-    if (!isFailure(error) || error.code !== 'reference/publisher') throw error
-    return null
-  }
 }
 
 interface Listed {
@@ -139,7 +139,10 @@ export async function runList(args: FolderArguments, io: Io): Promise<number> {
   const folder = args.folder ?? referenceFolder()
   const publishers = await publishersOf(args.trust, io)
   const all: Listed[] = []
-  for (const name of await listReferences(folder)) all.push(await listed(folder, name, publishers, io))
+  const names = await listReferences(folder)
+  const seen: Provenance[] = []
+  for (const name of names) seen.push(...(await readable(folder, name, publishers)))
+  for (const name of names) all.push(await listed(folder, name, { publishers, seen }, io))
   if (args.json) io.stdout(`${JSON.stringify({ references: all }, null, 2)}\n`)
   else
     for (const { name, state, provenance, failure } of all) {
@@ -152,9 +155,30 @@ export async function runList(args: FolderArguments, io: Io): Promise<number> {
   return all.some(({ state }) => state !== 'current') ? exitCodes.verdict : exitCodes.ok
 }
 
-async function listed(folder: string, name: string, publishers: readonly Publisher[], io: Io): Promise<Listed> {
+/** What stands under a name; of what cannot be read its own line in the list says why. */
+async function readable(
+  folder: string,
+  name: string,
+  publishers: readonly Publisher[],
+): Promise<readonly Provenance[]> {
+  try {
+    const standing = await standingReference(folder, name, publishers)
+    return standing === null ? [] : [standing.provenance]
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return []
+  }
+}
+
+interface Reader {
+  readonly publishers: readonly Publisher[]
+  readonly seen: readonly Provenance[]
+}
+
+async function listed(folder: string, name: string, { publishers, seen }: Reader, io: Io): Promise<Listed> {
   try {
     const { title, provenance } = await verifyReference(await loadKnownReference(folder, name), publishers, io.now())
+    verifyNewest(provenance, seen)
     return { name, state: 'current', title, provenance, failure: null }
   } catch (error) {
     if (!isFailure(error)) throw error
@@ -167,7 +191,7 @@ async function listed(folder: string, name: string, publishers: readonly Publish
 /** The values of one, for `attest verify --reference-values` and `init --runtime`; who vouches for them on standard error. */
 export async function runShow(name: string, args: FolderArguments, io: Io): Promise<number> {
   const input = await loadKnownReference(args.folder ?? referenceFolder(), name)
-  const found = await verifyReference(input, await publishersOf(args.trust, io), io.now())
+  const found = await verifyNewestOf(input, args, await publishersOf(args.trust, io), io.now())
   const { title, values, valuesDigest, provenance } = found
   if (args.json) io.stdout(`${JSON.stringify({ title, values, valuesDigest, provenance }, null, 2)}\n`)
   else {
@@ -225,7 +249,7 @@ export function describe(program: Command, io: Io): void {
       .addHelpText('after', `\nExample:\n  ./claviger reference ${example}`)
   const inFolder = (command: Command) =>
     command.option('--folder <folder>', 'where documents are kept, instead of your state folder')
-  judging('verify', 'whether a signed document counts, and by whom', 'verify set.json --trust trust.json')
+  inFolder(judging('verify', 'whether a signed document counts, and by whom', 'verify set.json --trust trust.json'))
     .argument('<file>', 'a signed set, a SLSA provenance statement (DSSE), or a signed CoRIM')
     .option('--values <file>', 'values that the statement names, or whose lists the CoRIM replaces')
     .action(async (file: string, args: FileArguments) => io.exit(await runVerify(file, args, io)))

@@ -1,8 +1,8 @@
 import type { Provenance, Publisher } from '#attest/reference/provenance.js'
 import { runtimeFileShape } from '#attest/reference/runtime-file.js'
-import { verifyReference } from '#attest/reference/verify.js'
+import { verifyNewest, verifyReference } from '#attest/reference/verify.js'
 import { type Json, parseJson } from '#core/encoding/json.js'
-import { Failure } from '#core/failure.js'
+import { Failure, isFailure } from '#core/failure.js'
 import type { UnixSeconds } from '#core/time.js'
 import { type ReferenceValues, referenceValuesShape } from '#core/wire/reference-values.js'
 
@@ -23,10 +23,33 @@ export interface ValuesInput {
   readonly reference: Uint8Array | null
   /** values beside a signed document */
   readonly values: Uint8Array | null
+  /** what the reader calls the two files */
+  readonly names?: { readonly reference: string; readonly values: string }
+}
+
+const plainNames = {
+  reference: 'the file of reference values',
+  values: 'the file of values beside the signed document',
+}
+const ways = {
+  reference:
+    'expected is JSON: reference values, what ./claviger runtime values writes, or a signed set or statement; or a CoRIM',
+  values:
+    'expected is JSON of reference values: the file that the statement names, or that whose lists the CoRIM replaces',
 }
 
 /** Whose signatures count, asked for once a document is found to be signed; null where the reader gave no trust file. */
 export type Publishers = (() => Promise<readonly Publisher[]>) | null
+
+/** What the reader took in before, of which nothing older counts; null where the reader keeps nothing, as in a browser. */
+export type Seen = ((publishers: readonly Publisher[]) => Promise<readonly Provenance[]>) | null
+
+/** What a file of another form fails with, under its name and with what was expected; every other failure as it is. */
+function named(error: unknown, part: keyof typeof ways, names: ValuesInput['names'] = plainNames): unknown {
+  if (!isFailure(error) || !/^(json|bytes|shape)\//.test(error.code)) return error
+  const message = `${names[part]} holds no reference values: ${error.message}`
+  return new Failure(error.code, message, { cause: error, detail: { ...error.detail, hint: ways[part] } })
+}
 
 function refuse(code: ReferenceValuesUsageCode, message: string, hint: string): Failure<ReferenceValuesUsageCode> {
   return new Failure<ReferenceValuesUsageCode>(code, message, { detail: { hint } })
@@ -61,24 +84,41 @@ function signedForm(bytes: Uint8Array): SignedForm | null {
  * throws  json/..., shape/..., reference/..., usage/reference-trust, usage/reference-values
  */
 export async function readValues(
-  { reference, values: beside }: ValuesInput,
+  input: ValuesInput,
   publishers: Publishers,
   now: UnixSeconds,
+  seen: Seen = null,
 ): Promise<Values> {
+  const { reference, values: beside, names } = input
   if (reference === null) {
     if (beside === null) return { values: null, provenance: null, simulatedRoots: [] }
     const hint = 'give the statement or CoRIM with --reference-values, or these values alone with it'
     throw refuse('usage/reference-values', '--values stands beside a signed document, and there is none', hint)
   }
-  const form = signedForm(reference)
+  const form = formOf(reference, names)
   if (form === null && beside !== null)
     throw refuse(
       'usage/reference-values',
       'the reference values are not signed, and --values stands beside a signed document alone',
       'leave --values out, or give the signed document with --reference-values',
     )
-  if (form !== null) return signedValues(form, reference, beside, publishers, now)
-  const document = parseJson(reference)
+  if (form !== null) return signedValues(form, { ...input, reference }, { publishers, seen }, now)
+  try {
+    return unsignedValues(parseJson(reference))
+  } catch (error) {
+    throw named(error, 'reference', names)
+  }
+}
+
+function formOf(reference: Uint8Array, names: ValuesInput['names']): SignedForm | null {
+  try {
+    return signedForm(reference)
+  } catch (error) {
+    throw named(error, 'reference', names)
+  }
+}
+
+function unsignedValues(document: Json): Values {
   if (isObject(document) && Object.hasOwn(document, 'values')) {
     const runtime = runtimeFileShape(document, 'runtime')
     return { values: runtime.values, provenance: null, simulatedRoots: runtime.simulatedRoots ?? [] }
@@ -88,9 +128,8 @@ export async function readValues(
 
 async function signedValues(
   { title, needsValues }: SignedForm,
-  signed: Uint8Array,
-  values: Uint8Array | null,
-  publishers: Publishers,
+  { reference: signed, values, names }: ValuesInput & { readonly reference: Uint8Array },
+  { publishers, seen }: { readonly publishers: Publishers; readonly seen: Seen },
   now: UnixSeconds,
 ): Promise<Values> {
   if (publishers === null)
@@ -105,6 +144,10 @@ async function signedValues(
       `the reference values are ${title}, which needs a file of values beside it`,
       'add --values FILE: the file that the statement names, or the values whose lists the CoRIM replaces',
     )
-  const found = await verifyReference({ signed, values }, await publishers(), now)
+  const trusted = await publishers()
+  const found = await verifyReference({ signed, values }, trusted, now).catch((error: unknown) => {
+    throw named(error, values === null ? 'reference' : 'values', names)
+  })
+  if (found.provenance.version !== null && seen !== null) verifyNewest(found.provenance, await seen(trusted))
   return { values: found.values, provenance: found.provenance, simulatedRoots: [] }
 }

@@ -185,13 +185,30 @@ export function verifyNotRolledBack(
   before: Pick<VerifiedReference, 'provenance'> | null,
 ): void {
   if (before === null) return
-  const { name, key, version, source, digest } = before.provenance
-  if (source !== provenance.source || name !== provenance.name || key !== provenance.key)
+  if (!isOfLine(provenance, before.provenance))
     throw refuse('reference/line', 'the name holds a document of another line or publisher: choose another name')
-  if (version === null || provenance.version === null) return
-  if (provenance.version > version || (provenance.version === version && provenance.digest === digest)) return
-  throw refuse(
-    'reference/rollback',
-    `set ${name} has version ${provenance.version}, version ${version} was taken in before`,
-  )
+  verifyNewest(provenance, [before.provenance])
 }
+
+/**
+ * Returns only when none of those that this reader has seen is newer than the document, or another of its version, in its line
+ * and by its publisher, whatever name it was taken in under. Statements and manifests have no version: of them none is newer.
+ *
+ * throws  reference/rollback
+ */
+export function verifyNewest(provenance: Provenance, seen: readonly Provenance[]): void {
+  const { name, version, digest } = provenance
+  for (const other of seen) {
+    if (!isOfLine(provenance, other) || version === null || other.version === null) continue
+    if (version > other.version || (version === other.version && digest === other.digest)) continue
+    const found = version === other.version ? `another document of version ${version}` : `version ${version}`
+    throw new Failure<ReferenceCode>(
+      'reference/rollback',
+      `set ${name} is ${found}, version ${other.version} was taken in before`,
+      { detail: { hint: 'use the newer one: ./claviger reference list shows what was taken in' } },
+    )
+  }
+}
+
+const isOfLine = (one: Provenance, other: Provenance): boolean =>
+  one.source === other.source && one.name === other.name && one.key === other.key

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -78,7 +78,7 @@ async function typed(...args: readonly string[]) {
     const program = await createProgram(io, args[0])
     await program.parseAsync(['node', 'claviger', ...args])
   } catch (error) {
-    if (isFailure(error)) return { code: error.code, out: base.out(), err: base.err() }
+    if (isFailure(error)) return { code: error.code, out: base.out(), err: `${error.message}\n${error.detail?.hint}` }
     throw error
   }
   return { code: base.code(), out: base.out(), err: base.err() }
@@ -126,6 +126,33 @@ describe('reference values on the command line', () => {
     expect(shown.err).toContain('runtime version 2')
   })
 
+  test('an older version of a line that was taken in does not count, under no name and by no command', async () => {
+    const newest = 'set runtime is version 1, version 2 was taken in before'
+    expect((await reference('import', at('v1.json'), ...place(), '--name', 'other')).code).toBe('reference/rollback')
+    expect((await reference('list', ...place())).out).not.toContain('other')
+    const verified = await reference('verify', at('v1.json'), ...place())
+    expect([verified.code, verified.out]).toEqual([3, `NOT ACCEPTED ${newest} (reference/rollback)\n`])
+    expect((await reference('verify', at('v2.json'), ...place())).code).toBe(0)
+    // The newer one under another name makes the first name one of an older version.
+    await sign(3)
+    const elsewhere = ['--trust', at('trust.json'), '--folder', at('elsewhere')]
+    await reference('import', at('v2.json'), ...elsewhere)
+    expect((await reference('import', at('v3.json'), ...elsewhere, '--name', 'next')).code).toBe(0)
+    const list = await reference('list', ...elsewhere)
+    expect([list.code, list.out]).toEqual([3, expect.stringMatching(/current next.*\nnot-accepted runtime.*rollback/)])
+    expect((await reference('show', 'runtime', ...elsewhere)).code).toBe('reference/rollback')
+    expect((await reference('show', 'next', ...elsewhere)).code).toBe(0)
+    // Another document of a version that was taken in.
+    await sign(3, 'other.json', 'v3-other.json')
+    expect((await reference('verify', at('v3-other.json'), ...elsewhere)).out).toContain(
+      'another document of version 3',
+    )
+    // Another publisher's line of the same name is another line.
+    expect(
+      (await reference('verify', at('v1.json'), '--trust', at('nobody.json'), '--folder', at('elsewhere'))).out,
+    ).toContain('reference/publisher')
+  })
+
   test('what expired, or whose publisher is trusted no longer, does not count, and still lets nothing older in', async () => {
     clock = testTime + 200 * 86_400
     const list = await reference('list', ...place())
@@ -162,6 +189,37 @@ describe('reference values on the command line', () => {
     expect((await reference('diff', 'image', 'built', '--folder', at('kept'))).code).toBe('usage/reference-trust')
   })
 
+  test('a damaged file of what was taken in is named with the way out, lets nothing older in, and is not written over', async () => {
+    const [damaged, file] = [['--trust', at('trust.json'), '--folder', at('damaged')], at('damaged/runtime.json')]
+    await reference('import', at('v2.json'), ...damaged)
+    const whole = await readFile(file)
+    for (const [bytes, why] of [
+      [whole.subarray(0, 50), 'json/syntax'],
+      [Buffer.from('{"format":"claviger-reference/1"}'), 'shape/missing'],
+      [Buffer.from(whole.toString().replace(/"signed":"[^"]*"/, '"signed":"e30="')), 'reference/form'],
+    ] as const) {
+      await writeFile(file, bytes)
+      for (const args of [
+        ['show', 'runtime'],
+        ['verify', at('v2.json')],
+        ['import', at('v1.json'), '--name', 'other'],
+        ['import', at('v2.json')],
+      ]) {
+        // What is inside the document is the document's: show says that by itself.
+        if (why === 'reference/form' && args[0] === 'show') continue
+        const found = await reference(...args, ...damaged)
+        expect([why, found.code]).toEqual([why, 'reference/damaged'])
+        expect(found.err).toContain(`${file} is damaged: `)
+        expect(found.err).toContain('remove it and take the newest document in again')
+      }
+      expect(new Uint8Array(await readFile(file))).toEqual(new Uint8Array(bytes))
+      const list = await reference('list', ...damaged)
+      expect([list.code, list.out]).toEqual([3, expect.stringContaining('not-accepted runtime')])
+    }
+    await rm(file)
+    expect((await reference('import', at('v2.json'), ...damaged)).code).toBe(0)
+  })
+
   test('what was not taken in, or is no set, says so', async () => {
     expect((await reference('show', 'nothing', ...place())).code).toBe('reference/absent')
     expect((await reference('verify', at('values.json'), '--trust', at('trust.json'))).out).toContain('NOT ACCEPTED')
@@ -186,6 +244,11 @@ describe('reference values on the command line', () => {
     ])
     expect((await typed(...signed, '--trust', at('trust.json'))).out).toContain('vouched for by acme')
     expect((await typed(...signed, '--trust', at('nobody.json'))).code).toBe('reference/publisher')
+    // Once this reader has taken a newer version in, the older one judges nothing.
+    await reference('import', at('v2.json'), '--trust', at('trust.json'))
+    expect((await typed(...signed, '--trust', at('trust.json'))).code).toBe('reference/rollback')
+    await rm(at('state'), { recursive: true })
+    expect((await typed(...signed, '--trust', at('trust.json'))).code).toBe(0)
   })
 
   describe('evidence is judged by', () => {
@@ -238,6 +301,28 @@ describe('reference values on the command line', () => {
       expect((await judge(...files, '--trust', '@trust.json')).code).toBe('reference/publisher')
       const found = await judge(...files, '--trust', '@vendor.json', '--json')
       expect([found.code, JSON.parse(found.out).referenceValues.publisher]).toEqual([0, 'vendor'])
+    })
+
+    test('nothing that is none, which is named with what was expected', async () => {
+      await writeFile(at('quote.bin'), new Uint8Array([4, 0, 2, 0, 0xff]))
+      await writeFile(at('list.json'), '[]')
+      for (const [code, files, name] of [
+        ['bytes/utf8', ['@quote.bin'], 'quote.bin'],
+        ['shape/type', ['@list.json'], 'list.json'],
+        ['bytes/utf8', ['@own.corim', '--values', '@quote.bin', ...trust], 'quote.bin'],
+        ['shape/type', ['@own.corim', '--values', '@list.json', ...trust], 'list.json'],
+      ] as const) {
+        const found = await judge('--reference-values', ...files)
+        expect(found.code).toBe(code)
+        expect(found.err).toContain(`${at(name)} holds no reference values: `)
+        expect(found.err).toContain('expected is JSON')
+      }
+      await mkdir(at('state/claviger/reference'), { recursive: true })
+      await writeFile(at('state/claviger/reference/runtime.json'), '{')
+      expect((await judge('--reference-values', '@v1.json', ...trust)).code).toBe('reference/damaged')
+      // No version, so nothing that was taken in could be newer.
+      expect((await judge('--reference-values', '@own.corim', '--values', '@values.json', ...trust)).code).toBe(0)
+      await rm(at('state'), { recursive: true })
     })
 
     test('nothing, when --values stands alone', async () => {

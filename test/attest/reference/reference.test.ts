@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { diffReferenceValues } from '#attest/reference/diff.js'
 import type { Publisher } from '#attest/reference/provenance.js'
-import { verifyNotRolledBack, verifyReference, verifyReferenceSeen } from '#attest/reference/verify.js'
+import { verifyNewest, verifyNotRolledBack, verifyReference, verifyReferenceSeen } from '#attest/reference/verify.js'
 import { fromHex, fromUtf8, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import { thumbprint } from '#core/crypto/jwk.js'
@@ -116,6 +116,17 @@ describe("a publisher's own set", () => {
     expect(await codes({ title: 'another' })).toBe('reference/rollback')
     expect(await codes({ name: 'else', version: 9 })).toBe('reference/line')
     expect(await codes({ version: 9 }, edward)).toBe('reference/line')
+    const seen = [before.provenance, (await at({ name: 'else', version: 9 })).provenance]
+    const newest = async (change: object, who = acme) => {
+      const { provenance } = await at(change, who)
+      return codeOf(() => verifyNewest(provenance, seen))
+    }
+    expect(await newest({})).toBe('ok')
+    expect(await newest({ version: 2 })).toBe('reference/rollback')
+    expect(await newest({ title: 'another' })).toBe('reference/rollback')
+    expect(await newest({ name: 'else', version: 8 })).toBe('reference/rollback')
+    expect(await newest({ name: 'third', version: 1 })).toBe('ok')
+    expect(await newest({ version: 1 }, edward)).toBe('ok')
     const expired = await at({ expiresAt: testTime - 50 })
     expect(codeOf(() => verifyNotRolledBack({ provenance: { ...before.provenance, version: 2 } }, expired))).toBe(
       'reference/rollback',
