@@ -32,7 +32,7 @@ export const assembleGpu: Assembler = ({ bytes, title }, pool) => {
   )
 }
 
-/** The file's own envelope, with the RIMs and answers of the pool that it lacks or has older. @throws shape/... */
+/** The file's own envelope, with the RIMs and answers of the pool that it lacks or has older; of RIMs of one date the pool's. @throws shape/... */
 export function fillGpu(envelope: Json, pool: Pool): GpuEvidence {
   return filled(gpuEvidenceShape(envelope, 'evidence'), pool)
 }
@@ -43,8 +43,9 @@ function filled(evidence: GpuEvidence, pool: Pool): GpuEvidence {
       ({ report, chain }) => attempt(() => rimsOf(parseReport(fromBase64(report)), certificatesOf(chain), pool)) ?? [],
     ),
   )
-  for (const { id } of evidence.rims) found.delete(id)
-  const rims = [...evidence.rims, ...[...found].map(([id, rim]) => ({ id, rim: toBase64(rim) }))]
+  const sent = evidence.rims.map(({ id, rim }) => ({ id, rim: newerRim(rim, bundled(id, pool)) }))
+  for (const { id } of sent) found.delete(id)
+  const rims = [...sent, ...[...found].map(([id, rim]) => ({ id, rim: toBase64(rim) }))]
   const chains = [
     ...evidence.devices.map(({ chain }) => certificatesOf(chain)),
     ...rims.map(({ rim }) => certificatesOf(certificatesIn(rim))),
@@ -54,6 +55,22 @@ function filled(evidence: GpuEvidence, pool: Pool): GpuEvidence {
 
 const certificatesOf = (texts: readonly string[]): readonly Certificate[] =>
   texts.flatMap((one) => attempt(() => parseCertificate(fromBase64(one), 'certificate', { times: 'any' })) ?? [])
+
+/** The RIM that a bundle has under the very id: files of other names are told by version alone, which boards share. */
+const bundled = (id: string | null, { others }: Pool): Uint8Array | undefined =>
+  others.find(({ name }) => name === `nvidia/rim/${id}.rim`)?.bytes
+
+/**
+ * What came along, unless a bundle of the reader's own has one that is not older by the certificate of its signer. Nothing
+ * is verified here: a date that somebody made up chooses a RIM that fails.
+ */
+function newerRim(sent: string, own: Uint8Array | undefined): string {
+  if (own === undefined) return sent
+  const ours = toBase64(own)
+  const [mine, theirs] = [ours, sent].map((rim) => certificatesOf(certificatesIn(rim).slice(0, 1))[0]?.notBefore)
+  const isNewer = mine !== undefined && theirs !== undefined && mine < theirs
+  return isNewer ? sent : ours
+}
 
 const rimCertificate = /<(?:\w{1,20}:)?X509Certificate>([A-Za-z0-9+/=\s]{1,20000})</g
 /** The certificates in a RIM, as it spells them. */
@@ -138,9 +155,9 @@ function rimsOf(
   const architecture = isBlackwell ? 'BLACKWELL' : 'HOPPER'
   const ids = rimIds(report, { architecture })
   const { driverVersion, vbiosVersion } = report.opaque
-  const named = (id: string | null) => pool.others.find(({ name }) => name === `nvidia/rim/${id}.rim`)?.bytes
-  const driver = named(ids.driver) ?? (driverVersion === null ? undefined : rimFor(false, driverVersion, pool.others))
-  const bios = named(ids.vbios) ?? rimFor(true, vbiosVersion, pool.others)
+  const driver =
+    bundled(ids.driver, pool) ?? (driverVersion === null ? undefined : rimFor(false, driverVersion, pool.others))
+  const bios = bundled(ids.vbios, pool) ?? rimFor(true, vbiosVersion, pool.others)
   return [
     ...(ids.driver !== null && driver ? [[ids.driver, driver] as const] : []),
     ...(ids.vbios !== null && bios ? [[ids.vbios, bios] as const] : []),

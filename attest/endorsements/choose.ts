@@ -57,9 +57,16 @@ async function inTurn<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Pr
   return results
 }
 
+/** Whether what came along counts beside what is held. */
+function counts(sent: VerifiedItem, held: VerifiedItem): boolean {
+  const { kind } = held.name
+  return kind === 'nvidia-rim' ? isOlder(kind, held, sent) : !isOlder(kind, sent, held)
+}
+
 /**
  * Chooses between what came with the evidence and what is held. What came is a hint (TRUST 11): it counts while it verifies
- * and is not older than what is held. Whether the evidence then verifies is for its own verifier to say.
+ * and is not older than what is held; a RIM, of which a vendor gives out several of one id with other golden values, only
+ * while it is newer, so that nobody sends the one that fits. Whether the evidence then verifies is for its own verifier to say.
  */
 export class Chooser {
   readonly used: Used[] = []
@@ -94,7 +101,7 @@ export class Chooser {
   async #chooseOne({ name, root, sent, above = [] }: Choice) {
     const genuine = sent && (await this.#verified(sent))
     const held = await this.#lookup(name, root, this.#needOf(genuine), above)
-    const newer = genuine && !(held && isOlder(name.kind, genuine, held)) ? genuine : held
+    const newer = genuine && (held === null || counts(genuine, held)) ? genuine : held
     if (newer?.crl) this.#crls.set(`${newer.root} ${newer.label}`, newer.crl)
     if (held === null || newer !== held || (sent && equal(sent.body, held.body))) return { chosen: sent, used: null }
     const { label, issuedAt, validUntil } = held
@@ -102,9 +109,10 @@ export class Chooser {
     return { chosen: held, used: { name: label, how, issuedAt, validUntil } }
   }
 
-  /** Whoever sends an answer chooses which one of a day: the last good one before a revocation, too. */
+  /** Whoever sends an answer chooses which one of a day: the last good one before a revocation, too. So it is with RIMs. */
   #needOf(genuine: VerifiedItem | null): Need {
     if (genuine === null) return 'now'
+    if (genuine.name.kind === 'nvidia-rim') return 'soon'
     const isOld = this.#context.at - genuine.issuedAt >= answerAgeMax
     return genuine.name.kind === 'nvidia-ocsp' && isOld ? 'soon' : 'no'
   }

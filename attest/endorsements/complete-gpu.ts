@@ -71,6 +71,38 @@ async function rimsOf(rims: readonly Json[], { caches, at, simulatedRoots }: Gpu
   return good
 }
 
+/**
+ * What is looked up for each RIM that the devices ask for: one that came along is judged beside the one that is held under
+ * its own root. `at` is where it stands in the evidence, -1 where it does not. What is no base64 is left to the verifier.
+ */
+async function rimChoices(ids: ReadonlySet<string>, rims: readonly Json[], context: GpuContext) {
+  const out: { readonly id: string; readonly at: number; readonly choice: Choice }[] = []
+  for (const id of ids) {
+    const name = { kind: 'nvidia-rim', id } as const
+    const at = rims.findIndex((one) => (one as Members | null)?.id === id)
+    if (at === -1) {
+      out.push({ id, at, choice: { name, root: null, sent: null } })
+      continue
+    }
+    const { rim } = rims[at] as Members
+    const body = typeof rim === 'string' ? bytesOf(rim) : null
+    if (body === null) continue
+    const [read] = await rimsOf([rims[at]!], context)
+    const root = read ? toHex(sha256(read.chain.at(-1)!.spki)) : null
+    out.push({ id, at, choice: { name, root, sent: { name, body, chain: [] } } })
+  }
+  return out
+}
+
+function bytesOf(base64Text: string): Uint8Array | null {
+  try {
+    return fromBase64(base64Text)
+  } catch (error) {
+    if (!isFailure(error)) throw error
+    return null
+  }
+}
+
 const rootOf = ({ above }: Revocable) => toHex(sha256(above.at(-1)!.spki))
 
 /** What is looked up for a certificate: an answer on it, under the root that it stands under. */
@@ -119,8 +151,8 @@ async function choicesOf(
 }
 
 /**
- * RIMs and OCSP answers for devices whose certificates verify. RIMs come first: who signed them can be revoked too. One
- * that is not to be had stays absent: the appraisal says whether that is enough.
+ * RIMs and OCSP answers for devices whose certificates verify, in the place of older ones that came along. RIMs come first:
+ * who signed them can be revoked too. One that is not to be had stays absent: the appraisal says whether that is enough.
  *
  * throws  shape/..., and those of reading reports and certificates: gpu/..., x509/..., chain/...
  */
@@ -128,11 +160,15 @@ export async function completeGpu(members: Members, chooser: Chooser, context: G
   if ([members.rims ?? [], members.ocsp ?? []].some((one) => !Array.isArray(one))) return members
   const { identities, ids } = await devicesOf(members, context)
   const rims = [...listed(members.rims)]
-  const missing = [...ids].filter((id) => !rims.some((one) => (one as Members | null)?.id === id))
-  const found = await chooser.chooseAll(
-    missing.map((id) => ({ name: { kind: 'nvidia-rim', id }, root: null, sent: null })),
-  )
-  for (const [i, id] of missing.entries()) if (found[i]) rims.push({ id, rim: toBase64(found[i].body) })
+  const wanted = await rimChoices(ids, rims, context)
+  const found = await chooser.chooseAll(wanted.map(({ choice }) => choice))
+  for (const [i, { id, at, choice }] of wanted.entries()) {
+    const item = found[i]
+    if (!item || item === choice.sent) continue
+    const rim = { id, rim: toBase64(item.body) }
+    if (at === -1) rims.push(rim)
+    else rims[at] = rim
+  }
   const ocsp = [...listed(members.ocsp)]
   const choices = await choicesOf(identities, rims, ocsp, context)
   const chosen = await chooser.chooseAll(choices.map(({ choice }) => choice))

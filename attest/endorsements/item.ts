@@ -73,10 +73,13 @@ export interface Issue {
 /**
  * Whether `one` is older than `other`: by edition, and within an edition by its time. A CRL is older by either: its number
  * and its time grow together, so that a list of a higher number and an earlier time is no honest one. Of two OCSP answers
- * of one time the one that revokes is the newer. Certificates and RIMs have no order: a vendor issues the same one anew.
+ * of one time the one that revokes is the newer. A RIM has no date of its own, and every one that is seen has a tag of its own
+ * of version 0: what orders two of one id is since when the certificate of their signer counts, and two of one signer have no
+ * order. Certificates have none: a vendor issues the same one anew.
  */
 export function isOlder(kind: CollateralKind, one: Issue, other: Issue): boolean {
-  if (kind === 'amd-ask' || kind === 'amd-vcek' || kind === 'nvidia-rim') return false
+  if (kind === 'amd-ask' || kind === 'amd-vcek') return false
+  if (kind === 'nvidia-rim') return one.issuedAt < other.issuedAt
   if (kind === 'nvidia-ocsp')
     return one.issuedAt < other.issuedAt || (one.issuedAt === other.issuedAt && other.revoked && !one.revoked)
   if (other.edition !== null && (one.edition === null || one.edition < other.edition)) return true

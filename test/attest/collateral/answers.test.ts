@@ -13,7 +13,16 @@ import { rimRootDigest } from '#test/fakes/gpu-rim.js'
 import { testTime } from '#test/fakes/platform.js'
 import { anyDatabase, databasesUnderTest } from '#test/fakes/postgres.js'
 import { answerDocument, type Responder, serveOcsp, subjectsOf } from '#test/fakes/responder.js'
-import { floods, gives, hangs, startVendor, status, type VendorServer } from '#test/fakes/vendors.js'
+import {
+  floods,
+  gives,
+  hangs,
+  rimDocument,
+  serveRim,
+  startVendor,
+  status,
+  type VendorServer,
+} from '#test/fakes/vendors.js'
 
 const day = 86_400
 const hour = 3600
@@ -115,6 +124,34 @@ describe.each(databasesUnderTest())('answers in the store on $name', ({ open: op
     await responder.says('ocspDeviceL4', revokes)
     await store.renew(name)
     expect(await isRevoked(store, name)).toBe(true)
+  })
+
+  test('a RIM of an older signer never takes the place of a newer one, whoever brings it, after a restart too', async () => {
+    const issue = (digest: string, days: number) =>
+      rimDocument({
+        golden: { 0: [digest.repeat(48)] },
+        certificates: { signer: { notBefore: testTime - days * day } },
+      })
+    const [older, newer, same] = [await issue('aa', 9), await issue('bb', 8), await issue('cc', 8)]
+    const store = await open(database)
+    const { name } = newer
+    const bodyIn = async (one: CollateralStore) => (await one.find(name, null))!.body
+    await store.admit([older])
+    serveRim(vendor, newer)
+    await store.renew(name)
+    expect(await bodyIn(store)).toEqual(newer.body)
+    serveRim(vendor, older)
+    pass(1000)
+    expect(await codeOfPromise(store.renew(name))).toBe('collateral/rollback')
+    const again = await open(database)
+    const [admitted] = await again.admit([older])
+    expect([admitted!.outcome, admitted!.failure?.code]).toEqual(['refused', 'collateral/rollback'])
+    expect(await bodyIn(again)).toEqual(newer.body)
+    // Two of one signer have no order: what NVIDIA gives out now is the current one.
+    serveRim(vendor, same)
+    pass(1000)
+    await again.renew(name)
+    expect(await bodyIn(again)).toEqual(same.body)
   })
 
   test('of two processes that store at the same time the older answer loses', async () => {

@@ -1,10 +1,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { fillGpu } from '#attest/assemble/gpu.js'
 import { Collection } from '#attest/collateral/collect.js'
 import type { Lookup } from '#attest/endorsements/choose.js'
 import { completeEvidence } from '#attest/endorsements/complete.js'
 import type { CollateralItem } from '#attest/endorsements/item.js'
 import { formatName } from '#attest/endorsements/names.js'
 import { verifyEvidence } from '#attest/kinds.js'
+import type { Pool } from '#attest/pool.js'
 import { fromBase64, toBase64, toHex, utf8 } from '#core/bytes/bytes.js'
 import { sha256 } from '#core/crypto/hash.js'
 import type { Json } from '#core/encoding/json.js'
@@ -239,6 +241,67 @@ describe('devices', () => {
     const found = await complete({ rims: [bad] }, [rims[1]!, ...(await answersOn(all))])
     expect((found.evidence as unknown as GpuEvidence).ocsp.length).toBe(6)
     expect(await codeOfPromise(verifies(found.evidence))).toBe('gpu/rim-form')
+  })
+
+  // NVIDIA gives out several RIMs of one id, with other golden values: here each says who signed it, and nothing else is other.
+  const issue = async (digest: string, notBefore: number): Promise<CollateralItem> => ({
+    ...(await rimDocument({
+      version: driver,
+      golden: { 0: [digest.repeat(48)] },
+      certificates: { signer: { notBefore } },
+    })),
+    name: { kind: 'nvidia-rim', id: ids[0]! },
+  })
+  const day = 86_400
+  test.each([
+    ['older than the one that is held', -9, -8, 'held'],
+    ['of the same signer as the one that is held', -9, -9, 'held'],
+    ['newer than the one that is held', -8, -9, 'sent'],
+  ] as const)('that came with a RIM %s judge by the right one, in its place', async (_what, sentOf, heldOf, wins) => {
+    const sent = await issue('aa', testTime + sentOf * day)
+    const held = await issue('bb', testTime + heldOf * day)
+    const own = [
+      { id: ids[1]!, rim: toBase64(rims[1]!.body) },
+      { id: ids[0]!, rim: toBase64(sent.body) },
+    ]
+    const found = await complete({ rims: own }, [held])
+    const { body } = wins === 'held' ? held : sent
+    expect((found.evidence as unknown as GpuEvidence).rims).toEqual([own[0], { id: ids[0], rim: toBase64(body) }])
+    expect(found.used.map(({ name, how }) => `${how} ${name}`)).toEqual(
+      wins === 'held' ? [`replaced nvidia/rim/${ids[0]}`] : [],
+    )
+    expect(await codeOfPromise(verifies(found.evidence))).toBe('ok')
+  })
+
+  test('that came with a bad RIM get the one that is held', async () => {
+    const held = await issue('bb', testTime - 9 * day)
+    const found = await complete({ rims: [{ id: ids[0]!, rim: toBase64(utf8('<x/>')) }] }, [held])
+    expect((found.evidence as unknown as GpuEvidence).rims).toEqual([{ id: ids[0], rim: toBase64(held.body) }])
+  })
+
+  test('that came with a good RIM wait for nobody, and have it asked for', async () => {
+    const needs: string[] = []
+    const lookup: Lookup = async (name, _root, need) => {
+      if (name.kind === 'nvidia-rim') needs.push(`${need} ${name.id}`)
+      return null
+    }
+    const own = [{ id: ids[0]!, rim: toBase64(rims[0]!.body) }]
+    const found = await completeEvidence({ ...evidence, rims: own } as unknown as Json, lookup, context)
+    expect([needs.sort(), found.evidence]).toEqual([[`now ${ids[1]}`, `soon ${ids[0]}`], { ...evidence, rims: own }])
+  })
+
+  test('take a RIM of a bundle that is not older, by its very id alone', async () => {
+    const [older, newer] = [await issue('aa', testTime - 9 * day), await issue('bb', testTime - 8 * day)]
+    const filled = (sent: CollateralItem, own: CollateralItem, name = `nvidia/rim/${ids[0]}.rim`) => {
+      const envelope = { ...evidence, rims: [{ id: ids[0]!, rim: toBase64(sent.body) }] } as unknown as Json
+      const pool = { evidence: [], chains: [], others: [{ name, bytes: own.body }] } as unknown as Pool
+      return fillGpu(envelope, pool).rims
+    }
+    const rim = ({ body }: CollateralItem) => ({ id: ids[0], rim: toBase64(body) })
+    expect(filled(older, newer)).toEqual([rim(newer)])
+    expect(filled(newer, older)).toEqual([rim(newer)])
+    expect(filled(older, await issue('cc', testTime - 9 * day))).not.toEqual([rim(older)])
+    expect(filled(older, newer, 'driver-rim.xml')).toEqual([rim(older)])
   })
 
   test('that came with current answers keep them', async () => {
