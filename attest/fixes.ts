@@ -125,6 +125,7 @@ export const fixes: Readonly<Record<VerificationCode, string>> = {
   'gpu/rim-signature': rim,
   'gpu/rim-product': rim,
   'gpu/rim-version': rim,
+  'gpu/rim-floor': 'fetch the RIMs of the device again: the vendor has a newer one of this id',
   'gpu/rim-index': 'fetch both RIMs of the device again: they overlap, so one of them is for something else',
   'gpu/collateral-unused': 'send only the RIMs and OCSP answers of the devices that are sent, each once',
   'nitro/cose': document,

@@ -41,7 +41,7 @@ export async function verifyRim(item: CollateralItem, name: RimName, context: Ve
     rootDigest: toHex(sha256(root.spki)),
     platform,
     crl: null,
-    floor: null,
+    floor: { kind: 'nvidia-rim', id: name.id, issuedAtMin: Math.min(issuer.notBefore, context.at) },
     edition: null,
     issuedAt: issuer.notBefore,
     nextUpdate: until,

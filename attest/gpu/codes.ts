@@ -23,5 +23,7 @@ export type GpuCode =
   | 'gpu/rim-product'
   | 'gpu/rim-version'
   | 'gpu/rim-index'
+  /** older than one of its id that its reader has seen */
+  | 'gpu/rim-floor'
   /** a RIM or an OCSP answer that belongs to no device of the evidence, or is there twice */
   | 'gpu/collateral-unused'

@@ -77,6 +77,7 @@ export async function verifyRims(
       throw refuse('gpu/collateral-unused', `RIM ${id} is there twice, or of no device of this evidence`)
     const rim = await readRimOnce(text, caches)
     if ((await verifyRimChain(rim, anchors, at, caches)) === 'simulated') simulated = true
+    verifyNotOlder(id, rim, anchors, at)
     verified.set(id, rim)
   }
   for (const { report, identity } of devices) {
@@ -89,6 +90,22 @@ export async function verifyRims(
     if (driver && vbios) verifyDisjoint(driver, vbios)
   }
   return { verified, simulated }
+}
+
+/**
+ * A RIM is not older than one of its id that its reader has seen: NVIDIA reissues an id with other golden values, and a host would
+ * choose the issue that fits its firmware. A floor of a later time than `at` does not count: what was decided before it stays decided.
+ */
+function verifyNotOlder(id: string, rim: Rim, { collateralFloors }: Anchors, at: UnixSeconds): void {
+  const { notBefore } = rim.chain[0]!
+  for (const floor of collateralFloors ?? []) {
+    if (floor.kind !== 'nvidia-rim' || floor.id !== id || floor.issuedAtMin > at || notBefore >= floor.issuedAtMin)
+      continue
+    throw refuse(
+      'gpu/rim-floor',
+      `RIM ${id} is of a signer since ${formatTime(notBefore)}, and one since ${formatTime(floor.issuedAtMin)} was seen`,
+    )
+  }
 }
 
 /** Compares a device with its RIMs among those that were verified. */

@@ -97,6 +97,16 @@ const nvidiaRevokedFloor = object({
   issuedAtMin: timeShape,
 })
 
+/**
+ * The oldest that an NVIDIA RIM of an id may be, by since when the certificate of its signer counts: RIMs have no date of their own,
+ * and NVIDIA reissues one id with other golden values.
+ */
+const nvidiaRimFloor = object({
+  kind: literal('nvidia-rim'),
+  id: string({ max: 103, form: /^NV_[A-Za-z0-9_-][A-Za-z0-9_.-]*$/ }),
+  issuedAtMin: timeShape,
+})
+
 /** The least that collateral of a vendor may be, as its reader has seen it. */
 export type CollateralFloor =
   | Shaped<typeof crlFloor>
@@ -105,6 +115,7 @@ export type CollateralFloor =
   | Shaped<typeof tcbInfoFloor>
   | Shaped<typeof qeIdentityFloor>
   | Shaped<typeof nvidiaRevokedFloor>
+  | Shaped<typeof nvidiaRimFloor>
 
 /** Decides by `kind`, never by trying one shape and then the other. */
 const collateralFloorShape: Shape<CollateralFloor> = (value, path) => {
@@ -117,6 +128,7 @@ const collateralFloorShape: Shape<CollateralFloor> = (value, path) => {
   if (kind === 'tcb-info') return tcbInfoFloor(value, path)
   if (kind === 'qe-identity') return qeIdentityFloor(value, path)
   if (kind === 'nvidia-revoked') return nvidiaRevokedFloor(value, path)
+  if (kind === 'nvidia-rim') return nvidiaRimFloor(value, path)
   return crlFloor(value, path)
 }
 export const collateralFloorsShape = list(collateralFloorShape, { max: 256 })

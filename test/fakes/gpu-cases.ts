@@ -44,11 +44,22 @@ export interface GpuCase {
   readonly unknownRoot?: true
   /** what the reader saw of these certificates, by their role, and when */
   readonly seenRevoked?: Readonly<Record<string, UnixSeconds>>
+  /** since when the signer of a RIM of this id counts that the reader saw */
+  readonly seenRims?: Readonly<Record<string, UnixSeconds>>
 }
 
 type More = Pick<
   GpuCase,
-  'values' | 'skips' | 'reportData' | 'tenantClass' | 'unknownRoot' | 'rims' | 'rimIds' | 'ocsp' | 'seenRevoked'
+  | 'values'
+  | 'skips'
+  | 'reportData'
+  | 'tenantClass'
+  | 'unknownRoot'
+  | 'rims'
+  | 'rimIds'
+  | 'ocsp'
+  | 'seenRevoked'
+  | 'seenRims'
 >
 const passes = (name: string, devices: readonly MintDevice[], more: More = {}): GpuCase => ({
   name,
@@ -519,6 +530,20 @@ const otherBoards: readonly GpuCase[] = [
   refused('gpu/collateral-unused', 'rim-of-another-chip', single(), {
     rims: rimsOf(),
     rimIds: { driverRim: 'NV_GPU_CC_DRIVER_GB100_580.10.01' },
+  }),
+  refused('gpu/rim-floor', 'rim-older-than-one-that-was-seen', single(), {
+    rims: rimsOf(),
+    seenRims: { 'NV_GPU_DRIVER_GH100_580.10.01': testTime - 60 },
+  }),
+  passes('rims-as-old-as-those-that-were-seen', single(), {
+    rims: rimsOf(),
+    seenRims: {
+      'NV_GPU_DRIVER_GH100_580.10.01': testTime - 100 * 86_400,
+      // Of another device; and what is seen later takes back nothing.
+      NV_GPU_VBIOS_G520_0200_885_9600A50002: testTime - 60,
+      NV_GPU_VBIOS_G520_0200_885_9600A50001: testTime + 60,
+    },
+    skips: ['gpu/ocsp'],
   }),
   refused('gpu/rim-version', 'vbios-rim-under-the-id-of-the-driver', single(), {
     rims: { vbiosRim: vbiosRim('HOPPER') },

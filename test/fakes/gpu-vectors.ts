@@ -64,13 +64,13 @@ export async function mintGpuVectors(): Promise<ReadonlyMap<string, Uint8Array>>
   return out
 }
 
-function floorsOf({ seenRevoked = {}, devices }: GpuCase): readonly CollateralFloor[] {
+function floorsOf({ seenRevoked = {}, seenRims = {}, devices }: GpuCase): readonly CollateralFloor[] {
   const subjects = { ...deviceSubjects(devices[0]!.architecture), ...rimSubjects }
-  return Object.entries(seenRevoked).map(([role, issuedAtMin]) => ({
-    kind: 'nvidia-revoked',
-    ...ocspSubject(subjectId(subjects[role]!)),
-    issuedAtMin,
+  const revoked = Object.entries(seenRevoked).map(([role, issuedAtMin]) => ({
+    ...{ kind: 'nvidia-revoked' as const, ...ocspSubject(subjectId(subjects[role]!)), issuedAtMin },
   }))
+  const rims = Object.entries(seenRims).map(([id, issuedAtMin]) => ({ kind: 'nvidia-rim' as const, id, issuedAtMin }))
+  return [...revoked, ...rims]
 }
 
 function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknown {
@@ -90,7 +90,7 @@ function caseJson(one: GpuCase, files: Readonly<Record<string, string>>): unknow
     ...(one.skips === undefined ? {} : { skips: one.skips }),
     simulatedRoots: one.unknownRoot ? [] : [gpuRootDigest, rimRootDigest],
     ...(one.rimIds === undefined ? {} : { rimIds: one.rimIds }),
-    ...(one.seenRevoked === undefined ? {} : { collateralFloors: floorsOf(one) }),
+    ...(one.seenRevoked === undefined && one.seenRims === undefined ? {} : { collateralFloors: floorsOf(one) }),
     tenantClass: one.tenantClass ?? 'development',
   }
 }

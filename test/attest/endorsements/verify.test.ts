@@ -81,7 +81,8 @@ describe('genuine documents', () => {
 
 test("of NVIDIA's kind", async () => {
   const { label, platform, floor, root } = await verifyItem(await rimDocument(), beside([]))
-  expect([label, platform, floor, root]).toEqual([`nvidia/rim/${testRimId}`, 'simulated', null, rimRootDigest])
+  const seen = { kind: 'nvidia-rim', id: testRimId, issuedAtMin: expect.any(Number) }
+  expect([label, platform, floor, root]).toEqual([`nvidia/rim/${testRimId}`, 'simulated', seen, rimRootDigest])
 })
 
 test.each([
