@@ -12,6 +12,7 @@ import { fixes, type VerificationCode } from '#attest/fixes.js'
 import { evidenceDigests, type VerifiedEvidence, verifyEvidence } from '#attest/kinds.js'
 import { type AttestationResult, assertTenantClass, check, trust } from '#attest/result.js'
 import { recorder, type Told, tracedUnappraised, tracedVerification } from '#attest/traced.js'
+import { assert } from '#core/assert.js'
 import { type Failure, isFailure } from '#core/failure.js'
 import { assertTime } from '#core/time.js'
 import { deviceReportDataOf } from '#core/wire/binding.js'
@@ -56,6 +57,9 @@ export async function judgeEvidence<E extends AnyEvidence>(
 ): Promise<AttestationResult<E>> {
   assertTime(input.at)
   assertTenantClass(input.tenantClass)
+  // Of a kind whose values are null nothing would be compared, and nothing be skipped either.
+  const given: readonly unknown[] = Object.values(input.referenceValues)
+  assert(!given.includes(null), 'reference values of a kind are there or left out, never null')
   const any: AnyEvidence = evidence
   const judge =
     any.kind === 'composite'

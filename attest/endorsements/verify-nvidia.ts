@@ -35,13 +35,14 @@ export async function verifyRim(item: CollateralItem, name: RimName, context: Ve
     throw mismatch(`it is for version ${version.slice(0, 40)}`)
   const [issuer, root] = [rim.chain[0]!, rim.chain.at(-1)!]
   const until = Math.min(...rim.chain.map((one) => one.notAfter))
+  const rootDigest = toHex(sha256(root.spki))
   return {
     issuer,
     root,
-    rootDigest: toHex(sha256(root.spki)),
+    rootDigest,
     platform,
     crl: null,
-    floor: { kind: 'nvidia-rim', id: name.id, issuedAtMin: Math.min(issuer.notBefore, context.at) },
+    floor: { kind: 'nvidia-rim', id: name.id, root: rootDigest, issuedAtMin: Math.min(issuer.notBefore, context.at) },
     edition: null,
     issuedAt: issuer.notBefore,
     nextUpdate: until,

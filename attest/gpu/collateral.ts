@@ -13,7 +13,8 @@ import {
 import { type Rim, readRim, verifyRimChain } from '#attest/gpu/rim/rim.js'
 import { refuse } from '#attest/gpu/rim/signature.js'
 import { ofTexts, type Texts } from '#attest/texts.js'
-import { fromBase64 } from '#core/bytes/bytes.js'
+import { fromBase64, toHex } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { Failure } from '#core/failure.js'
 import { formatTime, type UnixSeconds } from '#core/time.js'
 import type { GpuEvidence } from '#core/wire/evidence.js'
@@ -98,8 +99,15 @@ export async function verifyRims(
  */
 function verifyNotOlder(id: string, rim: Rim, { collateralFloors }: Anchors, at: UnixSeconds): void {
   const { notBefore } = rim.chain[0]!
+  const root = toHex(sha256(rim.chain.at(-1)!.spki))
   for (const floor of collateralFloors ?? []) {
-    if (floor.kind !== 'nvidia-rim' || floor.id !== id || floor.issuedAtMin > at || notBefore >= floor.issuedAtMin)
+    if (
+      floor.kind !== 'nvidia-rim' ||
+      floor.id !== id ||
+      floor.root !== root ||
+      floor.issuedAtMin > at ||
+      notBefore >= floor.issuedAtMin
+    )
       continue
     throw refuse(
       'gpu/rim-floor',

@@ -104,6 +104,8 @@ const nvidiaRevokedFloor = object({
 const nvidiaRimFloor = object({
   kind: literal('nvidia-rim'),
   id: string({ max: 103, form: /^NV_[A-Za-z0-9_-][A-Za-z0-9_.-]*$/ }),
+  /** SHA-256 of the DER SubjectPublicKeyInfo of the root that the one stood under which was seen */
+  root: hex(32),
   issuedAtMin: timeShape,
 })
 

@@ -181,6 +181,16 @@ describe('a verdict', () => {
     },
   )
 
+  test('is not given where the values of a kind are null: nothing would be compared, and nothing skipped', async () => {
+    const evidence = await mintEvidence()
+    const referenceValues = { snp: null } as unknown as typeof input.referenceValues
+    for (const asked of [
+      appraiseEvidence(evidence, anchors, { ...input, referenceValues }),
+      examineEvidence(evidence, anchors, { ...input, expectedNonce: null, referenceValues }),
+    ])
+      await expect(asked).rejects.toThrow('reference values of a kind are there or left out')
+  })
+
   test('names every refusal at once, with what was expected, what was found and what would help', async () => {
     const evidence = await mintEvidence({ report: { policy: (1n << 17n) | (1n << 19n), platformInfo: 0n } })
     const result = await appraiseEvidence(evidence, anchors, { ...input, expectedReportData: new Uint8Array(64) })

@@ -69,7 +69,12 @@ function floorsOf({ seenRevoked = {}, seenRims = {}, devices }: GpuCase): readon
   const revoked = Object.entries(seenRevoked).map(([role, issuedAtMin]) => ({
     ...{ kind: 'nvidia-revoked' as const, ...ocspSubject(subjectId(subjects[role]!)), issuedAtMin },
   }))
-  const rims = Object.entries(seenRims).map(([id, issuedAtMin]) => ({ kind: 'nvidia-rim' as const, id, issuedAtMin }))
+  const rims = Object.entries(seenRims).map(([id, issuedAtMin]) => ({
+    kind: 'nvidia-rim' as const,
+    id,
+    root: rimRootDigest,
+    issuedAtMin,
+  }))
   return [...revoked, ...rims]
 }
 

@@ -81,7 +81,7 @@ describe('genuine documents', () => {
 
 test("of NVIDIA's kind", async () => {
   const { label, platform, floor, root } = await verifyItem(await rimDocument(), beside([]))
-  const seen = { kind: 'nvidia-rim', id: testRimId, issuedAtMin: expect.any(Number) }
+  const seen = { kind: 'nvidia-rim', id: testRimId, root: rimRootDigest, issuedAtMin: expect.any(Number) }
   expect([label, platform, floor, root]).toEqual([`nvidia/rim/${testRimId}`, 'simulated', seen, rimRootDigest])
 })
 
