@@ -8,9 +8,10 @@ const { judge } = await import('claviger-dist/policies/judge.js')
 const { spaceOf } = await import('claviger-dist/policies/exhaust/space.js')
 const { libraryPolicy } = await import('claviger-dist/policies/library/read.js')
 const sets = ['third-country-control', 'eu-personal-data'].map((name) => validatePolicy(libraryPolicy(name).text))
+const plain = validatePolicy(libraryPolicy('any-affirming').text)
+const facts = [...spaceOf([plain], 1e6).worlds()].map((one) => one.facts)
 let n = 0
-for (const set of sets)
-  for (const { facts } of spaceOf([set], 1e6).worlds()) judge(sets[n % 2], facts, n++ % 2 ? 'release' : 'renew')
+for (; n < 6000; n++) judge(sets[n % 2], facts[n % facts.length], n % 3 ? 'release' : 'renew')
 console.log(n)
 `
 
