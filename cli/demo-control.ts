@@ -6,7 +6,8 @@ import { exitCodes, type Io, paint } from '#cli/output.js'
 import { type ChainCode, runByOwner } from '#cli/owner-process.js'
 import { adminTokenPath } from '#cli/service-state.js'
 import { loadOwnerPublicKey, ownerKeyFiles } from '#convert/keys/owner-keys.js'
-import { fromBase64, toHex } from '#core/bytes/bytes.js'
+import { fromBase64, toHex, utf8 } from '#core/bytes/bytes.js'
+import { sha256 } from '#core/crypto/hash.js'
 import { Failure } from '#core/failure.js'
 import { runProgram } from '#host/process.js'
 import { platformName } from '#policies/credentials/platform.js'
@@ -122,6 +123,8 @@ export async function showControl(
   const trust = at.of('trust.json')
   const owner = ['--broker', chain.stack.url, '--trust', trust, '--keys', own.keys]
   await timed(io, 'the owner believes that auditor, and has a second model', async () => {
+    // Each chain has its own line of versions, as with its trust file.
+    const name = `control-${toHex(sha256(utf8(chain.stack.broker))).slice(0, 12)}`
     const kept = `auditor=${join(at.auditor, ownerKeyFiles.public)}`
     await runByOwner([
       ...[
@@ -133,7 +136,7 @@ export async function showControl(
         '--owner',
         `${ownerAlias}=${own.keys}`,
       ],
-      ...['--registry', kept, '--issuer', kept, '--runtime', own.runtime, '--name', 'control', '--out', trust],
+      ...['--registry', kept, '--issuer', kept, '--runtime', own.runtime, '--name', name, '--out', trust],
     ])
     const said = ['--registry', at.of('law.json'), '--directory', at.of('issuers.json'), '--placement-salt', salt]
     await Promise.all([

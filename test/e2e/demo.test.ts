@@ -43,6 +43,9 @@ describe.skipIf(outside('model') === undefined)('the demo', () => {
     expect(control!.split('\n').length).toBeLessThan(40)
     expect(io.err()).toContain('NOT HARDWARE: the machine in this demo is simulated')
 
+    // Whoever runs it again has another chain, with keys of its own, in the same state folder.
+    expect(await demo.run({ folder: `${at}-again` }, testIo())).toBe(0)
+
     // Its services are gone: what verifies now does so offline. The verdict names what the demo was.
     const file = join(at, 'receipt.json')
     const trust = join(at, 'trust.json')
