@@ -2,8 +2,10 @@
  * What belongs in client/report: what an owner shows others of a model: under which law and by which rules its key was given out, on what
  * evidence, and what nobody knows. Gathered through ports, verified, and written as Markdown or HTML; no I/O and no clock.
  */
+
 import type { UnixSeconds } from '#core/time.js'
 import type { PolicyHeader } from '#policies/language/header.js'
+import type { Policy } from '#policies/language/validate.js'
 import type { Belonging } from '#policies/registry/resolve.js'
 
 /** A report on one model: docs/spec/policy-report.md. */
@@ -65,14 +67,9 @@ export interface ReportedPolicy {
   readonly rules: readonly ReportedRule[]
 }
 
-export interface ReportedRule {
-  readonly id: string
-  readonly effect: 'permit' | 'forbid'
-  readonly law: string | null
-  readonly explain: string | null
-  readonly remedy: string | null
-  readonly breakGlass: boolean
-  readonly text: string
+type RuleText = Pick<Policy, 'id' | 'effect' | 'law' | 'explain' | 'remedy' | 'breakGlass' | 'text'>
+
+export interface ReportedRule extends RuleText {
   /** paths below `context` */
   readonly facts: readonly string[]
   readonly counts: RuleCounts

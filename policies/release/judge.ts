@@ -6,8 +6,6 @@ import { keysetDigest } from '#core/wire/keyset.js'
 import type { Declared } from '#core/wire/lease.js'
 import type { ReferenceValues } from '#core/wire/reference-values.js'
 import type { ReleaseRequest } from '#core/wire/release.js'
-import { presentationNonce } from '#core/wire/sources.js'
-import { type EstablishedFacts, establish } from '#policies/credentials/establish.js'
 import { type Decision, decide } from '#policies/decide.js'
 import type { Reason } from '#policies/explain.js'
 import { buildFacts } from '#policies/facts.js'
@@ -18,6 +16,7 @@ import type { CapCode } from '#policies/location/claims.js'
 import { acceptedRefusals } from '#policies/release/accepted.js'
 import { type Appraised, type AppraisedNode, appraisalReasons, attestedClaims } from '#policies/release/appraised.js'
 import { decideBroken, openGlass } from '#policies/release/break-glass.js'
+import { establishedFor } from '#policies/release/established.js'
 import type { RefusalCode } from '#policies/release/failures.js'
 import type { KeptStatements } from '#policies/release/kept.js'
 import {
@@ -213,35 +212,6 @@ export async function judgeUnder<R extends Appraised>(
     node,
     inferences: counter.inferences,
   }
-}
-
-/**
- * What others signed about this node, as far as its owner believes them; null where the owner never said whom. A presentation
- * counts for this request alone: it answers a digest of all that the evidence binds.
- */
-function establishedFor(
-  { sources }: VerifiedStatements,
-  { binding, presented, keyset, lease }: Pick<ReleaseRequest, 'binding' | 'presented' | 'keyset' | 'lease'>,
-  result: AppraisedNode<Appraised>,
-  declared: { readonly country: string } | null,
-  at: UnixSeconds,
-  borders: Borders,
-): Promise<EstablishedFacts> | null {
-  if (sources === null) return null
-  const { platformId } = result.subject.machine
-  const { model } = binding
-  const bound = {
-    model,
-    audience: binding.audience,
-    nonce: presentationNonce(binding),
-    timeable: {
-      landmarkKey: keyset.landmark,
-      keysetDigest: binding.keyset_digest,
-      challenge: binding.nonce,
-      lease,
-    },
-  }
-  return establish({ sources: sources.value, presented, ...bound, platformId, declared, at, borders })
 }
 
 /**

@@ -90,7 +90,7 @@ async function directoryOf({ keeper }: SourcesWorld, rows: readonly Landmark[], 
   return { keepers: [keeper.publicKey], threshold: 1, document }
 }
 
-interface Way2 {
+interface AskedBy {
   readonly timing?: Timing
   /** of a challenge before, with its ticket */
   readonly timed?: Presented['timed']
@@ -109,7 +109,7 @@ const timingOf = (ports = world.running.map(({ row }) => row.port)) =>
   })
 
 /** A request of a node that landmarks time, or that presents what it was given. */
-async function ask({ timing, timed, area = 'ES', node: given }: Way2) {
+async function ask({ timing, timed, area = 'ES', node: given }: AskedBy) {
   const { chain, sources } = world
   const { broker } = chain.test
   const node = given ?? (await testNode(chain, timing === undefined ? {} : { landmark: timing.key }))
